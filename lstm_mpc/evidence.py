@@ -1,0 +1,177 @@
+"""Records of what may be claimed, each tied by digest to the model it speaks of.
+
+Every claim is of one kind: *proved* (algebra on the weights), *sampled* (a confidence 1−β on a probability ε) or *measured* (a run).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from lstm_mpc import store
+from lstm_mpc.errors import InputError
+
+
+class Evidence:
+    """What all evidence records share: JSON on disk with a digest, and a sentence for people."""
+
+    kind: str  # what the file says it is
+
+    def content(self) -> dict[str, Any]:
+        content: dict[str, Any] = store.plain(dict(self.__dict__))
+        return content
+
+    def save(self, path: str | Path) -> None:
+        store.write_json(path, self.kind, self.content())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read the record; InputError names the file when it is missing, altered or of another kind."""
+        content = store.read_json(path, cls.kind)
+        try:
+            return cls.from_content(content)
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise InputError(f"{path}: is not a usable {cls.kind} ({error}); make it again") from error
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        return cls(**content)
+
+
+@dataclass(frozen=True)
+class Inequality:
+    """One line of a condition: it holds when `value` < 1. `blame` names the gate and row that sets the value."""
+
+    layer: int
+    name: str
+    value: float
+    blame: str
+
+    @property
+    def margin(self) -> float:
+        return 1.0 - self.value
+
+
+@dataclass(frozen=True)
+class Certificate(Evidence):
+    """The verdict of one stability condition on one model, from the exact norms of its saved numbers. A claim that is *proved*.
+
+    `margin` is δ, the distance of the worst inequality from 1; negative when the condition fails. `constants` holds what the
+    condition yields, for "iss" the functions of the bound (5) per layer. `radius` is the largest |u| [normalised] covered.
+    """
+
+    model: str
+    condition: str
+    radius: float
+    inequalities: tuple[Inequality, ...]
+    constants: dict[str, Any]
+
+    kind = "lstm_mpc certificate"
+
+    @property
+    def margin(self) -> float:
+        return min(line.margin for line in self.inequalities)
+
+    @property
+    def holds(self) -> bool:
+        return self.margin > 0.0
+
+    def __str__(self) -> str:
+        worst = min(self.inequalities, key=lambda line: line.margin)
+        if self.holds:
+            return f"{self.condition} holds with margin δ = {self.margin:.4g} (tightest: layer {worst.layer}, {worst.name}, {worst.blame})"
+        failed = [line for line in self.inequalities if line.margin <= 0]
+        parts = [f"layer {x.layer}, {x.name} = {x.value:.6g} ≥ 1, over by {-x.margin:.3g}: {x.blame}" for x in failed]
+        return f"{self.condition} fails: " + "; ".join(parts)
+
+    def content(self) -> dict[str, Any]:
+        lines = [{**x.__dict__, "margin": x.margin} for x in self.inequalities]
+        return {**super().content(), "inequalities": lines, "holds": self.holds, "margin": self.margin}
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        lines = tuple(Inequality(x["layer"], x["name"], x["value"], x["blame"]) for x in content["inequalities"])
+        names = ("model", "condition", "radius", "constants")
+        return cls(**{name: content[name] for name in names}, inequalities=lines)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What N scenarios at one input radius say, in normalised and engineering units.
+
+    `radius_y` is ρ*(ε, β) of (10), from all samples; `settled` the same without the first `settle` samples, which the
+    artificial start makes. `low`, `high` are the extreme outputs per output [engineering], `safe` whether the claimed
+    set lies in the safe set. `worst` is the scenario that made ρ*, `sample` where in it.
+    """
+
+    system: str
+    radius_u: float
+    radius_y: float
+    settled: float
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    worst: int
+    sample: int
+    safe: bool
+
+
+@dataclass(frozen=True)
+class Verification(Evidence):
+    """Scenario verification, eqs. (8)–(11). A claim that is *sampled*: with confidence 1−β, a new draw from the same law leaves
+    the bound with probability at most ε. Each bound is a claim of its own; all of them together hold with confidence 1 − (count)·β.
+
+    `model` is the digest of the model; `law` describes how scenarios were drawn (input class, start, seed), so that any
+    scenario can be drawn again; `shape` is "ball" (d = 1) or "intervals" (d = 2 per output).
+    """
+
+    model: str
+    epsilon: float
+    beta: float
+    rule: str
+    shape: str
+    scenarios: int
+    steps: int
+    settle: int
+    seed: int
+    law: dict[str, Any]
+    safe_set: tuple[tuple[float, float], ...]
+    bounds: tuple[Bound, ...]
+
+    kind = "lstm_mpc verification"
+
+    def bound(self, system: str, radius_u: float) -> Bound | None:
+        """The bound of `system` at `radius_u`, or None."""
+        found = [b for b in self.bounds if b.system == system and abs(b.radius_u - radius_u) < 1e-12]
+        return found[0] if found else None
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        bounds = tuple(Bound(**{**b, "low": tuple(b["low"]), "high": tuple(b["high"])}) for b in content["bounds"])
+        safe = tuple((float(low), float(high)) for low, high in content["safe_set"])
+        return cls(**{**content, "bounds": bounds, "safe_set": safe})
+
+    def content(self) -> dict[str, Any]:
+        return {**super().content(), "bounds": [store.plain(b.__dict__) for b in self.bounds]}
+
+
+@dataclass(frozen=True)
+class Validation(Evidence):
+    """How well the model simulates data it was not trained on. A claim that is *measured*.
+
+    `fits` are the worst figures over records, one entry per reference ("measured", and "noise-free" where a simulated
+    plant knows it); `data` is the digest of the validation data.
+    """
+
+    model: str
+    data: str
+    samples: int
+    seed: int
+    fits: dict[str, dict[str, Any]]
+
+    kind = "lstm_mpc validation"
+
+    @property
+    def fit(self) -> float:
+        """Mean-removed FIT [%] against the measured output, the worst output."""
+        return float(min(self.fits["measured"]["mean_removed"]))

@@ -1,0 +1,197 @@
+"""The identified model: network + scalings + signals + Ts + origin, on disk as JSON with exact floats and a digest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import casadi as ca
+import numpy as np
+
+from lstm_mpc import lstm, store
+from lstm_mpc.data import Dataset, Fit, Record, Scaling, fit_index
+from lstm_mpc.errors import InputError
+from lstm_mpc.system import Array, Batch, Signal, System, frozen_array, simulate
+
+KIND = "lstm_mpc model"
+
+
+@dataclass(frozen=True)
+class Model:
+    """An LSTM of a plant. `origin` says where it comes from: data digest, seed, settings, versions, fit.
+
+    Inputs are clipped to their signals' limits before they reach the network, so |u| ≤ scaling.radius always holds.
+    """
+
+    network: lstm.Network
+    scaling: Scaling
+    inputs: tuple[Signal, ...]
+    outputs: tuple[Signal, ...]
+    Ts: float
+    origin: dict[str, Any]
+    name: str = "model"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "network", lstm.numeric(self.network))
+        if (self.network.nu, self.network.ny) != (len(self.inputs), len(self.outputs)):
+            raise InputError(
+                f"model: the network has {self.network.nu} inputs and {self.network.ny} outputs, "
+                f"the signals are {len(self.inputs)} and {len(self.outputs)}"
+            )
+        if (self.scaling.u_mid.size, self.scaling.y_mid.size) != (len(self.inputs), len(self.outputs)):
+            raise InputError("model: the scaling does not fit the number of signals")
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over everything the model computes with and its origin."""
+        return store.digest(self.content())
+
+    @property
+    def sizes(self) -> lstm.Sizes:
+        return lstm.sizes_of(self.network)
+
+    @property
+    def u_low(self) -> Array:
+        """Lower actuator limits, engineering units."""
+        return np.array([s.low for s in self.inputs])
+
+    @property
+    def u_high(self) -> Array:
+        """Upper actuator limits, engineering units."""
+        return np.array([s.high for s in self.inputs])
+
+    def step(self, chi: Any, u: Any) -> Any:
+        """χ⁺ for an input in engineering units, within the actuator limits (no clipping: smooth, for optimisers). CasADi columns."""
+        return lstm.step(self.network, chi, (u - self.scaling.u_mid) / self.scaling.u_span)
+
+    def output(self, chi: Any) -> Any:
+        """y in engineering units. CasADi columns."""
+        return lstm.output(self.network, chi) * self.scaling.y_span + self.scaling.y_mid
+
+    @cached_property
+    def system(self) -> System:
+        """The model as a `System` in engineering units; its start is the rest under the mid input."""
+        n, nu = self.sizes.n, self.sizes.nu
+        chi, u, d = ca.SX.sym("chi", n), ca.SX.sym("u", nu), ca.SX.sym("d", 0)
+        clipped = ca.fmin(ca.fmax(u, self.u_low), self.u_high)
+        step = ca.Function("lstm_step", [chi, u, d], [self.step(chi, clipped)], ["chi", "u", "d"], ["chi_next"])
+        output = ca.Function("lstm_output", [chi], [self.output(chi)], ["chi"], ["y"])
+        return System(self.name, self.inputs, self.outputs, self.Ts, np.zeros(n), step, output, batch=self._batch())
+
+    def rest(self, u: Array, *, steps: int = 3000) -> Array:
+        """The state (n,) after holding the input `u` (nu,) for `steps` samples from the origin: the equilibrium of a stable model."""
+        chi = np.zeros((self.sizes.n, 1))
+        column, none = np.reshape(u, (-1, 1)), np.zeros((0, 1))
+        for _ in range(steps):
+            following = self.system.vectorised.step(chi, column, none)
+            settled = np.abs(following - chi).max() < 1e-14
+            chi = following
+            if settled:
+                break
+        return chi[:, 0]
+
+    def _batch(self) -> Batch:
+        """The NumPy twin: per layer one product for all gates and one tanh, scalings folded into the weights."""
+        stacks, below_mid, below_span = [], self.scaling.u_mid, self.scaling.u_span
+        for layer in self.network.layers:
+            rows = []
+            for g, gain in zip(lstm.GATES, (0.5, 0.5, 0.5, 1.0), strict=True):
+                W, U, b = layer.gate(g)
+                rows.append(gain * np.hstack([W / below_span, U, b - (W / below_span) @ below_mid[:, None]]))
+            stacks.append((layer.nx, np.ascontiguousarray(np.vstack(rows))))
+            below_mid, below_span = np.zeros(layer.nx), np.ones(layer.nx)
+        low, high = self.u_low[:, None], self.u_high[:, None]
+        span, mid = self.scaling.y_span[:, None], self.scaling.y_mid[:, None]
+        C, b_y = span * self.network.C, span * self.network.b_y + mid
+        last = self.network.n - self.network.nx[-1]
+
+        def step(chi: Array, u: Array, d: Array) -> Array:
+            following, ones = np.empty_like(chi), np.ones((1, chi.shape[1]))
+            below, at = np.minimum(np.maximum(u, low), high), 0
+            for nx, stack in stacks:
+                gates = np.tanh(stack @ np.concatenate([below, chi[at + nx : at + 2 * nx], ones]))
+                gates[: 3 * nx] *= 0.5
+                gates[: 3 * nx] += 0.5
+                f, i, o, c = (gates[j * nx : (j + 1) * nx] for j in range(4))
+                x = np.multiply(f, chi[at : at + nx], out=following[at : at + nx])
+                x += np.multiply(i, c, out=c)
+                below = np.multiply(o, np.tanh(x), out=following[at + nx : at + 2 * nx])
+                at += 2 * nx
+            return following
+
+        return Batch(step, lambda chi: C @ chi[last:] + b_y)
+
+    # -- on disk ------------------------------------------------------------------------------------------------------
+
+    def content(self) -> dict[str, Any]:
+        """Everything the model is, as JSON types."""
+        return store.plain(
+            {
+                "name": self.name,
+                "Ts": self.Ts,
+                "inputs": [signal_content(s) for s in self.inputs],
+                "outputs": [signal_content(s) for s in self.outputs],
+                "scaling": dict(self.scaling.__dict__),
+                "network": lstm.leaves(self.network),
+                "origin": self.origin,
+            }
+        )
+
+    def save(self, path: str | Path) -> None:
+        store.write_json(path, KIND, self.content())
+
+    @staticmethod
+    def load(path: str | Path) -> Model:
+        """Read a model; InputError names the file when it is missing, altered or inconsistent."""
+        content = store.read_json(path, KIND)
+        try:
+            return Model.from_content(content)
+        except (InputError, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise InputError(f"{path}: is not a usable model ({error})") from error
+
+    @staticmethod
+    def from_content(content: dict[str, Any]) -> Model:
+        return Model(
+            network=lstm.from_leaves(content["network"]),
+            scaling=Scaling(**content["scaling"]),
+            inputs=tuple(signal_from(s) for s in content["inputs"]),
+            outputs=tuple(signal_from(s) for s in content["outputs"]),
+            Ts=float(content["Ts"]),
+            origin=content["origin"],
+            name=content["name"],
+        )
+
+
+def signal_content(signal: Signal) -> dict[str, Any]:
+    """A signal as JSON types; open ends are left out, since JSON has no infinity."""
+    fields = {"name": signal.name, "unit": signal.unit, "low": signal.low, "high": signal.high, "nominal": signal.nominal}
+    return {k: v for k, v in fields.items() if v is not None and v not in (float("inf"), float("-inf"))}
+
+
+def signal_from(content: dict[str, Any]) -> Signal:
+    return Signal(**content)
+
+
+def validate(model: Model, dataset: Dataset, *, skip: int, seed: int, against: str = "measured") -> tuple[Fit, ...]:
+    """Simulate every record from a random start (χ0 uniform in ±0.1) and compare after `skip` samples; one Fit per record.
+
+    `against` is "measured" or "noise-free"; the latter exists only for simulated plants.
+    """
+    rng = np.random.default_rng(seed)
+    fits = []
+    for item in dataset.records:
+        start = rng.uniform(-0.1, 0.1, model.sizes.n)
+        fits.append(compare(model, item, simulate(model.system, item.u, x0=start).y, skip=skip, against=against))
+    return tuple(fits)
+
+
+def compare(model: Model, item: Record, y: Array, *, skip: int, against: str) -> Fit:
+    """The fit of a simulated output `y` to one record."""
+    reference = item.y if against == "measured" else item.truth
+    if reference is None:
+        raise InputError(f"record {item.name!r} has no noise-free output to compare with")
+    return fit_index(
+        frozen_array(reference), y, scaling=model.scaling, units=[s.unit for s in model.outputs], against=against, skip=skip
+    )

@@ -1,0 +1,85 @@
+"""Artefacts on disk: canonical JSON with exact floats and a SHA-256 digest over the content; files appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_mpc.errors import InputError
+
+FORMAT = 1  # version of every JSON artefact this package writes
+_LIMIT = 64 * 2**20  # [bytes] no artefact of ours comes near
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON types: arrays become lists, tuples lists, NumPy scalars Python numbers. Floats stay exact (repr)."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return value
+
+
+def digest(content: Any) -> str:
+    """SHA-256 of the canonical JSON of `content`: sorted keys, no white space, shortest exact floats."""
+    text = json.dumps(plain(content), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file through a temporary file and a rename, so that no reader ever sees half of it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: str | Path, kind: str, content: dict[str, Any]) -> None:
+    """Write `content` as the artefact `kind`, with format version and digest."""
+    body = {"kind": kind, "format": FORMAT, **plain(content)}
+    text = json.dumps({**body, "digest": digest(body)}, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: str | Path, kind: str) -> dict[str, Any]:
+    """The content of an artefact `kind`; InputError when it is missing, of another kind, newer, or altered by even a digit."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > _LIMIT:
+            raise InputError(f"{path}: larger than {_LIMIT // 2**20} MiB, this is no {kind} file")
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); the {kind} is made by an earlier step") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not JSON ({error}); make the {kind} again") from error
+    if not isinstance(body, dict) or body.get("kind") != kind:
+        found = body.get("kind") if isinstance(body, dict) else type(body).__name__
+        raise InputError(f"{path}: holds {found!r}, not a {kind!r}")
+    if body.get("format") != FORMAT:
+        raise InputError(f"{path}: has format {body.get('format')!r}, this version reads {FORMAT}; upgrade lstm_mpc or make it again")
+    claimed = body.pop("digest", None)
+    try:
+        found = digest(body)
+    except ValueError as error:
+        raise InputError(f"{path}: holds numbers that are not finite; make the {kind} again") from error
+    if found != claimed:
+        raise InputError(f"{path}: was altered after it was written (digest {str(claimed)[:12]} became {found[:12]}); make the {kind} again")
+    del body["kind"], body["format"]
+    return body

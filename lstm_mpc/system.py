@@ -1,0 +1,224 @@
+"""Discrete-time systems χ⁺ = f(χ, u, d), y = g(χ): eq. (4) of the paper, for the plant and for the network alike.
+
+Time runs down the rows: a signal is an (N, n) array. Everything here is in engineering units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import inf, isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lstm_mpc.errors import InputError
+
+Array = NDArray[np.float64]
+
+
+def frozen_array(values: ArrayLike, ndim: int | None = None, name: str = "array") -> Array:
+    """A read-only float64 copy of `values`; raises InputError when it is not numeric, finite or of `ndim` dimensions."""
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be numbers of a regular shape, got {values!r:.80}") from error
+    if ndim is not None and array.ndim != ndim:
+        raise InputError(f"{name} must have {ndim} dimension(s), got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} must be finite, got {array[~np.isfinite(array)][0]}")
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A scalar signal with its unit and range.
+
+    For an input, `low` and `high` are the actuator limits; for an output, the measuring range; for a disturbance, the
+    range it may take. `nominal` is the value taken when nothing else is said.
+    """
+
+    name: str
+    unit: str
+    low: float = -inf
+    high: float = inf
+    nominal: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise InputError(f"signal {self.name!r}: low {self.low} must be below high {self.high}")
+        if self.nominal is not None and not self.low <= self.nominal <= self.high:
+            raise InputError(f"signal {self.name!r}: nominal {self.nominal} is outside [{self.low}, {self.high}]")
+
+    @property
+    def label(self) -> str:
+        """Name and unit as they stand in CSV headers and on axes, e.g. `q3 [mL/s]`."""
+        return f"{self.name} [{self.unit}]"
+
+    @property
+    def bounded(self) -> bool:
+        return isfinite(self.low) and isfinite(self.high)
+
+
+BatchStep = Callable[[Array, Array, Array], Array]
+BatchOutput = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The NumPy twin of a system for many trajectories at once; columns are trajectories.
+
+    `step(chi (n, B), u (nu, B), d (nd, B)) -> (n, B)` and `output(chi (n, B)) -> (ny, B)`.
+    """
+
+    step: BatchStep
+    output: BatchOutput
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One simulated run: y[k] = g(χ[k]) is the output *before* u[k] acts. `t` [s] (N,), `u` (N, nu), `y` (N, ny), `chi` (N+1, n)."""
+
+    t: Array
+    u: Array
+    y: Array
+    chi: Array
+
+
+@dataclass(frozen=True)
+class System:
+    """χ⁺ = f(χ, u, d), y = g(χ), sampled every `Ts` seconds, in engineering units.
+
+    `step` is a CasADi function (n), (nu), (nd) -> (n) and `output` one from (n) to (ny); `x0` (n,) is the nominal start.
+    `disturbances` are inputs nobody manipulates; where a caller gives none they rest at their nominal values.
+    `batch` is the vectorised twin; without one the CasADi functions are mapped, which is slower and always right.
+    """
+
+    name: str
+    inputs: tuple[Signal, ...]
+    outputs: tuple[Signal, ...]
+    Ts: float
+    x0: Array
+    step: Any
+    output: Any
+    disturbances: tuple[Signal, ...] = ()
+    batch: Batch | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "x0", frozen_array(self.x0, 1, f"{self.name}: x0"))
+        if not (self.Ts > 0 and isfinite(self.Ts)):
+            raise InputError(f"{self.name}: Ts must be a positive number of seconds, got {self.Ts}")
+        given = {"states": self.n, "inputs": self.nu, "disturbances": self.nd, "outputs": self.ny}
+        found = {
+            "states": self.step.numel_in(0),
+            "inputs": self.step.numel_in(1),
+            "disturbances": self.step.numel_in(2),
+            "outputs": self.output.numel_out(0),
+        }
+        for what, count in given.items():
+            if found[what] != count:
+                raise InputError(f"{self.name}: declares {count} {what}, its CasADi functions have {found[what]}")
+        for signal in self.disturbances:
+            if signal.nominal is None:
+                raise InputError(f"{self.name}: disturbance {signal.name!r} needs a nominal value")
+
+    @property
+    def n(self) -> int:
+        return int(self.x0.size)
+
+    @property
+    def nu(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def nd(self) -> int:
+        return len(self.disturbances)
+
+    @property
+    def ny(self) -> int:
+        return len(self.outputs)
+
+    @property
+    def d_nominal(self) -> Array:
+        """Disturbances at rest, (nd,)."""
+        return np.array([s.nominal for s in self.disturbances], dtype=np.float64)
+
+    @cached_property
+    def vectorised(self) -> Batch:
+        """The batch twin, or the mapped CasADi functions where none was given."""
+        return self.batch if self.batch is not None else _mapped(self)
+
+
+def _mapped(system: System) -> Batch:
+    def step(chi: Array, u: Array, d: Array) -> Array:
+        return np.asarray(system.step(chi, u, d), dtype=np.float64)
+
+    def output(chi: Array) -> Array:
+        return np.asarray(system.output(chi), dtype=np.float64)
+
+    return Batch(step, output)
+
+
+def simulate(
+    system: System, u: ArrayLike, *, x0: ArrayLike | None = None, disturbances: ArrayLike | None = None
+) -> Trajectory:
+    """Simulate one trajectory with the CasADi definition.
+
+    `u` (N, nu) and `disturbances` (N, nd) or (nd,) in engineering units; `x0` (n,), default the system's own.
+    Raises InputError on a wrong shape or a value that is not finite.
+    """
+    u = _signal(u, system.nu, f"{system.name}: u")
+    N = len(u)
+    start = system.x0 if x0 is None else frozen_array(x0, 1, f"{system.name}: x0")
+    if start.size != system.n:
+        raise InputError(f"{system.name}: x0 needs {system.n} values, got {start.size}")
+    d = _disturbances(system, disturbances, N)
+    if N == 0:
+        raise InputError(f"{system.name}: u holds no sample")
+    later = np.asarray(system.step.mapaccum(N)(start, u.T, d.T)).T
+    chi = np.vstack([start, later])
+    y = np.asarray(system.output.map(N)(chi[:-1].T)).T
+    return Trajectory(np.arange(N) * system.Ts, u, y, chi)
+
+
+def simulate_batch(system: System, u: ArrayLike, x0: ArrayLike, *, disturbances: ArrayLike | None = None) -> Array:
+    """Simulate B trajectories at once with the vectorised twin: `u` (B, N, nu), `x0` (B, n) -> y (B, N, ny).
+
+    `disturbances` (nd,) hold for all trajectories. This keeps every output; `scenario.verify` streams instead.
+    """
+    u = frozen_array(u, 3, f"{system.name}: u")
+    chi = frozen_array(x0, 2, f"{system.name}: x0").T
+    B, N, nu = u.shape
+    if nu != system.nu or chi.shape != (system.n, B):
+        raise InputError(f"{system.name}: u {u.shape} and x0 {chi.T.shape} must be (B, N, {system.nu}) and (B, {system.n})")
+    d = np.repeat(_disturbances(system, disturbances, 1).T, B, axis=1)
+    twin, y = system.vectorised, np.empty((N, system.ny, B))
+    for k in range(N):
+        y[k] = twin.output(chi)
+        chi = twin.step(chi, u[:, k].T, d)
+    return y.transpose(2, 0, 1)
+
+
+def _signal(values: ArrayLike, width: int, name: str) -> Array:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim == 1 and width == 1:
+        array = array[:, None]
+    array = frozen_array(array, 2, name)
+    if array.shape[1] != width:
+        raise InputError(f"{name} must have {width} column(s), got shape {array.shape}")
+    return array
+
+
+def _disturbances(system: System, values: ArrayLike | None, N: int) -> Array:
+    if values is None:
+        return np.tile(system.d_nominal, (N, 1))
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim == 1 and array.size == system.nd:
+        array = np.tile(array, (N, 1))
+    array = _signal(array, system.nd, f"{system.name}: disturbances")
+    if len(array) != N:
+        raise InputError(f"{system.name}: disturbances have {len(array)} samples, u has {N}")
+    return array
