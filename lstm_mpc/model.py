@@ -13,7 +13,7 @@ import numpy as np
 from lstm_mpc import lstm, store
 from lstm_mpc.data import Dataset, Fit, Record, Scaling, fit_index
 from lstm_mpc.errors import InputError
-from lstm_mpc.system import Array, Batch, Signal, System, frozen_array, simulate
+from lstm_mpc.system import Array, Signal, System, frozen_array, simulate
 
 KIND = "lstm_mpc model"
 
@@ -72,56 +72,13 @@ class Model:
 
     @cached_property
     def system(self) -> System:
-        """The model as a `System` in engineering units; its start is the rest under the mid input."""
+        """The model as a `System` in engineering units; its start is χ = 0."""
         n, nu = self.sizes.n, self.sizes.nu
         chi, u, d = ca.SX.sym("chi", n), ca.SX.sym("u", nu), ca.SX.sym("d", 0)
         clipped = ca.fmin(ca.fmax(u, self.u_low), self.u_high)
         step = ca.Function("lstm_step", [chi, u, d], [self.step(chi, clipped)], ["chi", "u", "d"], ["chi_next"])
         output = ca.Function("lstm_output", [chi], [self.output(chi)], ["chi"], ["y"])
-        return System(self.name, self.inputs, self.outputs, self.Ts, np.zeros(n), step, output, batch=self._batch())
-
-    def rest(self, u: Array, *, steps: int = 3000) -> Array:
-        """The state (n,) after holding the input `u` (nu,) for `steps` samples from the origin: the equilibrium of a stable model."""
-        chi = np.zeros((self.sizes.n, 1))
-        column, none = np.reshape(u, (-1, 1)), np.zeros((0, 1))
-        for _ in range(steps):
-            following = self.system.vectorised.step(chi, column, none)
-            settled = np.abs(following - chi).max() < 1e-14
-            chi = following
-            if settled:
-                break
-        return chi[:, 0]
-
-    def _batch(self) -> Batch:
-        """The NumPy twin: per layer one product for all gates and one tanh, scalings folded into the weights."""
-        stacks, below_mid, below_span = [], self.scaling.u_mid, self.scaling.u_span
-        for layer in self.network.layers:
-            rows = []
-            for g, gain in zip(lstm.GATES, (0.5, 0.5, 0.5, 1.0), strict=True):
-                W, U, b = layer.gate(g)
-                rows.append(gain * np.hstack([W / below_span, U, b - (W / below_span) @ below_mid[:, None]]))
-            stacks.append((layer.nx, np.ascontiguousarray(np.vstack(rows))))
-            below_mid, below_span = np.zeros(layer.nx), np.ones(layer.nx)
-        low, high = self.u_low[:, None], self.u_high[:, None]
-        span, mid = self.scaling.y_span[:, None], self.scaling.y_mid[:, None]
-        C, b_y = span * self.network.C, span * self.network.b_y + mid
-        last = self.network.n - self.network.nx[-1]
-
-        def step(chi: Array, u: Array, d: Array) -> Array:
-            following, ones = np.empty_like(chi), np.ones((1, chi.shape[1]))
-            below, at = np.minimum(np.maximum(u, low), high), 0
-            for nx, stack in stacks:
-                gates = np.tanh(stack @ np.concatenate([below, chi[at + nx : at + 2 * nx], ones]))
-                gates[: 3 * nx] *= 0.5
-                gates[: 3 * nx] += 0.5
-                f, i, o, c = (gates[j * nx : (j + 1) * nx] for j in range(4))
-                x = np.multiply(f, chi[at : at + nx], out=following[at : at + nx])
-                x += np.multiply(i, c, out=c)
-                below = np.multiply(o, np.tanh(x), out=following[at + nx : at + 2 * nx])
-                at += 2 * nx
-            return following
-
-        return Batch(step, lambda chi: C @ chi[last:] + b_y)
+        return System(self.name, self.inputs, self.outputs, self.Ts, np.zeros(n), step, output, batch=_folded(self))
 
     # -- on disk ------------------------------------------------------------------------------------------------------
 
@@ -162,6 +119,56 @@ class Model:
             origin=content["origin"],
             name=content["name"],
         )
+
+
+@dataclass(frozen=True)
+class _Folded:
+    """The NumPy twin of a model: per layer one product for all gates and one tanh, scalings folded into the weights.
+
+    `stacks` holds per layer (nx, [W U b] of f, i, o, c), the sigmoid gates halved since σ(z) = ½(1 + tanh(z/2)).
+    """
+
+    stacks: tuple[tuple[int, Array], ...]
+    low: Array
+    high: Array
+    C: Array
+    offset: Array
+
+    def step(self, chi: Array, u: Array, d: Array) -> Array:
+        following, ones = np.empty_like(chi), np.ones((1, chi.shape[1]))
+        below, at = np.minimum(np.maximum(u, self.low), self.high), 0
+        for nx, stack in self.stacks:
+            gates = np.tanh(stack @ np.concatenate([below, chi[at + nx : at + 2 * nx], ones]))
+            gates[: 3 * nx] *= 0.5
+            gates[: 3 * nx] += 0.5
+            f, i, o, c = (gates[j * nx : (j + 1) * nx] for j in range(4))
+            x = np.multiply(f, chi[at : at + nx], out=following[at : at + nx])
+            x += np.multiply(i, c, out=c)
+            below = np.multiply(o, np.tanh(x), out=following[at + nx : at + 2 * nx])
+            at += 2 * nx
+        return following
+
+    def output(self, chi: Array) -> Array:
+        return self.C @ chi[-self.C.shape[1] :] + self.offset
+
+
+def _folded(model: Model) -> _Folded:
+    stacks, mid, span = [], model.scaling.u_mid, model.scaling.u_span
+    for layer in model.network.layers:
+        rows = []
+        for g, gain in zip(lstm.GATES, (0.5, 0.5, 0.5, 1.0), strict=True):
+            W, U, b = layer.gate(g)
+            rows.append(gain * np.hstack([W / span, U, b - (W / span) @ mid[:, None]]))
+        stacks.append((layer.nx, np.vstack(rows)))
+        mid, span = np.zeros(layer.nx), np.ones(layer.nx)
+    y_mid, y_span = model.scaling.y_mid[:, None], model.scaling.y_span[:, None]
+    return _Folded(
+        stacks=tuple(stacks),
+        low=model.u_low[:, None],
+        high=model.u_high[:, None],
+        C=y_span * model.network.C,
+        offset=y_span * model.network.b_y + y_mid,
+    )
 
 
 def signal_content(signal: Signal) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import casadi as ca
 import numpy as np
 
 from lstm_mpc.errors import InputError
-from lstm_mpc.system import Array, Batch, Signal, System
+from lstm_mpc.system import Array, Signal, System
 
 # Constants: Hall & Seborg (1989), as printed by Henson & Seborg (1994), Table 1.
 A1 = 207.0  # [cm²] cross-section of tank 1
@@ -36,13 +36,11 @@ _K1, _K2, _KW = 10.0**-PK1, 10.0**-PK2, 1e-14
 _NEWTON_STEPS = 20  # the worst reachable mixture needs 16
 
 
-def _casadi_any(_: Any) -> bool:
-    return True
-
-
 # The plant's equations are written once and run on CasADi symbols or on NumPy arrays with these operations.
-_CASADI = SimpleNamespace(exp=ca.exp, log=ca.log, where=ca.if_else, both=ca.logic_and, unsettled=_casadi_any)
-_NUMPY = SimpleNamespace(exp=np.exp, log=np.log, where=np.where, both=np.logical_and, unsettled=lambda move: np.abs(move).max() > 1e-13)
+_CASADI = SimpleNamespace(exp=ca.exp, log=ca.log, where=ca.if_else, both=ca.logic_and, unsettled=lambda move: True)
+_NUMPY = SimpleNamespace(
+    exp=np.exp, log=np.log, where=np.where, both=np.logical_and, unsettled=lambda move: np.abs(move).max() > 1e-13
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Plant:
         n = 3 + self.lag
         chi, u, d = ca.SX.sym("chi", n), ca.SX.sym("u", 1), ca.SX.sym("d", 2)
         states = [chi[i, :] for i in range(n)]
-        following = ca.vertcat(*self._step(states, u, d[0, :], d[1, :], _CASADI))
+        following = ca.vertcat(*self.step(states, u, d[0, :], d[1, :], _CASADI))
         return System(
             name="pH neutralisation",
             inputs=(Signal("q3", "mL/s", *Q3_LIMITS, Q3),),
@@ -80,11 +78,8 @@ class Plant:
             Ts=self.Ts,
             x0=self.steady_state(),
             step=ca.Function("ph_step", [chi, u, d], [following], ["chi", "u", "d"], ["chi_next"]),
-            output=ca.Function("ph_output", [chi], [self._output(states, _CASADI)], ["chi"], ["y"]),
-            batch=Batch(
-                step=lambda chi, u, d: np.stack(self._step(list(chi), u[0], d[0], d[1], _NUMPY)),
-                output=lambda chi: self._output(list(chi), _NUMPY)[None],
-            ),
+            output=ca.Function("ph_output", [chi], [self.output(states, _CASADI)], ["chi"], ["y"]),
+            batch=_PlantBatch(self),
         )
 
     def steady_state(self, q3: float = Q3, *, q1: float = Q1, q2: float = Q2) -> Array:
@@ -94,7 +89,7 @@ class Plant:
         probe = acidity(np.array([mixed[0]]), np.array([mixed[1]]))
         return np.array([*mixed, (q / CV4) ** (1.0 / N4) - Z] + self.lag * [probe[0]])
 
-    def _step(self, chi: list[Any], q3: Any, q1: Any, q2: Any, m: SimpleNamespace) -> list[Any]:
+    def step(self, chi: list[Any], q3: Any, q1: Any, q2: Any, m: SimpleNamespace) -> list[Any]:
         """One sample, flows held. h1 and s = ∫ q/(A1 h1) dt by one Runge–Kutta step of order 4 (h1 is slow: 265 s against
         Ts); the invariants then mix exactly, W = W_in + (W − W_in) e^(−s)."""
         Wa, Wb, h = chi[:3]
@@ -115,8 +110,22 @@ class Plant:
         line = [acidity(Wa, Wb, m), *chi[3:-1]] if self.lag else []
         return tank + line
 
-    def _output(self, chi: list[Any], m: SimpleNamespace) -> Any:
+    def output(self, chi: list[Any], m: SimpleNamespace) -> Any:
+        """The measured pH of the state `chi`."""
         return chi[-1] if self.lag else acidity(chi[0], chi[1], m)
+
+
+@dataclass(frozen=True)
+class _PlantBatch:
+    """The plant's equations on NumPy rows."""
+
+    plant: Plant
+
+    def step(self, chi: Array, u: Array, d: Array) -> Array:
+        return np.stack(self.plant.step(list(chi), u[0], d[0], d[1], _NUMPY))
+
+    def output(self, chi: Array) -> Array:
+        return np.asarray(self.plant.output(list(chi), _NUMPY))[None]
 
 
 def acidity(Wa: Any, Wb: Any, m: SimpleNamespace = _NUMPY) -> Any:

@@ -5,11 +5,9 @@ Time runs down the rows: a signal is an (N, n) array. Everything here is in engi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from math import inf, isfinite
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,19 +61,31 @@ class Signal:
         return isfinite(self.low) and isfinite(self.high)
 
 
-BatchStep = Callable[[Array, Array, Array], Array]
-BatchOutput = Callable[[Array], Array]
+class Batch(Protocol):
+    """The NumPy twin of a system for many trajectories at once; columns are trajectories.
+
+    A module-level class or frozen dataclass, so that it can be sent to worker processes.
+    """
+
+    def step(self, chi: Array, u: Array, d: Array) -> Array:
+        """χ⁺ (n, B) of `chi` (n, B), `u` (nu, B), `d` (nd, B)."""
+
+    def output(self, chi: Array) -> Array:
+        """y (ny, B) of `chi` (n, B)."""
 
 
 @dataclass(frozen=True)
-class Batch:
-    """The NumPy twin of a system for many trajectories at once; columns are trajectories.
+class Mapped:
+    """The CasADi functions themselves as a batch: slower than a twin written for NumPy, and always right."""
 
-    `step(chi (n, B), u (nu, B), d (nd, B)) -> (n, B)` and `output(chi (n, B)) -> (ny, B)`.
-    """
+    casadi_step: Any
+    casadi_output: Any
 
-    step: BatchStep
-    output: BatchOutput
+    def step(self, chi: Array, u: Array, d: Array) -> Array:
+        return np.asarray(self.casadi_step(chi, u, d), dtype=np.float64)
+
+    def output(self, chi: Array) -> Array:
+        return np.asarray(self.casadi_output(chi), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -146,20 +156,10 @@ class System:
         """Disturbances at rest, (nd,)."""
         return np.array([s.nominal for s in self.disturbances], dtype=np.float64)
 
-    @cached_property
+    @property
     def vectorised(self) -> Batch:
         """The batch twin, or the mapped CasADi functions where none was given."""
-        return self.batch if self.batch is not None else _mapped(self)
-
-
-def _mapped(system: System) -> Batch:
-    def step(chi: Array, u: Array, d: Array) -> Array:
-        return np.asarray(system.step(chi, u, d), dtype=np.float64)
-
-    def output(chi: Array) -> Array:
-        return np.asarray(system.output(chi), dtype=np.float64)
-
-    return Batch(step, output)
+        return self.batch if self.batch is not None else Mapped(self.step, self.output)
 
 
 def simulate(
@@ -200,6 +200,17 @@ def simulate_batch(system: System, u: ArrayLike, x0: ArrayLike, *, disturbances:
         y[k] = twin.output(chi)
         chi = twin.step(chi, u[:, k].T, d)
     return y.transpose(2, 0, 1)
+
+
+def rest(system: System, u: ArrayLike, *, steps: int = 3000) -> Array:
+    """The state (n,) after holding `u` (nu,) for `steps` samples from x0, disturbances at rest: the equilibrium of a stable system."""
+    chi, d = system.x0[:, None], system.d_nominal[:, None]
+    held, twin = frozen_array(np.reshape(u, (-1, 1)), 2, f"{system.name}: u"), system.vectorised
+    for _ in range(steps):
+        before, chi = chi, twin.step(chi, held, d)
+        if np.abs(chi - before).max() <= 1e-15 * np.abs(chi).max():
+            break
+    return chi[:, 0]
 
 
 def _signal(values: ArrayLike, width: int, name: str) -> Array:

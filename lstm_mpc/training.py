@@ -32,7 +32,8 @@ _SLACK = 0.01  # slacks start this far above what they bound
 class Settings:
     """What a human chooses about training; the keys of `[train]` in a design.
 
-    `nx`: cells per layer; `conditions` with `margin` δ; `box`: bound of every |weight|; `start_box`: bound of every |χ0|;
+    `nx`: cells per layer; `conditions` with `margin` δ; `box`: bound of every
+    |weight| of the gates, `output_box` of C and b_y (a large C makes a wrong start state loud); `start_box`: bound of every |χ0|;
     `washout`: first samples of each record left out of the error; `spread`: initial weights are uniform in ±spread;
     `damping`: Levenberg–Marquardt term (in the Hessian only); `hessian`: "gauss-newton" or "l-bfgs"; `patience`: stop when the
     objective fell by less than `least` (relative) over this many iterations.
@@ -42,23 +43,24 @@ class Settings:
     conditions: tuple[str, ...] = ("iss",)
     margin: float = 1e-3
     box: float = 4.0
+    output_box: float = 1.5
     start_box: float = 1.5
     washout: int = 20
-    spread: float = 0.2
+    spread: float = 0.1
     forget_bias: float = 0.0
-    damping: float = 1e-4
+    damping: float = 1e-6
     hessian: str = "gauss-newton"
-    iterations: int = 150
-    patience: int = 25
+    iterations: int = 250
+    patience: int = 40
     least: float = 1e-2
-    mu_init: float = 1e-2
+    mu_init: float = 1e-4
 
     def __post_init__(self) -> None:
         for name in ("nx", "conditions"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in self.conditions:
             stability.condition(name)
-        positive = {"margin": self.margin, "box": self.box, "start_box": self.start_box, "spread": self.spread}
+        positive = {"margin": self.margin, "box": self.box, "output_box": self.output_box, "start_box": self.start_box, "spread": self.spread}
         for name, value in positive.items():
             if not value > 0:
                 raise InputError(f"train: {name} must be positive, got {value}")
@@ -113,11 +115,10 @@ class Outcome:
 class _Epigraph:
     """Norms as constraints: every bound is a new variable, pinned from below by linear inequalities."""
 
-    def __init__(self, theta: Any, theta_start: Array, box: float) -> None:
-        self._known, self._values, self._box = [theta], [theta_start], box
+    def __init__(self, theta: Any, theta_start: Array) -> None:
+        self._known, self._values = [theta], [theta_start]
         self.variables: list[Any] = []
         self.start: list[Array] = []
-        self.upper: list[Array] = []
         self.constraints: list[Any] = []  # each entry ≥ 0
 
     def absolute(self, M: Any) -> Any:
@@ -139,7 +140,6 @@ class _Epigraph:
         column = np.broadcast_to(start, shape).ravel(order="F")
         self.variables.append(ca.vec(variable))
         self.start.append(column)
-        self.upper.append(np.full(column.size, np.inf))
         self._known.append(ca.vec(variable))
         self._values.append(column)
         return variable
@@ -238,10 +238,13 @@ class _Watch:
         return self._stop() or self._stale()
 
     def _stale(self) -> bool:
-        if len(self.history) <= self._settings.patience or self.best is None:
+        """No gain over the last `patience` iterations, measured at the level reached before (a wandering iterate is not stale)."""
+        patience, least = self._settings.patience, self._settings.least
+        if len(self.history) <= 2 * patience or self.best is None:
             return False
-        before = min(p.objective for p in self.history[: -self._settings.patience])
-        return before - min(p.objective for p in self.history) < self._settings.least * before
+        before = min(p.objective for p in self.history[:-patience])
+        recent = min(p.objective for p in self.history[-patience:])
+        return abs(before - recent) < least * before
 
 
 class _Problem:
@@ -252,7 +255,7 @@ class _Problem:
         p, nz = error.sizes.parameters, error.size
         z = ca.SX.sym("z", nz)
         network = lstm.unpack(z[:p, :], error.sizes)
-        norm = _Epigraph(z[:p, :], theta_start, settings.box)
+        norm = _Epigraph(z[:p, :], theta_start)
         values = [v for name in settings.conditions for _, _, v in stability.evaluate(network, name, norm, radius)]
         limits = [1.0 - settings.margin - v for v in values]
         w = ca.vertcat(z, *norm.variables)
@@ -262,8 +265,10 @@ class _Problem:
         starts = np.random.default_rng([watch._seed, 1]).uniform(-0.1, 0.1, nz - p)
         self._start = np.concatenate([theta_start, starts, *norm.start])
         slacks = w.shape[0] - nz
-        self._lower = np.concatenate([np.full(p, -settings.box), np.full(nz - p, -settings.start_box), np.zeros(slacks)])
-        self._upper = np.concatenate([np.full(p, settings.box), np.full(nz - p, settings.start_box), *norm.upper])
+        box = np.full(p, settings.box)
+        box[error.sizes.slices["C"]] = box[error.sizes.slices["b_y"]] = settings.output_box
+        self._upper = np.concatenate([box, np.full(nz - p, settings.start_box), np.full(slacks, np.inf)])
+        self._lower = np.concatenate([-self._upper[:nz], np.zeros(slacks)])
 
     def _functions(self, w: Any, g: Any, nz: int) -> None:
         size, error = w.shape[0], self._error

@@ -1,0 +1,1 @@
+"""Control with a released model: the problem, the observer, the engines and the closed loop."""

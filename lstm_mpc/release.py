@@ -1,0 +1,211 @@
+"""The gate: a model may be controlled with and exported only as a `Release`, which exists only when all evidence holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lstm_mpc import stability, store
+from lstm_mpc.errors import InputError, Refused
+from lstm_mpc.evidence import Certificate, Validation, Verification
+from lstm_mpc.model import Model
+from lstm_mpc.system import Array
+
+KIND = "lstm_mpc release"
+CHECKS = ("certificate", "scenario", "safe_set", "input_range", "fit")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What evidence a release needs; the keys of `[release]` in a design.
+
+    `conditions` must be certified; the scenario verification must be at least as strong as `epsilon`, `beta`; `min_fit` is
+    the least mean-removed FIT [%] on validation data, against the measured output. `waive` maps a check (certificate,
+    scenario, safe_set, input_range, fit) to the reason why it is waived; it is stored and printed wherever the release is used.
+    """
+
+    conditions: tuple[str, ...] = ("iss",)
+    epsilon: float = 1e-2
+    beta: float = 1e-6
+    min_fit: float = 95.0
+    waive: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "conditions", tuple(self.conditions))
+        for name in self.conditions:
+            stability.condition(name)
+        for check, reason in self.waive.items():
+            if check not in CHECKS:
+                raise InputError(f"release: unknown check {check!r} in waive; known: {', '.join(CHECKS)}")
+            if not str(reason).strip():
+                raise InputError(f"release: the waiver of {check!r} needs a reason in words")
+
+
+@dataclass(frozen=True)
+class Release:
+    """A model that passed the gate, with the evidence and the policy it passed under. Made by `release` or `Release.load` only.
+
+    Inputs of a controller must stay within `u_low`, `u_high` [engineering], the range the verification covers.
+    """
+
+    model: Model
+    certificates: tuple[Certificate, ...]
+    verification: Verification
+    validation: Validation
+    policy: Policy
+    safe_set: tuple[tuple[float, float], ...]
+    u_low: Array
+    u_high: Array
+    waived: tuple[str, ...]
+
+    def claims(self) -> tuple[tuple[str, str], ...]:
+        """(kind, sentence) for everything claimed: what is proved, what is sampled, what is measured, what is waived."""
+        lines = [("proved", str(c)) for c in self.certificates if c.holds]
+        bound = _model_bound(self.verification, self.model)
+        if bound is not None:
+            v, intervals = self.verification, []
+            for s, mid, span, low, high in zip(
+                self.model.outputs, self.model.scaling.y_mid, self.model.scaling.y_span, bound.low, bound.high, strict=True
+            ):
+                low, high = (mid - span * bound.radius_y, mid + span * bound.radius_y) if v.shape == "ball" else (low, high)
+                intervals.append(f"{s.name} in [{low:.3f}, {high:.3f}] {s.unit}")
+            text = (
+                f"with confidence 1−{v.beta:g} at most {v.epsilon:g} of all runs of {v.steps} steps under the sampled law leave "
+                f"{', '.join(intervals)} (ρ* = {bound.radius_y:.4f}, N = {v.scenarios})"
+            )
+            lines.append(("sampled", text))
+        for against, fit in self.validation.fits.items():
+            text = f"validation FIT (12) {min(fit['normalised']):.2f} %, mean-removed {min(fit['mean_removed']):.2f} %"
+            lines.append(("measured", f"{text} against the {against} output, {self.validation.samples} samples"))
+        return tuple(lines + [("waived", w) for w in self.waived])
+
+    def save(self, path: str | Path) -> None:
+        policy = {**self.policy.__dict__, "waive": dict(self.policy.waive)}
+        content = {
+            "model": self.model.content(),
+            "certificates": [c.content() for c in self.certificates],
+            "verification": self.verification.content(),
+            "validation": self.validation.content(),
+            "policy": policy,
+            "safe_set": self.safe_set,
+            "u_low": self.u_low,
+            "u_high": self.u_high,
+        }
+        store.write_json(path, KIND, content)
+
+    @staticmethod
+    def load(path: str | Path) -> Release:
+        """Read a release and pass it through the gate again: InputError when the file is unusable, Refused when the gate says no."""
+        content = store.read_json(path, KIND)
+        try:
+            model = Model.from_content(content["model"])
+            certificates = [Certificate.from_content(c) for c in content["certificates"]]
+            verification = Verification.from_content(content["verification"])
+            validation = Validation.from_content(content["validation"])
+            policy = Policy(**content["policy"])
+            limits = content["safe_set"], content["u_low"], content["u_high"]
+        except (InputError, TypeError, KeyError, ValueError, AttributeError) as error:
+            raise InputError(f"{path}: is not a usable release ({error}); make it again") from error
+        return release(
+            model, certificates, verification, validation, policy, safe_set=limits[0], u_low=limits[1], u_high=limits[2]
+        )
+
+
+def release(
+    model: Model,
+    certificates: Sequence[Certificate],
+    verification: Verification,
+    validation: Validation,
+    policy: Policy,
+    *,
+    safe_set: Sequence[Sequence[float]],
+    u_low: ArrayLike | None = None,
+    u_high: ArrayLike | None = None,
+) -> Release:
+    """Pass the gate or raise `Refused` with every reason.
+
+    `safe_set`: one (low, high) per output [engineering]; `u_low`, `u_high`: the controller's input range (default: the
+    actuator limits). Certificates are computed again from the model's numbers; the given ones must agree.
+    """
+    low = np.broadcast_to(np.asarray(model.u_low if u_low is None else u_low, dtype=np.float64), model.u_low.shape)
+    high = np.broadcast_to(np.asarray(model.u_high if u_high is None else u_high, dtype=np.float64), model.u_high.shape)
+    safe = tuple((float(a), float(b)) for a, b in safe_set)
+    found = [("certificate", why) for why in _certificate_reasons(model, certificates, policy)]
+    found += _scenario_reasons(model, verification, policy, safe, low, high)
+    found += [("fit", why) for why in _fit_reasons(model, validation, policy)]
+    reasons = [why for check, why in found if check not in policy.waive]
+    if reasons:
+        raise Refused("release", reasons)
+    waived = tuple(f"{check}: {why} — waived: {policy.waive[check]}" for check, why in found)
+    return Release(model, tuple(certificates), verification, validation, policy, safe, low, high, waived)
+
+
+def _certificate_reasons(model: Model, certificates: Sequence[Certificate], policy: Policy) -> list[str]:
+    reasons = []
+    for given in certificates:
+        if given.model != model.digest:
+            reasons.append(f"certificate {given.condition!r} speaks of model {given.model[:12]}, not of {model.digest[:12]}")
+    for name in policy.conditions:
+        own = [c for c in certificates if c.condition == name and c.model == model.digest]
+        if not own:
+            reasons.append(f"no certificate of {name!r} for this model")
+            continue
+        true = stability.certify(model, name)
+        if not true.holds:
+            reasons.append(str(true))
+        elif own[0] != true:
+            reasons.append(f"the certificate of {name!r} is not what the model's numbers give (δ = {true.margin:.4g})")
+    return reasons
+
+
+def _scenario_reasons(
+    model: Model, v: Verification, policy: Policy, safe: tuple[tuple[float, float], ...], low: Array, high: Array
+) -> list[tuple[str, str]]:
+    from lstm_mpc.scenario import scenario_count
+
+    if v.model != model.digest:
+        return [("scenario", f"the verification speaks of model {v.model[:12]}, not of {model.digest[:12]}")]
+    reasons = []
+    if v.epsilon > policy.epsilon or v.beta > policy.beta:
+        claim = f"ε = {v.epsilon:g}, β = {v.beta:g}"
+        reasons.append(("scenario", f"the verification claims {claim}, the policy asks ε ≤ {policy.epsilon:g}, β ≤ {policy.beta:g}"))
+    needed = scenario_count(v.epsilon, v.beta, d=1 if v.shape == "ball" else 2 * len(model.outputs), rule="exact")
+    if v.scenarios < needed:
+        reasons.append(("scenario", f"{v.scenarios} scenarios cannot carry ε = {v.epsilon:g}, β = {v.beta:g}; {needed} are needed"))
+    bound = _model_bound(v, model)
+    if bound is None:
+        reasons.append(("scenario", "the verification holds no bound of the model"))
+        return reasons
+    if len(safe) != len(v.safe_set) or any(a < x or z < b for (x, z), (a, b) in zip(safe, v.safe_set, strict=False)):
+        reasons.append(("safe_set", f"verified against the safe set {v.safe_set}, the design asks {safe}"))
+    if not bound.safe:
+        reached = ", ".join(f"{s.name} [{a:.3f}, {b:.3f}] {s.unit}" for s, a, b in zip(model.outputs, bound.low, bound.high, strict=True))
+        reasons.append(
+            ("safe_set", f"the output set at ρu = {bound.radius_u:g} (ρ* = {bound.radius_y:.4f}, reached {reached}) leaves the safe set {v.safe_set}")
+        )
+    reach = bound.radius_u * model.scaling.u_span * (1 + 1e-12)
+    for s, a, b, x, z in zip(model.inputs, low, high, model.scaling.u_mid - reach, model.scaling.u_mid + reach, strict=True):
+        if a < x or z < b:
+            reasons.append(
+                ("input_range", f"the controller may move {s.name} in [{a:g}, {b:g}] {s.unit}, the verification covers [{x:.4g}, {z:.4g}] (ρu = {bound.radius_u:g})")
+            )
+    return reasons
+
+
+def _model_bound(verification: Verification, model: Model) -> Any:
+    """The model's bound at its largest radius, or None."""
+    own = [b for b in verification.bounds if b.system == "model"]
+    return max(own, key=lambda b: b.radius_u) if own else None
+
+
+def _fit_reasons(model: Model, validation: Validation, policy: Policy) -> list[str]:
+    if validation.model != model.digest:
+        return [f"the validation speaks of model {validation.model[:12]}, not of {model.digest[:12]}"]
+    if not validation.fit >= policy.min_fit:
+        return [f"validation FIT {validation.fit:.2f} % (mean-removed) is below the {policy.min_fit:g} % of the policy"]
+    return []
