@@ -82,13 +82,15 @@ def record(
     steps: int,
     input_noise: float = 0.0,
     output_noise: float = 0.0,
+    resolution: float = 0.0,
     seed: int = 0,
     name: str = "record",
 ) -> Record:
     """Run an experiment on a simulated plant from its nominal start.
 
     The plant receives the drawn input; white noise of variance `input_noise` [input unit²] and `output_noise` [output unit²]
-    is added to what is recorded (Section 4 of the paper). The same seed gives the same record.
+    is added to what is recorded (Section 4 of the paper), which is then rounded to `resolution` [unit] (0: not at all). The
+    same seed gives the same record.
     """
     if min(input_noise, output_noise) < 0:
         raise InputError(f"noise variances must not be negative, got {input_noise} and {output_noise}")
@@ -97,7 +99,12 @@ def record(
     run = simulate(system, u)
     seen_u = run.u + np.sqrt(input_noise) * rng.standard_normal(run.u.shape)
     seen_y = run.y + np.sqrt(output_noise) * rng.standard_normal(run.y.shape)
-    return Record(name, seen_u, seen_y, run.y)
+    return Record(name, *(_recorded(values, resolution) for values in (seen_u, seen_y, run.y)))
+
+
+def _recorded(values: Array, resolution: float) -> Array:
+    """`values` as a recorder keeps them; division by the inverse gives the shortest decimals."""
+    return values if resolution == 0 else np.rint(values * (1.0 / resolution)) / (1.0 / resolution)
 
 
 # -- CSV --------------------------------------------------------------------------------------------------------------

@@ -51,16 +51,15 @@ class DoMpc:
         if not self.problem.preview:
             self._references[:] = self._references[0]
         u, status = self._solve()
-        u = self.limits.admit(u, self._before)
-        stats = self._mpc.solver_stats
+        before, u = self._before, self.limits.admit(u, self._before)
         predicted = self._predict(self._plan)
         self.observer.predict(u)
         self._before = u
         return Move(
             u=u,
             status=status,
-            iterations=int(stats.get("iter_count", 0)),
-            cost=float(self._mpc.opt_f_num) if status == "optimal" else np.nan,
+            iterations=int(self._mpc.solver_stats.get("iter_count", 0)),
+            cost=self.limits.cost(predicted, self._references, self._plan, before),
             predicted=predicted,
             disturbance=self.observer.disturbance.copy(),
             seconds=time.perf_counter() - began,

@@ -66,6 +66,14 @@ class Limits:
     y_high: Array
     output_weight: Array
     move_penalty: Array
+    violation_weight: float
+
+    def cost(self, y: Array, reference: Array, u: Array, before: Array) -> float:
+        """What the problem minimises, for outputs and setpoints of samples 0 … N (N+1, ny) and inputs (N, nu) after `before`."""
+        moves = np.diff(np.vstack([before, u]), axis=0)
+        outside = np.maximum(0.0, y[1:] - self.y_high) + np.maximum(0.0, self.y_low - y[1:])
+        tracking = (self.output_weight * (y[1:] - reference[1:]) ** 2).sum()
+        return float(tracking + (self.move_penalty * moves**2).sum() + self.violation_weight * outside.sum())
 
     def admit(self, u: Array, before: Array) -> Array:
         """`u` moved into bounds and rate limits; bounds win if `before` lies outside them."""
@@ -99,6 +107,7 @@ def limits(release: Release, problem: Problem) -> Limits:
         y_high=_per_signal(problem.y_high, ny, "y_high"),
         output_weight=_per_signal(problem.output_weight, ny, "output_weight"),
         move_penalty=_per_signal(problem.move_penalty, nu, "move_penalty"),
+        violation_weight=problem.violation_weight,
     )
 
 

@@ -1,0 +1,157 @@
+"""`lstm-mpc VERB DIRECTORY`: one verb per noun, from the experiment to C code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lstm_mpc import __version__, parallel
+from lstm_mpc.errors import InputError, LstmMpcError, Refused
+
+_VERBS = {
+    "record": "run the experiment on the simulated plant of the design",
+    "train": "identify an LSTM whose stability conditions are constraints",
+    "certify": "prove the stability conditions on the saved numbers of a model (any model.json)",
+    "verify": "scenario verification: how far does the output go?",
+    "release": "pass the gate, or be refused with every reason",
+    "control": "closed loops of the released model under do-mpc",
+    "export": "C99 code of the released model with a self-test",
+    "run": "everything above, in order, into a folder of its own",
+}
+_EXAMPLES = {
+    "certify": "lstm-mpc certify models/ph          lstm-mpc certify some/model.json --condition iss",
+    "run": "lstm-mpc run models/ph --out runs/ph",
+}
+
+
+class Console:
+    """Progress on stderr: one line that rewrites itself on a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet, self._live = quiet, sys.stderr.isatty()
+        self._label, self._began, self._last = "", 0.0, 0.0
+
+    def progress(self, label: str, share: float, detail: str) -> None:
+        now = time.monotonic()
+        if label != self._label:
+            self._label, self._began, self._last = label, now, now - 10
+        if self._quiet or now - self._last < (0.1 if self._live else 5.0):
+            return
+        self._last = now
+        bar = "#" * round(20 * share)
+        line = f"{label:<8}[{bar:<20}] {share:4.0%} {now - self._began:5.0f} s  {detail}"
+        print(f"\r\x1b[K{line[:118]}" if self._live else line, end="" if self._live else "\n", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        if self._live and not self._quiet:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lstm-mpc",
+        description="Identify, certify, verify, release, control and export stable LSTM models.",
+        epilog="Exit codes: 0 done, 2 bad input, 3 refused by the gate, 1 anything else.",
+    )
+    parser.add_argument("--version", action="version", version=f"lstm-mpc {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, text in _VERBS.items():
+        example = _EXAMPLES.get(name, f"lstm-mpc {name} models/ph")
+        verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"example: {example}")
+        verb.add_argument("directory", type=Path, help="design directory with a design.toml" + (", or a model file" if name == "certify" else ""))
+        verb.add_argument("--json", action="store_true", help="print the result as one JSON object")
+        verb.add_argument("--quiet", action="store_true", help="no progress")
+        verb.add_argument("--force", action="store_true", help="replace earlier artefacts of this verb")
+        if name in ("train", "verify", "run"):
+            verb.add_argument("--workers", type=_positive, default=parallel.cores(), help="processes (default: all cores, %(default)s)")
+        if name == "certify":
+            verb.add_argument("--condition", action="append", help="condition to check (default: the design's policy, or iss)")
+        if name == "run":
+            verb.add_argument("--out", type=Path, help="folder for the artefacts (default: runs/<name of the directory>)")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"needs a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    choice = _parser().parse_args(arguments)
+    console = Console(choice.quiet or choice.json)
+    try:
+        content = _run(choice, console) if choice.verb == "run" else _single(choice, console)
+    except LstmMpcError as error:
+        console.clear()
+        _complain(choice, error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.clear()
+        print("interrupted; artefacts written so far are whole", file=sys.stderr)
+        return 1
+    if choice.json:
+        print(json.dumps(content, ensure_ascii=False, allow_nan=False))
+    return 0
+
+
+def _complain(choice: argparse.Namespace, error: LstmMpcError) -> None:
+    if choice.json:
+        reasons = {"reasons": list(error.reasons)} if isinstance(error, Refused) else {}
+        print(json.dumps({"error": str(error), **reasons}, ensure_ascii=False))
+    if isinstance(error, Refused):
+        print("refused by the gate:", *(f"  - {why}" for why in error.reasons), sep="\n", file=sys.stderr)
+    else:
+        print(f"error: {error}", file=sys.stderr)
+
+
+def _options(choice: argparse.Namespace, console: Console) -> Any:
+    from lstm_mpc.verbs import Options
+
+    return Options(console.progress, choice.force, getattr(choice, "workers", parallel.cores()))
+
+
+def _single(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from lstm_mpc import design, verbs
+
+    options = _options(choice, console)
+    if choice.verb == "certify" and choice.directory.suffix == ".json":
+        result = verbs.certify_verb(choice.directory, tuple(choice.condition or ("iss",)), options)
+    elif choice.verb == "certify":
+        plan = design.load_design(choice.directory)
+        result = verbs.certify_verb(plan.file(verbs.MODEL), tuple(choice.condition or plan.release.conditions), options)
+    else:
+        result = getattr(verbs, f"{choice.verb}_verb")(design.load_design(choice.directory), options)
+    console.clear()
+    if not choice.json:
+        print(*result.lines, sep="\n")
+    return dict(result.content)
+
+
+def _run(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from lstm_mpc import verbs
+
+    out = choice.out or Path("runs") / choice.directory.resolve().name
+    if out.resolve() == choice.directory.resolve():
+        raise InputError(f"{out}: --out must be another folder than the design")
+    options = _options(choice, console)
+    verbs.prepare(choice.directory, out, options)
+    content: dict[str, Any] = {}
+    for verb, work in verbs.chain(out):
+        began = time.monotonic()
+        result = work(options)
+        console.clear()
+        content[verb] = result.content
+        if not choice.json:
+            print(f"== {verb} ({time.monotonic() - began:.1f} s)", *result.lines, sep="\n", flush=True)
+    return content
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,52 @@
+"""Write an export into an empty folder, or over one of its own, all files or none."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+from lstm_mpc import store
+from lstm_mpc.errors import InputError
+
+MANIFEST = "manifest.json"
+
+
+def write_folder(folder: str | Path, files: Mapping[str, str], *, kind: str, products: Sequence[str] = ()) -> None:
+    """Write `files` (name -> text) with a manifest of their digests; `products` are patterns of what building them makes.
+
+    Only a missing or empty folder, or an earlier export of the same kind that nobody added to, is written to; InputError otherwise.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        _own(folder, kind)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        for name, text in files.items():
+            store.write_text(fresh / name, text)
+        digests = {name: store.digest(text) for name, text in files.items()}
+        store.write_json(fresh / MANIFEST, kind, {"files": digests, "products": list(products)})
+        fresh.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        fresh.replace(folder)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+def _own(folder: Path, kind: str) -> None:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is a file; name an empty folder for the export")
+    found = {path.name for path in folder.iterdir()}
+    if not found:
+        return
+    if MANIFEST not in found:
+        raise InputError(f"{folder}: is not empty and not an earlier export ({sorted(found)[0]} is there); name another folder")
+    manifest = store.read_json(folder / MANIFEST, kind)
+    own = {MANIFEST, *manifest["files"], *(name for name in found if any(fnmatch(name, p) for p in manifest["products"]))}
+    if found - own:
+        raise InputError(f"{folder}: holds {sorted(found - own)[0]}, which the export did not write; move it away or name another folder")

@@ -1,0 +1,134 @@
+"""Identification: several starts of the training program in parallel, the best validated *and certified* result kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+from lstm_mpc import lstm, parallel, stability
+from lstm_mpc.data import Dataset, Scaling, scale
+from lstm_mpc.errors import InputError, SolverError
+from lstm_mpc.evidence import Validation
+from lstm_mpc.model import Model, validate
+from lstm_mpc.training import Outcome, Progress, Settings, train
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start: its outcome, the model made of it (None without a feasible iterate), whether every condition is certified on
+    the saved numbers, and the mean-removed FIT [%] on validation data (worst record and output)."""
+
+    outcome: Outcome
+    model: Model | None
+    certified: bool
+    fit: float
+
+    @property
+    def sentence(self) -> str:
+        verdict = "not certified" if not self.certified else f"certified, validation FIT {self.fit:.2f} %"
+        return f"{self.outcome.sentence}; {verdict}"
+
+
+@dataclass(frozen=True)
+class Identification:
+    """Every start, and the chosen model: the certified one with the best validation FIT."""
+
+    starts: tuple[Start, ...]
+    model: Model
+
+    def report(self) -> dict[str, Any]:
+        """Every start as JSON types, with its history of objective, FIT and margin."""
+        rows = []
+        for start in self.starts:
+            o = start.outcome
+            row = {k: getattr(o, k) for k in ("seed", "status", "converged", "iterations", "seconds")}
+            found = o.network is not None
+            row |= {"sentence": start.sentence, "certified": start.certified, "validation_fit": start.fit if found else None}
+            row |= {"train_fit": o.fit if found else None, "margin": o.margin if found else None}
+            row["history"] = [[p.iteration, p.objective, p.fit, p.margin] for p in o.history]
+            rows.append(row)
+        return {"chosen": self.model.origin["seed"], "starts": rows}
+
+
+def identify(
+    dataset: Dataset,
+    validation: Dataset,
+    settings: Settings,
+    *,
+    scaling: Scaling | None = None,
+    starts: int = 4,
+    seed: int = 0,
+    skip: int = 50,
+    workers: int = 1,
+    name: str = "model",
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Identification:
+    """Train from `starts` seeds (seed, seed + 1, …) in `workers` processes and keep the best.
+
+    The choice uses `validation` (its first `skip` samples left out), so its FIT is slightly optimistic for the chosen model. Raises
+    SolverError with every start's sentence when no start ends in a certified model. Ctrl-C ends all starts at their best
+    feasible iterate.
+    """
+    if starts < 1:
+        raise InputError(f"train: starts must be at least 1, got {starts}")
+    if validation.Ts != dataset.Ts or validation.inputs != dataset.inputs or validation.outputs != dataset.outputs:
+        raise InputError("train: training and validation data must share signals and sampling time")
+    scaling = scale(dataset) if scaling is None else scaling
+    tasks = [(dataset, scaling, settings, number) for number in range(seed, seed + starts)]
+    outcomes = parallel.run(_one, tasks, workers=workers, on_report=on_progress)
+    done = [_judge(o, dataset, validation, scaling, settings, skip=skip, name=name) for o in outcomes]
+    certified = [start for start in done if start.certified and start.model is not None]
+    if not certified:
+        raise SolverError("training gave no certified model: " + " | ".join(start.sentence for start in done))
+    chosen = max(certified, key=lambda start: start.fit).model
+    assert chosen is not None
+    return Identification(tuple(done), chosen)
+
+
+def _one(dataset: Dataset, scaling: Scaling, settings: Settings, seed: int) -> Outcome:
+    return train(dataset, scaling, settings, seed=seed, progress=parallel.report, stop=parallel.stopped)
+
+
+def _judge(
+    outcome: Outcome, dataset: Dataset, validation: Dataset, scaling: Scaling, settings: Settings, *, skip: int, name: str
+) -> Start:
+    if outcome.network is None:
+        return Start(outcome, None, False, float("-inf"))
+    origin = {
+        "data": dataset.digest,
+        "seed": outcome.seed,
+        "settings": asdict(settings),
+        "solver": outcome.status,
+        "converged": outcome.converged,
+        "iterations": outcome.iterations,
+        "versions": {package: version(package) for package in ("lstm_mpc", "casadi", "numpy")},
+    }
+    model = model_of(outcome.network, dataset, scaling, origin, name)
+    certified = all(stability.certify(model, condition).holds for condition in settings.conditions)
+    fits = validate(model, validation, skip=skip, seed=0)
+    return Start(outcome, model, certified, min(min(fit.mean_removed) for fit in fits))
+
+
+def model_of(network: lstm.Network, dataset: Dataset, scaling: Scaling, origin: dict[str, Any], name: str) -> Model:
+    """A network as a model of the plant that gave `dataset`."""
+    return Model(network, scaling, dataset.inputs, dataset.outputs, dataset.Ts, origin, name)
+
+
+def validation_of(model: Model, dataset: Dataset, *, skip: int = 50, seed: int = 0) -> Validation:
+    """The evidence for the gate: fits from a random start, against the measured and where known the noise-free output, the worst
+    record of each figure."""
+    fits: dict[str, dict[str, Any]] = {}
+    references: Sequence[str] = ["measured"]
+    if all(record.truth is not None for record in dataset.records):
+        references = ["measured", "noise-free"]
+    for against in references:
+        records = validate(model, dataset, skip=skip, seed=seed, against=against)
+        worst = replace(
+            records[0],
+            **{f: tuple(map(min, zip(*(getattr(r, f) for r in records), strict=True))) for f in ("normalised", "engineering", "mean_removed")},
+            rmse=tuple(map(max, zip(*(r.rmse for r in records), strict=True))),
+        )
+        fits[against] = worst.describe()
+    return Validation(model.digest, dataset.digest, dataset.samples, seed, fits)

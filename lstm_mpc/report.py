@@ -1,0 +1,141 @@
+"""Plots: the paper's figures and the closed loop. The only importer of matplotlib; every function returns a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from lstm_mpc.control.loop import Run
+from lstm_mpc.data import Dataset, fit_index
+from lstm_mpc.evidence import Verification
+from lstm_mpc.model import Model
+from lstm_mpc.scenario import Law, replay
+from lstm_mpc.system import System, simulate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLUE, ORANGE, GREEN, GREY, RED = "#0072b2", "#e69f00", "#009e73", "#6b6b6b", "#d55e00"  # safe for colour-blind readers
+_STYLE = {"font.size": 9, "axes.grid": True, "grid.alpha": 0.25, "svg.hashsalt": "lstm_mpc", "axes.spines.top": False, "axes.spines.right": False}
+
+
+def _figure(rows: int, height: float) -> tuple[Figure, list[Axes]]:
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(7.5, height), layout="constrained")
+        axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+    return figure, list(axes)
+
+
+def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
+    """Write `name`.png and `name`.svg; the same figure gives the same bytes."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.{kind}" for kind in ("png", "svg")]
+    with matplotlib.rc_context(_STYLE):
+        for path, metadata in zip(paths, ({"Software": None}, {"Date": None, "Creator": None}), strict=True):
+            partial = path.with_name(f".{path.name}")
+            figure.savefig(partial, format=path.suffix[1:], dpi=150, metadata=metadata)
+            partial.replace(path)
+    return paths
+
+
+def plot_validation(model: Model, dataset: Dataset, *, skip: int = 50, seed: int = 0) -> Figure:
+    """Fig. 2: the network from a random start beside the first validation record, and what remains."""
+    item = dataset.records[0]
+    start = np.random.default_rng(seed).uniform(-0.1, 0.1, model.sizes.n)
+    run = simulate(model.system, item.u, x0=start)
+    fit = fit_index(item.y, run.y, scaling=model.scaling, units=[s.unit for s in model.outputs], skip=skip)
+    figure, axes = _figure(len(model.outputs) + 2, 2.0 * (len(model.outputs) + 2))
+    hours = run.t / 3600
+    for j, (s, axis) in enumerate(zip(model.outputs, axes, strict=False)):
+        axis.plot(hours, item.y[:, j], color=GREY, lw=1.0, label="plant (measured)")
+        axis.plot(hours, run.y[:, j], color=BLUE, lw=1.0, ls="--", label="LSTM, open loop, random start")
+        axis.set_ylabel(s.label)
+        axis.set_title(f"validation: FIT (12) {fit.normalised[j]:.2f} % normalised, mean-removed {fit.mean_removed[j]:.2f} %", loc="left")
+        axis.legend(loc="upper right", ncols=2, frameon=False)
+    axes[-2].plot(hours[skip:], (item.y - run.y)[skip:], color=RED, lw=0.6)
+    axes[-2].set_ylabel("error [" + ", ".join(s.unit for s in model.outputs) + "]")
+    axes[-1].plot(hours, item.u, color=GREEN, lw=0.8)
+    axes[-1].set_ylabel(", ".join(s.label for s in model.inputs))
+    axes[-1].set_xlabel("time [h]")
+    return figure
+
+
+def plot_scenarios(model: Model, verification: Verification, *, radius: float, count: int = 12) -> Figure:
+    """Fig. 3a: some input scenarios, the outputs they cause, and the worst scenario with the bound it makes."""
+    v, law = verification, Law.from_description(verification.law)
+    bound = v.bound("model", radius)
+    common: dict[str, Any] = {"radius": radius, "seed": v.seed, "steps": v.steps}
+    indices = list(range(count)) + ([bound.worst] if bound else [])
+    figure, (above, below) = _figure(2, 4.6)
+    for index in indices:
+        run = replay(model.system, law, model.scaling, index=index, **common)
+        worst = bound is not None and index == bound.worst
+        look: dict[str, Any] = {"color": RED, "lw": 1.4, "zorder": 3} if worst else {"color": BLUE, "lw": 0.6, "alpha": 0.45}
+        above.plot(run.t / 3600, run.u[:, 0], **look, drawstyle="steps-post")
+        below.plot(run.t / 3600, run.y[:, 0], **look, label=f"worst of {v.scenarios} (number {index})" if worst else None)
+    if bound is not None:
+        mid, span = model.scaling.y_mid[0], model.scaling.y_span[0]
+        for edge, label in ((mid - span * bound.radius_y, f"ball ρ* = {bound.radius_y:.3f}"), (mid + span * bound.radius_y, None)):
+            below.axhline(edge, color=ORANGE, lw=1.2, ls="--", label=label)
+    for edge in v.safe_set[0]:
+        below.axhline(edge, color=GREEN, lw=1.2, ls=":", label="safe set" if edge == v.safe_set[0][0] else None)
+    above.set_title(f"{count} of {v.scenarios} scenarios at ρu = {radius:g}", loc="left")
+    above.set_ylabel(model.inputs[0].label)
+    below.set_ylabel(model.outputs[0].label)
+    below.set_xlabel("time [h]")
+    below.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3, frameon=False)
+    return figure
+
+
+def plot_bounds(verification: Verification) -> Figure:
+    """Fig. 3b: ρ*_y over ρ_u, network and plant; dashed without the first samples, which the artificial start makes."""
+    figure, (axis,) = _figure(1, 3.6)
+    looks = {"model": (BLUE, "o", "LSTM"), "plant": (ORANGE, "s", "plant")}
+    for system, (color, marker, label) in looks.items():
+        own = [b for b in verification.bounds if b.system == system]
+        if own:
+            radii = [b.radius_u for b in own]
+            axis.plot(radii, [b.radius_y for b in own], color=color, marker=marker, ms=4, lw=1.4, label=f"{label}, all samples")
+            label = f"{label}, from sample {verification.settle} on"
+            axis.plot(radii, [b.settled for b in own], color=color, marker=marker, ms=3, mfc="white", lw=1.0, ls="--", label=label)
+    axis.set_xlabel("input bound ρu [normalised]")
+    axis.set_ylabel("output bound ρ*y [normalised]")
+    axis.set_ylim(bottom=0)
+    v = verification
+    axis.set_title(f"N = {v.scenarios}, τ = {v.steps} steps, ε = {v.epsilon:g}, β = {v.beta:g} for each point", loc="left")
+    axis.legend(frameon=False)
+    return figure
+
+
+def plot_loop(run: Run, plant: System, *, safe_set: Sequence[tuple[float, float]] = ()) -> Figure:
+    """The closed loop: output and setpoint, input with its limits, estimated disturbance; failed solves are marked."""
+    disturbed = run.d.size > 0 and bool(np.ptp(run.d, axis=0).any())
+    figure, axes = _figure(4 if disturbed else 3, 6.6 if disturbed else 5.4)
+    minutes = run.t / 60
+    axes[0].plot(minutes, run.y[:, 0], color=GREY, lw=0.7, label="measured")
+    axes[0].plot(minutes, run.truth[:, 0], color=BLUE, lw=1.3, label="plant")
+    axes[0].plot(minutes, run.reference[:, 0], color=RED, lw=1.0, ls="--", drawstyle="steps-post", label="setpoint")
+    axes[0].set_ylabel(plant.outputs[0].label)
+    axes[0].set_title(f"closed loop: {run.scenario.name}", loc="left")
+    axes[0].legend(ncols=3, frameon=False, loc="best")
+    axes[1].plot(minutes, run.u[:, 0], color=GREEN, lw=1.2, drawstyle="steps-post")
+    for edge in (plant.inputs[0].low, plant.inputs[0].high):
+        axes[1].axhline(edge, color=GREY, lw=0.8, ls=":")
+    axes[1].set_ylabel(plant.inputs[0].label)
+    axes[2].plot(minutes, [move.disturbance[0] for move in run.moves], color=ORANGE, lw=1.0)
+    axes[2].set_ylabel(f"d̂ [{plant.outputs[0].unit}]")
+    if disturbed:
+        for j, s in enumerate(plant.disturbances):
+            axes[3].plot(minutes, 100 * (run.d[:, j] / (s.nominal or 1.0) - 1), lw=1.2, drawstyle="steps-post", label=s.name)
+        axes[3].set_ylabel("disturbance [% of nominal]")
+        axes[3].legend(ncols=2, frameon=False)
+    for k in run.failures:
+        axes[1].axvline(minutes[k], color=RED, lw=0.8)
+    axes[-1].set_xlabel("time [min]")
+    return figure

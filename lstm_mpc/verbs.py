@@ -1,0 +1,285 @@
+"""The verbs of the command line: each reads the artefacts to its left in a design directory and writes exactly one (plots apart)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lstm_mpc import parallel, store
+from lstm_mpc.control.loop import Run, close_loop, metrics
+from lstm_mpc.control.problem import input_range
+from lstm_mpc.data import write_csv
+from lstm_mpc.design import Design, load_design
+from lstm_mpc.errors import InputError
+from lstm_mpc.evidence import Certificate, Verification
+from lstm_mpc.identify import identify, validation_of
+from lstm_mpc.model import Model
+from lstm_mpc.release import Release, release
+from lstm_mpc.scenario import verify
+from lstm_mpc.stability import certify
+
+MODEL, TRAINING, VERIFICATION, RELEASE, LOOP = "model.json", "training.json", "verification.json", "release.json", "closed-loop.json"
+FIGURES, C_FOLDER = "figures", "c"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a verb did: `lines` for people, `content` for `--json`."""
+
+    lines: tuple[str, ...]
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to go about it: `progress(label, share done, detail)` is told of long work; `force` overwrites earlier artefacts."""
+
+    progress: Callable[[str, float, str], None] = lambda label, share, detail: None
+    force: bool = False
+    workers: int = parallel.cores()
+
+
+def _claim(path: Path, options: Options) -> None:
+    if path.exists() and not options.force:
+        raise InputError(f"{path}: exists; --force replaces it")
+
+
+def certificate_file(condition: str) -> str:
+    return f"certificate-{condition}.json"
+
+
+def record_verb(design: Design, options: Options) -> Result:
+    """Run the experiment on the simulated plant → data-training.csv, data-validation.csv."""
+    for which in ("training", "validation"):
+        _claim(design.file(f"data-{which}.csv"), options)
+    lines, content = [], {}
+    for which, dataset in design.experiment_records().items():
+        path = design.file(f"data-{which}.csv")
+        write_csv(path, dataset)
+        y = dataset.records[0].y
+        spans = ", ".join(f"{s.name} {a:.2f} … {b:.2f} {s.unit}" for s, a, b in zip(dataset.outputs, y.min(axis=0), y.max(axis=0), strict=True))
+        lines.append(f"{which}: {dataset.samples} samples every {dataset.Ts:g} s, {spans} → {path}")
+        content[which] = {"file": str(path), "samples": dataset.samples, "digest": dataset.digest}
+    return Result(tuple(lines), content)
+
+
+def train_verb(design: Design, options: Options) -> Result:
+    """Identify the model from the training data → model.json (and training.json, a report of every start)."""
+    _claim(design.file(MODEL), options)
+    training, validation = design.records("training"), design.records("validation")
+    total, seen = design.search.starts * design.train.iterations, dict.fromkeys(range(design.search.starts), 0)
+
+    def tell(p: Any) -> None:
+        seen[p.seed - design.search.seed] = p.iteration
+        detail = f"seed {p.seed} iteration {p.iteration}: mse {p.objective:.3e}, FIT {p.fit:.2f} %, δ {p.margin:+.3f}"
+        options.progress("train", sum(seen.values()) / total, detail)
+
+    from lstm_mpc.data import scale
+
+    found = identify(
+        training,
+        validation,
+        design.train,
+        scaling=scale(training, rule=design.data.scaling),
+        starts=design.search.starts,
+        seed=design.search.seed,
+        skip=design.search.skip,
+        workers=options.workers,
+        name=design.name,
+        on_progress=tell,
+    )
+    found.model.save(design.file(MODEL))
+    store.write_json(design.file(TRAINING), "lstm_mpc training report", {"model": found.model.digest, **found.report()})
+    evidence = validation_of(found.model, validation, skip=design.search.skip)
+    lines = [start.sentence for start in found.starts]
+    lines.append(f"chosen: seed {found.model.origin['seed']}, model {found.model.digest[:12]} → {design.file(MODEL)}")
+    for against, fit in evidence.fits.items():
+        lines.append(f"validation against the {against} output: " + _fit_words(fit))
+    from lstm_mpc import report
+
+    report.save(report.plot_validation(found.model, validation, skip=design.search.skip), design.file(FIGURES), "validation")
+    starts = [{k: v for k, v in row.items() if k != "history"} for row in found.report()["starts"]]
+    return Result(tuple(lines), {"model": found.model.digest, "starts": starts, "validation": evidence.fits})
+
+
+def _fit_words(fit: dict[str, Any]) -> str:
+    return (
+        f"FIT (12) {min(fit['normalised']):.2f} % normalised, {min(fit['engineering']):.2f} % in engineering units, "
+        f"mean-removed {min(fit['mean_removed']):.2f} %, RMSE {max(fit['rmse']):.4g} {fit['units'][0]}"
+    )
+
+
+def certify_verb(model_file: Path, conditions: tuple[str, ...], options: Options) -> Result:
+    """Check stability conditions on any model file → certificate-<condition>.json beside it."""
+    model = Model.load(model_file)
+    for name in conditions:
+        _claim(model_file.parent / certificate_file(name), options)
+    lines, content = [], {}
+    for name in conditions:
+        certificate = certify(model, name)
+        path = model_file.parent / certificate_file(name)
+        certificate.save(path)
+        lines.append(f"{certificate} → {path}")
+        lines += [f"  layer {x.layer}: {x.name} = {x.value:.6f} < 1" for x in certificate.inequalities if certificate.holds]
+        for layer in certificate.constants.get("layers", ()):
+            lines.append(
+                f"  ISS bound (5), layer {layer['layer']}, {certificate.constants['lyapunov_function']}: |χ(k)| ≤ {layer['beta_gain']:.3f}·"
+                f"{layer['beta_rate']:.4f}^k·|χ0| + {layer['gamma_u']:.1f}·‖u‖ + {layer['gamma_b']:.1f}·|b_c|  (at most {layer['state_bound']:.0f})"
+            )
+        content[name] = certificate.content()
+    return Result(tuple(lines), {"model": model.digest, "certificates": content})
+
+
+def verify_verb(design: Design, options: Options) -> Result:
+    """Scenario verification of the model, and of the plant where there is one → verification.json."""
+    _claim(design.file(VERIFICATION), options)
+    model, v = Model.load(design.file(MODEL)), design.verify
+    found = verify(
+        model,
+        safe_set=design.safe_set,
+        plant=design.system,
+        workers=options.workers,
+        on_progress=lambda label, share: options.progress("verify", share, f"{label}: {share:.0%}"),
+        **v.__dict__,
+    )
+    found.save(design.file(VERIFICATION))
+    from lstm_mpc import report
+
+    report.save(report.plot_scenarios(model, found, radius=max(v.radii)), design.file(FIGURES), "scenarios")
+    report.save(report.plot_bounds(found), design.file(FIGURES), "bounds")
+    claim = f"N = {found.scenarios} scenarios of {v.steps} steps, ε = {v.epsilon:g}, confidence 1 − {v.beta:g} for each bound"
+    lines = [claim, "  ρu    LSTM ρ*   settled   plant ρ*   settled"]
+    for radius in v.radii:
+        own, plant = found.bound("model", radius), found.bound("plant", radius)
+        assert own is not None
+        beside = f"   {plant.radius_y:8.4f}  {plant.settled:8.4f}" if plant else ""
+        lines.append(f"  {radius:.2f}  {own.radius_y:8.4f}  {own.settled:8.4f}{beside}")
+    top = found.bound("model", max(v.radii))
+    assert top is not None
+    spans = ", ".join(f"{s.name} {a:.3f} … {b:.3f} {s.unit}" for s, a, b in zip(model.outputs, top.low, top.high, strict=True))
+    verdict = "lies in" if top.safe else "LEAVES"
+    lines.append(f"at ρu = {top.radius_u:g} outputs reached {spans}; the {v.shape} {verdict} the safe set {_spans(design)}")
+    lines.append(f"worst scenario: number {top.worst}, sample {top.sample} → {design.file(VERIFICATION)}")
+    return Result(tuple(lines), found.content())
+
+
+def _spans(design: Design) -> str:
+    return ", ".join(f"{s.name} [{a:g}, {b:g}] {s.unit}" for s, (a, b) in zip(design.outputs, design.safe_set, strict=True))
+
+
+def release_verb(design: Design, options: Options) -> Result:
+    """Pass the gate → release.json, or refuse with every reason (exit code 3)."""
+    _claim(design.file(RELEASE), options)
+    model = Model.load(design.file(MODEL))
+    certificates = [Certificate.load(design.file(certificate_file(name))) for name in design.release.conditions]
+    low, high = input_range(model, design.control)
+    passed = release(
+        model,
+        certificates,
+        Verification.load(design.file(VERIFICATION)),
+        validation_of(model, design.records("validation"), skip=design.search.skip),
+        design.release,
+        safe_set=design.safe_set,
+        u_low=low,
+        u_high=high,
+    )
+    passed.save(design.file(RELEASE))
+    lines = [f"released: model {model.digest[:12]} → {design.file(RELEASE)}", *_claim_lines(passed)]
+    return Result(tuple(lines), {"model": model.digest, "claims": [list(c) for c in passed.claims()], "waived": list(passed.waived)})
+
+
+def _claim_lines(passed: Release) -> list[str]:
+    return [f"  {kind}: {sentence}" for kind, sentence in passed.claims()]
+
+
+def _waivers(passed: Release) -> list[str]:
+    return [f"WAIVED: {sentence}" for sentence in passed.waived]
+
+
+def control_verb(design: Design, options: Options) -> Result:
+    """Closed loops of the released model under do-mpc against the plant, one per scenario → closed-loop.json."""
+    _claim(design.file(LOOP), options)
+    passed = Release.load(design.file(RELEASE))
+    if design.plant is None or not design.scenarios:
+        raise InputError(f"{design.folder}: control needs a [plant] and at least one [[scenario]] in design.toml")
+    from lstm_mpc import report
+    from lstm_mpc.control.dompc import DoMpc
+
+    controller = DoMpc(passed, design.control)
+    lines, content = _waivers(passed), []
+    lines.append("  scenario      IAE    travel  max |offset|  overshoot  settling of each step [s]          solve ms med/max  failures")
+    for number, scenario in enumerate(design.scenarios):
+        plant = replace(design.plant, delay=scenario.delay).system()
+
+        def tell(k: int, N: int, label: str = scenario.name, before: int = number) -> None:
+            options.progress("control", (before + k / N) / len(design.scenarios), f"{label}: sample {k} of {N}")
+
+        preview = design.control.horizon if design.control.preview else 0
+        run = close_loop(plant, controller, scenario, u_start=design.u_start, horizon=preview, on_step=tell)
+        m = metrics(run)
+        content.append({"metrics": m, "series": _series(run)})
+        report.save(report.plot_loop(run, plant), design.file(FIGURES), f"loop-{scenario.name}")
+        settling = ", ".join("never" if s["settling"] is None else f"{s['settling']:.0f}" for s in m["steps"])
+        lines.append(
+            f"  {scenario.name:<10} {m['iae']:7.1f}  {m['travel']:7.2f}  {m['offset']:12.4f}  {m['overshoot']:9.3f}  {settling:<33}"
+            f"  {m['solve_ms']['median']:6.1f} / {m['solve_ms']['max']:.1f}  {m['failures']:8d}"
+        )
+        lines += [f"  {scenario.name}: sample {k}: {run.moves[k].status}" for k in run.failures]
+    y, u = passed.model.outputs[0], passed.model.inputs[0]
+    lines.append(f"  units: IAE {y.unit}·s, travel {u.unit}, offset (mean error over the last 100 s of each step) and overshoot {y.unit}")
+    store.write_json(design.file(LOOP), "lstm_mpc closed loop", {"model": passed.model.digest, "runs": content})
+    return Result(tuple(lines), {"model": passed.model.digest, "runs": [c["metrics"] for c in content]})
+
+
+def _series(run: Run) -> dict[str, Any]:
+    return {"Ts": run.Ts, "y": run.y, "truth": run.truth, "reference": run.reference, "u": run.u, "d": run.d}
+
+
+def export_verb(design: Design, options: Options) -> Result:
+    """C99 code of the released model with a self-test → folder c/."""
+    from lstm_mpc.export import c_model
+    from lstm_mpc.export.folder import write_folder
+
+    passed = Release.load(design.file(RELEASE))
+    folder = design.file(C_FOLDER)
+    files = c_model.c_model(passed)
+    write_folder(folder, files, kind=c_model.KIND, products=c_model.PRODUCTS)
+    lines = [*_waivers(passed), f"C model: {', '.join(files)} → {folder}; `make -C {folder} test` checks it"]
+    return Result(tuple(lines), {"model": passed.model.digest, "folder": str(folder), "files": list(files)})
+
+
+ARTEFACTS = ("data-training.csv", "data-validation.csv", MODEL, TRAINING, VERIFICATION, RELEASE, LOOP)
+
+
+def chain(folder: Path) -> tuple[tuple[str, Callable[[Options], Result]], ...]:
+    """Every verb of a design directory, in the order in which `run` takes them."""
+    design = load_design(folder)
+    recording = (("record", lambda options: record_verb(design, options)),) if not design.data.training else ()
+    driving = (("control", lambda options: control_verb(design, options)),) if design.scenarios else ()
+    return (
+        *recording,
+        ("train", lambda options: train_verb(design, options)),
+        ("certify", lambda options: certify_verb(design.file(MODEL), design.release.conditions, options)),
+        ("verify", lambda options: verify_verb(design, options)),
+        ("release", lambda options: release_verb(design, options)),
+        *driving,
+        ("export", lambda options: export_verb(design, options)),
+    )
+
+
+def prepare(source: Path, out: Path, options: Options) -> None:
+    """Make `out` a design directory of its own with `source`'s design and data files; an earlier run there needs `force`."""
+    design = load_design(source)
+    names = [*design.data.training, *design.data.validation]
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if not options.force:
+            raise InputError(f"{out}: is not empty; --force replaces an earlier run, --out names another folder")
+        for name in (*ARTEFACTS, *(certificate_file(c) for c in design.release.conditions)):
+            (out / name).unlink(missing_ok=True)
+        shutil.rmtree(out / FIGURES, ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("design.toml", *names):
+        store.write_text(out / name, (source / name).read_text(encoding="utf-8"))
