@@ -63,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in _VERBS.items():
         example = _EXAMPLES.get(name, f"lstm-mpc {name} models/ph")
         verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"example: {example}")
-        verb.add_argument("directory", type=Path, help="design directory with a design.toml" + (", or a model file" if name == "certify" else ""))
+        what = "design directory with a design.toml" + (", or a model file" if name == "certify" else "")
+        verb.add_argument("directory", type=Path, help=what)
         verb.add_argument("--json", action="store_true", help="print the result as one JSON object")
         verb.add_argument("--quiet", action="store_true", help="no progress")
         verb.add_argument("--force", action="store_true", help="replace earlier artefacts of this verb")

@@ -36,7 +36,7 @@ class Record:
         for field in ("u", "y") + (("truth",) if self.truth is not None else ()):
             object.__setattr__(self, field, frozen_array(getattr(self, field), 2, f"record {self.name!r}: {field}"))
         if len(self.u) != len(self.y) or len(self.y) < 2 or (self.truth is not None and self.truth.shape != self.y.shape):
-            raise InputError(f"record {self.name!r}: u {self.u.shape} and y {self.y.shape} must have the same number of samples, at least 2")
+            raise InputError(f"record {self.name!r}: u {self.u.shape} and y {self.y.shape} must have as many samples, at least 2")
 
 
 @dataclass(frozen=True)
@@ -219,16 +219,16 @@ class Scaling:
             raise InputError(f"scaling: spans {self.u_span.tolist()}, {self.y_span.tolist()} and radius {self.radius} must be positive")
 
     def u_in(self, u: ArrayLike) -> Array:
-        return (np.asarray(u) - self.u_mid) / self.u_span
+        return (np.asarray(u, dtype=np.float64) - self.u_mid) / self.u_span
 
     def u_out(self, u: ArrayLike) -> Array:
-        return self.u_mid + self.u_span * np.asarray(u)
+        return self.u_mid + self.u_span * np.asarray(u, dtype=np.float64)
 
     def y_in(self, y: ArrayLike) -> Array:
-        return (np.asarray(y) - self.y_mid) / self.y_span
+        return (np.asarray(y, dtype=np.float64) - self.y_mid) / self.y_span
 
     def y_out(self, y: ArrayLike) -> Array:
-        return self.y_mid + self.y_span * np.asarray(y)
+        return self.y_mid + self.y_span * np.asarray(y, dtype=np.float64)
 
 
 def scale(dataset: Dataset, *, rule: str = "limits") -> Scaling:
@@ -298,7 +298,8 @@ def fit_index(
     """Eq. (12), its mean-removed form and the RMSE of `estimate` against `y`, both (N, ny) in engineering units."""
     y, estimate = np.asarray(y)[skip:], np.asarray(estimate)[skip:]
     if y.shape != estimate.shape or y.ndim != 2 or len(y) < 2:
-        raise InputError(f"fit_index needs two (N, ny) arrays of one shape with N > {skip + 1}, got {y.shape} and {estimate.shape} after skipping")
+        shapes = f"{y.shape} and {estimate.shape} after skipping {skip}"
+        raise InputError(f"fit_index needs two (N, ny) arrays of one shape with at least 2 samples left, got {shapes}")
 
     def percent(error: Array, reference: Array) -> tuple[float, ...]:
         return tuple((100 * (1 - np.linalg.norm(error, axis=0) / np.linalg.norm(reference, axis=0))).tolist())

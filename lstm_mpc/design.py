@@ -10,6 +10,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lstm_mpc.control.loop import Scenario
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.data import Dataset, Record, read_csv, record
@@ -46,7 +48,8 @@ class Data:
 
 @dataclass(frozen=True)
 class Search:
-    """`[search]`: how many starts, from which seed; `skip` first samples of each validation record are the transient from a random start."""
+    """`[search]`: how many starts, from which seed; the first `skip` samples of a validation record are the transient from a
+    random start and do not count."""
 
     starts: int = 4
     seed: int = 0
@@ -135,7 +138,21 @@ def load_design(folder: str | Path) -> Design:
         raise InputError(f"{path}: {error}") from error
 
 
-_TABLES = ("name", "plant", "input", "output", "experiment", "data", "train", "search", "safe_set", "verify", "release", "control", "scenario")
+_TABLES = [
+    "name",
+    "plant",
+    "input",
+    "output",
+    "experiment",
+    "data",
+    "train",
+    "search",
+    "safe_set",
+    "verify",
+    "release",
+    "control",
+    "scenario",
+]
 
 
 def _design(folder: Path, content: dict[str, Any]) -> Design:
@@ -194,15 +211,21 @@ def _make(kind: Any, table: Mapping[str, Any], where: str) -> Any:
     for key, value in table.items():
         values[key] = tuple(value) if isinstance(value, list) else value
         default = fields[key].default
-        wanted = {bool: bool, int: int, float: (int, float), str: str}.get(type(default))
-        wrong = wanted is not None and (not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool))
         free = fields[key].type == "ArrayLike" and isinstance(value, list)
-        if (wrong and not free) or (isinstance(default, tuple) and not isinstance(value, list)):
+        if not free and not _alike(value, default):
             raise InputError(f"{where} {key} = {value!r} is of the wrong type, expected one like {default!r}")
     try:
         return kind(**values)
     except TypeError as error:
         raise InputError(f"{where}: {error}") from error
+
+
+def _alike(value: Any, default: Any) -> bool:
+    """Does a TOML value have the type of the field's default? A whole number may stand for a real one."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) == isinstance(value, bool) or default is None
+    kinds: dict[type, tuple[type, ...]] = {int: (int,), float: (int, float), str: (str,), tuple: (list,)}
+    return isinstance(value, kinds.get(type(default), (object,)))
 
 
 def _interval(value: Any, signal: Signal) -> tuple[float, float]:
@@ -241,4 +264,4 @@ def _steps(rows: Any, where: str) -> Steps:
 
 
 def _at(schedule: Steps, t: float) -> float:
-    return [level[0] for time, level in zip(schedule.times, schedule.levels, strict=True) if time <= t][-1]
+    return [float(level[0]) for time, level in zip(schedule.times, np.asarray(schedule.levels), strict=True) if time <= t][-1]

@@ -81,7 +81,7 @@ class Steps:
     """A fixed schedule: `levels[j]` (one number per input) from `times[j]` [s] on; times[0] = 0."""
 
     times: tuple[float, ...]
-    levels: Array
+    levels: ArrayLike
 
     def __post_init__(self) -> None:
         times = frozen_array(self.times, 1, "step times")
@@ -95,7 +95,7 @@ class Steps:
         object.__setattr__(self, "levels", levels)
 
     def draw(self, rng: np.random.Generator | None, steps: int, Ts: float) -> Segments:
-        return Segments(np.rint(np.array(self.times) / Ts).astype(np.int64), self.levels)
+        return Segments(np.rint(np.array(self.times) / Ts).astype(np.int64), np.asarray(self.levels))
 
     def signal(self, steps: int, Ts: float) -> Array:
         """The samples 0 … steps−1, (steps, nu)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -91,9 +91,7 @@ def _one(dataset: Dataset, scaling: Scaling, settings: Settings, seed: int) -> O
     return train(dataset, scaling, settings, seed=seed, progress=parallel.report, stop=parallel.stopped)
 
 
-def _judge(
-    outcome: Outcome, dataset: Dataset, validation: Dataset, scaling: Scaling, settings: Settings, *, skip: int, name: str
-) -> Start:
+def _judge(outcome: Outcome, dataset: Dataset, validation: Dataset, scaling: Scaling, settings: Settings, *, skip: int, name: str) -> Start:
     if outcome.network is None:
         return Start(outcome, None, False, float("-inf"))
     origin = {
@@ -125,10 +123,7 @@ def validation_of(model: Model, dataset: Dataset, *, skip: int = 50, seed: int =
         references = ["measured", "noise-free"]
     for against in references:
         records = validate(model, dataset, skip=skip, seed=seed, against=against)
-        worst = replace(
-            records[0],
-            **{f: tuple(map(min, zip(*(getattr(r, f) for r in records), strict=True))) for f in ("normalised", "engineering", "mean_removed")},
-            rmse=tuple(map(max, zip(*(r.rmse for r in records), strict=True))),
-        )
-        fits[against] = worst.describe()
+        worst = {"normalised": min, "engineering": min, "mean_removed": min, "rmse": max}
+        per_output = {f: [pick(v) for v in zip(*(getattr(r, f) for r in records), strict=True)] for f, pick in worst.items()}
+        fits[against] = {**records[0].describe(), **per_output}
     return Validation(model.digest, dataset.digest, dataset.samples, seed, fits)

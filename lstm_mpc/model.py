@@ -84,7 +84,7 @@ class Model:
 
     def content(self) -> dict[str, Any]:
         """Everything the model is, as JSON types."""
-        return store.plain(
+        content: dict[str, Any] = store.plain(
             {
                 "name": self.name,
                 "Ts": self.Ts,
@@ -95,6 +95,7 @@ class Model:
                 "origin": self.origin,
             }
         )
+        return content
 
     def save(self, path: str | Path) -> None:
         store.write_json(path, KIND, self.content())
@@ -199,6 +200,4 @@ def compare(model: Model, item: Record, y: Array, *, skip: int, against: str) ->
     reference = item.y if against == "measured" else item.truth
     if reference is None:
         raise InputError(f"record {item.name!r} has no noise-free output to compare with")
-    return fit_index(
-        frozen_array(reference), y, scaling=model.scaling, units=[s.unit for s in model.outputs], against=against, skip=skip
-    )
+    return fit_index(frozen_array(reference), y, scaling=model.scaling, units=[s.unit for s in model.outputs], against=against, skip=skip)

@@ -39,9 +39,7 @@ _NEWTON_STEPS = 20  # the worst reachable mixture needs 16
 # Newton squares its error: after a move below 1e-8 the next is below round-off.
 # The plant's equations are written once and run on CasADi symbols or on NumPy arrays with these operations.
 _CASADI = SimpleNamespace(exp=ca.exp, log=ca.log, where=ca.if_else, both=ca.logic_and, unsettled=lambda move: True)
-_NUMPY = SimpleNamespace(
-    exp=np.exp, log=np.log, where=np.where, both=np.logical_and, unsettled=lambda move: np.abs(move).max() > 1e-8
-)
+_NUMPY = SimpleNamespace(exp=np.exp, log=np.log, where=np.where, both=np.logical_and, unsettled=lambda move: np.abs(move).max() > 1e-8)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from lstm_mpc import stability, store
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.evidence import Certificate, Validation, Verification
 from lstm_mpc.model import Model
+from lstm_mpc.scenario import scenario_count
 from lstm_mpc.system import Array
 
 KIND = "lstm_mpc release"
@@ -111,9 +112,7 @@ class Release:
             limits = content["safe_set"], content["u_low"], content["u_high"]
         except (InputError, TypeError, KeyError, ValueError, AttributeError) as error:
             raise InputError(f"{path}: is not a usable release ({error}); make it again") from error
-        return release(
-            model, certificates, verification, validation, policy, safe_set=limits[0], u_low=limits[1], u_high=limits[2]
-        )
+        return release(model, certificates, verification, validation, policy, safe_set=limits[0], u_low=limits[1], u_high=limits[2])
 
 
 def release(
@@ -166,8 +165,6 @@ def _certificate_reasons(model: Model, certificates: Sequence[Certificate], poli
 def _scenario_reasons(
     model: Model, v: Verification, policy: Policy, safe: tuple[tuple[float, float], ...], low: Array, high: Array
 ) -> list[tuple[str, str]]:
-    from lstm_mpc.scenario import scenario_count
-
     if v.model != model.digest:
         return [("scenario", f"the verification speaks of model {v.model[:12]}, not of {model.digest[:12]}")]
     reasons = []
@@ -184,16 +181,14 @@ def _scenario_reasons(
     if len(safe) != len(v.safe_set) or any(a < x or z < b for (x, z), (a, b) in zip(safe, v.safe_set, strict=False)):
         reasons.append(("safe_set", f"verified against the safe set {v.safe_set}, the design asks {safe}"))
     if not bound.safe:
-        reached = ", ".join(f"{s.name} [{a:.3f}, {b:.3f}] {s.unit}" for s, a, b in zip(model.outputs, bound.low, bound.high, strict=True))
-        reasons.append(
-            ("safe_set", f"the output set at ρu = {bound.radius_u:g} (ρ* = {bound.radius_y:.4f}, reached {reached}) leaves the safe set {v.safe_set}")
-        )
+        ends = zip(model.outputs, bound.low, bound.high, strict=True)
+        reached = f"ρ* = {bound.radius_y:.4f}, reached " + ", ".join(f"{s.name} [{a:.3f}, {b:.3f}] {s.unit}" for s, a, b in ends)
+        reasons.append(("safe_set", f"the output set at ρu = {bound.radius_u:g} ({reached}) leaves the safe set {v.safe_set}"))
     reach = bound.radius_u * model.scaling.u_span * (1 + 1e-12)
     for s, a, b, x, z in zip(model.inputs, low, high, model.scaling.u_mid - reach, model.scaling.u_mid + reach, strict=True):
         if a < x or z < b:
-            reasons.append(
-                ("input_range", f"the controller may move {s.name} in [{a:g}, {b:g}] {s.unit}, the verification covers [{x:.4g}, {z:.4g}] (ρu = {bound.radius_u:g})")
-            )
+            asked = f"the controller may move {s.name} in [{a:g}, {b:g}] {s.unit}"
+            reasons.append(("input_range", f"{asked}, the verification covers [{x:.4g}, {z:.4g}] (ρu = {bound.radius_u:g})"))
     return reasons
 
 

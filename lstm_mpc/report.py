@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BLUE, ORANGE, GREEN, GREY, RED = "#0072b2", "#e69f00", "#009e73", "#6b6b6b", "#d55e00"  # safe for colour-blind readers
-_STYLE = {"font.size": 9, "axes.grid": True, "grid.alpha": 0.25, "svg.hashsalt": "lstm_mpc", "axes.spines.top": False, "axes.spines.right": False}
+_STYLE: dict[str, Any] = {"font.size": 9, "axes.grid": True, "grid.alpha": 0.25, "svg.hashsalt": "lstm_mpc"}
+_STYLE |= {"axes.spines.top": False, "axes.spines.right": False}
 
 
 def _figure(rows: int, height: float) -> tuple[Figure, list[Axes]]:
@@ -96,14 +97,14 @@ def plot_scenarios(model: Model, verification: Verification, *, radius: float, c
 def plot_bounds(verification: Verification) -> Figure:
     """Fig. 3b: ρ*_y over ρ_u, network and plant; dashed without the first samples, which the artificial start makes."""
     figure, (axis,) = _figure(1, 3.6)
-    looks = {"model": (BLUE, "o", "LSTM"), "plant": (ORANGE, "s", "plant")}
-    for system, (color, marker, label) in looks.items():
+    looks = {"model": (BLUE, "o", 8, "LSTM"), "plant": (ORANGE, "s", 4, "plant")}
+    for system, (color, marker, size, label) in looks.items():
         own = [b for b in verification.bounds if b.system == system]
         if own:
             radii = [b.radius_u for b in own]
             axis.plot(radii, [b.radius_y for b in own], color=color, marker=marker, ms=4, lw=1.4, label=f"{label}, all samples")
             label = f"{label}, from sample {verification.settle} on"
-            axis.plot(radii, [b.settled for b in own], color=color, marker=marker, ms=3, mfc="white", lw=1.0, ls="--", label=label)
+            axis.plot(radii, [b.settled for b in own], color=color, marker=marker, ms=size, mfc="none", lw=1.0, ls="--", label=label)
     axis.set_xlabel("input bound ρu [normalised]")
     axis.set_ylabel("output bound ρ*y [normalised]")
     axis.set_ylim(bottom=0)

@@ -12,7 +12,7 @@ from math import ceil, log
 from typing import Any
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtr
 
 from lstm_mpc import parallel
 from lstm_mpc.data import Scaling
@@ -43,7 +43,7 @@ def scenario_count(epsilon: float, beta: float, *, d: int = 1, rule: str = "pape
     low, high = d - 1, enough
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if binom.cdf(d - 1, middle, epsilon) <= beta else (middle, high)
+        low, high = (low, middle) if bdtr(d - 1, middle, epsilon) <= beta else (middle, high)
     return high
 
 

@@ -163,9 +163,9 @@ class _Buffered:
         held = [np.ascontiguousarray(a, dtype=np.float64) for a in arguments]
         results = [np.empty(size) for size in self._sizes]
         for i, array in enumerate(held):
-            self._buffer.set_arg(i, memoryview(array))
+            self._buffer.set_arg(i, memoryview(array.data))
         for i, array in enumerate(results):
-            self._buffer.set_res(i, memoryview(array))
+            self._buffer.set_res(i, memoryview(array.data))
         self._evaluate()
         return results
 

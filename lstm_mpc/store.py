@@ -80,6 +80,7 @@ def read_json(path: str | Path, kind: str) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{path}: holds numbers that are not finite; make the {kind} again") from error
     if found != claimed:
-        raise InputError(f"{path}: was altered after it was written (digest {str(claimed)[:12]} became {found[:12]}); make the {kind} again")
+        digests = f"digest {str(claimed)[:12]} became {found[:12]}"
+        raise InputError(f"{path}: was altered after it was written ({digests}); make the {kind} again")
     del body["kind"], body["format"]
     return body

@@ -162,9 +162,7 @@ class System:
         return self.batch if self.batch is not None else Mapped(self.step, self.output)
 
 
-def simulate(
-    system: System, u: ArrayLike, *, x0: ArrayLike | None = None, disturbances: ArrayLike | None = None
-) -> Trajectory:
+def simulate(system: System, u: ArrayLike, *, x0: ArrayLike | None = None, disturbances: ArrayLike | None = None) -> Trajectory:
     """Simulate one trajectory with the CasADi definition.
 
     `u` (N, nu) and `disturbances` (N, nd) or (nd,) in engineering units; `x0` (n,), default the system's own.
@@ -181,7 +179,7 @@ def simulate(
     later = np.asarray(system.step.mapaccum(N)(start, u.T, d.T)).T
     chi = np.vstack([start, later])
     y = np.asarray(system.output.map(N)(chi[:-1].T)).T
-    return Trajectory(np.arange(N) * system.Ts, u, y, chi)
+    return Trajectory(system.Ts * np.arange(N, dtype=np.float64), u, y, chi)
 
 
 def simulate_batch(system: System, u: ArrayLike, x0: ArrayLike, *, disturbances: ArrayLike | None = None) -> Array:

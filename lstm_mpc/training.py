@@ -60,10 +60,9 @@ class Settings:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in self.conditions:
             stability.condition(name)
-        positive = {"margin": self.margin, "box": self.box, "output_box": self.output_box, "start_box": self.start_box, "spread": self.spread}
-        for name, value in positive.items():
-            if not value > 0:
-                raise InputError(f"train: {name} must be positive, got {value}")
+        for name in ("margin", "box", "output_box", "start_box", "spread"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"train: {name} must be positive, got {getattr(self, name)}")
         if self.hessian not in ("gauss-newton", "l-bfgs"):
             raise InputError(f"train: hessian must be 'gauss-newton' or 'l-bfgs', got {self.hessian!r}")
         if self.iterations < 1 or self.washout < 0 or self.patience < 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from lstm_mpc import parallel, store
 from lstm_mpc.control.loop import Run, close_loop, metrics
 from lstm_mpc.control.problem import input_range
-from lstm_mpc.data import write_csv
+from lstm_mpc.data import scale, write_csv
 from lstm_mpc.design import Design, load_design
 from lstm_mpc.errors import InputError
 from lstm_mpc.evidence import Certificate, Verification
@@ -20,6 +20,7 @@ from lstm_mpc.model import Model
 from lstm_mpc.release import Release, release
 from lstm_mpc.scenario import verify
 from lstm_mpc.stability import certify
+from lstm_mpc.system import Signal
 
 MODEL, TRAINING, VERIFICATION, RELEASE, LOOP = "model.json", "training.json", "verification.json", "release.json", "closed-loop.json"
 FIGURES, C_FOLDER = "figures", "c"
@@ -60,7 +61,7 @@ def record_verb(design: Design, options: Options) -> Result:
         path = design.file(f"data-{which}.csv")
         write_csv(path, dataset)
         y = dataset.records[0].y
-        spans = ", ".join(f"{s.name} {a:.2f} … {b:.2f} {s.unit}" for s, a, b in zip(dataset.outputs, y.min(axis=0), y.max(axis=0), strict=True))
+        spans = _reached(dataset.outputs, y.min(axis=0), y.max(axis=0))
         lines.append(f"{which}: {dataset.samples} samples every {dataset.Ts:g} s, {spans} → {path}")
         content[which] = {"file": str(path), "samples": dataset.samples, "digest": dataset.digest}
     return Result(tuple(lines), content)
@@ -76,8 +77,6 @@ def train_verb(design: Design, options: Options) -> Result:
         seen[p.seed - design.search.seed] = p.iteration
         detail = f"seed {p.seed} iteration {p.iteration}: mse {p.objective:.3e}, FIT {p.fit:.2f} %, δ {p.margin:+.3f}"
         options.progress("train", sum(seen.values()) / total, detail)
-
-    from lstm_mpc.data import scale
 
     found = identify(
         training,
@@ -125,9 +124,13 @@ def certify_verb(model_file: Path, conditions: tuple[str, ...], options: Options
         lines.append(f"{certificate} → {path}")
         lines += [f"  layer {x.layer}: {x.name} = {x.value:.6f} < 1" for x in certificate.inequalities if certificate.holds]
         for layer in certificate.constants.get("layers", ()):
+            beta, gains = (
+                f"{layer['beta_gain']:.3f}·{layer['beta_rate']:.4f}^k·|χ0|",
+                f"{layer['gamma_u']:.1f}·‖u‖ + {layer['gamma_b']:.1f}·|b_c|",
+            )
+            lyapunov = certificate.constants["lyapunov_function"]
             lines.append(
-                f"  ISS bound (5), layer {layer['layer']}, {certificate.constants['lyapunov_function']}: |χ(k)| ≤ {layer['beta_gain']:.3f}·"
-                f"{layer['beta_rate']:.4f}^k·|χ0| + {layer['gamma_u']:.1f}·‖u‖ + {layer['gamma_b']:.1f}·|b_c|  (at most {layer['state_bound']:.0f})"
+                f"  ISS bound (5), layer {layer['layer']}, {lyapunov}: |χ(k)| ≤ {beta} + {gains}  (at most {layer['state_bound']:.0f})"
             )
         content[name] = certificate.content()
     return Result(tuple(lines), {"model": model.digest, "certificates": content})
@@ -159,11 +162,15 @@ def verify_verb(design: Design, options: Options) -> Result:
         lines.append(f"  {radius:.2f}  {own.radius_y:8.4f}  {own.settled:8.4f}{beside}")
     top = found.bound("model", max(v.radii))
     assert top is not None
-    spans = ", ".join(f"{s.name} {a:.3f} … {b:.3f} {s.unit}" for s, a, b in zip(model.outputs, top.low, top.high, strict=True))
     verdict = "lies in" if top.safe else "LEAVES"
-    lines.append(f"at ρu = {top.radius_u:g} outputs reached {spans}; the {v.shape} {verdict} the safe set {_spans(design)}")
+    reached = _reached(model.outputs, top.low, top.high)
+    lines.append(f"at ρu = {top.radius_u:g} outputs reached {reached}; the {v.shape} {verdict} the safe set {_spans(design)}")
     lines.append(f"worst scenario: number {top.worst}, sample {top.sample} → {design.file(VERIFICATION)}")
     return Result(tuple(lines), found.content())
+
+
+def _reached(outputs: Sequence[Signal], low: Iterable[float], high: Iterable[float]) -> str:
+    return ", ".join(f"{s.name} {a:.3f} … {b:.3f} {s.unit}" for s, a, b in zip(outputs, low, high, strict=True))
 
 
 def _spans(design: Design) -> str:
@@ -208,17 +215,20 @@ def control_verb(design: Design, options: Options) -> Result:
     from lstm_mpc import report
     from lstm_mpc.control.dompc import DoMpc
 
-    controller = DoMpc(passed, design.control)
+    controllers: dict[float, DoMpc] = {}
     lines, content = _waivers(passed), []
     lines.append("  scenario      IAE    travel  max |offset|  overshoot  settling of each step [s]          solve ms med/max  failures")
     for number, scenario in enumerate(design.scenarios):
         plant = replace(design.plant, delay=scenario.delay).system()
+        believed = scenario.delay if scenario.dead_time is None else scenario.dead_time
+        if believed not in controllers:
+            controllers[believed] = DoMpc(passed, replace(design.control, dead_time=believed))
 
         def tell(k: int, N: int, label: str = scenario.name, before: int = number) -> None:
             options.progress("control", (before + k / N) / len(design.scenarios), f"{label}: sample {k} of {N}")
 
         preview = design.control.horizon if design.control.preview else 0
-        run = close_loop(plant, controller, scenario, u_start=design.u_start, horizon=preview, on_step=tell)
+        run = close_loop(plant, controllers[believed], scenario, u_start=design.u_start, horizon=preview, on_step=tell)
         m = metrics(run)
         content.append({"metrics": m, "series": _series(run)})
         report.save(report.plot_loop(run, plant), design.file(FIGURES), f"loop-{scenario.name}")

@@ -31,7 +31,7 @@ class DoMpc:
     def __init__(self, release: Release, problem: Problem) -> None:
         self.release, self.problem = release, problem
         self.limits: Limits = limits(release, problem)
-        self.observer = Observer(release.model, problem.observer_gain)
+        self.observer = Observer(release.model, problem.observer_gain, lag=round(problem.dead_time / release.model.Ts))
         self._references = np.zeros((problem.horizon + 1, len(release.model.outputs)))
         self._mpc = _build(release, problem, self.limits, lambda: (self._references, self.observer.disturbance))
         self._ready = False

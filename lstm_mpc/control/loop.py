@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from lstm_mpc.system import Array, System, rest
 @dataclass(frozen=True)
 class Scenario:
     """One closed-loop run: setpoints and disturbances as steps ([time s, value] pairs), `noise` the standard deviation of the
-    measurement [output unit], `delay` the probe delay [s], for `duration` [s]. A `[[scenario]]` of a design."""
+    measurement [output unit], `delay` the probe delay [s], for `duration` [s]. `dead_time` [s] is what the controller takes the delay
+    to be; by default it knows. A `[[scenario]]` of a design."""
 
     name: str
     setpoint: Steps
@@ -26,6 +28,7 @@ class Scenario:
     disturbances: Steps | None = None
     noise: float = 0.0
     delay: float = 0.0
+    dead_time: float | None = None
     seed: int = 0
 
 
@@ -68,7 +71,8 @@ def close_loop(
     reference = scenario.setpoint.signal(N + horizon + 1, plant.Ts)
     d = np.tile(plant.d_nominal, (N, 1)) if scenario.disturbances is None else scenario.disturbances.signal(N, plant.Ts)
     if reference.shape[1] != plant.ny or d.shape[1] != plant.nd:
-        raise InputError(f"scenario {scenario.name!r}: {reference.shape[1]} setpoints, {d.shape[1]} disturbances; the plant has {plant.ny}, {plant.nd}")
+        given = f"{reference.shape[1]} setpoints, {d.shape[1]} disturbances"
+        raise InputError(f"scenario {scenario.name!r}: {given}; the plant has {plant.ny}, {plant.nd}")
     before = np.asarray(u_start, dtype=np.float64).ravel()
     chi = rest(plant, before)
     y, truth, u, moves = np.empty((N, plant.ny)), np.empty((N, plant.ny)), np.empty((N, plant.nu)), []
@@ -82,7 +86,7 @@ def close_loop(
         moves.append(move)
         chi = np.asarray(plant.step(chi, u[k], d[k])).ravel()
         on_step(k + 1, N)
-    return Run(scenario, plant.Ts, np.arange(N) * plant.Ts, y, truth, reference[:N], u, d, before, tuple(moves))
+    return Run(scenario, plant.Ts, plant.Ts * np.arange(N, dtype=np.float64), y, truth, reference[:N], u, d, before, tuple(moves))
 
 
 def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0) -> dict[str, Any]:
@@ -95,7 +99,7 @@ def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0) -> dict[str, An
         changes = np.union1d(changes, np.flatnonzero(np.any(np.diff(run.d, axis=0) != 0, axis=1)) + 1)
     edges = [0, *changes.tolist(), len(run.t)]
     steps = []
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in pairwise(edges):
         part = error[first:last]
         direction = np.sign(run.reference[first] - run.truth[max(first - 1, 0)])
         outside = np.flatnonzero(np.any(np.abs(part) > band, axis=1))

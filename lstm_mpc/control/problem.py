@@ -29,7 +29,8 @@ class Problem:
     in engineering units: `output_weight` q [1/unit²], `move_penalty` s [1/unit²], `u_low`, `u_high` [unit] hard bounds
     (default: the actuator limits), `max_move` [unit per sample] hard rate limit, `y_low`, `y_high` [unit] soft bounds with the
     exact L1 penalty `violation_weight` v [1/unit]. `preview`: the controller sees the coming setpoints. `observer_gain`
-    is L_d of the output-disturbance observer, in (0, 2). One number per signal, or one for all. The keys of `[control]` in a design.
+    is L_d of the output-disturbance observer, in (0, 2); `dead_time` [s] is what it takes the probe delay to be. One number per
+    signal, or one for all. The keys of `[control]` in a design.
     """
 
     horizon: int = 20
@@ -43,12 +44,15 @@ class Problem:
     violation_weight: float = 100.0
     preview: bool = False
     observer_gain: float = 0.6
+    dead_time: float = 0.0
 
     def __post_init__(self) -> None:
         if self.horizon < 1:
             raise InputError(f"control: horizon must be at least 1 sample, got {self.horizon}")
         if not 0 < self.observer_gain < 2:
             raise InputError(f"control: observer_gain must lie in (0, 2), got {self.observer_gain}: outside, the observer diverges")
+        if self.dead_time < 0:
+            raise InputError(f"control: dead_time must not be negative, got {self.dead_time} s")
         if np.any(np.asarray(self.max_move) <= 0):
             raise InputError(f"control: max_move must be positive, got {self.max_move}")
         if min(np.min(self.output_weight), np.min(self.move_penalty), self.violation_weight) < 0:
