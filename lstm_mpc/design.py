@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lstm_mpc.control.loop import Scenario
 from lstm_mpc.control.problem import Problem
@@ -159,20 +161,21 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
     _known(content, _TABLES, "the design")
     plant = None
     if "plant" in content:
-        table = dict(content["plant"])
-        if table.pop("kind", None) != "ph":
-            raise InputError(f"[plant] kind must be 'ph', got {content['plant'].get('kind')!r}; other plants are used from Python")
+        table = _table(content, "plant")
+        kind = table.pop("kind", None)
+        if kind != "ph":
+            raise InputError(f"[plant] kind must be 'ph', got {kind!r}; other plants are used from Python")
         plant = _make(Plant, table, "[plant]")
     system = plant.system() if plant else None
-    inputs = tuple(_make(Signal, table, "[[input]]") for table in content.get("input", ())) or (system.inputs if system else ())
-    outputs = tuple(_make(Signal, table, "[[output]]") for table in content.get("output", ())) or (system.outputs if system else ())
+    inputs = tuple(_make(Signal, table, "[[input]]") for table in _tables(content, "input")) or (system.inputs if system else ())
+    outputs = tuple(_make(Signal, table, "[[output]]") for table in _tables(content, "output")) or (system.outputs if system else ())
     if not inputs or not outputs:
         raise InputError("without a [plant] the design needs [[input]] and [[output]] tables (name, unit, low, high)")
-    safe = content.get("safe_set", {})
+    safe = _table(content, "safe_set")
     _known(safe, [s.name for s in outputs], "[safe_set]")
-    control = dict(content.get("control", {}))
+    control = _table(content, "control")
     u_start = control.pop("u_start", [s.nominal for s in inputs])
-    if None in u_start or len(u_start) != len(inputs):
+    if not isinstance(u_start, list) or len(u_start) != len(inputs) or not all(_fits(v, float) for v in u_start):
         raise InputError(f"[control] u_start needs {len(inputs)} number(s), the inputs in force before control begins")
     return Design(
         folder=folder,
@@ -180,22 +183,36 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
         plant=plant,
         inputs=inputs,
         outputs=outputs,
-        experiment=_make(Experiment, content.get("experiment", {}), "[experiment]"),
-        data=_make(Data, content.get("data", {}), "[data]"),
-        train=_make(Settings, content.get("train", {}), "[train]"),
-        search=_make(Search, content.get("search", {}), "[search]"),
+        experiment=_make(Experiment, _table(content, "experiment"), "[experiment]"),
+        data=_make(Data, _table(content, "data"), "[data]"),
+        train=_make(Settings, _table(content, "train"), "[train]"),
+        search=_make(Search, _table(content, "search"), "[search]"),
         safe_set=tuple(_interval(safe.get(s.name, [s.low, s.high]), s) for s in outputs),
-        verify=_make(Verifying, content.get("verify", {}), "[verify]"),
-        release=_make(Policy, content.get("release", {}), "[release]"),
+        verify=_make(Verifying, _table(content, "verify"), "[verify]"),
+        release=_make(Policy, _table(content, "release"), "[release]"),
         control=_make(Problem, control, "[control]"),
         u_start=tuple(float(v) for v in u_start),
-        scenarios=tuple(_scenario(table, system) for table in content.get("scenario", ())),
+        scenarios=tuple(_scenario(table, system) for table in _tables(content, "scenario")),
     )
 
 
-def _known(table: Mapping[str, Any], names: Any, where: str) -> None:
+def _table(content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The table `[key]`, empty where the design has none."""
+    table = content.get(key, {})
     if not isinstance(table, Mapping):
-        raise InputError(f"{where} must be a table, got {table!r:.40}")
+        raise InputError(f"[{key}] must be a table, got {table!r:.40}")
+    return dict(table)
+
+
+def _tables(content: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    """The tables `[[key]]`, none where the design has none."""
+    tables = content.get(key, [])
+    if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):
+        raise InputError(f"[[{key}]] must be a list of tables, got {tables!r:.40}")
+    return [dict(table) for table in tables]
+
+
+def _known(table: Mapping[str, Any], names: Any, where: str) -> None:
     for key in table:
         if key not in names:
             near = get_close_matches(key, names, 1)
@@ -204,28 +221,34 @@ def _known(table: Mapping[str, Any], names: Any, where: str) -> None:
 
 
 def _make(kind: Any, table: Mapping[str, Any], where: str) -> Any:
-    """A dataclass from a TOML table; every key must be a field and have the type of its default."""
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    _known(table, list(fields), where)
-    values = {}
+    """A dataclass from a TOML table; every key must be a field, every value of the field's type."""
+    hints = get_type_hints(kind)
+    _known(table, [f.name for f in dataclasses.fields(kind)], where)
     for key, value in table.items():
-        values[key] = tuple(value) if isinstance(value, list) else value
-        default = fields[key].default
-        free = fields[key].type == "ArrayLike" and isinstance(value, list)
-        if not free and not _alike(value, default):
-            raise InputError(f"{where} {key} = {value!r} is of the wrong type, expected one like {default!r}")
+        if not _fits(value, hints[key]):
+            expected = "a number or a list of numbers" if hints[key] == ArrayLike else getattr(hints[key], "__name__", hints[key])
+            raise InputError(f"{where} {key} = {value!r} is of the wrong type, expected {expected}")
     try:
-        return kind(**values)
+        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
     except TypeError as error:
         raise InputError(f"{where}: {error}") from error
 
 
-def _alike(value: Any, default: Any) -> bool:
-    """Does a TOML value have the type of the field's default? A whole number may stand for a real one."""
-    if isinstance(default, bool) or isinstance(value, bool):
-        return isinstance(default, bool) == isinstance(value, bool) or default is None
-    kinds: dict[type, tuple[type, ...]] = {int: (int,), float: (int, float), str: (str,), tuple: (list,)}
-    return isinstance(value, kinds.get(type(default), (object,)))
+def _fits(value: Any, hint: Any) -> bool:
+    """Has a TOML value the annotated type? A whole number may stand for a real one, a list for a tuple."""
+    if hint == ArrayLike:
+        return _fits(value, float) or (isinstance(value, list) and all(_fits(v, float) for v in value))
+    if get_origin(hint) is tuple:
+        kinds = get_args(hint)
+        kinds = (kinds[0],) * len(value) if isinstance(value, list) and kinds[-1] is Ellipsis else kinds
+        return isinstance(value, list) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+    if get_origin(hint) is UnionType:
+        return any(_fits(value, kind) for kind in get_args(hint))
+    if get_origin(hint) is Mapping:
+        return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
+    if isinstance(value, bool) or hint is bool:
+        return isinstance(value, bool) and hint is bool
+    return isinstance(value, (int, float) if hint is float else hint)
 
 
 def _interval(value: Any, signal: Signal) -> tuple[float, float]:
@@ -244,7 +267,7 @@ def _scenario(table: Mapping[str, Any], system: System | None) -> Scenario:
         raise InputError("[[scenario]] needs a [plant] to simulate")
     disturbances = {s.name: s for s in system.disturbances}
     plain = [f.name for f in dataclasses.fields(Scenario) if f.name != "disturbances"]
-    where = f"[[scenario]] {table.get('name', '')!r}" if isinstance(table, Mapping) else "[[scenario]]"
+    where = f"[[scenario]] {table.get('name', '')!r}"
     _known(table, [*plain, *disturbances], where)
     values = {k: v for k, v in table.items() if k not in disturbances}
     values["setpoint"] = _steps(values.get("setpoint", []), f"{where} setpoint")

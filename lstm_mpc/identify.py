@@ -77,7 +77,7 @@ def identify(
         raise InputError("train: training and validation data must share signals and sampling time")
     scaling = scale(dataset) if scaling is None else scaling
     tasks = [(dataset, scaling, settings, number) for number in range(seed, seed + starts)]
-    outcomes = parallel.run(_one, tasks, workers=workers, on_report=on_progress)
+    outcomes = parallel.run(_one, tasks, workers=workers, on_report=on_progress, graceful=True)
     done = [_judge(o, dataset, validation, scaling, settings, skip=skip, name=name) for o in outcomes]
     certified = [start for start in done if start.certified and start.model is not None]
     if not certified:

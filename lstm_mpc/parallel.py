@@ -6,9 +6,11 @@ import multiprocessing
 import os
 import queue
 import signal
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from lstm_mpc.errors import SolverError
@@ -45,38 +47,72 @@ def run(
     *,
     workers: int,
     on_report: Callable[[Any], None] = lambda _: None,
+    graceful: bool = False,
 ) -> list[Any]:
     """`[function(*task) for task in tasks]` in `workers` processes; `function` and tasks must be picklable.
 
-    On Ctrl-C the tasks see `stopped()` and return early with what they have; a second Ctrl-C ends everything at once.
-    Raises SolverError when a worker process dies.
+    Ctrl-C raises KeyboardInterrupt once the tasks under way have ended. With `graceful`, the first one only makes `stopped()` true
+    inside the tasks, which then return what they have. Raises SolverError when a worker process dies.
     """
     tasks = list(tasks)
     context = multiprocessing.get_context("spawn")
     reports, stop = context.Queue(), context.Event()
-    kept = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    os.environ.update(dict.fromkeys(kept, "1"))  # one core per worker; read when the worker imports NumPy
     try:
-        with ProcessPoolExecutor(min(workers, len(tasks)) or 1, context, _begin, (reports, stop)) as pool:
-            futures = [pool.submit(function, *task) for task in tasks]
-            while not all(future.done() for future in futures):
-                try:
-                    on_report(reports.get(timeout=0.1))
-                except queue.Empty:
-                    continue
-                except KeyboardInterrupt:
-                    if stop.is_set():
-                        pool.shutdown(wait=False, cancel_futures=True)
-                        raise
-                    stop.set()
+        with (
+            _one_core_each(),
+            ProcessPoolExecutor(min(workers, len(tasks)) or 1, context, _begin, (reports, stop)) as pool,
+            _ctrl_c(signal.SIG_IGN) as restore,
+        ):
+            futures = [pool.submit(function, *task) for task in tasks]  # workers inherit that they ignore Ctrl-C
+            restore(_first_stops(stop) if graceful else signal.default_int_handler)
+            try:
+                while not all(future.done() for future in futures):
+                    _drain(reports, on_report, timeout=0.1)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
             results = [future.result() for future in futures]
-            while True:  # reports still under way when the last task ended
-                try:
-                    on_report(reports.get(timeout=0.05))
-                except queue.Empty:
-                    return results
+        _drain(reports, on_report, timeout=0.05)  # what was still under way when the last task ended
+        return results
     except BrokenProcessPool as error:
         raise SolverError("a worker process died (out of memory, or killed); run again with fewer workers") from error
+
+
+def _drain(reports: Any, on_report: Callable[[Any], None], *, timeout: float) -> None:
+    with suppress(queue.Empty):
+        while True:
+            on_report(reports.get(timeout=timeout))
+
+
+@contextmanager
+def _one_core_each() -> Iterator[None]:
+    """One core per worker; read when the worker imports NumPy."""
+    kept = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    os.environ.update(dict.fromkeys(kept, "1"))
+    try:
+        yield
     finally:
         for name, value in kept.items():
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+@contextmanager
+def _ctrl_c(handler: Any) -> Iterator[Callable[[Any], Any]]:
+    """Handle Ctrl-C by `handler`; yields a function to change it. Only the main thread may; elsewhere nothing happens."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda _: None
+        return
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield lambda other: signal.signal(signal.SIGINT, other)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _first_stops(stop: Any) -> Callable[..., None]:
+    def handler(*_: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    return handler

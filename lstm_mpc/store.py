@@ -54,8 +54,16 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, kind: str, content: dict[str, Any]) -> None:
     """Write `content` as the artefact `kind`, with format version and digest."""
     body = {"kind": kind, "format": FORMAT, **plain(content)}
-    text = json.dumps({**body, "digest": digest(body)}, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    write_text(path, _layout({**body, "digest": digest(body)}, "") + "\n")
+
+
+def _layout(value: Any, indent: str) -> str:
+    """JSON text with one line per key, and lists on the line of their key."""
+    if isinstance(value, dict) and value:
+        inner = indent + " "
+        lines = [f"{inner}{json.dumps(key, ensure_ascii=False)}: {_layout(item, inner)}" for key, item in value.items()]
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def read_json(path: str | Path, kind: str) -> dict[str, Any]:

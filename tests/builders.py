@@ -1,0 +1,82 @@
+"""Seeded builders shared by the tests: random networks and models of any size, and small pieces of evidence."""
+
+from itertools import product
+
+import numpy as np
+
+from lstm_mpc import lstm
+from lstm_mpc.data import Scaling
+from lstm_mpc.evidence import Validation
+from lstm_mpc.lstm import GATES, Layer, Network, Sizes
+from lstm_mpc.model import Model
+from lstm_mpc.system import Signal
+
+DEPTHS = ((1, (3,), 1), (2, (3,), 2), (1, (2, 3), 1), (2, (3, 2), 3))  # (nu, nx, ny): one and two layers, SISO and MIMO
+
+
+def random_network(seed, nu=1, nx=(3,), ny=1, *, spread=1.0):
+    """Weights uniform in ±spread; for spread 1 condition (7) fails."""
+    sizes = Sizes(nu, nx, ny)
+    return lstm.unpack(np.random.default_rng(seed).uniform(-spread, spread, sizes.parameters), sizes)
+
+
+def stable_network(seed, nu=1, nx=(3,), ny=1):
+    """Random, with condition (7) satisfied for |u| ≤ 1 by a margin of at least 0.01."""
+    rng, layers, below = np.random.default_rng(seed), [], nu
+    for width in nx:
+        leaves = {}
+        for g in GATES:
+            M = rng.uniform(-1, 1, (width, below + width + 1))
+            if g != "c":
+                M *= rng.uniform(0.05, 0.4) / np.abs(M).sum(axis=1).max()
+            else:
+                M[:, below:-1] *= rng.uniform(0.2, 0.98) / np.abs(M[:, below:-1]).sum(axis=0).max()
+            leaves |= {f"W_{g}": M[:, :below], f"U_{g}": M[:, below:-1], f"b_{g}": M[:, -1:]}
+        layers.append(Layer(**leaves))
+        below = width
+    return lstm.numeric(Network(tuple(layers), rng.uniform(-1, 1, (ny, below)), rng.uniform(-0.3, 0.3, (ny, 1))))
+
+
+def zero_layer(nx=1, nu=1, **leaves):
+    """A layer of zeros but for `leaves`."""
+    zeros = {f"{kind}_{g}": np.zeros((nx, {"W": nu, "U": nx, "b": 1}[kind])) for kind, g in product("WUb", GATES)}
+    return Layer(**zeros | {name: np.array(value, dtype=float) for name, value in leaves.items()})
+
+
+def bistable():
+    """theory.md, section 3: satisfies (7), yet two runs under the same input do not meet."""
+    layer = zero_layer(b_c=[[2]], U_i=[[20]], b_i=[[-8]], b_o=[[2]])
+    return Network((layer,), np.ones((1, 1)), np.zeros((1, 1)))
+
+
+def plain(network):
+    """The layers as the oracle wants them: nested lists, biases as vectors."""
+    layers = []
+    for layer in network.layers:
+        leaves = {f"{kind}_{g}": getattr(layer, f"{kind}_{g}") for kind in "WUb" for g in GATES}
+        layers.append({name: (v.ravel() if name[0] == "b" else v).tolist() for name, v in leaves.items()})
+    return layers
+
+
+def model_of(network, *, seed=0, Ts=10.0):
+    """A model in odd engineering units: input j lives in ±(j+2) around 3j+1, output j has mid −j and span j+0.5."""
+    nu, ny = network.nu, network.ny
+    mid, half = 3.0 * np.arange(nu) + 1.0, np.arange(nu) + 2.0
+    inputs = tuple(Signal(f"u{j + 1}", "V", mid[j] - half[j], mid[j] + half[j]) for j in range(nu))
+    outputs = tuple(Signal(f"y{j + 1}", "m") for j in range(ny))
+    scaling = Scaling(mid, half, -1.0 * np.arange(ny), np.arange(ny) + 0.5)
+    return Model(network, scaling, inputs, outputs, Ts, {"seed": seed})
+
+
+def random_model(seed, nu=1, nx=(3,), ny=1, **options):
+    return model_of(random_network(seed, nu, nx, ny, **options), seed=seed)
+
+
+def stable_model(seed, nu=1, nx=(3,), ny=1):
+    return model_of(stable_network(seed, nu, nx, ny), seed=seed)
+
+
+def validation_for(model, fit=97.0):
+    """Measured evidence with the given mean-removed FIT [%]."""
+    figures = {"normalised": [fit], "engineering": [99.0], "mean_removed": [fit], "rmse": [0.01]}
+    return Validation(model.digest, "0" * 64, 100, 0, {"measured": figures})

@@ -1,0 +1,67 @@
+"""Fixtures: made once, small and cheap."""
+
+import numpy as np
+import pytest
+from builders import validation_for
+
+from lstm_mpc.data import Dataset, record, scale
+from lstm_mpc.excitation import Mprs
+from lstm_mpc.model import Model
+from lstm_mpc.ph import Plant
+from lstm_mpc.release import Policy, release
+from lstm_mpc.scenario import verify
+from lstm_mpc.stability import certify
+from lstm_mpc.training import Settings, train
+
+WIDE = ((-100.0, 100.0),)  # a safe set nothing leaves
+SETTINGS = Settings(nx=(3,), iterations=60)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def plant():
+    return Plant().system()
+
+
+@pytest.fixture(scope="session")
+def dataset(plant):
+    """600 noisy samples of the pH plant."""
+    item = record(plant, Mprs((12.5,), (17.0,)), steps=600, input_noise=1e-3, output_noise=1e-4, seed=1)
+    return Dataset(plant.inputs, plant.outputs, plant.Ts, (item,))
+
+
+@pytest.fixture(scope="session")
+def outcome(dataset):
+    """One start of training, three cells."""
+    return train(dataset, scale(dataset), SETTINGS, seed=0)
+
+
+@pytest.fixture(scope="session")
+def model(dataset, outcome):
+    """A certified three-cell model of the pH plant."""
+    return Model(outcome.network, scale(dataset), dataset.inputs, dataset.outputs, dataset.Ts, {"seed": 0}, "pH model")
+
+
+@pytest.fixture(scope="session")
+def certificate(model):
+    return certify(model)
+
+
+@pytest.fixture(scope="session")
+def verification(model):
+    return verify(model, safe_set=((0.0, 14.0),), steps=100, settle=20)
+
+
+@pytest.fixture(scope="session")
+def validation(model):
+    return validation_for(model)
+
+
+@pytest.fixture(scope="session")
+def released(model, certificate, verification, validation):
+    """The model of the pH plant, through the gate."""
+    return release(model, [certificate], verification, validation, Policy(), safe_set=((0.0, 14.0),))

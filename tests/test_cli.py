@@ -1,0 +1,290 @@
+"""The command line as a user meets it: the chain on a small design, JSON, exit codes, refusals, errors in one sentence, Ctrl-C."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from lstm_mpc.cli import main
+from lstm_mpc.data import read_csv
+from lstm_mpc.model import Model
+from lstm_mpc.release import Release
+from lstm_mpc.verbs import ARTEFACTS
+
+DESIGN = """
+name = "small"
+[plant]
+kind = "ph"
+[experiment]
+training_samples = 900
+validation_samples = 400
+dwell = [100.0, 800.0]
+output_noise = 1e-4
+resolution = 1e-4
+[train]
+nx = [3]
+iterations = 60
+[search]
+starts = 2
+[safe_set]
+pH = [2.0, 12.0]
+[verify]
+radii = [0.5, 1.0]
+epsilon = 0.05
+beta = 1e-3
+rule = "exact"
+steps = 150
+settle = 50
+[release]
+epsilon = 0.05
+beta = 1e-3
+min_fit = 50.0
+[control]
+horizon = 8
+u_start = [15.55]
+[[scenario]]
+name = "step"
+duration = 400.0
+setpoint = [[0, 7.0], [50, 7.4]]
+q1 = [[0, 16.6], [250, 16.5]]
+"""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A design that went through the whole chain."""
+    source = tmp_path_factory.mktemp("source") / "small"
+    source.mkdir()
+    (source / "design.toml").write_text(DESIGN)
+    out = source.parent / "out"
+    assert main(["run", str(source), "--out", str(out), "--quiet"]) == 0
+    return out
+
+
+@pytest.fixture
+def copy(done, tmp_path):
+    """A copy of the finished design, to be spoilt."""
+    return shutil.copytree(done, tmp_path / "copy")
+
+
+def said(capsys, *arguments):
+    code = main([*map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_run_makes_every_artefact(done):
+    assert {*ARTEFACTS, "certificate-iss.json", "design.toml", "c", "figures"} == {path.name for path in done.iterdir()}
+    figures = {path.name for path in (done / "figures").iterdir()}
+    assert figures == {f"{name}.{kind}" for name in ("validation", "scenarios", "bounds", "loop-step") for kind in ("png", "svg")}
+
+
+def test_the_chain_is_tied_by_digests(done):
+    model = Model.load(done / "model.json")
+    released = Release.load(done / "release.json")
+    assert released.model.digest == model.digest == released.certificates[0].model == released.verification.model
+    data = read_csv(done / "data-training.csv", model.inputs, model.outputs)
+    assert model.origin["data"] == data.digest
+
+
+def test_every_start_is_reported(done):
+    report = json.loads((done / "training.json").read_text())
+    assert [row["seed"] for row in report["starts"]] == [0, 1]
+    best = max((row for row in report["starts"] if row["certified"]), key=lambda row: row["validation_fit"])
+    assert report["chosen"] == best["seed"]
+    assert all(len(row["history"]) == row["iterations"] + 1 for row in report["starts"])
+
+
+def test_the_same_design_gives_the_same_model(done, copy, capsys):
+    assert main(["train", str(copy), "--force", "--quiet", "--workers", "1"]) == 0
+    assert Model.load(copy / "model.json").digest == Model.load(done / "model.json").digest
+
+
+def test_verification_does_not_depend_on_workers(done, copy, capsys):
+    assert main(["verify", str(copy), "--force", "--quiet", "--workers", "1"]) == 0
+    assert (copy / "verification.json").read_text() == (done / "verification.json").read_text()
+
+
+@pytest.mark.parametrize("verb", ["record", "certify", "verify", "release", "control", "export"])
+def test_json_is_one_object(copy, capsys, verb):
+    code, out, _ = said(capsys, verb, copy, "--json", "--force")
+    assert code == 0
+    assert isinstance(json.loads(out), dict)
+
+
+def test_certify_any_model_file(copy, capsys):
+    (copy / "certificate-iss.json").unlink()
+    code, out, _ = said(capsys, "certify", copy / "model.json", "--condition", "iss")
+    assert code == 0
+    assert "iss holds with margin" in out
+    assert (copy / "certificate-iss.json").exists()
+
+
+def test_a_failed_condition_is_a_value(copy, capsys):
+    model = Model.load(copy / "model.json")
+    layer = model.network.layers[0]
+    b_f = np.array(layer.b_f)
+    b_f[1] = 3.0
+    from dataclasses import replace
+
+    spoilt = replace(model, network=replace(model.network, layers=(replace(layer, b_f=b_f),)))
+    spoilt.save(copy / "model.json")
+    code, out, _ = said(capsys, "certify", copy, "--force")
+    assert code == 0
+    assert "iss fails" in out
+    assert "gate f: row 2" in out
+    code, _, err = said(capsys, "release", copy, "--force")
+    assert code == 3
+    for reason in ("iss fails", "the verification speaks of model"):
+        assert reason in err
+
+
+def test_refusal_lists_every_reason(copy, capsys):
+    text = (copy / "design.toml").read_text()
+    text = (
+        text.replace("min_fit = 50.0", "min_fit = 99.9")
+        .replace("pH = [2.0, 12.0]", "pH = [6.5, 7.5]")
+        .replace("epsilon = 0.05\nbeta = 1e-3\nmin", "epsilon = 1e-3\nbeta = 1e-3\nmin")
+    )
+    (copy / "design.toml").write_text(text)
+    code, out, err = said(capsys, "release", copy, "--force", "--json")
+    assert code == 3
+    reasons = json.loads(out)["reasons"]
+    for word in ("below the 99.9 %", "the policy asks", "verified against the safe set"):
+        assert any(word in reason for reason in reasons)
+        assert word in err
+    assert Release.load(copy / "release.json")  # the earlier release is untouched
+
+
+def test_a_waiver_is_printed_wherever_the_release_is_used(copy, capsys):
+    text = (copy / "design.toml").read_text().replace("min_fit = 50.0", 'min_fit = 99.9\nwaive = { fit = "bench test only" }')
+    (copy / "design.toml").write_text(text)
+    assert said(capsys, "release", copy, "--force")[0] == 0
+    for verb in ("control", "export"):
+        code, out, _ = said(capsys, verb, copy, "--force")
+        assert code == 0
+        assert "WAIVED: fit" in out
+        assert "bench test only" in out
+    assert "bench test only" in (copy / "c" / "small_model.h").read_text()
+
+
+def test_nothing_is_overwritten_without_force(copy, capsys):
+    before = (copy / "model.json").read_text()
+    code, _, err = said(capsys, "train", copy)
+    assert code == 2
+    assert "--force" in err
+    assert (copy / "model.json").read_text() == before
+
+
+@pytest.mark.parametrize("verb", ["control", "export"])
+def test_control_and_export_accept_a_release_and_nothing_less(copy, capsys, verb):
+    (copy / "release.json").unlink()
+    code, _, err = said(capsys, verb, copy, "--force")
+    assert code == 2
+    assert "release.json" in err
+
+
+@pytest.mark.parametrize("verb", ["control", "export"])
+def test_an_edited_release_is_refused(copy, capsys, verb):
+    path = copy / "release.json"
+    path.write_text(path.read_text().replace('"min_fit": 50.0', '"min_fit": 40.0'))
+    code, _, err = said(capsys, verb, copy, "--force")
+    assert code == 2
+    assert "altered" in err
+
+
+def test_control_needs_scenarios(copy, capsys):
+    text = (copy / "design.toml").read_text()
+    (copy / "design.toml").write_text(text[: text.index("[[scenario]]")])
+    code, _, err = said(capsys, "control", copy, "--force")
+    assert code == 2
+    assert "[[scenario]]" in err
+
+
+def test_record_needs_a_plant(tmp_path, capsys):
+    text = '[[input]]\nname="u"\nunit="V"\nlow=0.0\nhigh=1.0\nnominal=0.5\n[[output]]\nname="y"\nunit="V"\nlow=0.0\nhigh=2.0\n'
+    (tmp_path / "design.toml").write_text(text)
+    code, _, err = said(capsys, "record", tmp_path)
+    assert code == 2
+    assert "no [plant]" in err
+
+
+def test_run_keeps_out_of_the_design_and_of_other_folders(done, tmp_path, capsys):
+    code, _, err = said(capsys, "run", done, "--out", done)
+    assert code == 2
+    assert "another folder" in err
+    (tmp_path / "precious.txt").write_text("mine")
+    code, _, err = said(capsys, "run", done, "--out", tmp_path)
+    assert code == 2
+    assert "not empty" in err
+    assert (tmp_path / "precious.txt").read_text() == "mine"
+
+
+def test_training_without_a_certified_model_says_so(copy, capsys):
+    text = (copy / "design.toml").read_text().replace("iterations = 60", "iterations = 1\nspread = 3.9")
+    (copy / "design.toml").write_text(text)
+    code, _, err = said(capsys, "train", copy, "--force", "--quiet")
+    assert code == 1
+    assert "no certified model" in err
+    assert "seed 1" in err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["certify", "--help"], ["--version"]])
+def test_help(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 0
+    assert "lstm-mpc" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly", "x"], ["train", "x", "--workers", "0"], ["run", "x", "--workers", "two"]])
+def test_wrong_usage_is_exit_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+
+
+def test_a_missing_design_is_one_sentence(tmp_path, capsys):
+    code, out, err = said(capsys, "train", tmp_path / "nowhere")
+    assert code == 2
+    assert not out
+    assert err.count("\n") == 1
+    assert "design.toml: cannot be read" in err
+
+
+def test_ctrl_c_keeps_the_best_feasible_iterate(copy, tmp_path):
+    text = (copy / "design.toml").read_text().replace("iterations = 60", "iterations = 100000\npatience = 100000")
+    (copy / "design.toml").write_text(text)
+    (copy / "model.json").unlink()
+    command = [sys.executable, "-m", "lstm_mpc.cli", "train", str(copy)]
+    with (tmp_path / "err").open("w") as err:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, text=True, start_new_session=True)
+        deadline = time.monotonic() + 60
+        while not re.search(r"iteration [1-9]\d", (tmp_path / "err").read_text()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "stopped early, not converged" in out
+    assert Model.load(copy / "model.json").origin["converged"] is False
+
+
+def test_ctrl_c_ends_a_verification_with_nothing_written(copy):
+    text = (copy / "design.toml").read_text().replace("steps = 150", "steps = 100000")
+    (copy / "design.toml").write_text(text)
+    (copy / "verification.json").unlink()
+    command = [sys.executable, "-m", "lstm_mpc.cli", "verify", str(copy), "--workers", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    time.sleep(4)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "interrupted" in err
+    assert not (copy / "verification.json").exists()

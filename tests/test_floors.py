@@ -1,0 +1,65 @@
+"""Imports go down the floors only, and each heavy dependency has one importer."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lstm_mpc
+
+ROOT = Path(lstm_mpc.__file__).parent
+FLOORS = [
+    {"errors"},
+    {"store", "parallel", "system"},
+    {"excitation", "lstm", "ph", "evidence", "export.folder"},
+    {"data", "sensitivity"},
+    {"model"},
+    {"stability", "scenario", "control.observer"},
+    {"training", "release"},
+    {"identify", "control.problem", "export.c_model"},
+    {"control.dompc", "control.loop"},
+    {"report", "design"},
+    {"verbs"},
+    {"cli"},
+]
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+HEAVY = {"matplotlib": {"report"}, "do_mpc": {"control.dompc"}}
+
+
+def modules():
+    for path in sorted(ROOT.rglob("*.py")):
+        if path.name != "__init__.py":
+            yield ".".join(path.relative_to(ROOT).with_suffix("").parts), path
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_every_module_has_a_floor():
+    assert {name for name, _ in modules()} == set(FLOOR)
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules()), ids=[name for name, _ in modules()])
+def test_imports_go_down(name, path):
+    used = {word.removeprefix("lstm_mpc.") for word in imports(path) if word.startswith("lstm_mpc.")} & set(FLOOR)
+    assert not {other for other in used if FLOOR[other] >= FLOOR[name]}
+
+
+@pytest.mark.parametrize(("package", "allowed"), HEAVY.items(), ids=list(HEAVY))
+def test_one_importer_per_heavy_dependency(package, allowed):
+    found = {name for name, path in modules() if any(word.split(".")[0] == package for word in imports(path))}
+    assert found == allowed
+
+
+def test_the_import_is_light():
+    code = "import sys, lstm_mpc; print(sorted({'matplotlib', 'do_mpc', 'scipy.stats'} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

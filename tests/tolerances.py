@@ -1,0 +1,12 @@
+"""Every tolerance of the tests, named after its cause."""
+
+ROUND_OFF = 1e-12  # the same sums in another order, a few hundred steps of a contracting recursion
+CHARGE = 1e-12  # [mol/L] round-off of the charge balance, whose terms are up to 3e-2 mol/L
+PLANT_ODE = 1e-6  # [pH] one sample of the plant against a tight integration of its differential equations
+PRINTED = 0.0051  # half a unit of the second printed decimal
+PRINTED_3 = 0.00051  # the same for three decimals
+DIFFERENCE = 1e-6  # central finite differences in double precision, relative to the largest entry
+IPOPT_BOX = 1e-7  # IPOPT relaxes bounds by 1e-8 of their size
+IPOPT_COST = 1e-6  # relative; two IPOPT solves of one problem, tolerance 1e-8 and better
+IPOPT_INPUT = 1e-4  # [input unit] the same for the minimiser, where the cost is flat
+OFFSET = 0.01  # [pH] what is left of a steady error after a finite run
