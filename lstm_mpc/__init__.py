@@ -10,9 +10,9 @@ from lstm_mpc.excitation import Mprs, Steps, own_signal
 from lstm_mpc.identify import Identification, identify, validation_of
 from lstm_mpc.lstm import Layer, Network
 from lstm_mpc.model import Model, validate
+from lstm_mpc.proof import certify
 from lstm_mpc.release import Policy, Release, release
 from lstm_mpc.scenario import scenario_count, verify
-from lstm_mpc.stability import certify
 from lstm_mpc.system import Signal, System, Trajectory, simulate, simulate_batch
 from lstm_mpc.training import Outcome, Settings, train
 

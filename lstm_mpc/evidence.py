@@ -41,12 +41,16 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Inequality:
-    """One line of a condition: it holds when `value` < 1. `blame` names the gate and row that sets the value."""
+    """One line of a condition: it holds when `value` < 1. `blame` names the gate and row that sets the value.
+
+    A line with `check` proves that a witness is what it claims to be; it has no part in the margin.
+    """
 
     layer: int
     name: str
     value: float
     blame: str
+    check: bool = False
 
     @property
     def margin(self) -> float:
@@ -71,14 +75,14 @@ class Certificate(Evidence):
 
     @property
     def margin(self) -> float:
-        return min(line.margin for line in self.inequalities)
+        return min(line.margin for line in self.inequalities if not line.check)
 
     @property
     def holds(self) -> bool:
-        return self.margin > 0.0
+        return all(line.margin > 0.0 for line in self.inequalities)
 
     def __str__(self) -> str:
-        worst = min(self.inequalities, key=lambda line: line.margin)
+        worst = min((line for line in self.inequalities if not line.check), key=lambda line: line.margin)
         if self.holds:
             return f"{self.condition} holds with margin δ = {self.margin:.4g} (tightest: layer {worst.layer}, {worst.name}, {worst.blame})"
         failed = [line for line in self.inequalities if line.margin <= 0]
@@ -91,7 +95,7 @@ class Certificate(Evidence):
 
     @classmethod
     def from_content(cls, content: dict[str, Any]) -> Self:
-        lines = tuple(Inequality(x["layer"], x["name"], x["value"], x["blame"]) for x in content["inequalities"])
+        lines = tuple(Inequality(x["layer"], x["name"], x["value"], x["blame"], x["check"]) for x in content["inequalities"])
         names = ("model", "condition", "radius", "constants")
         return cls(**{name: content[name] for name in names}, inequalities=lines)
 
@@ -153,6 +157,35 @@ class Verification(Evidence):
 
     def content(self) -> dict[str, Any]:
         return {**super().content(), "bounds": [store.plain(b.__dict__) for b in self.bounds]}
+
+
+@dataclass(frozen=True)
+class Reach(Evidence):
+    """The interval tube of a model: a claim that is *proved*, for every input |u| ≤ `radius` [normalised], every start in the box, all k.
+
+    Per output (low, high) [engineering]: `whole` over all time, `forever` after the start has died out, `trivial` without iteration.
+    `tube_low`, `tube_high` (steps + 1, ny) follow the first `steps` samples.
+    """
+
+    model: str
+    radius: float
+    start_box: float
+    steps: int
+    pieces: int
+    whole: tuple[tuple[float, float], ...]
+    forever: tuple[tuple[float, float], ...]
+    trivial: tuple[tuple[float, float], ...]
+    safe_set: tuple[tuple[float, float], ...]
+    safe: bool
+    tube_low: tuple[tuple[float, ...], ...]
+    tube_high: tuple[tuple[float, ...], ...]
+
+    kind = "lstm_mpc reach"
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        pairs = ("whole", "forever", "trivial", "safe_set", "tube_low", "tube_high")
+        return cls(**{**content, **{name: tuple(map(tuple, content[name])) for name in pairs}})
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
-from lstm_mpc import lstm, parallel, stability
+from lstm_mpc import lstm, parallel
 from lstm_mpc.data import Dataset, Scaling, scale
 from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.evidence import Validation
 from lstm_mpc.model import Model, validate
+from lstm_mpc.proof import certify
 from lstm_mpc.training import Outcome, Progress, Settings, train
 
 
@@ -104,7 +105,7 @@ def _judge(outcome: Outcome, dataset: Dataset, validation: Dataset, scaling: Sca
         "versions": {package: version(package) for package in ("lstm_mpc", "casadi", "numpy")},
     }
     model = model_of(outcome.network, dataset, scaling, origin, name)
-    certified = all(stability.certify(model, condition).holds for condition in settings.conditions)
+    certified = all(certify(model, condition).holds for condition in settings.conditions)
     fits = validate(model, validation, skip=skip, seed=0)
     return Start(outcome, model, certified, min(min(fit.mean_removed) for fit in fits))
 

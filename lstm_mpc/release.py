@@ -14,6 +14,7 @@ from lstm_mpc import stability, store
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.evidence import Certificate, Validation, Verification
 from lstm_mpc.model import Model
+from lstm_mpc.proof import certify
 from lstm_mpc.scenario import scenario_count
 from lstm_mpc.system import Array
 
@@ -154,7 +155,7 @@ def _certificate_reasons(model: Model, certificates: Sequence[Certificate], poli
         if not own:
             reasons.append(f"no certificate of {name!r} for this model")
             continue
-        true = stability.certify(model, name)
+        true = certify(model, name)
         if not true.holds:
             reasons.append(str(true))
         elif own[0] != true:

@@ -26,6 +26,7 @@ from lstm_mpc.system import Array
 
 _COST = 1e3  # the mean square error is multiplied by this, so that IPOPT's tolerances suit it
 _SLACK = 0.01  # slacks start this far above what they bound
+_WITNESS = (1e-3, 1e3)  # entries of a vector v > 0; only their ratios matter
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Settings:
     spread: float = 0.1
     forget_bias: float = 0.0
     damping: float = 1e-6
+    decay: float = 0.0
     hessian: str = "gauss-newton"
     iterations: int = 250
     patience: int = 40
@@ -112,33 +114,61 @@ class Outcome:
 
 
 class _Epigraph:
-    """Norms as constraints: every bound is a new variable, pinned from below by linear inequalities."""
+    """Norms as constraints: every bound is a new variable, kept above what it bounds by smooth inequalities."""
 
     def __init__(self, theta: Any, theta_start: Array) -> None:
         self._known, self._values = [theta], [theta_start]
+        self._made: dict[tuple[int, str, str], Any] = {}
         self.variables: list[Any] = []
         self.start: list[Array] = []
+        self.lower: list[Array] = []
+        self.upper: list[Array] = []
         self.constraints: list[Any] = []  # each entry ≥ 0
 
-    def absolute(self, M: Any) -> Any:
-        A = self._new(M.shape, np.abs(self._value(M)) + _SLACK)
-        self.constraints += [ca.vec(A - M), ca.vec(A + M)]
-        return A
+    def absolute(self, layer: lstm.Layer, name: str) -> Any:
+        def make() -> Any:
+            M = getattr(layer, name)
+            A = self._new(M.shape, np.abs(self._value(M)) + _SLACK)
+            self.constraints += [ca.vec(A - M), ca.vec(A + M)]
+            return A
+
+        return self._once(layer, name, "absolute", make)
 
     def largest(self, v: Any) -> Any:
         t = self._new((1, 1), self._value(v).max() + _SLACK)
         self.constraints.append(t - v)
         return t
 
+    def spectral(self, layer: lstm.Layer, name: str) -> Any:
+        def make() -> Any:
+            M = getattr(layer, name)
+            t = self._new((1, 1), np.linalg.norm(self._value(M), 2) + 10 * _SLACK)
+            self.constraints += stability.pivots(M, t)
+            return t
+
+        return self._once(layer, name, "spectral", make)
+
+    def positive(self, matrix: Any) -> Any:
+        return self._new((matrix.shape[0], 1), stability.positive_witness(self._value(matrix))[:, None], *_WITNESS)
+
+    def _once(self, layer: lstm.Layer, name: str, kind: str, make: Callable[[], Any]) -> Any:
+        """Several conditions share the bounds of one parameter."""
+        key = id(layer), name, kind
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
     def _value(self, expression: Any) -> Array:
         known = ca.vertcat(*self._known)
         return np.asarray(ca.evalf(ca.substitute(ca.densify(expression), known, np.concatenate(self._values))))
 
-    def _new(self, shape: tuple[int, int], start: Any) -> Any:
+    def _new(self, shape: tuple[int, int], start: Any, low: float = 0.0, high: float = np.inf) -> Any:
         variable = ca.SX.sym("slack", *shape)
         column = np.broadcast_to(start, shape).ravel(order="F")
         self.variables.append(ca.vec(variable))
         self.start.append(column)
+        self.lower.append(np.full(column.size, low))
+        self.upper.append(np.full(column.size, high))
         self._known.append(ca.vec(variable))
         self._values.append(column)
         return variable
@@ -263,25 +293,27 @@ class _Problem:
         self._functions(w, g, nz)
         starts = np.random.default_rng([watch._seed, 1]).uniform(-0.1, 0.1, nz - p)
         self._start = np.concatenate([theta_start, starts, *norm.start])
-        slacks = w.shape[0] - nz
         box = np.full(p, settings.box)
         box[error.sizes.slices["C"]] = box[error.sizes.slices["b_y"]] = settings.output_box
-        self._upper = np.concatenate([box, np.full(nz - p, settings.start_box), np.full(slacks, np.inf)])
-        self._lower = np.concatenate([-self._upper[:nz], np.zeros(slacks)])
+        z_upper = np.concatenate([box, np.full(nz - p, settings.start_box)])
+        self._upper = np.concatenate([z_upper, *norm.upper])
+        self._lower = np.concatenate([-z_upper, *norm.lower])
 
     def _functions(self, w: Any, g: Any, nz: int) -> None:
         size, error = w.shape[0], self._error
         x, p = ca.MX.sym("x", size), ca.MX.sym("p", 0)
         constraint = ca.Function("g", [w], [g])
-        self._cost = _Python("cost", size, 1, lambda v: _COST * 2.0 * error.value(v[:nz]))
-        slope = _Python("slope", size, nz, lambda v: _COST * 2.0 * error.gradient(v[:nz]))
+        pull = np.zeros(nz)
+        pull[: error.sizes.parameters] = self._settings.decay
+        self._cost = _Python("cost", size, 1, lambda v: _COST * (2.0 * error.value(v[:nz]) + pull @ v[:nz] ** 2))
+        slope = _Python("slope", size, nz, lambda v: _COST * 2.0 * (error.gradient(v[:nz]) + pull * v[:nz]))
         self._keep = [slope]
         f = self._cost(x)
         self._nlp = {"x": x, "f": f, "g": constraint(x)}
         gradient = ca.vertcat(slope(x), ca.DM.zeros(size - nz, 1))
         self._options: dict[str, Any] = {"grad_f": ca.Function("grad_f", [x, p], [f, gradient])}
         if self._settings.hessian == "gauss-newton":
-            square = _Python("square", size, nz * nz, lambda v: (_COST * 2.0 * error.hessian(v[:nz])).ravel())
+            square = _Python("square", size, nz * nz, lambda v: (_COST * 2.0 * (error.hessian(v[:nz]) + np.diag(pull))).ravel())
             self._keep.append(square)
             lam_f, lam_g = ca.MX.sym("lam_f"), ca.MX.sym("lam_g", g.shape[0])
             multiplier = ca.SX.sym("m", g.shape[0])

@@ -17,9 +17,9 @@ from lstm_mpc.errors import InputError
 from lstm_mpc.evidence import Certificate, Verification
 from lstm_mpc.identify import identify, validation_of
 from lstm_mpc.model import Model
+from lstm_mpc.proof import certify
 from lstm_mpc.release import Release, release
 from lstm_mpc.scenario import verify
-from lstm_mpc.stability import certify
 from lstm_mpc.system import Signal
 
 MODEL, TRAINING, VERIFICATION, RELEASE, LOOP = "model.json", "training.json", "verification.json", "release.json", "closed-loop.json"
