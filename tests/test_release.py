@@ -9,7 +9,7 @@ from conftest import WIDE
 from lstm_mpc import store
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.release import KIND, Policy, Release, release
-from lstm_mpc.scenario import claimed_set, scenario_count, verify
+from lstm_mpc.scenario import scenario_count, verify
 from lstm_mpc.stability import certify
 
 SAFE = ((0.0, 14.0),)
