@@ -146,14 +146,15 @@ def read_csv(paths: str | Path | Sequence[str | Path], inputs: Sequence[Signal],
 def _read_table(path: Path, inputs: tuple[Signal, ...], outputs: tuple[Signal, ...]) -> tuple[float, Record]:
     try:
         text = path.read_text(encoding="utf-8-sig")
-        rows = [row for row in csv.reader(text.splitlines()) if row]
+        reader = csv.reader(text.splitlines())
+        rows = [(reader.line_num, row) for row in reader if row]
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", file=path) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"is not a CSV text file ({error})", file=path) from error
     if len(rows) < 3:
         raise DataError("holds fewer than two samples", file=path)
-    header = [cell.strip() for cell in rows[0]]
+    header = [cell.strip() for cell in rows[0][1]]
     wanted = [TIME, *(s.label for s in inputs + outputs)]
     truth = [f"{s.name}{TRUTH} [{s.unit}]" for s in outputs]
     wanted += truth if all(label in header for label in truth) else []
@@ -163,39 +164,40 @@ def _read_table(path: Path, inputs: tuple[Signal, ...], outputs: tuple[Signal, .
             raise DataError(f"{problem} {label!r} (found {', '.join(header)}); write the header as 'name [unit]'", file=path, row=1)
     table = _numbers(path, rows, [header.index(label) for label in wanted])
     nu, ny = len(inputs), len(outputs)
-    Ts = _even_time(path, table[:, 0])
+    Ts = _even_time(path, table[:, 0], [line for line, _ in rows[1:]])
     clean = table[:, 1 + nu + ny :] if len(wanted) > 1 + nu + ny else None
     return Ts, Record(path.stem, table[:, 1 : 1 + nu], table[:, 1 + nu : 1 + nu + ny], clean)
 
 
-def _numbers(path: Path, rows: list[list[str]], columns: list[int]) -> Array:
+def _numbers(path: Path, rows: list[tuple[int, list[str]]], columns: list[int]) -> Array:
+    header = rows[0][1]
     table = np.empty((len(rows) - 1, len(columns)))
-    for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(rows[0]):
-            raise DataError(f"has {len(row)} cells, the header has {len(rows[0])}; complete or remove the row", file=path, row=number)
+    for place, (number, row) in enumerate(rows[1:]):
+        if len(row) != len(header):
+            raise DataError(f"has {len(row)} cells, the header has {len(header)}; complete or remove the row", file=path, row=number)
         for j, column in enumerate(columns):
             try:
                 value = float(row[column])
             except ValueError:
                 value = float("nan")
             if not isfinite(value):
-                what = f"{rows[0][column].strip()!r} is {row[column]!r}, not a finite number"
+                what = f"{header[column].strip()!r} is {row[column]!r}, not a finite number"
                 raise DataError(f"{what}; split the record there or repair the value", file=path, row=number)
-            table[number - 2, j] = value
+            table[place, j] = value
     return table
 
 
-def _even_time(path: Path, t: Array) -> float:
+def _even_time(path: Path, t: Array, lines: list[int]) -> float:
     gaps = np.diff(t)
-    Ts = float(np.median(gaps))
+    Ts = float(f"{np.median(gaps):.9g}")  # free of the round-off in the stamps
     if not Ts > 0:
-        raise DataError(f"time must rise, but its typical step is {Ts:g} s", file=path, row=2)
+        raise DataError(f"time must rise, but its typical step is {Ts:g} s", file=path, row=lines[0])
     for k in np.flatnonzero(np.abs(t - t[0] - Ts * np.arange(len(t))) > _EVEN * Ts * np.sqrt(len(t))):
         if gaps[k - 1] > 1.5 * Ts:
             problem = f"a gap: {gaps[k - 1]:g} s since the row before, {Ts:g} s elsewhere; split the file there into two records"
         else:
             problem = f"uneven time: {gaps[k - 1]:g} s since the row before, {Ts:g} s elsewhere; resample to a fixed step"
-        raise DataError(problem, file=path, row=int(k) + 2)
+        raise DataError(problem, file=path, row=lines[int(k)])
     return Ts
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, floor
 from typing import Any, Protocol
 
 import numpy as np
@@ -57,7 +58,7 @@ class Mprs:
             object.__setattr__(self, name, value)
 
     def draw(self, rng: np.random.Generator, steps: int, Ts: float) -> Segments:
-        most = 1 + int(steps * Ts / self.dwell[0]) + 1
+        most = 1 + ceil(steps / max(1, floor(self.dwell[0] / Ts)))
         starts, levels = [], []
         for low, high in zip(self.low, self.high, strict=True):
             hold = np.maximum(1, np.rint(rng.uniform(*self.dwell, most) / Ts).astype(np.int64))

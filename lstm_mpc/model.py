@@ -35,6 +35,7 @@ class Model:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", lstm.numeric(self.network))
+        object.__setattr__(self, "Ts", float(self.Ts))
         if (self.network.nu, self.network.ny) != (len(self.inputs), len(self.outputs)):
             raise InputError(
                 f"model: the network has {self.network.nu} inputs and {self.network.ny} outputs, "

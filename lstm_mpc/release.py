@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc import stability, store
 from lstm_mpc.errors import InputError, Refused
-from lstm_mpc.evidence import Certificate, Validation, Verification
+from lstm_mpc.evidence import Bound, Certificate, Validation, Verification
 from lstm_mpc.model import Model
 from lstm_mpc.proof import certify
-from lstm_mpc.scenario import scenario_count
+from lstm_mpc.scenario import claimed_set, scenario_count
 from lstm_mpc.system import Array
 
 KIND = "lstm_mpc release"
@@ -26,14 +25,16 @@ CHECKS = ("certificate", "scenario", "safe_set", "input_range", "fit")
 class Policy:
     """What evidence a release needs; the keys of `[release]` in a design.
 
-    `conditions` must be certified; the scenario verification must be at least as strong as `epsilon`, `beta`; `min_fit` is
-    the least mean-removed FIT [%] on validation data, against the measured output. `waive` maps a check (certificate,
-    scenario, safe_set, input_range, fit) to the reason why it is waived; it is stored and printed wherever the release is used.
+    `conditions` must be certified; the scenario verification must be at least as strong as `epsilon`, `beta` and as long as
+    `min_steps`; `min_fit` is the least mean-removed FIT [%] on validation data, against the measured output. `waive` maps a check
+    (certificate, scenario, safe_set, input_range, fit) to the reason why it is waived; it is stored and printed wherever the
+    release is used.
     """
 
     conditions: tuple[str, ...] = ("iss",)
     epsilon: float = 1e-2
     beta: float = 1e-6
+    min_steps: int = 1
     min_fit: float = 95.0
     waive: Mapping[str, str] = field(default_factory=dict)
 
@@ -41,6 +42,8 @@ class Policy:
         object.__setattr__(self, "conditions", tuple(self.conditions))
         for name in self.conditions:
             stability.condition(name)
+        if not (0 < self.epsilon < 1 and 0 < self.beta < 1 and np.isfinite(self.min_fit)):
+            raise InputError(f"release: ε = {self.epsilon} and β = {self.beta} must lie in (0, 1), min_fit = {self.min_fit} must be finite")
         for check, reason in self.waive.items():
             if check not in CHECKS:
                 raise InputError(f"release: unknown check {check!r} in waive; known: {', '.join(CHECKS)}")
@@ -70,15 +73,10 @@ class Release:
         lines = [("proved", str(c)) for c in self.certificates if c.holds]
         bound = _model_bound(self.verification, self.model)
         if bound is not None:
-            v, intervals = self.verification, []
-            for s, mid, span, low, high in zip(
-                self.model.outputs, self.model.scaling.y_mid, self.model.scaling.y_span, bound.low, bound.high, strict=True
-            ):
-                low, high = (mid - span * bound.radius_y, mid + span * bound.radius_y) if v.shape == "ball" else (low, high)
-                intervals.append(f"{s.name} in [{low:.3f}, {high:.3f}] {s.unit}")
+            v = self.verification
             text = (
                 f"with confidence 1−{v.beta:g} at most {v.epsilon:g} of all runs of {v.steps} steps under the sampled law leave "
-                f"{', '.join(intervals)} (ρ* = {bound.radius_y:.4f}, N = {v.scenarios})"
+                f"{_intervals(self.model, *claimed_set(bound, v.shape, self.model.scaling))} (ρ* = {bound.radius_y:.4f}, N = {v.scenarios})"
             )
             lines.append(("sampled", text))
         for against, fit in self.validation.fits.items():
@@ -130,36 +128,39 @@ def release(
     """Pass the gate or raise `Refused` with every reason.
 
     `safe_set`: one (low, high) per output [engineering]; `u_low`, `u_high`: the controller's input range (default: the
-    actuator limits). Certificates are computed again from the model's numbers; the given ones must agree.
+    actuator limits). Certificates are computed again from the model's numbers, and only those are kept: the given ones must agree.
     """
     low = np.broadcast_to(np.asarray(model.u_low if u_low is None else u_low, dtype=np.float64), model.u_low.shape)
     high = np.broadcast_to(np.asarray(model.u_high if u_high is None else u_high, dtype=np.float64), model.u_high.shape)
     safe = tuple((float(a), float(b)) for a, b in safe_set)
-    found = [("certificate", why) for why in _certificate_reasons(model, certificates, policy)]
+    if np.isnan([*low, *high]).any() or np.isnan(safe).any() or len(safe) != len(model.outputs):
+        raise InputError(
+            f"release: the input range {low.tolist()} to {high.tolist()} and the safe set {safe} must be numbers, one per signal"
+        )
+    true = tuple(certify(model, name) for name in dict.fromkeys((*policy.conditions, *(c.condition for c in certificates))))
+    found = [("certificate", why) for why in _certificate_reasons(model, certificates, true, policy)]
     found += _scenario_reasons(model, verification, policy, safe, low, high)
     found += [("fit", why) for why in _fit_reasons(model, validation, policy)]
     reasons = [why for check, why in found if check not in policy.waive]
     if reasons:
         raise Refused("release", reasons)
     waived = tuple(f"{check}: {why} — waived: {policy.waive[check]}" for check, why in found)
-    return Release(model, tuple(certificates), verification, validation, policy, safe, low, high, waived)
+    return Release(model, true, verification, validation, policy, safe, low, high, waived)
 
 
-def _certificate_reasons(model: Model, certificates: Sequence[Certificate], policy: Policy) -> list[str]:
-    reasons = []
-    for given in certificates:
-        if given.model != model.digest:
-            reasons.append(f"certificate {given.condition!r} speaks of model {given.model[:12]}, not of {model.digest[:12]}")
-    for name in policy.conditions:
-        own = [c for c in certificates if c.condition == name and c.model == model.digest]
-        if not own:
-            reasons.append(f"no certificate of {name!r} for this model")
-            continue
-        true = certify(model, name)
-        if not true.holds:
-            reasons.append(str(true))
-        elif own[0] != true:
-            reasons.append(f"the certificate of {name!r} is not what the model's numbers give (δ = {true.margin:.4g})")
+def _certificate_reasons(model: Model, given: Sequence[Certificate], true: Sequence[Certificate], policy: Policy) -> list[str]:
+    """What is wrong with the `given` certificates; `true` are those that the model's numbers give."""
+    reasons = [
+        f"certificate {c.condition!r} speaks of model {c.model[:12]}, not of {model.digest[:12]}" for c in given if c.model != model.digest
+    ]
+    for own in true:
+        mine = [c for c in given if c.condition == own.condition and c.model == model.digest]
+        if own.condition in policy.conditions and not mine:
+            reasons.append(f"no certificate of {own.condition!r} for this model")
+        elif own.condition in policy.conditions and not own.holds:
+            reasons.append(str(own))
+        elif any(c != own for c in mine):
+            reasons.append(f"the certificate of {own.condition!r} is not what the model's numbers give (δ = {own.margin:.4g})")
     return reasons
 
 
@@ -173,6 +174,8 @@ def _scenario_reasons(
         claim = f"ε = {v.epsilon:g}, β = {v.beta:g}"
         reasons.append(("scenario", f"the verification claims {claim}, the policy asks ε ≤ {policy.epsilon:g}, β ≤ {policy.beta:g}"))
     needed = scenario_count(v.epsilon, v.beta, d=1 if v.shape == "ball" else 2 * len(model.outputs), rule="exact")
+    if v.steps < policy.min_steps:
+        reasons.append(("scenario", f"scenarios of {v.steps} steps are shorter than the {policy.min_steps} of the policy"))
     if v.scenarios < needed:
         reasons.append(("scenario", f"{v.scenarios} scenarios cannot carry ε = {v.epsilon:g}, β = {v.beta:g}; {needed} are needed"))
     bound = _model_bound(v, model)
@@ -181,10 +184,10 @@ def _scenario_reasons(
         return reasons
     if len(safe) != len(v.safe_set) or any(a < x or z < b for (x, z), (a, b) in zip(safe, v.safe_set, strict=False)):
         reasons.append(("safe_set", f"verified against the safe set {v.safe_set}, the design asks {safe}"))
-    if not bound.safe:
-        ends = zip(model.outputs, bound.low, bound.high, strict=True)
-        reached = f"ρ* = {bound.radius_y:.4f}, reached " + ", ".join(f"{s.name} [{a:.3f}, {b:.3f}] {s.unit}" for s, a, b in ends)
-        reasons.append(("safe_set", f"the output set at ρu = {bound.radius_u:g} ({reached}) leaves the safe set {v.safe_set}"))
+    low_y, high_y = claimed_set(bound, v.shape, model.scaling)
+    if any(x < a or b < z for (a, b), x, z in zip(safe, low_y, high_y, strict=False)):
+        claimed = f"{_intervals(model, low_y, high_y)} at ρu = {bound.radius_u:g} (ρ* = {bound.radius_y:.4f})"
+        reasons.append(("safe_set", f"the claimed set {claimed} leaves the safe set {_intervals(model, *np.array(safe).T)}"))
     reach = bound.radius_u * model.scaling.u_span * (1 + 1e-12)
     for s, a, b, x, z in zip(model.inputs, low, high, model.scaling.u_mid - reach, model.scaling.u_mid + reach, strict=True):
         if a < x or z < b:
@@ -193,9 +196,14 @@ def _scenario_reasons(
     return reasons
 
 
-def _model_bound(verification: Verification, model: Model) -> Any:
-    """The model's bound at its largest radius, or None."""
-    own = [b for b in verification.bounds if b.system == "model"]
+def _intervals(model: Model, low: Sequence[float] | Array, high: Sequence[float] | Array) -> str:
+    """Outputs between `low` and `high`, in words."""
+    return ", ".join(f"{s.name} in [{a:.3f}, {b:.3f}] {s.unit}" for s, a, b in zip(model.outputs, low, high, strict=True))
+
+
+def _model_bound(verification: Verification, model: Model) -> Bound | None:
+    """The model's bound at its largest radius within the actuator limits, or None."""
+    own = [b for b in verification.bounds if b.system == "model" and b.radius_u <= model.scaling.radius * (1 + 1e-12)]
     return max(own, key=lambda b: b.radius_u) if own else None
 
 

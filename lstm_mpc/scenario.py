@@ -7,7 +7,7 @@ result does not depend on how many processes share the work. The same verb serve
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, log
 from typing import Any
 
@@ -187,14 +187,20 @@ def explore(
         worst = int(whole.radius.argmax())
         reached = float(whole.radius[worst])
         low, high = whole.low.min(axis=1), whole.high.max(axis=1)
-        claimed = (scaling.y_mid - reached * scaling.y_span, scaling.y_mid + reached * scaling.y_span) if shape == "ball" else (low, high)
-        safe = all(a <= x and z <= b for (a, b), x, z in zip(safe_set, *claimed, strict=True))
         run = replay(system, law, scaling, radius=radius, index=worst, seed=seed, steps=steps)
         sample = int(np.linalg.norm(scaling.y_in(run.y), axis=1).argmax())
-        bounds.append(
-            Bound(label, float(radius), reached, float(whole.settled.max()), tuple(low.tolist()), tuple(high.tolist()), worst, sample, safe)
-        )
+        ends = tuple(low.tolist()), tuple(high.tolist())
+        bound = Bound(label, radius, reached, float(whole.settled.max()), *ends, worst, sample, safe=False)
+        claimed = claimed_set(bound, shape, scaling)
+        bounds.append(replace(bound, safe=all(a <= x and z <= b for (a, b), x, z in zip(safe_set, *claimed, strict=True))))
     return tuple(bounds)
+
+
+def claimed_set(bound: Bound, shape: str, scaling: Scaling) -> tuple[Array, Array]:
+    """The set a bound claims, as (low, high) per output [engineering]: the ball's extent, or the extreme outputs themselves."""
+    if shape == "ball":
+        return scaling.y_out(np.full_like(scaling.y_mid, -bound.radius_y)), scaling.y_out(np.full_like(scaling.y_mid, bound.radius_y))
+    return np.array(bound.low), np.array(bound.high)
 
 
 def replay(system: System, law: Law, scaling: Scaling, *, radius: float, index: int, seed: int, steps: int) -> Trajectory:

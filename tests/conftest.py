@@ -8,9 +8,9 @@ from lstm_mpc.data import Dataset, record, scale
 from lstm_mpc.excitation import Mprs
 from lstm_mpc.model import Model
 from lstm_mpc.ph import Plant
+from lstm_mpc.proof import certify
 from lstm_mpc.release import Policy, release
 from lstm_mpc.scenario import verify
-from lstm_mpc.stability import certify
 from lstm_mpc.training import Settings, train
 
 WIDE = ((-100.0, 100.0),)  # a safe set nothing leaves

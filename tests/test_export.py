@@ -10,9 +10,9 @@ from builders import stable_model, validation_for
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.c_model import KIND, PRODUCTS, STEPS, c_model
 from lstm_mpc.export.folder import write_folder
+from lstm_mpc.proof import certify
 from lstm_mpc.release import Policy, release
 from lstm_mpc.scenario import verify
-from lstm_mpc.stability import certify
 
 SHAPES = {"siso": (0, 1, (5,), 1), "mimo": (1, 2, (4, 3), 2)}
 

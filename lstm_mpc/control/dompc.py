@@ -51,6 +51,8 @@ class DoMpc:
         if not self.problem.preview:
             self._references[:] = self._references[0]
         u, status = self._solve()
+        if status == "optimal" and not np.isfinite(y).all():
+            status = "measurement not finite; disturbance held"
         before, u = self._before, self.limits.admit(u, self._before)
         predicted = self._predict(self._plan)
         self.observer.predict(u)
@@ -58,7 +60,7 @@ class DoMpc:
         return Move(
             u=u,
             status=status,
-            iterations=int(self._mpc.solver_stats.get("iter_count", 0)),
+            iterations=int(getattr(self._mpc, "solver_stats", {}).get("iter_count", 0)),
             cost=self.limits.cost(predicted, self._references, self._plan, before),
             predicted=predicted,
             disturbance=self.observer.disturbance.copy(),

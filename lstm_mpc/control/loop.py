@@ -91,8 +91,8 @@ def close_loop(
 
 def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0) -> dict[str, Any]:
     """Figures of a run, on the noise-free output, worst output where several: IAE [unit·s]; valve travel [input unit];
-    per setpoint step the settling time into ±`band` [s] (None: never), overshoot [unit] and mean error over the last `tail` [s]
-    [unit]; failures; solve times [ms]."""
+    per step the settling time into ±`band` [s] (None: never), overshoot [unit] (where only a disturbance stepped: the largest
+    deviation) and mean error over the last `tail` [s] [unit]; failures; solve times [ms]."""
     error = run.truth - run.reference
     changes = np.flatnonzero(np.any(np.diff(run.reference, axis=0) != 0, axis=1)) + 1
     if run.scenario.disturbances is not None:
@@ -101,7 +101,8 @@ def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0) -> dict[str, An
     steps = []
     for first, last in pairwise(edges):
         part = error[first:last]
-        direction = np.sign(run.reference[first] - run.truth[max(first - 1, 0)])
+        moved = first > 0 and bool(np.any(run.reference[first] != run.reference[first - 1]))
+        beyond = part * np.sign(run.reference[first] - run.truth[first]) if moved else np.abs(part)
         outside = np.flatnonzero(np.any(np.abs(part) > band, axis=1))
         settled = outside[-1] + 1 if outside.size else 0
         window = part[-max(1, round(tail / run.Ts)) :]
@@ -110,7 +111,7 @@ def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0) -> dict[str, An
                 "t": float(run.t[first]),
                 "setpoint": run.reference[first].tolist(),
                 "settling": None if settled == len(part) else float(settled * run.Ts),
-                "overshoot": float(max(0.0, (part * direction).max())),
+                "overshoot": float(max(0.0, beyond.max())),
                 "offset": float(np.abs(window.mean(axis=0)).max()),
             }
         )

@@ -29,10 +29,14 @@ class Observer:
         """Start at rest under the input `u` (nu,), the whole mismatch with `y` (ny,) taken as disturbance."""
         self.chi = rest(self._system, u)
         self._under_way = deque([self._output()] * (self._lag + 1), maxlen=self._lag + 1)
-        self.disturbance = np.asarray(y, dtype=np.float64) - self._under_way[0]
+        self.disturbance = np.zeros(self._system.ny)
+        if np.isfinite(y).all():
+            self.disturbance = np.asarray(y, dtype=np.float64) - self._under_way[0]
 
     def correct(self, y: ArrayLike) -> None:
-        """Take in the measurement `y` (ny,) of this sample."""
+        """Take in the measurement `y` (ny,) of this sample; one that is not finite is left out and the disturbance held."""
+        if not np.isfinite(y).all():
+            return
         self.disturbance = self.disturbance + self._gain * (np.asarray(y) - self._under_way[0] - self.disturbance)
 
     def predict(self, u: ArrayLike) -> None:

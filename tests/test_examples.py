@@ -1,0 +1,23 @@
+"""Every example runs alone, in a folder of its own, and its asserts hold."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("[0-9]*.py"))
+LIMIT = 240  # [s] only to end a run that hangs; the slowest example takes about 12 s
+
+
+def test_the_examples_are_found():
+    assert [path.name for path in EXAMPLES] == ["01_tour.py", "02_paper_figures.py", "03_another_plant.py"]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example(path, tmp_path):
+    command = [sys.executable, "-W", "error::DeprecationWarning", str(path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", timeout=LIMIT, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip()
+    assert not done.stderr, done.stderr[-2000:]

@@ -1,0 +1,101 @@
+"""Workers must be module-level functions: a spawned process imports this file."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from lstm_mpc import parallel
+from lstm_mpc.errors import SolverError
+
+
+def work(number, wait):
+    time.sleep(wait)
+    parallel.report(("done", number))
+    return number, os.getpid(), os.environ["OMP_NUM_THREADS"], parallel.stopped()
+
+
+def die(number):
+    if number == 1:
+        os._exit(3)
+    return number
+
+
+def fail(number):
+    raise ValueError(f"task {number} is odd")
+
+
+def test_results_keep_the_order_of_the_tasks_and_every_report_arrives(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    reports = []
+    results = parallel.run(work, [(1, 0.3), (2, 0.0), (3, 0.0), (4, 0.0)], workers=2, on_report=reports.append)
+    assert [number for number, *_ in results] == [1, 2, 3, 4]
+    assert sorted(reports) == [("done", number) for number in (1, 2, 3, 4)]
+    assert os.getpid() not in {pid for _, pid, *_ in results}
+    assert {(threads, stopped) for *_, threads, stopped in results} == {("1", False)}
+    assert os.environ["OMP_NUM_THREADS"] == "7"  # put back
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
+
+
+def test_a_dying_worker_is_a_solver_error():
+    with pytest.raises(SolverError, match=r"a worker process died .*; run again with fewer workers"):
+        parallel.run(die, [(0,), (1,), (2,)], workers=1)
+
+
+def test_an_exception_in_a_task_comes_through():
+    with pytest.raises(ValueError, match="task 1 is odd"):
+        parallel.run(fail, [(1,)], workers=1)
+
+
+def patient(seconds):
+    """Waits to be stopped; true when it was."""
+    parallel.report("begun")
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not parallel.stopped():
+        time.sleep(0.01)
+    return parallel.stopped()
+
+
+def ctrl_c(_):
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_a_graceful_ctrl_c_keeps_what_the_tasks_return():
+    before = signal.getsignal(signal.SIGINT)
+    assert parallel.run(patient, [(60.0,)], workers=1, on_report=ctrl_c, graceful=True) == [True]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_is_passed_on_and_nothing_more_is_begun():
+    before, reports = signal.getsignal(signal.SIGINT), []
+    with pytest.raises(KeyboardInterrupt):
+        parallel.run(patient, [(0.1,)] * 50, workers=1, on_report=lambda r: (reports.append(r), ctrl_c(r)))
+    assert reports == ["begun"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_ends_a_graceful_run_as_well():
+    with pytest.raises(KeyboardInterrupt):
+        parallel.run(patient, [(60.0,)], workers=1, on_report=lambda r: (ctrl_c(r), ctrl_c(r)), graceful=True)
+
+
+def test_a_thread_may_run_tasks_and_leaves_ctrl_c_alone():
+    results, before = [], signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=lambda: results.extend(parallel.run(work, [(1, 0.0)], workers=1)))
+    thread.start()
+    thread.join()
+    assert [number for number, *_ in results] == [1]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_no_tasks_no_results():
+    assert parallel.run(work, [], workers=4) == []
+
+
+def test_outside_a_worker_reports_go_nowhere_and_nothing_is_stopped():
+    assert parallel.report("lost") is None
+    assert parallel.stopped() is False
+    assert parallel.cores() >= 1
