@@ -94,8 +94,9 @@ def certify(model: Model, name: str = "iss") -> Certificate:
         Inequality(layer, label, min(high, 1e308), _blame(model.network.layers[layer - 1], layer, name, label, radius), check)
         for (_, layer, label, check), (_, high) in zip(found.labels, ends, strict=True)
     )
-    constants: dict[str, Any] = {"witnesses": [w.tolist() for w in witnesses]}
+    constants: dict[str, Any] = {}
     if all(line.margin > 0 for line in lines):
+        constants = {"witnesses": [w.tolist() for w in witnesses]} if witnesses else {}
         constants |= _iss_constants(model.network, lines, radius) if name == "iss" else _contraction(model.network, lines, radius)
     return Certificate(model.digest, name, radius, lines, constants)
 

@@ -7,8 +7,9 @@ floating-point operations are widened by a bound of their rounding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -73,7 +74,7 @@ def pieces(nu: int, radius: float, count: int) -> Box:
     each = max(1, round(count ** (1 / nu)))
     edges = np.linspace(-radius, radius, each + 1)
     edges[-1] = radius
-    sides = list(zip(edges[:-1], edges[1:], strict=True))
+    sides = list(pairwise(edges))
     cells = np.array(list(product(sides, repeat=nu)))  # (cells, nu, 2)
     return Box(cells[:, :, 0].T.copy(), cells[:, :, 1].T.copy())
 
@@ -127,7 +128,7 @@ def _output(model: Model, chi: Box) -> Box:
 def reach(
     model: Model,
     *,
-    safe_set: list[tuple[float, float]] | tuple[tuple[float, float], ...],
+    safe_set: Sequence[tuple[float, float]],
     radius: float | None = None,
     start_box: float = 0.1,
     steps: int = 2000,
@@ -141,14 +142,14 @@ def reach(
     radius = model.scaling.radius if radius is None else float(radius)
     if not 0 < radius <= model.scaling.radius * (1 + 1e-12):
         raise InputError(f"reach: radius {radius} must lie in (0, {model.scaling.radius:g}], the model's own input radius")
-    if steps < 1 or count < 1 or not start_box >= 0:
-        raise InputError(f"reach: steps = {steps} and count = {count} must be at least 1, start_box = {start_box} not negative")
+    if steps < 1 or count < 1 or not 0 <= start_box <= 1:
+        raise InputError(f"reach: steps = {steps} and count = {count} must be at least 1, start_box = {start_box} within [0, 1]")
     network, u = model.network, pieces(model.network.nu, radius, count)
     outer = invariant_start(network, radius)
     start = np.full((network.n, 1), float(start_box))
-    if (start > outer.high).any():
-        outer = Box(-np.maximum(start, outer.high), np.maximum(start, outer.high))
-    tube, whole, settled = Box(-start, start), _output(model, Box(-start, start)), None
+    wide = np.maximum(start, outer.high)  # still invariant: f·X + i·c ≤ X for every X ≥ x̄
+    outer = Box(-wide, wide)
+    tube, whole = Box(-start, start), _output(model, Box(-start, start))
     low, high = [whole.low[:, 0]], [whole.high[:, 0]]
     trivial = _output(model, step(network, outer, u))
     for k in range(steps):
