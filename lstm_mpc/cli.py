@@ -18,6 +18,7 @@ _VERBS = {
     "train": "identify an LSTM whose stability conditions are constraints",
     "certify": "prove the stability conditions on the saved numbers of a model (any model.json)",
     "verify": "scenario verification: how far does the output go?",
+    "reach": "interval tubes: the outputs that no input within the limits can leave, proved",
     "release": "pass the gate, or be refused with every reason",
     "control": "closed loops of the released model under do-mpc",
     "export": "C99 code of the released model with a self-test",

@@ -5,7 +5,7 @@ Every claim is of one kind: *proved* (algebra on the weights), *sampled* (a conf
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -164,7 +164,7 @@ class Reach(Evidence):
     """The interval tube of a model: a claim that is *proved*, for every input |u| ≤ `radius` [normalised], every start in the box, all k.
 
     Per output (low, high) [engineering]: `whole` over all time, `forever` after the start has died out, `trivial` without iteration.
-    `tube_low`, `tube_high` (steps + 1, ny) follow the first `steps` samples.
+    `tube_low`, `tube_high` (steps + 1, ny) follow the first `steps` samples; they are not kept on disk.
     """
 
     model: str
@@ -177,15 +177,35 @@ class Reach(Evidence):
     trivial: tuple[tuple[float, float], ...]
     safe_set: tuple[tuple[float, float], ...]
     safe: bool
-    tube_low: tuple[tuple[float, ...], ...]
-    tube_high: tuple[tuple[float, ...], ...]
+    tube_low: tuple[tuple[float, ...], ...] = field(default=(), compare=False, repr=False)
+    tube_high: tuple[tuple[float, ...], ...] = field(default=(), compare=False, repr=False)
 
     kind = "lstm_mpc reach"
 
+    def content(self) -> dict[str, Any]:
+        return {name: value for name, value in super().content().items() if not name.startswith("tube_")}
+
     @classmethod
     def from_content(cls, content: dict[str, Any]) -> Self:
-        pairs = ("whole", "forever", "trivial", "safe_set", "tube_low", "tube_high")
+        pairs = ("whole", "forever", "trivial", "safe_set")
         return cls(**{**content, **{name: tuple(map(tuple, content[name])) for name in pairs}})
+
+
+@dataclass(frozen=True)
+class Tubes(Evidence):
+    """Interval tubes of one model at several input radii."""
+
+    model: str
+    tubes: tuple[Reach, ...]
+
+    kind = "lstm_mpc tubes"
+
+    def content(self) -> dict[str, Any]:
+        return {"model": self.model, "tubes": [tube.content() for tube in self.tubes]}
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        return cls(content["model"], tuple(Reach.from_content(tube) for tube in content["tubes"]))
 
 
 @dataclass(frozen=True)

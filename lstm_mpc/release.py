@@ -11,27 +11,31 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc import stability, store
 from lstm_mpc.errors import InputError, Refused
-from lstm_mpc.evidence import Bound, Certificate, Validation, Verification
+from lstm_mpc.evidence import Bound, Certificate, Reach, Validation, Verification
 from lstm_mpc.model import Model
 from lstm_mpc.proof import certify
+from lstm_mpc.reach import reach
 from lstm_mpc.scenario import claimed_set, scenario_count
 from lstm_mpc.system import Array
 
 KIND = "lstm_mpc release"
-CHECKS = ("certificate", "scenario", "safe_set", "input_range", "fit")
+CHECKS = ("certificate", "scenario", "safe_set", "input_range", "tube", "fit")
+OUTPUT_SETS = ("scenario", "tube", "either")
 
 
 @dataclass(frozen=True)
 class Policy:
     """What evidence a release needs; the keys of `[release]` in a design.
 
-    `conditions` must be certified; the scenario verification must be at least as strong as `epsilon`, `beta` and as long as
-    `min_steps`; `min_fit` is the least mean-removed FIT [%] on validation data, against the measured output. `waive` maps a check
-    (certificate, scenario, safe_set, input_range, fit) to the reason why it is waived; it is stored and printed wherever the
-    release is used.
+    `conditions` must be certified. `output_set` says what must show that outputs stay in the safe set: "scenario" (sampled, for the
+    law that was drawn), "tube" (proved, for every input within the limits) or "either". The scenario verification must be at
+    least as strong as `epsilon`, `beta` and as long as `min_steps`; `min_fit` is the least mean-removed FIT [%] on validation
+    data, against the measured output. `waive` maps a check (certificate, scenario, safe_set, input_range, tube, fit) to the
+    reason why it is waived; it is stored and printed wherever the release is used.
     """
 
     conditions: tuple[str, ...] = ("iss",)
+    output_set: str = "scenario"
     epsilon: float = 1e-2
     beta: float = 1e-6
     min_steps: int = 1
@@ -42,6 +46,8 @@ class Policy:
         object.__setattr__(self, "conditions", tuple(self.conditions))
         for name in self.conditions:
             stability.condition(name)
+        if self.output_set not in OUTPUT_SETS:
+            raise InputError(f"release: output_set must be one of {', '.join(OUTPUT_SETS)}, got {self.output_set!r}")
         if not (0 < self.epsilon < 1 and 0 < self.beta < 1 and np.isfinite(self.min_fit)):
             raise InputError(f"release: ε = {self.epsilon} and β = {self.beta} must lie in (0, 1), min_fit = {self.min_fit} must be finite")
         for check, reason in self.waive.items():
@@ -67,10 +73,14 @@ class Release:
     u_low: Array
     u_high: Array
     waived: tuple[str, ...]
+    tube: Reach | None = None
 
     def claims(self) -> tuple[tuple[str, str], ...]:
         """(kind, sentence) for everything claimed: what is proved, what is sampled, what is measured, what is waived."""
         lines = [("proved", str(c)) for c in self.certificates if c.holds]
+        if self.tube is not None:
+            ends = _intervals(self.model, *np.array(self.tube.whole).T)
+            lines.append(("proved", f"no input within the actuator limits ever takes the output out of {ends}"))
         bound = _model_bound(self.verification, self.model)
         if bound is not None:
             v = self.verification
@@ -95,6 +105,7 @@ class Release:
             "safe_set": self.safe_set,
             "u_low": self.u_low,
             "u_high": self.u_high,
+            "tube": None if self.tube is None else self.tube.content(),
         }
         store.write_json(path, KIND, content)
 
@@ -108,10 +119,11 @@ class Release:
             verification = Verification.from_content(content["verification"])
             validation = Validation.from_content(content["validation"])
             policy = Policy(**content["policy"])
-            limits = content["safe_set"], content["u_low"], content["u_high"]
+            tube = None if content["tube"] is None else Reach.from_content(content["tube"])
+            limits = {name: content[name] for name in ("safe_set", "u_low", "u_high")}
         except (InputError, TypeError, KeyError, ValueError, AttributeError) as error:
             raise InputError(f"{path}: is not a usable release ({error}); make it again") from error
-        return release(model, certificates, verification, validation, policy, safe_set=limits[0], u_low=limits[1], u_high=limits[2])
+        return release(model, certificates, verification, validation, policy, tube=tube, **limits)
 
 
 def release(
@@ -124,11 +136,13 @@ def release(
     safe_set: Sequence[Sequence[float]],
     u_low: ArrayLike | None = None,
     u_high: ArrayLike | None = None,
+    tube: Reach | None = None,
 ) -> Release:
     """Pass the gate or raise `Refused` with every reason.
 
-    `safe_set`: one (low, high) per output [engineering]; `u_low`, `u_high`: the controller's input range (default: the
-    actuator limits). Certificates are computed again from the model's numbers, and only those are kept: the given ones must agree.
+    `safe_set`: one (low, high) per output [engineering]; `u_low`, `u_high`: the controller's input range (default: the actuator
+    limits). Certificates and `tube` are computed again from the model's numbers: the given ones must agree, and only what was
+    computed here is kept, the tube when it proves the safe set.
     """
     low = np.broadcast_to(np.asarray(model.u_low if u_low is None else u_low, dtype=np.float64), model.u_low.shape)
     high = np.broadcast_to(np.asarray(model.u_high if u_high is None else u_high, dtype=np.float64), model.u_high.shape)
@@ -139,13 +153,18 @@ def release(
         )
     true = tuple(certify(model, name) for name in dict.fromkeys((*policy.conditions, *(c.condition for c in certificates))))
     found = [("certificate", why) for why in _certificate_reasons(model, certificates, true, policy)]
-    found += _scenario_reasons(model, verification, policy, safe, low, high)
+    sampled = _scenario_reasons(model, verification, policy, safe, low, high)
+    tubed = [("tube", why) for why in _tube_reasons(model, tube, safe)]
+    if policy.output_set == "either":
+        found += sampled + tubed if sampled and tubed else []
+    else:
+        found += sampled if policy.output_set == "scenario" else tubed
     found += [("fit", why) for why in _fit_reasons(model, validation, policy)]
     reasons = [why for check, why in found if check not in policy.waive]
     if reasons:
         raise Refused("release", reasons)
     waived = tuple(f"{check}: {why} — waived: {policy.waive[check]}" for check, why in found)
-    return Release(model, true, verification, validation, policy, safe, low, high, waived)
+    return Release(model, true, verification, validation, policy, safe, low, high, waived, None if tubed else tube)
 
 
 def _certificate_reasons(model: Model, given: Sequence[Certificate], true: Sequence[Certificate], policy: Policy) -> list[str]:
@@ -194,6 +213,21 @@ def _scenario_reasons(
             asked = f"the controller may move {s.name} in [{a:g}, {b:g}] {s.unit}"
             reasons.append(("input_range", f"{asked}, the verification covers [{x:.4g}, {z:.4g}] (ρu = {bound.radius_u:g})"))
     return reasons
+
+
+def _tube_reasons(model: Model, tube: Reach | None, safe: tuple[tuple[float, float], ...]) -> list[str]:
+    if tube is None:
+        return ["no interval tube of this model"]
+    if tube.model != model.digest:
+        return [f"the tube speaks of model {tube.model[:12]}, not of {model.digest[:12]}"]
+    true = reach(model, safe_set=safe, radius=tube.radius, start_box=tube.start_box, steps=max(tube.steps, 1), count=tube.pieces)
+    if any(getattr(true, name) != getattr(tube, name) for name in ("whole", "forever", "trivial")):
+        return ["the tube is not what the model's numbers give"]
+    if tube.radius < model.scaling.radius:
+        return [f"the tube covers ρu = {tube.radius:g}, the actuator limits reach {model.scaling.radius:g}"]
+    if not true.safe:
+        return [f"the tube {_intervals(model, *np.array(true.whole).T)} leaves the safe set {_intervals(model, *np.array(safe).T)}"]
+    return []
 
 
 def _intervals(model: Model, low: Sequence[float] | Array, high: Sequence[float] | Array) -> str:

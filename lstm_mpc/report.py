@@ -114,6 +114,27 @@ def plot_bounds(verification: Verification) -> Figure:
     return figure
 
 
+def plot_reach(model: Model, rows: Sequence[dict[str, Any]]) -> Figure:
+    """Output intervals over ρu by every method: true plant and scenarios inside, then the tube, then the trivial bound."""
+    figure, (axis,) = _figure(1, 3.8)
+    looks = {
+        "plant": (ORANGE, "-", "plant, sampled"),
+        "model": (BLUE, "--", "LSTM, sampled"),
+        "tube": (GREEN, "-", "LSTM, interval tube: proved for every input"),
+        "trivial": (GREY, ":", "LSTM, trivial bound: proved"),
+    }
+    radii = [row["radius"] for row in rows]
+    for name, (color, style, label) in looks.items():
+        if all(row[name] for row in rows):
+            for side in (0, 1):
+                axis.plot(radii, [row[name][side] for row in rows], color=color, ls=style, lw=1.6, label=None if side else label)
+    axis.set_xlabel("input bound ρu [normalised]")
+    axis.set_ylabel(model.outputs[0].label)
+    axis.set_title("reachable outputs", loc="left")
+    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(0.0, 0.62))
+    return figure
+
+
 def plot_loop(run: Run, plant: System, *, safe_set: Sequence[tuple[float, float]] = ()) -> Figure:
     """The closed loop: output and setpoint, input with its limits, estimated disturbance; failed solves are marked."""
     disturbed = run.d.size > 0 and bool(np.ptp(run.d, axis=0).any())

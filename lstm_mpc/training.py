@@ -33,11 +33,12 @@ _WITNESS = (1e-3, 1e3)  # entries of a vector v > 0; only their ratios matter
 class Settings:
     """What a human chooses about training; the keys of `[train]` in a design.
 
-    `nx`: cells per layer; `conditions` with `margin` δ; `box`: bound of every
-    |weight| of the gates, `output_box` of C and b_y (a large C makes a wrong start state loud); `start_box`: bound of every |χ0|;
-    `washout`: first samples of each record left out of the error; `spread`: initial weights are uniform in ±spread;
-    `damping`: Levenberg–Marquardt term (in the Hessian only); `hessian`: "gauss-newton" or "l-bfgs"; `patience`: stop when the
-    objective fell by less than `least` (relative) over this many iterations.
+    `nx`: cells per layer; `conditions` with `margin` δ; `box`: bound of every |weight| of the gates, `output_box` of C and b_y (a
+    large C makes a wrong start state loud); `start_box`: bound of every |χ0|; `washout`: first samples of each record left out of
+    the error; `spread`: initial weights are uniform in ±spread, forget biases start at `forget_bias`; `decay` and `output_decay`:
+    weight of the squares of the gates' parameters and of C in the objective (cells that cancel each other in C make every bound
+    wide); `damping`: Levenberg–Marquardt term (in the Hessian only); `hessian`: "gauss-newton" or "l-bfgs"; `patience`: stop when
+    the objective changed by less than `least` (relative) over this many iterations; `mu_init`: IPOPT's first barrier parameter.
     """
 
     nx: tuple[int, ...] = (5,)
@@ -51,6 +52,7 @@ class Settings:
     forget_bias: float = 0.0
     damping: float = 1e-6
     decay: float = 0.0
+    output_decay: float = 0.0
     hessian: str = "gauss-newton"
     iterations: int = 250
     patience: int = 40
@@ -67,6 +69,8 @@ class Settings:
                 raise InputError(f"train: {name} must be positive, got {getattr(self, name)}")
         if self.hessian not in ("gauss-newton", "l-bfgs"):
             raise InputError(f"train: hessian must be 'gauss-newton' or 'l-bfgs', got {self.hessian!r}")
+        if min(self.decay, self.output_decay, self.damping) < 0:
+            raise InputError("train: decay, output_decay and damping must not be negative")
         if self.iterations < 1 or self.washout < 0 or self.patience < 1:
             raise InputError("train: iterations and patience must be at least 1, washout at least 0")
 
@@ -305,6 +309,7 @@ class _Problem:
         constraint = ca.Function("g", [w], [g])
         pull = np.zeros(nz)
         pull[: error.sizes.parameters] = self._settings.decay
+        pull[error.sizes.slices["C"]] = self._settings.output_decay
         self._cost = _Python("cost", size, 1, lambda v: _COST * (2.0 * error.value(v[:nz]) + pull @ v[:nz] ** 2))
         slope = _Python("slope", size, nz, lambda v: _COST * 2.0 * (error.gradient(v[:nz]) + pull * v[:nz]))
         self._keep = [slope]

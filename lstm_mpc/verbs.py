@@ -8,21 +8,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lstm_mpc import parallel, store
 from lstm_mpc.control.loop import Run, close_loop, metrics
 from lstm_mpc.control.problem import input_range
 from lstm_mpc.data import scale, write_csv
 from lstm_mpc.design import Design, load_design
 from lstm_mpc.errors import InputError
-from lstm_mpc.evidence import Certificate, Verification
+from lstm_mpc.evidence import Certificate, Reach, Tubes, Verification
 from lstm_mpc.identify import identify, validation_of
 from lstm_mpc.model import Model
 from lstm_mpc.proof import certify
+from lstm_mpc.reach import reach
 from lstm_mpc.release import Release, release
 from lstm_mpc.scenario import verify
 from lstm_mpc.system import Signal
 
-MODEL, TRAINING, VERIFICATION, RELEASE, LOOP = "model.json", "training.json", "verification.json", "release.json", "closed-loop.json"
+MODEL, TRAINING, VERIFICATION, TUBES = "model.json", "training.json", "verification.json", "tubes.json"
+RELEASE, LOOP = "release.json", "closed-loop.json"
 FIGURES, C_FOLDER = "figures", "c"
 
 
@@ -122,18 +126,26 @@ def certify_verb(model_file: Path, conditions: tuple[str, ...], options: Options
         path = model_file.parent / certificate_file(name)
         certificate.save(path)
         lines.append(f"{certificate} → {path}")
-        lines += [f"  layer {x.layer}: {x.name} = {x.value:.6f} < 1" for x in certificate.inequalities if certificate.holds]
-        for layer in certificate.constants.get("layers", ()):
-            beta, gains = (
-                f"{layer['beta_gain']:.3f}·{layer['beta_rate']:.4f}^k·|χ0|",
-                f"{layer['gamma_u']:.1f}·‖u‖ + {layer['gamma_b']:.1f}·|b_c|",
-            )
-            lyapunov = certificate.constants["lyapunov_function"]
-            lines.append(
-                f"  ISS bound (5), layer {layer['layer']}, {lyapunov}: |χ(k)| ≤ {beta} + {gains}  (at most {layer['state_bound']:.0f})"
-            )
+        lines += _certificate_words(certificate) if certificate.holds else []
         content[name] = certificate.content()
     return Result(tuple(lines), {"model": model.digest, "certificates": content})
+
+
+def _certificate_words(certificate: Certificate) -> list[str]:
+    """What a certificate that holds yields, in words."""
+    constants, lines = certificate.constants, []
+    for layer in constants["layers"]:
+        if certificate.condition == "iss":
+            own = [x for x in certificate.inequalities if x.layer == layer["layer"]]
+            lines += [f"  layer {x.layer}: {x.name} = {x.value:.6f} < 1" for x in own]
+            beta = f"{layer['beta_gain']:.3f}·{layer['beta_rate']:.4f}^k·|χ0|"
+            gains = f"{layer['gamma_u']:.1f}·‖u‖ + {layer['gamma_b']:.1f}·|b_c|"
+            bound = f"|χ(k)| ≤ {beta} + {gains}  (at most {layer['state_bound']:.0f})"
+            lines.append(f"  ISS bound (5), layer {layer['layer']}, {constants['lyapunov_function']}: {bound}")
+        else:
+            reach = ", ".join(f"{x:.3g}" for x in layer["x_bar"])
+            lines.append(f"  layer {layer['layer']}: certified rate {layer['rate']:.6f} a sample, on |x| ≤ ({reach})")
+    return lines
 
 
 def verify_verb(design: Design, options: Options) -> Result:
@@ -169,6 +181,57 @@ def verify_verb(design: Design, options: Options) -> Result:
     return Result(tuple(lines), found.content())
 
 
+def reach_verb(design: Design, options: Options) -> Result:
+    """Interval tubes of the model, for every input within the limits and all times → tubes.json."""
+    _claim(design.file(TUBES), options)
+    model, v = Model.load(design.file(MODEL)), design.verify
+    found = []
+    for number, radius in enumerate(v.radii):
+        found.append(reach(model, safe_set=design.safe_set, radius=radius, start_box=v.start_box, steps=v.steps))
+        options.progress("reach", (number + 1) / len(v.radii), f"ρu = {radius:g}")
+    evidence = Tubes(model.digest, tuple(found))
+    evidence.save(design.file(TUBES))
+    sampled = Verification.load(design.file(VERIFICATION)) if design.file(VERIFICATION).exists() else None
+    rows = bounds_table(model, evidence, sampled if sampled and sampled.model == model.digest else None)
+    lines = [f"{model.outputs[0].label}, tightest first:"]
+    lines.append("  ρu    plant (sampled)     LSTM (sampled)      tube (proved)       trivial (proved)    ISS bound (5)")
+    for row in rows:
+        cells = [f"[{row[k][0]:.3f}, {row[k][1]:.3f}]" if row[k] else "-" for k in ("plant", "model", "tube", "trivial", "iss")]
+        lines.append(f"  {row['radius']:.2f}  " + " ".join(f"{cell:<19}" for cell in cells).rstrip())
+    top = max(found, key=lambda tube: tube.radius)
+    lines.append(
+        f"at ρu = {top.radius:g} the tube {'lies in' if top.safe else 'LEAVES'} the safe set {_spans(design)} → {design.file(TUBES)}"
+    )
+    from lstm_mpc import report
+
+    report.save(report.plot_reach(model, rows), design.file(FIGURES), "reach")
+    return Result(tuple(lines), {"model": model.digest, "rows": rows})
+
+
+def bounds_table(model: Model, tubes: Tubes, verification: Verification | None) -> list[dict[str, Any]]:
+    """Per radius the first output's interval [engineering] by every method: sampled plant and model, tube, trivial and ISS bound."""
+    certificate = certify(model, "iss")
+    rows = []
+    for tube in tubes.tubes:
+        row: dict[str, Any] = {"radius": tube.radius, "tube": tube.whole[0], "trivial": tube.trivial[0], "iss": None}
+        for system in ("plant", "model"):
+            bound = verification.bound(system, tube.radius) if verification else None
+            row[system] = (bound.low[0], bound.high[0]) if bound else None
+        if certificate.holds and len(model.network.layers) == 1:
+            row["iss"] = _iss_interval(model, certificate.constants["layers"][0], tube)
+        rows.append(row)
+    return rows
+
+
+def _iss_interval(model: Model, gains: dict[str, float], tube: Reach) -> tuple[float, float]:
+    """The first output's interval by the ISS bound (5) at k = 0, single layer: |y − y(ξ=0)| ≤ |C| |χ|."""
+    state = gains["beta_gain"] * tube.start_box * np.sqrt(model.sizes.n) + gains["gamma_u"] * tube.radius * np.sqrt(len(model.inputs))
+    state += gains["gamma_b"] * np.linalg.norm(model.network.layers[0].b_c)
+    width, centre = np.linalg.norm(model.network.C[0]) * state, model.network.b_y[0, 0]
+    low, high = model.scaling.y_out(np.array([centre - width, centre + width]))
+    return float(low), float(high)
+
+
 def _reached(outputs: Sequence[Signal], low: Iterable[float], high: Iterable[float]) -> str:
     return ", ".join(f"{s.name} {a:.3f} … {b:.3f} {s.unit}" for s, a, b in zip(outputs, low, high, strict=True))
 
@@ -183,6 +246,7 @@ def release_verb(design: Design, options: Options) -> Result:
     model = Model.load(design.file(MODEL))
     certificates = [Certificate.load(design.file(certificate_file(name))) for name in design.release.conditions]
     low, high = input_range(model, design.control)
+    tubes = Tubes.load(design.file(TUBES)).tubes if design.file(TUBES).exists() else ()
     passed = release(
         model,
         certificates,
@@ -192,6 +256,7 @@ def release_verb(design: Design, options: Options) -> Result:
         safe_set=design.safe_set,
         u_low=low,
         u_high=high,
+        tube=max(tubes, key=lambda tube: tube.radius, default=None),
     )
     passed.save(design.file(RELEASE))
     lines = [f"released: model {model.digest[:12]} → {design.file(RELEASE)}", *_claim_lines(passed)]
@@ -261,7 +326,7 @@ def export_verb(design: Design, options: Options) -> Result:
     return Result(tuple(lines), {"model": passed.model.digest, "folder": str(folder), "files": list(files)})
 
 
-ARTEFACTS = ("data-training.csv", "data-validation.csv", MODEL, TRAINING, VERIFICATION, RELEASE, LOOP)
+ARTEFACTS = ("data-training.csv", "data-validation.csv", MODEL, TRAINING, VERIFICATION, TUBES, RELEASE, LOOP)
 
 
 def chain(folder: Path) -> tuple[tuple[str, Callable[[Options], Result]], ...]:
@@ -274,6 +339,7 @@ def chain(folder: Path) -> tuple[tuple[str, Callable[[Options], Result]], ...]:
         ("train", lambda options: train_verb(design, options)),
         ("certify", lambda options: certify_verb(design.file(MODEL), design.release.conditions, options)),
         ("verify", lambda options: verify_verb(design, options)),
+        ("reach", lambda options: reach_verb(design, options)),
         ("release", lambda options: release_verb(design, options)),
         *driving,
         ("export", lambda options: export_verb(design, options)),
