@@ -134,6 +134,8 @@ def read_csv(paths: str | Path | Sequence[str | Path], inputs: Sequence[Signal],
     or files of different sampling time.
     """
     paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    if not paths:
+        raise InputError("read_csv needs at least one file")
     inputs, outputs = tuple(inputs), tuple(outputs)
     tables = [_read_table(Path(path), inputs, outputs) for path in paths]
     Ts = tables[0][0]
@@ -302,6 +304,9 @@ def fit_index(
     if y.shape != estimate.shape or y.ndim != 2 or len(y) < 2:
         shapes = f"{y.shape} and {estimate.shape} after skipping {skip}"
         raise InputError(f"fit_index needs two (N, ny) arrays of one shape with at least 2 samples left, got {shapes}")
+
+    if np.ptp(y, axis=0).min() == 0:
+        raise InputError("fit_index: an output never moves in the reference, so that no fit to it is defined")
 
     def percent(error: Array, reference: Array) -> tuple[float, ...]:
         return tuple((100 * (1 - np.linalg.norm(error, axis=0) / np.linalg.norm(reference, axis=0))).tolist())

@@ -43,6 +43,11 @@ class Model:
             )
         if (self.scaling.u_mid.size, self.scaling.y_mid.size) != (len(self.inputs), len(self.outputs)):
             raise InputError("model: the scaling does not fit the number of signals")
+        reach = np.abs(self.scaling.u_in([self.u_low, self.u_high])).max(axis=0)
+        for signal, widest in zip(self.inputs, reach, strict=True):
+            if not widest <= self.scaling.radius * (1 + 1e-9):
+                limits = f"[{signal.low:g}, {signal.high:g}] {signal.unit}"
+                raise InputError(f"model: the limits {limits} of {signal.name!r} lie beyond the input radius {self.scaling.radius:g}")
 
     @cached_property
     def digest(self) -> str:

@@ -73,7 +73,7 @@ class Plant:
             name="pH neutralisation",
             inputs=(Signal("q3", "mL/s", *Q3_LIMITS, Q3),),
             outputs=(Signal("pH", "pH", 0.0, 14.0),),
-            disturbances=(Signal("q1", "mL/s", 0.0, 2 * Q1, Q1), Signal("q2", "mL/s", 0.0, 4 * Q2, Q2)),
+            disturbances=(Signal("q1", "mL/s", 0.5 * Q1, 1.5 * Q1, Q1), Signal("q2", "mL/s", 0.0, 4 * Q2, Q2)),
             Ts=self.Ts,
             x0=self.steady_state(),
             step=ca.Function("ph_step", [chi, u, d], [following], ["chi", "u", "d"], ["chi_next"]),

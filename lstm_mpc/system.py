@@ -212,10 +212,8 @@ def rest(system: System, u: ArrayLike, *, steps: int = 3000) -> Array:
 
 
 def _signal(values: ArrayLike, width: int, name: str) -> Array:
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim == 1 and width == 1:
-        array = array[:, None]
-    array = frozen_array(array, 2, name)
+    array = frozen_array(values, name=name)
+    array = frozen_array(array[:, None] if array.ndim == 1 and width == 1 else array, 2, name)
     if array.shape[1] != width:
         raise InputError(f"{name} must have {width} column(s), got shape {array.shape}")
     return array
@@ -224,7 +222,7 @@ def _signal(values: ArrayLike, width: int, name: str) -> Array:
 def _disturbances(system: System, values: ArrayLike | None, N: int) -> Array:
     if values is None:
         return np.tile(system.d_nominal, (N, 1))
-    array = np.asarray(values, dtype=np.float64)
+    array = frozen_array(values, name=f"{system.name}: disturbances")
     if array.ndim == 1 and array.size == system.nd:
         array = np.tile(array, (N, 1))
     array = _signal(array, system.nd, f"{system.name}: disturbances")

@@ -169,6 +169,11 @@ def test_a_blank_line_does_not_shift_the_row_number(tmp_path):
     assert error.value.row == 5
 
 
+def test_no_file_at_all_is_an_input_error():
+    with pytest.raises(InputError, match="read_csv needs at least one file"):
+        read_csv([], INPUTS, OUTPUTS)
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(DataError, match=r"gone.csv: cannot be read .No such file"):
         read_csv(tmp_path / "gone.csv", INPUTS, OUTPUTS)
@@ -262,6 +267,11 @@ def test_a_constant_flatters_on_raw_ph_and_scores_zero_without_the_mean(dataset)
     found = fit(y, np.full_like(y, y.mean()))
     assert found.engineering[0] > 85.0
     assert abs(found.mean_removed[0]) < 1e-9
+
+
+def test_an_output_that_never_moves_has_no_fit(rng):
+    with pytest.raises(InputError, match="fit_index: an output never moves in the reference"):
+        fit(np.full((9, 1), 7.0), rng.normal(7, 1, (9, 1)))
 
 
 def test_a_perfect_estimate_scores_a_hundred(rng):

@@ -186,6 +186,14 @@ def test_parts_that_do_not_fit_are_refused(make, words):
         make(random_model(0))
 
 
+@pytest.mark.parametrize("limits", [{"high": 4.0}, {"low": -np.inf, "high": 3.0}])
+def test_actuator_limits_beyond_the_input_radius_are_refused(limits):
+    """A certificate for |u| ≤ radius would speak of less than what reaches the network."""
+    model = random_model(0)  # [-1, 3] is ±1
+    with pytest.raises(InputError, match=r"model: the limits \[.*\] V of 'u1' lie beyond the input radius 1"):
+        replace(model, inputs=(replace(model.inputs[0], **limits),))
+
+
 # -- validation -------------------------------------------------------------------------------------------------------
 
 

@@ -96,6 +96,12 @@ def test_the_ph_of_many_mixtures_at_once_is_that_of_each_alone(rng):
     assert min(abs(paper.charge_balance(a, b, p + 5e-4)) for a, b, p in zip(Wa, Wb, pH, strict=True)) > CHARGE
 
 
+def test_the_tank_keeps_a_level_wherever_its_signals_may_go(plant):
+    low = [signal.low for signal in plant.disturbances]
+    run = simulate(plant, [plant.inputs[0].low] * 300, disturbances=low)
+    assert (run.chi[:, 2] > 0).all()
+
+
 @pytest.mark.parametrize("delay", [0.0, 30.0])
 def test_symbols_and_arrays_give_the_same_plant(delay, rng):
     system = Plant(delay=delay).system()

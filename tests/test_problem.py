@@ -62,6 +62,12 @@ def test_coming_setpoints_are_cut_or_held_to_the_horizon(reference, ny, expected
     assert coming(reference, 2, ny).tolist() == expected
 
 
+@pytest.mark.parametrize(("reference", "ny"), [([1.0, 2.0, 3.0], 2), ([], 1)])
+def test_setpoints_of_a_wrong_number_are_an_input_error(reference, ny):
+    with pytest.raises(InputError, match=rf"control: the setpoint needs {ny} value\(s\) for each sample, got \["):
+        coming(reference, 2, ny)
+
+
 def test_the_input_range_lies_within_the_actuator_limits():
     model = stable_model(0, nu=2)  # [-1, 3] and [1, 7]
     assert [v.tolist() for v in input_range(model, Problem())] == [[-1.0, 1.0], [3.0, 7.0]]

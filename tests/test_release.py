@@ -130,8 +130,9 @@ def test_a_verification_weaker_than_the_policy_is_refused(gate, verification, ch
     assert len(error.value.reasons) == 1
 
 
-def test_the_least_number_of_scenarios_is_enough(gate, verification):
-    assert gate(verification=replace(verification, scenarios=scenario_count(1e-2, 1e-6, rule="exact")))
+def test_exactly_what_the_policy_asks_is_enough(gate, verification):
+    least = replace(verification, scenarios=scenario_count(1e-2, 1e-6, rule="exact"))
+    assert gate(verification=least, policy=Policy(min_steps=verification.steps))
 
 
 def test_an_output_set_outside_the_safe_set_is_refused(gate, model):
@@ -316,8 +317,13 @@ def test_a_safe_flag_that_contradicts_its_numbers_is_refused(gate, verification)
     assert verification.bounds[0].safe
     (reason,) = refused(gate, verification=bound_with(verification, radius_y=100.0))
     assert "leaves the safe set" in reason
-    wide = replace(bound_with(verification, low=(-1.0,)), shape="intervals")
-    assert "leaves the safe set pH in [0.000, 14.000] pH" in refused(gate, verification=wide)[0]
+
+
+@pytest.mark.parametrize("ends", [{"low": (-0.1,)}, {"high": (14.1,)}])
+def test_one_output_interval_outside_the_safe_set_is_refused(gate, verification, ends):
+    assert gate(verification=replace(verification, shape="intervals"))
+    (reason,) = refused(gate, verification=replace(bound_with(verification, **ends), shape="intervals"))
+    assert "leaves the safe set pH in [0.000, 14.000] pH" in reason
 
 
 def test_a_bound_beyond_the_range_of_the_model_does_not_count(gate, verification):

@@ -71,6 +71,12 @@ def test_arrays_are_read_only_copies():
         integrator().x0[0] = 1.0
 
 
+@pytest.mark.parametrize("u", [[["a"]], [[1.0], [1.0, 2.0]]])
+def test_inputs_that_are_no_numbers_are_an_input_error(u):
+    with pytest.raises(InputError, match="demo: u must be numbers"):
+        simulate(integrator(), u)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [

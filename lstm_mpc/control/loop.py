@@ -101,7 +101,7 @@ def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0) -> dict[str, An
     steps = []
     for first, last in pairwise(edges):
         part = error[first:last]
-        moved = first > 0 and bool(np.any(run.reference[first] != run.reference[first - 1]))
+        moved = first == 0 or bool(np.any(run.reference[first] != run.reference[first - 1]))
         beyond = part * np.sign(run.reference[first] - run.truth[first]) if moved else np.abs(part)
         outside = np.flatnonzero(np.any(np.abs(part) > band, axis=1))
         settled = outside[-1] + 1 if outside.size else 0

@@ -149,7 +149,9 @@ class Controller(Protocol):
 def coming(reference: ArrayLike, horizon: int, ny: int) -> Array:
     """The setpoints of samples 0 … N, (N+1, ny); a single setpoint is held."""
     array: Any = np.atleast_1d(np.asarray(reference, dtype=np.float64))
-    array = array[None] if array.ndim == 1 and array.size == ny else array.reshape(-1, ny)
+    if array.size == 0 or array.size % ny:
+        raise InputError(f"control: the setpoint needs {ny} value(s) for each sample, got {reference!r:.60}")
+    array = array.reshape(-1, ny)
     if not np.isfinite(array).all():
         raise InputError(f"control: the setpoint must be finite, got {reference!r:.60}")
     return np.vstack([array[: horizon + 1], np.repeat(array[-1:], max(0, horizon + 1 - len(array)), axis=0)])
