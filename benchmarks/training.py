@@ -2,7 +2,7 @@
 
     python benchmarks/training.py [--data FOLDER] [--seeds 5] [--workers 2]
 
-(a) the paper's experiment, drawn anew from models/ph/design.toml; (b) the same settings on the identification records ph6000_train.csv
+(a) the paper's experiment, drawn anew from models/ph_paper/design.toml; (b) the same settings on the records ph6000_train.csv
 and ph6000_val.csv in FOLDER (columns q3, pH; skipped without a folder); (c) the Gauss–Newton Hessian beside IPOPT's own L-BFGS; (d) one
 Jacobian of the simulation error beside plain CasADi forward sensitivities. Every seed is shown, none is left out. About two minutes.
 """
@@ -26,7 +26,7 @@ from lstm_mpc.identify import model_of
 from lstm_mpc.sensitivity import SimulationError
 from lstm_mpc.training import initial_parameters, pieces_of
 
-REFERENCE = Path(__file__).resolve().parents[1] / "models" / "ph"
+REFERENCE = Path(__file__).resolve().parents[1] / "models" / "ph_paper"
 BAR_SECONDS = 30.0  # [s] median over seeds
 BAR_PAPER = 98.0  # [%] FIT (12) on normalised validation data
 BAR_RECORDS, PHYSICAL = 97.4, 98.0  # [%] mean-removed FIT on ph6000_val.csv: the bar, and what a fitted physical model reaches

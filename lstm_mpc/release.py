@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +20,7 @@ from lstm_mpc.scenario import claimed_set, scenario_count
 from lstm_mpc.system import Array
 
 KIND = "lstm_mpc release"
+_MACHINE = 1e-6  # how far honest evidence may differ between two machines
 CHECKS = ("certificate", "scenario", "safe_set", "input_range", "tube", "fit")
 OUTPUT_SETS = ("scenario", "tube", "either")
 
@@ -144,8 +146,7 @@ def release(
     limits). Certificates and `tube` are computed again from the model's numbers: the given ones must agree, and only what was
     computed here is kept, the tube when it proves the safe set.
     """
-    low = np.broadcast_to(np.asarray(model.u_low if u_low is None else u_low, dtype=np.float64), model.u_low.shape)
-    high = np.broadcast_to(np.asarray(model.u_high if u_high is None else u_high, dtype=np.float64), model.u_high.shape)
+    low, high = (_per_input(model, given, full) for given, full in ((u_low, model.u_low), (u_high, model.u_high)))
     safe = tuple((float(a), float(b)) for a, b in safe_set)
     if np.isnan([*low, *high]).any() or np.isnan(safe).any() or len(safe) != len(model.outputs):
         raise InputError(
@@ -167,6 +168,13 @@ def release(
     return Release(model, true, verification, validation, policy, safe, low, high, waived, None if tubed else tube)
 
 
+def _per_input(model: Model, given: ArrayLike | None, full: Array) -> Array:
+    values = np.asarray(full if given is None else given, dtype=np.float64)
+    if values.size not in (1, full.size):
+        raise InputError(f"release: the input range needs {full.size} number(s), got {values.tolist()}")
+    return np.broadcast_to(values, full.shape)
+
+
 def _certificate_reasons(model: Model, given: Sequence[Certificate], true: Sequence[Certificate], policy: Policy) -> list[str]:
     """What is wrong with the `given` certificates; `true` are those that the model's numbers give."""
     reasons = [
@@ -178,9 +186,20 @@ def _certificate_reasons(model: Model, given: Sequence[Certificate], true: Seque
             reasons.append(f"no certificate of {own.condition!r} for this model")
         elif own.condition in policy.conditions and not own.holds:
             reasons.append(str(own))
-        elif any(c != own for c in mine):
+        elif not all(_agree(c.content(), own.content()) for c in mine):
             reasons.append(f"the certificate of {own.condition!r} is not what the model's numbers give (δ = {own.margin:.4g})")
     return reasons
+
+
+def _agree(a: Any, b: Any) -> bool:
+    """Equal but for what another machine's libm and linear algebra may change in the last digits; words of blame do not count."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(_agree(a[key], b[key]) for key in a if key != "blame")
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(_agree, a, b))
+    if isinstance(a, float) and isinstance(b, float):
+        return bool(np.isclose(a, b, rtol=_MACHINE, atol=_MACHINE))
+    return bool(a == b)
 
 
 def _scenario_reasons(
@@ -221,7 +240,7 @@ def _tube_reasons(model: Model, tube: Reach | None, safe: tuple[tuple[float, flo
     if tube.model != model.digest:
         return [f"the tube speaks of model {tube.model[:12]}, not of {model.digest[:12]}"]
     true = reach(model, safe_set=safe, radius=tube.radius, start_box=tube.start_box, steps=max(tube.steps, 1), count=tube.pieces)
-    if any(getattr(true, name) != getattr(tube, name) for name in ("whole", "forever", "trivial")):
+    if not all(_agree(getattr(true, name), getattr(tube, name)) for name in ("whole", "forever", "trivial")):
         return ["the tube is not what the model's numbers give"]
     if tube.radius < model.scaling.radius:
         return [f"the tube covers ρu = {tube.radius:g}, the actuator limits reach {model.scaling.radius:g}"]

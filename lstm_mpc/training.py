@@ -253,6 +253,8 @@ class _Watch:
         counted = [p.y[p.weight > 0] for p in pieces]
         weight = max(p.weight.max() for p in pieces)
         self._spread = sum(float(((y - y.mean(axis=0)) ** 2).sum()) for y in counted) * weight
+        if not self._spread > 0:
+            raise InputError("train: the outputs never move in what the washout leaves; nothing can be identified from them")
         self.history: list[Progress] = []
         self.best: tuple[Progress, Array] | None = None
 
@@ -337,7 +339,10 @@ class _Problem:
             ipopt["hessian_approximation"] = "limited-memory"
         options = {"ipopt": ipopt, "print_time": False, "iteration_callback": watcher, "error_on_fail": False}
         solver = ca.nlpsol("training", "ipopt", self._nlp, {**self._options, **options, "calc_lam_p": False, "no_nlp_grad": True})
-        solver(x0=self._start, lbx=self._lower, ubx=self._upper, lbg=0.0, ubg=np.inf)
+        with np.errstate(all="ignore"):  # what a trial step overflows, IPOPT takes back
+            solver(x0=self._start, lbx=self._lower, ubx=self._upper, lbg=0.0, ubg=np.inf)
+        if watcher.failure is not None:
+            raise watcher.failure  # CasADi would swallow it
         return str(solver.stats()["return_status"])
 
 
@@ -366,6 +371,7 @@ class _Iterations(ca.Callback):  # type: ignore[misc]
         ca.Callback.__init__(self)
         self._sizes = {"x": nx, "f": 1, "g": ng, "lam_x": nx, "lam_g": ng, "lam_p": 0}
         self._watch = watch
+        self.failure: Exception | None = None
         self.construct(name, {})
 
     def get_n_in(self) -> int:
@@ -382,4 +388,8 @@ class _Iterations(ca.Callback):  # type: ignore[misc]
         return ca.Sparsity.dense(size, 1) if size else ca.Sparsity(0, 0)
 
     def eval(self, arguments: list[Any]) -> list[Any]:
-        return [int(self._watch(np.asarray(arguments[0]).ravel()))]
+        try:
+            return [int(self._watch(np.asarray(arguments[0]).ravel()))]
+        except Exception as error:
+            self.failure = error
+            return [1]

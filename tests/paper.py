@@ -90,6 +90,108 @@ def stack_margin(layers, radius=1.0):
     return min(1.0 - v for n, layer in enumerate(layers) for v in condition_7(layer, radius if n == 0 else 1.0))
 
 
+# -- the other conditions (theory.md, sections 2 and 3; Terzi et al. 2021) ---------------------------------------------
+
+
+def transposed(M):
+    return [[row[k] for row in M] for k in range(len(M[0]))]
+
+
+def product(A, B):
+    return [[sum(row[k] * B[k][j] for k in range(len(B))) for j in range(len(B[0]))] for row in A]
+
+
+def spectral_radius(M):
+    """ρ(M) = lim ‖M^m‖^(1/m) (Gelfand) over m = 1, 2, 4, …, 2^44; the scale is kept apart. Periodic and defective M do no harm."""
+    logarithm, weight = 0.0, 1.0
+    for _ in range(45):
+        size = max(abs(m) for row in M for m in row)
+        if size == 0.0:
+            return 0.0
+        logarithm += weight * math.log(size)
+        M = [[m / size for m in row] for row in M]
+        M, weight = product(M, M), weight / 2.0
+    return math.exp(logarithm)
+
+
+def induced_norm(M, p):
+    """‖M‖_p, p ∈ {"1", "2", "inf"}; ‖M‖₂ = √ρ(MᵀM)."""
+    if p == "2":
+        return math.sqrt(spectral_radius(product(transposed(M), M)))
+    return column_norm(M if p == "1" else transposed(M))
+
+
+def gate_tops(layer, radius):
+    """Per gate and neuron the largest |activation| for |u| ≤ radius, |ξ| ≤ 1; the biases of f, i, o keep their sign."""
+    tops = {}
+    for g in "fioc":
+        sums = [radius * sum(map(abs, W)) + sum(map(abs, U)) for W, U in zip(layer[f"W_{g}"], layer[f"U_{g}"], strict=True)]
+        pairs = list(zip(sums, layer[f"b_{g}"], strict=True))
+        tops[g] = [math.tanh(s + abs(b)) for s, b in pairs] if g == "c" else [sigma(s + b) for s, b in pairs]
+    return tops
+
+
+def x_bar(layer, radius):
+    """|x_j| ≤ i_j c_j / (1 − f_j), the set on which the incremental conditions hold."""
+    t = gate_tops(layer, radius)
+    return [t["i"][j] * t["c"][j] / (1.0 - t["f"][j]) for j in range(len(t["f"]))]
+
+
+def weighted_matrix(layer, radius):
+    """F + I|U_c|O."""
+    t, U = gate_tops(layer, radius), layer["U_c"]
+    every = range(len(U))
+    return [[(t["f"][j] if j == k else 0.0) + t["i"][j] * abs(U[j][k]) * t["o"][k] for k in every] for j in every]
+
+
+def delta_matrix(layer, radius):
+    """Â: |Δx⁺| ≤ F|Δx| + R|Δξ|, |Δξ⁺| ≤ O|Δx⁺| + ¼ diag(tanh x̄)|U_o||Δξ|."""
+    t, top = gate_tops(layer, radius), x_bar(layer, radius)
+    every, rows, below = range(len(top)), [], []
+    for j in every:
+        R = []
+        for k in every:
+            r = top[j] * abs(layer["U_f"][j][k]) / 4.0 + t["i"][j] * abs(layer["U_c"][j][k]) + t["c"][j] * abs(layer["U_i"][j][k]) / 4.0
+            R.append(r)
+        own = [t["f"][j] if j == k else 0.0 for k in every]
+        rows.append(own + R)
+        through = [math.tanh(top[j]) * abs(layer["U_o"][j][k]) / 4.0 for k in every]
+        below.append([t["o"][j] * own[k] for k in every] + [t["o"][j] * R[k] + through[k] for k in every])
+    return rows + below
+
+
+def weighted_scalar(layer, radius, p):
+    """s_F + s_O s_I ‖U_c‖_p."""
+    f, i, o = (max(gate_tops(layer, radius)[g]) for g in "fio")
+    return f + o * i * induced_norm(layer["U_c"], p)
+
+
+def delta_scalar(layer, radius, p):
+    """s_F + α s_O + ¼ φ_X ‖U_o‖_p (1 − s_F), x̄ from the scalar bounds."""
+    f, i, o, c = (max(gate_tops(layer, radius)[g]) for g in "fioc")
+    size = {g: induced_norm(layer[f"U_{g}"], p) for g in "fioc"}
+    top = i * c / (1.0 - f)
+    alpha = size["f"] * top / 4.0 + i * size["c"] + c * size["i"] / 4.0
+    return f + alpha * o + math.tanh(top) * size["o"] / 4.0 * (1.0 - f)
+
+
+def condition(layer, name, radius):
+    """The number that must lie below 1; for the elementwise conditions the spectral radius."""
+    if name == "iss":
+        return max(condition_7(layer, radius))
+    if name == "weighted_iss":
+        return spectral_radius(weighted_matrix(layer, radius))
+    if name == "delta_iss":
+        return spectral_radius(delta_matrix(layer, radius))
+    family, p = name.rsplit("_", 1)
+    return {"weighted_iss": weighted_scalar, "delta_iss": delta_scalar}[family](layer, radius, p)
+
+
+def worst(layers, name, radius=1.0):
+    """The largest number of a stack; stable when it is below 1."""
+    return max(condition(layer, name, radius if n == 0 else 1.0) for n, layer in enumerate(layers))
+
+
 def lyapunov(x, xi):
     """(16): V(χ) = |x|₁ + |ξ|₁."""
     return sum(abs(v) for v in x) + sum(abs(v) for v in xi)

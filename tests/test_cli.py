@@ -83,7 +83,7 @@ def said(capsys, *arguments):
 def test_run_makes_every_artefact(done):
     assert {*ARTEFACTS, "certificate-iss.json", "design.toml", "c", "figures"} == {path.name for path in done.iterdir()}
     figures = {path.name for path in (done / "figures").iterdir()}
-    assert figures == {f"{name}.{kind}" for name in ("validation", "scenarios", "bounds", "loop-step") for kind in ("png", "svg")}
+    assert figures == {f"{name}.{kind}" for name in ("validation", "scenarios", "bounds", "reach", "loop-step") for kind in ("png", "svg")}
 
 
 def test_the_chain_is_tied_by_digests(done):
@@ -112,7 +112,7 @@ def test_verification_does_not_depend_on_workers(done, copy, capsys):
     assert (copy / "verification.json").read_text() == (done / "verification.json").read_text()
 
 
-@pytest.mark.parametrize("verb", ["record", "certify", "verify", "release", "control", "export"])
+@pytest.mark.parametrize("verb", ["record", "certify", "verify", "reach", "release", "control", "export"])
 def test_json_is_one_object(copy, capsys, verb):
     code, out, _ = said(capsys, verb, copy, "--json", "--force")
     assert code == 0

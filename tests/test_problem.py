@@ -101,7 +101,7 @@ def test_a_move_is_optimal_or_says_why_not():
         (lambda: Problem(observer_gain=0.0), r"control: observer_gain must lie in \(0, 2\), got 0.0: outside, the obs"),
         (lambda: Problem(observer_gain=2.0), "got 2.0"),
         (lambda: Problem(observer_gain=float("nan")), "got nan"),
-        (lambda: Problem(dead_time=-1.0), "control: dead_time must not be negative, got -1.0"),
+        (lambda: Problem(dead_time=-1.0), "control: dead_time must be a number of seconds, not negative, got -1.0"),
         (lambda: Problem(max_move=0.0), "control: max_move must be positive, got 0.0"),
         (lambda: Problem(max_move=[1.0, -1.0]), "max_move must be positive"),
         (lambda: Problem(output_weight=-1.0), "control: weights must not be negative"),

@@ -244,8 +244,8 @@ def test_a_slack_above_every_weight_gives_a_sound_upper_bound():
     """Training feeds the same formula with upper bounds of |W|; any of them is on the safe side."""
 
     class Loose(stability.Exact):
-        def absolute(self, M):
-            return ca.fabs(ca.DM(M)) + 0.1
+        def absolute(self, layer, name):
+            return ca.fabs(ca.DM(getattr(layer, name))) + 0.1
 
         def largest(self, v):
             return ca.mmax(v) + 0.1

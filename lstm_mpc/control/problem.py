@@ -51,8 +51,8 @@ class Problem:
             raise InputError(f"control: horizon must be at least 1 sample, got {self.horizon}")
         if not 0 < self.observer_gain < 2:
             raise InputError(f"control: observer_gain must lie in (0, 2), got {self.observer_gain}: outside, the observer diverges")
-        if self.dead_time < 0:
-            raise InputError(f"control: dead_time must not be negative, got {self.dead_time} s")
+        if not 0 <= self.dead_time < inf:
+            raise InputError(f"control: dead_time must be a number of seconds, not negative, got {self.dead_time}")
         if np.any(np.asarray(self.max_move) <= 0):
             raise InputError(f"control: max_move must be positive, got {self.max_move}")
         if min(np.min(self.output_weight), np.min(self.move_penalty), self.violation_weight) < 0:
@@ -98,6 +98,8 @@ def input_range(model: Model, problem: Problem) -> tuple[Array, Array]:
 def limits(release: Release, problem: Problem) -> Limits:
     """The problem's limits; InputError when it asks for inputs outside the range its release covers."""
     model = release.model
+    if abs(problem.dead_time / model.Ts - round(problem.dead_time / model.Ts)) > 1e-9:
+        raise InputError(f"control: dead_time {problem.dead_time} s must be a multiple of the sampling time {model.Ts} s")
     nu, ny = len(model.inputs), len(model.outputs)
     low, high = input_range(model, problem)
     if (low < release.u_low).any() or (high > release.u_high).any():
