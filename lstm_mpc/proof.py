@@ -87,6 +87,8 @@ def certify(model: Model, name: str = "iss") -> Certificate:
     found, theta = quantities(model.sizes, (name,), radius), lstm.pack(model.network)
     try:
         witnesses = found.witnesses(theta)
+        if not all((w > 0).all() for w in witnesses):
+            raise ArithmeticError("a witness must be positive")
         ends = enclose(found.function, [theta, *witnesses])
     except (ArithmeticError, np.linalg.LinAlgError):
         witnesses, ends = [], [(0.0, float("inf"))] * len(found.labels)

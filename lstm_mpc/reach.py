@@ -111,7 +111,7 @@ def invariant_start(network: lstm.Network, radius: float) -> Box:
             rows = (reach * np.abs(W).sum(axis=1) + np.abs(U).sum(axis=1))[:, None]
             rows = rows + (np.abs(b) if g == "c" else b) + 4 * (W.shape[1] + U.shape[1] + 3) * EPS * (rows + np.abs(b))
             top[g] = rising("tanh" if g == "c" else "sigmoid", Box(rows, rows)).high
-        x_bar = top["i"] * top["c"] / (1 - top["f"]) * (1 + 16 * EPS)
+        x_bar = top["i"] * top["c"] / np.maximum(1 - top["f"], _TINY) * (1 + 16 * EPS)
         bounds += [x_bar, np.ones_like(x_bar)]
     high = np.vstack(bounds)
     return Box(-high, high)

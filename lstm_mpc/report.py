@@ -131,7 +131,7 @@ def plot_reach(model: Model, rows: Sequence[dict[str, Any]]) -> Figure:
     axis.set_xlabel("input bound ρu [normalised]")
     axis.set_ylabel(model.outputs[0].label)
     axis.set_title("reachable outputs", loc="left")
-    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(0.0, 0.62))
+    axis.legend(frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     return figure
 
 

@@ -279,10 +279,11 @@ def margin(network: lstm.Network, names: Sequence[str], radius: float) -> float:
     found, theta = quantities(lstm.sizes_of(network), tuple(names), float(radius)), lstm.pack(network)
     with np.errstate(all="ignore"):
         try:
-            values = found.values(theta, found.witnesses(theta))
+            witnesses = found.witnesses(theta)
+            values = found.values(theta, witnesses)
         except np.linalg.LinAlgError:
             return -np.inf
     checks = np.array([check for *_, check in found.labels])
-    if not np.isfinite(values).all() or (values[checks] >= 1).any():
+    if not all((w > 0).all() for w in witnesses) or not np.isfinite(values).all() or (values[checks] >= 1).any():
         return -np.inf
     return 1.0 - float(values[~checks].max())

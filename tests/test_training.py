@@ -5,7 +5,7 @@ import paper
 import pytest
 from builders import plain, random_network
 from conftest import SETTINGS
-from tolerances import IPOPT_BOX, ROUND_OFF
+from tolerances import IPOPT_BOX, ROUND_OFF, WITNESS
 
 from lstm_mpc import lstm
 from lstm_mpc.data import Dataset, Record, scale
@@ -48,6 +48,32 @@ def test_without_the_condition_it_would_not_be_satisfied(dataset):
     assert free.margin == np.inf
     assert free.fit > 80.0
     assert paper.stack_margin(plain(free.network)) < 0
+
+
+@pytest.mark.parametrize("conditions", [("delta_iss",), ("iss", "delta_iss"), ("weighted_iss_2",), ("delta_iss_inf",)], ids=" ".join)
+def test_every_kind_of_condition_can_be_trained_in(dataset, conditions):
+    """The slacks and witnesses of the constraints are believed by nobody: the oracle decides on the numbers that come out."""
+    done = start(dataset, change={"conditions": conditions, "iterations": 40})
+    assert done.margin > 0
+    assert max(paper.worst(plain(done.network), name) for name in conditions) < 1
+    assert done.margin == pytest.approx(1 - max(paper.worst(plain(done.network), name) for name in conditions), abs=WITNESS)
+    assert done.fit > done.history[0].fit + 20
+
+
+def test_the_condition_is_what_keeps_delta_iss(dataset):
+    """Must fail: the same start under (7) alone, pushed to its edge, leaves the incremental conditions."""
+    free = start(dataset, change={"conditions": (), "forget_bias": 1.0, "iterations": 30})
+    assert paper.worst(plain(free.network), "delta_iss") > 1
+
+
+@pytest.mark.parametrize(("option", "where"), [("decay", slice(0, -2)), ("output_decay", slice(-2, None))])
+def test_decay_shrinks_the_weights_it_names(dataset, option, where):
+    free, decayed = (
+        start(dataset, change={"conditions": ("delta_iss",), "iterations": 25, option: weight, "washout": 5}) for weight in (0.0, 0.05)
+    )
+    sizes = [np.concatenate([v.ravel() for v in list(lstm.leaves(done.network).values())[where]]) for done in (free, decayed)]
+    assert np.linalg.norm(sizes[1]) < 0.8 * np.linalg.norm(sizes[0])
+    assert decayed.margin > 0
 
 
 def test_two_layers_two_inputs_two_outputs_two_records():
@@ -174,6 +200,8 @@ def test_pieces_are_clipped_normalised_and_weighted_to_a_mean():
         ({"iterations": 0}, "iterations and patience must be at least 1, washout at least 0"),
         ({"patience": 0}, "iterations and patience must be at least 1"),
         ({"washout": -1}, "washout at least 0"),
+        ({"decay": -0.1}, "train: decay, output_decay and damping must not be negative"),
+        ({"output_decay": -0.1}, "output_decay and damping must not be negative"),
     ],
 )
 def test_settings_are_checked(options, words):
