@@ -142,6 +142,8 @@ def reach(
     radius = model.scaling.radius if radius is None else float(radius)
     if not 0 < radius <= model.scaling.radius * (1 + 1e-12):
         raise InputError(f"reach: radius {radius} must lie in (0, {model.scaling.radius:g}], the model's own input radius")
+    if len(safe_set) != len(model.outputs):
+        raise InputError(f"reach: the safe set has {len(safe_set)} intervals, the model {len(model.outputs)} outputs")
     if steps < 1 or count < 1 or not 0 <= start_box <= 1:
         raise InputError(f"reach: steps = {steps} and count = {count} must be at least 1, start_box = {start_box} within [0, 1]")
     network, u = model.network, pieces(model.network.nu, radius, count)
