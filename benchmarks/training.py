@@ -24,7 +24,8 @@ from lstm_mpc import Dataset, Record, Signal, certify, lstm, parallel, scale, tr
 from lstm_mpc.design import load_design
 from lstm_mpc.identify import model_of
 from lstm_mpc.sensitivity import SimulationError
-from lstm_mpc.training import initial_parameters, pieces_of
+from lstm_mpc.starts import random_start
+from lstm_mpc.training import pieces_of
 
 REFERENCE = Path(__file__).resolve().parents[1] / "models" / "ph_paper"
 BAR_SECONDS = 30.0  # [s] median over seeds
@@ -130,7 +131,8 @@ def compare_jacobians(training, settings, seed):
     (piece,) = pieces_of(training, scale(training), settings.washout)
     error, plain = SimulationError(sizes, [piece]), plain_jacobian(sizes, piece)
     rng = np.random.default_rng(seed)
-    theta = np.concatenate([initial_parameters(sizes, settings, seed), np.zeros(sizes.n)])
+    start = random_start(sizes, spread=settings.spread, forget_bias=settings.forget_bias, seed=seed)
+    theta = np.concatenate([start, np.zeros(sizes.n)])
     points = [theta + 0.3 * rng.standard_normal(theta.size) for _ in range(5)]
     blocks, naive = (fastest(lambda k, f=f: f(points[k]), 5) for f in (error.jacobian, plain))
     gap = float(np.abs(error.jacobian(points[0]) - plain(points[0])).max() / np.abs(plain(points[0])).max())

@@ -25,6 +25,7 @@ _VERBS = {
     "run": "everything above, in order, into a folder of its own",
 }
 _EXAMPLES = {
+    "train": "lstm-mpc train some/design          lstm-mpc train some/design --from foreign/model.json",
     "certify": "lstm-mpc certify models/ph          lstm-mpc certify some/model.json --condition iss",
     "run": "lstm-mpc run models/ph --out runs/ph",
 }
@@ -71,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("--force", action="store_true", help="replace earlier artefacts of this verb")
         if name in ("train", "verify", "run"):
             verb.add_argument("--workers", type=_positive, default=parallel.cores(), help="processes (default: all cores, %(default)s)")
+        if name == "train":
+            verb.add_argument("--from", dest="origin", type=Path, metavar="MODEL", help="model to begin from instead of random weights")
         if name == "certify":
             verb.add_argument("--condition", action="append", help="condition to check (default: the design's policy, or iss)")
         if name == "run":
@@ -128,6 +131,8 @@ def _single(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
     elif choice.verb == "certify":
         plan = design.load_design(choice.directory)
         result = verbs.certify_verb(plan.file(verbs.MODEL), tuple(choice.condition or plan.release.conditions), options)
+    elif choice.verb == "train":
+        result = verbs.train_verb(design.load_design(choice.directory), options, choice.origin)
     else:
         result = getattr(verbs, f"{choice.verb}_verb")(design.load_design(choice.directory), options)
     console.clear()

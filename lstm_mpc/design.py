@@ -50,12 +50,15 @@ class Data:
 
 @dataclass(frozen=True)
 class Search:
-    """`[search]`: how many starts, from which seed; the first `skip` samples of a validation record are the transient from a
-    random start and do not count."""
+    """`[search]`: how many starts, from which seed, chosen among `screen` short ones where that is more; the first `skip` samples of a
+    validation record are the transient from a random start and do not count. With a `window` (at most `skip`) the start of a validation
+    record is estimated from its first samples instead."""
 
     starts: int = 4
+    screen: int = 0
     seed: int = 0
     skip: int = 50
+    window: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any
+
+import numpy as np
 
 from lstm_mpc import lstm, parallel
 from lstm_mpc.data import Dataset, Scaling, scale
@@ -14,6 +16,8 @@ from lstm_mpc.evidence import Validation
 from lstm_mpc.model import Model, validate
 from lstm_mpc.proof import certify
 from lstm_mpc.training import Outcome, Progress, Settings, train
+
+SCREENING = 15  # iterations of a start that is only looked at
 
 
 @dataclass(frozen=True)
@@ -59,27 +63,41 @@ def identify(
     settings: Settings,
     *,
     scaling: Scaling | None = None,
+    network: lstm.Network | None = None,
     starts: int = 4,
+    screen: int = 0,
     seed: int = 0,
     skip: int = 50,
+    window: int = 0,
     workers: int = 1,
     name: str = "model",
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Identification:
     """Train from `starts` seeds (seed, seed + 1, …) in `workers` processes and keep the best.
 
-    The choice uses `validation` (its first `skip` samples left out), so its FIT is slightly optimistic for the chosen model. Raises
-    SolverError with every start's sentence when no start ends in a certified model. Ctrl-C ends all starts at their best
-    feasible iterate.
+    With `screen` > `starts`, as many seeds are first trained for 15 iterations and the `starts` of the lowest error go on. `network`
+    gives the weights to start from (see `train`); its seed 0 takes them as they are, and the boxes are widened to hold them.
+
+    The choice uses `validation` (its first `skip` samples left out, its start estimated from the first `window` samples, or random
+    without a window), so its FIT is slightly optimistic for the chosen model. Raises SolverError with every start's sentence when no
+    start ends in a certified model. Ctrl-C ends all starts at their best feasible iterate.
     """
-    if starts < 1:
-        raise InputError(f"train: starts must be at least 1, got {starts}")
+    if starts < 1 or screen < 0:
+        raise InputError(f"train: starts must be at least 1 and screen at least 0, got {starts} and {screen}")
     if validation.Ts != dataset.Ts or validation.inputs != dataset.inputs or validation.outputs != dataset.outputs:
         raise InputError("train: training and validation data must share signals and sampling time")
     scaling = scale(dataset) if scaling is None else scaling
-    tasks = [(dataset, scaling, settings, number) for number in range(seed, seed + starts)]
-    outcomes = parallel.run(_one, tasks, workers=workers, on_report=on_progress, graceful=True)
-    done = [_judge(o, dataset, validation, scaling, settings, skip=skip, name=name) for o in outcomes]
+    settings = settings if network is None else _holding(settings, network)
+
+    def run(own: Settings, seeds: Sequence[int]) -> list[Outcome]:
+        tasks = [(dataset, scaling, own, number, network) for number in seeds]
+        return parallel.run(_one, tasks, workers=workers, on_report=on_progress, graceful=True)
+
+    seeds = list(range(seed, seed + max(starts, screen)))
+    if screen > starts:
+        looked = run(replace(settings, iterations=min(SCREENING, settings.iterations)), seeds)
+        seeds = sorted(o.seed for o in sorted(looked, key=lambda o: min(p.objective for p in o.history))[:starts])
+    done = [_judge(o, dataset, validation, scaling, settings, skip=skip, window=window, name=name) for o in run(settings, seeds)]
     certified = [start for start in done if start.certified and start.model is not None]
     if not certified:
         raise SolverError("training gave no certified model: " + " | ".join(start.sentence for start in done))
@@ -88,11 +106,28 @@ def identify(
     return Identification(tuple(done), chosen)
 
 
-def _one(dataset: Dataset, scaling: Scaling, settings: Settings, seed: int) -> Outcome:
-    return train(dataset, scaling, settings, seed=seed, progress=parallel.report, stop=parallel.stopped)
+def _holding(settings: Settings, network: lstm.Network) -> Settings:
+    """`settings` for training from `network`: its cells, and boxes that hold its weights."""
+    largest = {name: float(np.abs(leaf).max()) for name, leaf in lstm.leaves(network).items()}
+    gates, output = (max(v for k, v in largest.items() if (k in ("C", "b_y")) == last) for last in (False, True))
+    return replace(settings, nx=network.nx, box=max(settings.box, gates), output_box=max(settings.output_box, output))
 
 
-def _judge(outcome: Outcome, dataset: Dataset, validation: Dataset, scaling: Scaling, settings: Settings, *, skip: int, name: str) -> Start:
+def _one(dataset: Dataset, scaling: Scaling, settings: Settings, seed: int, network: lstm.Network | None) -> Outcome:
+    return train(dataset, scaling, settings, seed=seed, network=network, progress=parallel.report, stop=parallel.stopped)
+
+
+def _judge(
+    outcome: Outcome,
+    dataset: Dataset,
+    validation: Dataset,
+    scaling: Scaling,
+    settings: Settings,
+    *,
+    skip: int,
+    window: int,
+    name: str,
+) -> Start:
     if outcome.network is None:
         return Start(outcome, None, False, float("-inf"))
     origin = {
@@ -106,7 +141,7 @@ def _judge(outcome: Outcome, dataset: Dataset, validation: Dataset, scaling: Sca
     }
     model = model_of(outcome.network, dataset, scaling, origin, name)
     certified = all(certify(model, condition).holds for condition in settings.conditions)
-    fits = validate(model, validation, skip=skip, seed=0)
+    fits = validate(model, validation, skip=skip, seed=0, window=window)
     return Start(outcome, model, certified, min(min(fit.mean_removed) for fit in fits))
 
 
@@ -115,15 +150,15 @@ def model_of(network: lstm.Network, dataset: Dataset, scaling: Scaling, origin: 
     return Model(network, scaling, dataset.inputs, dataset.outputs, dataset.Ts, origin, name)
 
 
-def validation_of(model: Model, dataset: Dataset, *, skip: int = 50, seed: int = 0) -> Validation:
-    """The evidence for the gate: fits from a random start, against the measured and where known the noise-free output, the worst
-    record of each figure."""
+def validation_of(model: Model, dataset: Dataset, *, skip: int = 50, seed: int = 0, window: int = 0) -> Validation:
+    """The evidence for the gate: fits against the measured and where known the noise-free output, the worst record of each figure.
+    The start is random, or estimated from the first `window` samples."""
     fits: dict[str, dict[str, Any]] = {}
     references: Sequence[str] = ["measured"]
     if all(record.truth is not None for record in dataset.records):
         references = ["measured", "noise-free"]
     for against in references:
-        records = validate(model, dataset, skip=skip, seed=seed, against=against)
+        records = validate(model, dataset, skip=skip, seed=seed, against=against, window=window)
         worst = {"normalised": min, "engineering": min, "mean_removed": min, "rmse": max}
         per_output = {f: [pick(v) for v in zip(*(getattr(r, f) for r in records), strict=True)] for f, pick in worst.items()}
         fits[against] = {**records[0].describe(), **per_output}

@@ -71,14 +71,16 @@ def record_verb(design: Design, options: Options) -> Result:
     return Result(tuple(lines), content)
 
 
-def train_verb(design: Design, options: Options) -> Result:
-    """Identify the model from the training data → model.json (and training.json, a report of every start)."""
+def train_verb(design: Design, options: Options, origin: Path | None = None) -> Result:
+    """Identify the model from the training data → model.json (and training.json, a report of every start); `origin` is a model to begin
+    from, in whose scaling and shape training stays."""
+    before = None if origin is None else Model.load(origin)
     _claim(design.file(MODEL), options)
-    training, validation = design.records("training"), design.records("validation")
-    total, seen = design.search.starts * design.train.iterations, dict.fromkeys(range(design.search.starts), 0)
+    training, validation, search = design.records("training"), design.records("validation"), design.search
+    total, seen = max(search.starts, search.screen) * design.train.iterations, dict[int, int]()
 
     def tell(p: Any) -> None:
-        seen[p.seed - design.search.seed] = p.iteration
+        seen[p.seed] = p.iteration
         detail = f"seed {p.seed} iteration {p.iteration}: mse {p.objective:.3e}, FIT {p.fit:.2f} %, δ {p.margin:+.3f}"
         options.progress("train", sum(seen.values()) / total, detail)
 
@@ -86,26 +88,38 @@ def train_verb(design: Design, options: Options) -> Result:
         training,
         validation,
         design.train,
-        scaling=scale(training, rule=design.data.scaling),
-        starts=design.search.starts,
-        seed=design.search.seed,
-        skip=design.search.skip,
+        scaling=scale(training, rule=design.data.scaling) if before is None else before.scaling,
+        network=None if before is None else before.network,
         workers=options.workers,
         name=design.name,
         on_progress=tell,
+        **search.__dict__,
     )
-    found.model.save(design.file(MODEL))
-    store.write_json(design.file(TRAINING), "lstm_mpc training report", {"model": found.model.digest, **found.report()})
-    evidence = validation_of(found.model, validation, skip=design.search.skip)
+    judge = {"skip": search.skip, "window": search.window}
+    evidence = validation_of(found.model, validation, **judge)
     lines = [start.sentence for start in found.starts]
     lines.append(f"chosen: seed {found.model.origin['seed']}, model {found.model.digest[:12]} → {design.file(MODEL)}")
     for against, fit in evidence.fits.items():
         lines.append(f"validation against the {against} output: " + _fit_words(fit))
+    if before is not None:
+        lines.append(_price(before, validation_of(before, validation, **judge).fit, evidence.fit, design.train.conditions))
+    found.model.save(design.file(MODEL))
+    store.write_json(design.file(TRAINING), "lstm_mpc training report", {"model": found.model.digest, **found.report()})
     from lstm_mpc import report
 
-    report.save(report.plot_validation(found.model, validation, skip=design.search.skip), design.file(FIGURES), "validation")
+    report.save(report.plot_validation(found.model, validation, skip=search.skip), design.file(FIGURES), "validation")
     starts = [{k: v for k, v in row.items() if k != "history"} for row in found.report()["starts"]]
     return Result(tuple(lines), {"model": found.model.digest, "starts": starts, "validation": evidence.fits})
+
+
+def _price(before: Model, fit_before: float, fit: float, conditions: tuple[str, ...]) -> str:
+    """What the certificates cost a model that training began from."""
+    failed = [name for name in conditions if not certify(before, name).holds]
+    verdict = f"failed {', '.join(failed)}" if failed else "held every condition"
+    return (
+        f"from model {before.digest[:12]}, which {verdict}: validation FIT (mean-removed) {fit_before:.2f} → {fit:.2f} %, "
+        f"the certificates cost {fit_before - fit:.2f} points"
+    )
 
 
 def _fit_words(fit: dict[str, Any]) -> str:
@@ -251,7 +265,7 @@ def release_verb(design: Design, options: Options) -> Result:
         model,
         certificates,
         Verification.load(design.file(VERIFICATION)),
-        validation_of(model, design.records("validation"), skip=design.search.skip),
+        validation_of(model, design.records("validation"), skip=design.search.skip, window=design.search.window),
         design.release,
         safe_set=design.safe_set,
         u_low=low,
