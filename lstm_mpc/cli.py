@@ -16,6 +16,7 @@ from lstm_mpc.errors import InputError, LstmMpcError, Refused
 _VERBS = {
     "record": "run the experiment on the simulated plant of the design",
     "train": "identify an LSTM whose stability conditions are constraints",
+    "import": "take over a network that PyTorch, Keras or an ONNX exporter trained (.onnx, .npz, .safetensors) as the design's model.json",
     "certify": "prove the stability conditions on the saved numbers of a model (any model.json)",
     "verify": "scenario verification: how far does the output go?",
     "reach": "interval tubes: the outputs that no input within the limits can leave, proved",
@@ -26,6 +27,7 @@ _VERBS = {
 }
 _EXAMPLES = {
     "certify": "lstm-mpc certify models/ph          lstm-mpc certify some/model.json --condition iss",
+    "import": "lstm-mpc import net.onnx my_design",
     "run": "lstm-mpc run models/ph --out runs/ph",
 }
 
@@ -65,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         example = _EXAMPLES.get(name, f"lstm-mpc {name} models/ph")
         verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"example: {example}")
         what = "design directory with a design.toml" + (", or a model file" if name == "certify" else "")
+        if name == "import":
+            verb.add_argument("file", type=Path, help="network file: .onnx, or weights as .npz or .safetensors")
         verb.add_argument("directory", type=Path, help=what)
         verb.add_argument("--json", action="store_true", help="print the result as one JSON object")
         verb.add_argument("--quiet", action="store_true", help="no progress")
@@ -128,6 +132,8 @@ def _single(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
     elif choice.verb == "certify":
         plan = design.load_design(choice.directory)
         result = verbs.certify_verb(plan.file(verbs.MODEL), tuple(choice.condition or plan.release.conditions), options)
+    elif choice.verb == "import":
+        result = verbs.import_verb(choice.file, design.load_design(choice.directory), options)
     else:
         result = getattr(verbs, f"{choice.verb}_verb")(design.load_design(choice.directory), options)
     console.clear()
