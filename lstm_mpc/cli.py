@@ -22,11 +22,12 @@ _VERBS = {
     "reach": "interval tubes: the outputs that no input within the limits can leave, proved",
     "release": "pass the gate, or be refused with every reason",
     "control": "closed loops of the released model under do-mpc",
-    "export": "C99 code of the released model with a self-test",
+    "export": "the released model as C99 code with a self-test, or as an ONNX model",
     "run": "everything above, in order, into a folder of its own",
 }
 _EXAMPLES = {
     "certify": "lstm-mpc certify models/ph          lstm-mpc certify some/model.json --condition iss",
+    "export": "lstm-mpc export models/ph          lstm-mpc export models/ph --target onnx",
     "import": "lstm-mpc import net.onnx my_design",
     "run": "lstm-mpc run models/ph --out runs/ph",
 }
@@ -77,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument("--workers", type=_positive, default=parallel.cores(), help="processes (default: all cores, %(default)s)")
         if name == "certify":
             verb.add_argument("--condition", action="append", help="condition to check (default: the design's policy, or iss)")
+        if name == "export":
+            verb.add_argument("--target", choices=("c", "onnx"), default="c", help="C99 code or an ONNX model (default: %(default)s)")
         if name == "run":
             verb.add_argument("--out", type=Path, help="folder for the artefacts (default: runs/<name of the directory>)")
     return parser
@@ -134,6 +137,8 @@ def _single(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
         result = verbs.certify_verb(plan.file(verbs.MODEL), tuple(choice.condition or plan.release.conditions), options)
     elif choice.verb == "import":
         result = verbs.import_verb(choice.file, design.load_design(choice.directory), options)
+    elif choice.verb == "export":
+        result = verbs.export_verb(design.load_design(choice.directory), options, target=choice.target)
     else:
         result = getattr(verbs, f"{choice.verb}_verb")(design.load_design(choice.directory), options)
     console.clear()

@@ -21,7 +21,7 @@ FLOORS = [
     {"stability", "scenario", "reach", "control.observer"},
     {"training", "proof"},
     {"release", "identify"},
-    {"control.problem", "export.c_model"},
+    {"control.problem", "export.c_model", "export.onnx_model"},
     {"control.dompc", "control.loop"},
     {"report", "design"},
     {"verbs"},

@@ -56,7 +56,7 @@ def _onnx() -> Any:
         import onnx.helper
         import onnx.numpy_helper
     except ImportError as error:
-        raise InputError("needs the package onnx: pip install 'lstm_mpc[onnx]'") from error
+        raise InputError("reading and writing ONNX needs the package onnx: pip install 'lstm_mpc[onnx]'") from error
     return onnx
 
 

@@ -45,7 +45,7 @@ def read_safetensors(data: bytes) -> Tensors:
     try:
         from safetensors import SafetensorError, deserialize
     except ImportError as error:
-        raise InputError("needs the package safetensors: pip install 'lstm_mpc[safetensors]'") from error
+        raise InputError("reading it needs the package safetensors: pip install 'lstm_mpc[safetensors]'") from error
     try:
         found = deserialize(data)
     except SafetensorError as error:
