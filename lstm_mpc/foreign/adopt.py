@@ -67,10 +67,21 @@ def _read(path: Path) -> Foreign:
         raise InputError(f"is larger than {weights.LIMIT // 2**20} MiB")
     data = path.read_bytes()
     if kind == ".onnx":
-        found = onnx_graph.network_of(onnx_file.parse(data))
+        found = _from_onnx(data)
     else:
         found = weights.network_of(weights.read_npz(data) if kind == ".npz" else weights.read_safetensors(data), kind)
     return replace(found, sha256=hashlib.sha256(data).hexdigest())
+
+
+def _from_onnx(data: bytes) -> Foreign:
+    graph = onnx_file.parse(data)
+    try:
+        found = onnx_graph.network_of(graph)
+    except (LookupError, TypeError, ValueError) as error:  # attributes of a wrong kind or count
+        onnx_file.check(data, shapes=True)
+        raise InputError(f"its nodes do not fit together ({error})") from error
+    onnx_file.check(data, shapes=True)  # last, since our own reasons say more
+    return found
 
 
 def import_model(

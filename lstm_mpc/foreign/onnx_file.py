@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lstm_mpc.errors import InputError
 
 OPSET, IR_VERSION = 17, 8  # what is written; both read by every runtime since 2022
+OLDEST = 7  # operator set; before it arithmetic had its own rules for unlike shapes
 FLOAT, DOUBLE = 1, 11  # ONNX's numbers of the two types
 Tensor = NDArray[Any]
 
@@ -55,6 +56,7 @@ def _onnx() -> Any:
         import onnx.checker
         import onnx.helper
         import onnx.numpy_helper
+        import onnx.shape_inference
     except ImportError as error:
         raise InputError("reading and writing ONNX needs the package onnx: pip install 'lstm_mpc[onnx]'") from error
     return onnx
@@ -70,10 +72,10 @@ def parse(data: bytes) -> Graph:
     for tensor in model.graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise InputError(f"keeps tensor {tensor.name!r} in another file (external data); save it as one file")
-    try:
-        onnx.checker.check_model(model)
-    except (onnx.checker.ValidationError, ValueError) as error:
-        raise InputError(f"is not a valid ONNX model ({_first_line(error)})") from error
+    check(data)
+    version = min((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    if version < OLDEST:
+        raise InputError(f"uses operator set {version}; export it with {OLDEST} or a later one")
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     nodes = []
     for proto in model.graph.node:
@@ -86,6 +88,15 @@ def parse(data: bytes) -> Graph:
     inputs = tuple(_value(v) for v in model.graph.input)
     free, given = ([v for v in inputs if (v.name in constants) is there] for there in (False, True))
     return Graph(tuple(nodes), constants, tuple(free), tuple(_value(v) for v in model.graph.output), tuple(given))
+
+
+def check(data: bytes, *, shapes: bool = False) -> None:
+    """InputError when the bytes are no valid ONNX model; with `shapes` also when nodes, types and shapes do not fit together."""
+    onnx = _onnx()
+    try:
+        onnx.checker.check_model(data, full_check=shapes)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
+        raise InputError(f"is not a valid ONNX model ({_first_line(error)})") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -14,7 +14,7 @@ from lstm_mpc.errors import InputError
 from lstm_mpc.foreign import onnx_axes
 from lstm_mpc.foreign.gates import Foreign, floats, stack, stacked_layer
 from lstm_mpc.foreign.onnx_axes import LAST_ONLY, Reading, constant
-from lstm_mpc.foreign.onnx_file import Graph, Node
+from lstm_mpc.foreign.onnx_file import DOUBLE, FLOAT, Graph, Node
 from lstm_mpc.system import Array
 
 IGNORED_START = "the initial states of the graph are ignored: the start is the simulation's or the observer's own"
@@ -27,6 +27,8 @@ def network_of(graph: Graph) -> Foreign:
     value = next(v for v in graph.inputs if v.name == source)
     if not value.shape:
         raise InputError(f"input {source!r} has no declared shape")
+    if value.dtype not in (FLOAT, DOUBLE):
+        raise InputError(f"input {source!r} is not in single or double precision")
     at = Reading(graph, list(range(len(value.shape))), len(value.shape) - 1)
     for node, name in path:
         _READERS[node.op](at, node, name)
@@ -78,6 +80,8 @@ def _operand(graph: Graph, node: Node, name: str) -> str:
     """The input of `node` that is no constant."""
     if node.op in ("LSTM", "Transpose", "Squeeze", "Unsqueeze", "Reshape", "Gather", "Clip", "Identity", "Cast"):
         return node.inputs[0]
+    if node.op not in ("MatMul", "Gemm") and len(node.inputs) != 2:
+        raise InputError(f"node {node.op} ({name!r}) has {len(node.inputs)} operands; only two can be read")
     moving = [i for i in node.inputs if i and i not in graph.constants]
     if len(moving) != 1:
         raise InputError(
