@@ -17,7 +17,7 @@ from lstm_mpc.data import scale, write_csv
 from lstm_mpc.design import Design, load_design
 from lstm_mpc.errors import InputError
 from lstm_mpc.evidence import Certificate, Reach, Tubes, Verification
-from lstm_mpc.foreign.adopt import import_model
+from lstm_mpc.foreign.adopt import import_model, told
 from lstm_mpc.identify import identify, validation_of
 from lstm_mpc.model import Model
 from lstm_mpc.proof import certify
@@ -117,24 +117,13 @@ def _fit_words(fit: dict[str, Any]) -> str:
 
 
 def import_verb(file: Path, design: Design, options: Options) -> Result:
-    """A network that another framework trained → model.json."""
+    """Take over a network that another framework trained → model.json."""
     _claim(design.file(MODEL), options)
     signals = {"inputs": design.inputs, "outputs": design.outputs}
     model = import_model(file, **signals, Ts=design.sampling_time(), choice=design.foreign, name=design.name)
     model.save(design.file(MODEL))
-    return Result(_import_words(model, design.file(MODEL)), {"model": model.digest, **model.origin, "radius": model.scaling.radius})
-
-
-def _import_words(model: Model, path: Path) -> tuple[str, ...]:
-    origin, sizes = model.origin["imported"], model.sizes
-    scaled = f"scaling: inputs by {origin['scaling']['inputs']}, outputs by {origin['scaling']['outputs']}"
-    return (
-        f"{origin['file']} ({origin['kind']}): {sizes.nu} input(s), {' + '.join(map(str, sizes.nx))} cells, {sizes.ny} output(s)",
-        f"{scaled}; the actuator limits reach |u| ≤ {model.scaling.radius:.6g}; Ts = {model.Ts:g} s",
-        "the model's y(k+1) is the output that the other framework gives after sample k",
-        *(f"note: {note}" for note in origin["notes"]),
-        f"model {model.digest[:12]} → {path}",
-    )
+    lines = (*told(model), f"model {model.digest[:12]} → {design.file(MODEL)}")
+    return Result(lines, {"model": model.digest, **model.origin, "radius": model.scaling.radius})
 
 
 def certify_verb(model_file: Path, conditions: tuple[str, ...], options: Options) -> Result:

@@ -308,3 +308,8 @@ def test_scalings_of_the_graph_in_any_form(tmp_path):
 def test_batch_first_is_read_whatever_the_batch(tmp_path):
     (tmp_path / "net.onnx").write_bytes(batch_first_onnx(*weights(0, 2, (3, 4), 2)))
     assert read_foreign(tmp_path / "net.onnx").network.nx == (3, 4)
+
+
+def test_what_no_check_foresaw_is_a_sentence_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("lstm_mpc.foreign.onnx_graph.network_of", lambda graph: [][0])
+    refused(tmp_path, plain_onnx(*weights(0)), "its nodes do not fit together")

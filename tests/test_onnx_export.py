@@ -78,8 +78,9 @@ def test_read_back_it_is_the_same_model(passed, tmp_path):
     again = import_model(tmp_path / FILE, inputs=model.inputs, outputs=model.outputs, Ts=model.Ts)
     for name, leaf in lstm.leaves(again.network).items():
         own = lstm.leaves(model.network)[name]
-        rounded = own if name in ("C", "b_y") else own.astype(np.float32)
-        assert np.array_equal(leaf, rounded), name
+        single = own.astype(np.float32)
+        expected = own if name in ("C", "b_y") else single + (own - single).astype(np.float32).astype(float) if ".b_" in name else single
+        assert np.array_equal(leaf, expected), name
     for part in ("u_mid", "u_span", "y_mid", "y_span", "radius"):
         assert np.array_equal(getattr(again.scaling, part), getattr(model.scaling, part))
 

@@ -93,9 +93,10 @@ def _split_state(g: _Writer, model: Model) -> list[tuple[str, str]]:
 
 def _lstm(g: _Writer, number: int, layer: Layer, below: str, start: tuple[str, str]) -> tuple[str, list[str]]:
     """The node of one layer: the name of its outputs (N, 1, 1, nx), and of x and ξ after the last sample."""
-    W, U, b = (part.astype(np.float32) for part in stacked(layer, "ONNX"))
-    weights = [g.keep(f"W{number}", W[None]), g.keep(f"R{number}", U[None])]
-    weights.append(g.keep(f"B{number}", np.concatenate([b, np.zeros_like(b)])[None]))
+    W, U, b = stacked(layer, "ONNX")
+    first = b.astype(np.float32)  # the node's two biases together keep twice the digits of one
+    both = np.concatenate([first, b - first]).astype(np.float32)
+    weights = [g.keep(f"{name}{number}", part.astype(np.float32)[None]) for name, part in (("W", W), ("R", U), ("B", both))]
     x, xi = start
     made = (f"xi{number}_all", f"xi{number}_last", f"x{number}_last")
     g.nodes.append(Node("LSTM", (below, *weights, "", xi, x), made, {"hidden_size": layer.nx}))

@@ -111,6 +111,18 @@ def import_model(
         raise InputError(f"{path}: {error}") from error
 
 
+def told(model: Model) -> tuple[str, ...]:
+    """What is to be known about an imported model, in sentences."""
+    origin, sizes = model.origin["imported"], model.sizes
+    scaled = f"scaling: inputs by {origin['scaling']['inputs']}, outputs by {origin['scaling']['outputs']}"
+    return (
+        f"{origin['file']} ({origin['kind']}): {sizes.nu} input(s), {' + '.join(map(str, sizes.nx))} cells, {sizes.ny} output(s)",
+        f"{scaled}; the actuator limits reach |u| ≤ {model.scaling.radius:.6g}; Ts = {model.Ts:g} s",
+        "the model's y(k+1) is the output that the other framework gives after sample k",
+        *(f"note: {note}" for note in origin["notes"]),
+    )
+
+
 def _scaling(found: Foreign, inputs: tuple[Signal, ...], outputs: tuple[Signal, ...], choice: Import) -> tuple[Scaling, dict[str, str]]:
     """The scaling, its radius reaching to the actuator limits, and where it comes from."""
     if (found.network.nu, found.network.ny) != (len(inputs), len(outputs)):
