@@ -214,8 +214,8 @@ def test_nodes_of_other_domains(tmp_path):
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
-        ({"before": one("Transpose", perm=[0, 1, 5])}, "is not a valid ONNX model"),
-        ({"before": one("Reshape", [2.5, 1.0])}, "does more than drop axes|is not a valid ONNX model"),
+        ({"before": one("Transpose", perm=[0, 1, 5])}, r"its nodes do not fit together \(list index out of range\)"),
+        ({"before": one("Reshape", [2.5, 1.0])}, "does more than drop axes"),
         ({"rank": 2}, "is not a valid ONNX model .*ShapeInferenceError"),
     ],
 )
@@ -310,6 +310,7 @@ def test_batch_first_is_read_whatever_the_batch(tmp_path):
     assert read_foreign(tmp_path / "net.onnx").network.nx == (3, 4)
 
 
-def test_what_no_check_foresaw_is_a_sentence_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("lstm_mpc.foreign.onnx_graph.network_of", lambda graph: [][0])
-    refused(tmp_path, plain_onnx(*weights(0)), "its nodes do not fit together")
+def test_a_tensor_of_a_wrong_length(tmp_path):
+    model = onnx.load_model_from_string(plain_onnx(*weights(0)))
+    model.graph.initializer[0].dims[:] = [1, 5, 1]
+    refused(tmp_path, model.SerializeToString(), "its nodes do not fit together|is not a valid ONNX model")

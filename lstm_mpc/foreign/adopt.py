@@ -74,11 +74,9 @@ def _read(path: Path) -> Foreign:
 
 
 def _from_onnx(data: bytes) -> Foreign:
-    graph = onnx_file.parse(data)
     try:
-        found = onnx_graph.network_of(graph)
-    except (LookupError, TypeError, ValueError) as error:  # attributes of a wrong kind or count
-        onnx_file.check(data, shapes=True)
+        found = onnx_graph.network_of(onnx_file.parse(data))
+    except (LookupError, TypeError, ValueError) as error:  # attributes of a wrong kind or count, tensors of a wrong length
         raise InputError(f"its nodes do not fit together ({error})") from error
     onnx_file.check(data, shapes=True)  # last, since our own reasons say more
     return found
