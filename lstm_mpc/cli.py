@@ -16,17 +16,20 @@ from lstm_mpc.errors import InputError, LstmMpcError, Refused
 _VERBS = {
     "record": "run the experiment on the simulated plant of the design",
     "train": "identify an LSTM whose stability conditions are constraints",
+    "import": "take over a network that PyTorch, Keras or an ONNX exporter trained (.onnx, .npz, .safetensors) as the design's model.json",
     "certify": "prove the stability conditions on the saved numbers of a model (any model.json)",
     "verify": "scenario verification: how far does the output go?",
     "reach": "interval tubes: the outputs that no input within the limits can leave, proved",
     "release": "pass the gate, or be refused with every reason",
     "control": "closed loops of the released model under do-mpc",
-    "export": "C99 code of the released model with a self-test",
+    "export": "the released model as C99 code with a self-test, or as an ONNX model",
     "run": "everything above, in order, into a folder of its own",
 }
 _EXAMPLES = {
     "train": "lstm-mpc train some/design          lstm-mpc train some/design --from foreign/model.json",
     "certify": "lstm-mpc certify models/ph          lstm-mpc certify some/model.json --condition iss",
+    "export": "lstm-mpc export models/ph          lstm-mpc export models/ph --target onnx",
+    "import": "lstm-mpc import net.onnx my_design",
     "run": "lstm-mpc run models/ph --out runs/ph",
 }
 
@@ -66,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         example = _EXAMPLES.get(name, f"lstm-mpc {name} models/ph")
         verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"example: {example}")
         what = "design directory with a design.toml" + (", or a model file" if name == "certify" else "")
+        if name == "import":
+            verb.add_argument("file", type=Path, help="network file: .onnx, or weights as .npz or .safetensors")
         verb.add_argument("directory", type=Path, help=what)
         verb.add_argument("--json", action="store_true", help="print the result as one JSON object")
         verb.add_argument("--quiet", action="store_true", help="no progress")
@@ -76,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument("--from", dest="origin", type=Path, metavar="MODEL", help="model to begin from instead of random weights")
         if name == "certify":
             verb.add_argument("--condition", action="append", help="condition to check (default: the design's policy, or iss)")
+        if name == "export":
+            verb.add_argument("--target", choices=("c", "onnx"), default="c", help="C99 code or an ONNX model (default: %(default)s)")
         if name == "run":
             verb.add_argument("--out", type=Path, help="folder for the artefacts (default: runs/<name of the directory>)")
     return parser
@@ -133,6 +140,10 @@ def _single(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
         result = verbs.certify_verb(plan.file(verbs.MODEL), tuple(choice.condition or plan.release.conditions), options)
     elif choice.verb == "train":
         result = verbs.train_verb(design.load_design(choice.directory), options, choice.origin)
+    elif choice.verb == "import":
+        result = verbs.import_verb(choice.file, design.load_design(choice.directory), options)
+    elif choice.verb == "export":
+        result = verbs.export_verb(design.load_design(choice.directory), options, target=choice.target)
     else:
         result = getattr(verbs, f"{choice.verb}_verb")(design.load_design(choice.directory), options)
     console.clear()

@@ -19,6 +19,7 @@ from lstm_mpc.control.problem import Problem
 from lstm_mpc.data import Dataset, Record, read_csv, record
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Mprs, Steps
+from lstm_mpc.foreign.adopt import Import
 from lstm_mpc.ph import Plant
 from lstm_mpc.release import Policy
 from lstm_mpc.system import Signal, System
@@ -96,6 +97,7 @@ class Design:
     control: Problem
     u_start: tuple[float, ...]
     scenarios: tuple[Scenario, ...] = field(default=())
+    foreign: Import = field(default=Import())
 
     @property
     def system(self) -> System | None:
@@ -110,6 +112,16 @@ class Design:
         own = getattr(self.data, which)
         paths = [self.folder / path for path in own] if own else [self.file(f"data-{which}.csv")]
         return read_csv(paths, self.inputs, self.outputs)
+
+    def sampling_time(self) -> float:
+        """Ts [s] of the plant or the data; `[import]` Ts where there is neither, and never another one."""
+        asked = self.foreign.Ts
+        known = self.system.Ts if self.system else self.records("training").Ts if self.data.training else asked
+        if known is None:
+            raise InputError(f"{self.folder}: the design has no [plant] and no [data]; give Ts [s] in [import]")
+        if asked is not None and abs(asked - known) > 1e-9 * known:
+            raise InputError(f"{self.folder}: [import] Ts = {asked:g} s, but the plant or the data of the design have {known:g} s")
+        return known
 
     def experiment_records(self) -> dict[str, Dataset]:
         """Run the experiment on the simulated plant: "training" and "validation" data."""
@@ -157,6 +169,7 @@ _TABLES = [
     "release",
     "control",
     "scenario",
+    "import",
 ]
 
 
@@ -196,6 +209,7 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
         control=_make(Problem, control, "[control]"),
         u_start=tuple(float(v) for v in u_start),
         scenarios=tuple(_scenario(table, system) for table in _tables(content, "scenario")),
+        foreign=_make(Import, _table(content, "import"), "[import]"),
     )
 
 

@@ -37,13 +37,18 @@ def digest(content: Any) -> str:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file through a temporary file and a rename, so that no reader ever sees half of it."""
+    """Write a text file in UTF-8 through a temporary file and a rename, so that no reader ever sees half of it."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file through a temporary file and a rename."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from lstm_mpc.data import scale, write_csv
 from lstm_mpc.design import Design, load_design
 from lstm_mpc.errors import InputError
 from lstm_mpc.evidence import Certificate, Reach, Tubes, Verification
+from lstm_mpc.foreign.adopt import import_model, told
 from lstm_mpc.identify import identify, validation_of
 from lstm_mpc.model import Model
 from lstm_mpc.proof import certify
@@ -27,7 +28,7 @@ from lstm_mpc.system import Signal
 
 MODEL, TRAINING, VERIFICATION, TUBES = "model.json", "training.json", "verification.json", "tubes.json"
 RELEASE, LOOP = "release.json", "closed-loop.json"
-FIGURES, C_FOLDER = "figures", "c"
+FIGURES = "figures"
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,16 @@ def _fit_words(fit: dict[str, Any]) -> str:
         f"FIT (12) {min(fit['normalised']):.2f} % normalised, {min(fit['engineering']):.2f} % in engineering units, "
         f"mean-removed {min(fit['mean_removed']):.2f} %, RMSE {max(fit['rmse']):.4g} {fit['units'][0]}"
     )
+
+
+def import_verb(file: Path, design: Design, options: Options) -> Result:
+    """Take over a network that another framework trained → model.json."""
+    _claim(design.file(MODEL), options)
+    signals = {"inputs": design.inputs, "outputs": design.outputs}
+    model = import_model(file, **signals, Ts=design.sampling_time(), choice=design.foreign, name=design.name)
+    model.save(design.file(MODEL))
+    lines = (*told(model), f"model {model.digest[:12]} → {design.file(MODEL)}")
+    return Result(lines, {"model": model.digest, **model.origin, "radius": model.scaling.radius})
 
 
 def certify_verb(model_file: Path, conditions: tuple[str, ...], options: Options) -> Result:
@@ -327,17 +338,22 @@ def _series(run: Run) -> dict[str, Any]:
     return {"Ts": run.Ts, "y": run.y, "truth": run.truth, "reference": run.reference, "u": run.u, "d": run.d}
 
 
-def export_verb(design: Design, options: Options) -> Result:
-    """C99 code of the released model with a self-test → folder c/."""
-    from lstm_mpc.export import c_model
+def export_verb(design: Design, options: Options, *, target: str = "c") -> Result:
+    """The released model for elsewhere: C99 code with a self-test → folder c/, or an ONNX model → folder onnx/."""
+    from lstm_mpc.export import c_model, onnx_model
     from lstm_mpc.export.folder import write_folder
 
-    passed = Release.load(design.file(RELEASE))
-    folder = design.file(C_FOLDER)
-    files = c_model.c_model(passed)
-    write_folder(folder, files, kind=c_model.KIND, products=c_model.PRODUCTS)
-    lines = [*_waivers(passed), f"C model: {', '.join(files)} → {folder}; `make -C {folder} test` checks it"]
-    return Result(tuple(lines), {"model": passed.model.digest, "folder": str(folder), "files": list(files)})
+    passed, folder = Release.load(design.file(RELEASE)), design.file(target)
+    if target == "onnx":
+        made: Mapping[str, str | bytes] = onnx_model.onnx_model(passed)
+        write_folder(folder, made, kind=onnx_model.KIND)
+        words = f"ONNX model: {', '.join(made)} → {folder}; its LSTM nodes are in single precision"
+    else:
+        made = c_model.c_model(passed)
+        write_folder(folder, made, kind=c_model.KIND, products=c_model.PRODUCTS)
+        words = f"C model: {', '.join(made)} → {folder}; `make -C {folder} test` checks it"
+    content = {"model": passed.model.digest, "folder": str(folder), "files": list(made)}
+    return Result((*_waivers(passed), words), content)
 
 
 ARTEFACTS = ("data-training.csv", "data-validation.csv", MODEL, TRAINING, VERIFICATION, TUBES, RELEASE, LOOP)

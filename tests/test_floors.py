@@ -14,20 +14,22 @@ FLOORS = [
     {"errors"},
     {"store", "parallel", "system"},
     {"excitation", "lstm", "ph", "evidence", "export.folder"},
-    {"data", "sensitivity", "starts"},
-    {"model"},
+    {"data", "sensitivity", "starts", "foreign.gates", "foreign.onnx_file"},
+    {"model", "foreign.weights", "foreign.onnx_axes"},
+    {"foreign.onnx_graph"},
+    {"foreign.adopt"},
     {"stability", "scenario", "reach", "control.observer"},
     {"program", "proof"},
     {"training"},
     {"release", "identify"},
-    {"control.problem", "export.c_model"},
+    {"control.problem", "export.c_model", "export.onnx_model"},
     {"control.dompc", "control.loop"},
     {"report", "design"},
     {"verbs"},
     {"cli"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-HEAVY = {"matplotlib": {"report"}, "do_mpc": {"control.dompc"}}
+HEAVY = {"matplotlib": {"report"}, "do_mpc": {"control.dompc"}, "onnx": {"foreign.onnx_file"}, "safetensors": {"foreign.weights"}}
 
 
 def modules():
@@ -62,6 +64,6 @@ def test_one_importer_per_heavy_dependency(package, allowed):
 
 
 def test_the_import_is_light():
-    code = "import sys, lstm_mpc; print(sorted({'matplotlib', 'do_mpc', 'scipy.stats'} & set(sys.modules)))"
+    code = "import sys, lstm_mpc; print(sorted({'matplotlib', 'do_mpc', 'scipy.stats', 'onnx', 'safetensors'} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

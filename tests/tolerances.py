@@ -12,3 +12,4 @@ IPOPT_INPUT = 1e-4  # [input unit] the same for the minimiser, where the cost is
 OFFSET = 0.01  # [pH] what is left of a steady error after a finite run
 SPECTRAL = 5e-9  # relative; a spectral norm is bounded by a witness 1e-9 above it, eigenvalues of matrices of ten rows
 WITNESS = 1e-4  # of |1 − ρ|; how far (Av)/v of the witness v exceeds ρ(A)
+SINGLE = 1e-6  # [normalised] a runtime in single precision: 6e-8 a step, kept alive by networks that forget slowly

@@ -14,8 +14,8 @@ from lstm_mpc.errors import InputError
 MANIFEST = "manifest.json"
 
 
-def write_folder(folder: str | Path, files: Mapping[str, str], *, kind: str, products: Sequence[str] = ()) -> None:
-    """Write `files` (name -> text) with a manifest of their digests; `products` are patterns of what building them makes.
+def write_folder(folder: str | Path, files: Mapping[str, str | bytes], *, kind: str, products: Sequence[str] = ()) -> None:
+    """Write `files` (name -> text or bytes) with a manifest of their digests; `products` are patterns of what building them makes.
 
     Only a missing or empty folder, or an earlier export of the same kind that nobody added to, is written to; InputError otherwise.
     """
@@ -25,9 +25,9 @@ def write_folder(folder: str | Path, files: Mapping[str, str], *, kind: str, pro
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        for name, text in files.items():
-            store.write_text(fresh / name, text)
-        digests = {name: store.digest(text) for name, text in files.items()}
+        for name, body in files.items():
+            store.write_bytes(fresh / name, body.encode() if isinstance(body, str) else body)
+        digests = {name: store.digest(body if isinstance(body, str) else body.hex()) for name, body in files.items()}
         store.write_json(fresh / MANIFEST, kind, {"files": digests, "products": list(products)})
         fresh.chmod(0o755)
         if folder.exists():
