@@ -1,10 +1,11 @@
 """One training run of jax-sysid, for benchmarks/jax_sysid.py. Runs in jax-sysid's own environment and needs nothing of lstm_mpc.
 
-    python jax_sysid_worker.py < task.json > answer.json
+    python -I jax_sysid_worker.py < task.json > answer.json
 
-The task: normalised `u` and `y` (lists of rows), `cells`, `condition` ("none" or "iss"), `seed`, and `settings` (see `run`). The answer:
-`points`, one [seconds, parameters] for each evaluation of the loss (line-search trials too) with the parameters in the order of
-`NAMES`, column-major; `seconds` of the whole fit, `compile` [s] thereof, `cpu` [s], `versions`.
+-I keeps the folder of this file out of the way: jax_sysid.py in it has the name of the package. The task: normalised `u` and `y` (lists
+of rows), `cells`, `condition` ("none" or "iss"), `seed`, and `settings` (see `run`). The answer: `points`, one [seconds, parameters]
+for each evaluation of the loss (line-search trials too) with the parameters in the order of `NAMES`, column-major; `seconds` of the
+whole fit, `compile` [s] thereof, `cpu` [s], `versions`.
 """
 
 import contextlib
@@ -14,13 +15,12 @@ import time
 from importlib.metadata import version
 
 import jax
-
-jax.config.update("jax_platform_name", "cpu")
-jax.config.update("jax_enable_x64", True)  # jax-sysid does the same in fit(), too late for our arrays
-
 import jax.numpy as jnp
 import numpy as np
 from jax_sysid.models import Model
+
+jax.config.update("jax_platform_name", "cpu")
+jax.config.update("jax_enable_x64", True)  # jax-sysid does the same when it starts to fit
 
 NAMES = [f"{kind}_{g}" for g in "fioc" for kind in "WUb"] + ["C", "b_y"]
 
@@ -51,8 +51,8 @@ def output(chi, u, params):
 
 def quantities(params):
     """The two left-hand sides of condition (7) for |u| ≤ 1."""
-    rows = [jnp.concatenate([jnp.abs(W), jnp.abs(U), jnp.abs(b)[:, None]], axis=1).sum(axis=1).max() for W, U, b in zip(*[iter(params[:9])] * 3)]
-    s_f, s_i, s_o = map(jax.nn.sigmoid, rows)
+    stacked = [jnp.concatenate([*params[at : at + 2], params[at + 2][:, None]], axis=1) for at in (0, 3, 6)]
+    s_f, s_i, s_o = (jax.nn.sigmoid(jnp.abs(M).sum(axis=1).max()) for M in stacked)
     return jnp.array([(1 + s_o) * s_f, (1 + s_o) * s_i * jnp.abs(params[10]).sum(axis=0).max()])
 
 
