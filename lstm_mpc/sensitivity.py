@@ -7,14 +7,19 @@ matrices. The result is the exact Jacobian of single shooting, several times fas
 
 from __future__ import annotations
 
+import os
+import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import casadi as ca
 import numpy as np
 
 from lstm_mpc import lstm
+from lstm_mpc.errors import InputError
 from lstm_mpc.system import Array
 
 BLOCKS = 64  # blocks that run side by side, over all records
@@ -32,10 +37,11 @@ class Piece:
 class SimulationError:
     """½ Σ w_k |y_k − ŷ_k|² over all pieces as a function of z = [θ; χ0 of every piece] (all normalised).
 
-    `value`, `gradient` and `hessian` (Gauss–Newton, JᵀJ) share one simulation and one Jacobian per point.
+    `value`, `gradient` and `hessian` (Gauss–Newton, JᵀJ) share one simulation and one Jacobian per point. `compiled`: the stage functions
+    run as machine code of the system's C compiler instead of CasADi's virtual machine.
     """
 
-    def __init__(self, sizes: lstm.Sizes, pieces: Sequence[Piece]) -> None:
+    def __init__(self, sizes: lstm.Sizes, pieces: Sequence[Piece], *, compiled: bool = False) -> None:
         self.sizes, self.pieces = sizes, tuple(pieces)
         self.size = sizes.parameters + sizes.n * len(self.pieces)
         self.evaluations = {"value": 0, "jacobian": 0}
@@ -50,6 +56,8 @@ class SimulationError:
         self._places = np.array(rows) * (sizes.parameters + n) + np.array(columns)
         stage = ca.Function("stage", [chi, u, theta], [ca.vec(ca.densify(A.T)), B.nz[:]])
         outer = ca.Function("outer", [chi, theta], [ca.vec(ca.densify(ca.jacobian(y, v).T)) for v in (chi, theta)])
+        if compiled:
+            step, output, stage, outer = machine_code([step, output, stage, outer])
         self._run = [_Buffered(step.mapaccum(len(p.u))) for p in self.pieces]
         self._out = [_Buffered(_shared(output, len(p.u))) for p in self.pieces]
         self._stage = [_Buffered(_shared(stage, len(p.u))) for p in self.pieces]
@@ -149,6 +157,23 @@ class SimulationError:
             moved[:, :p] += S[block, :, :p]
             result[block], start = passed.reshape(length, self._ny, p + n), moved
         return result.reshape(padded, self._ny, p + n)[:N]
+
+
+def machine_code(functions: Sequence[Any]) -> list[Any]:
+    """CasADi functions, compiled by `cc`; InputError where there is no compiler or it fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        generator = ca.CodeGenerator("stages.c")
+        for function in functions:
+            generator.add(function)
+        generator.generate(folder + os.sep)
+        command = ["cc", "-O3", "-march=native", "-shared", "-fPIC", "stages.c", "-o", "stages.so", "-lm"]
+        try:
+            subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+        except FileNotFoundError as error:
+            raise InputError("train: compiled = true needs a C compiler named 'cc'; install one, or leave it out") from error
+        except subprocess.CalledProcessError as error:
+            raise InputError(f"train: the C compiler failed ({error.stderr.strip()[:200]}); leave out compiled = true") from error
+        return [ca.external(function.name(), str(Path(folder, "stages.so"))) for function in functions]
 
 
 class _Buffered:
