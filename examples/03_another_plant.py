@@ -45,7 +45,8 @@ def main():
     certificate = certify(model)
     verification = verify(model, safe_set=SAFE_SET, rule="exact", shape="intervals", steps=500, dwell=DWELL, seed=20, plant=plant)
     own, beside = (verification.bound(system, 1.0) for system in ("model", "plant"))
-    passed = release(model, [certificate], verification, validation_of(model, data[1]), Policy(), safe_set=SAFE_SET)
+    policy = Policy(conditions=("iss",), output_set="scenario")
+    passed = release(model, [certificate], verification, validation_of(model, data[1]), policy, safe_set=SAFE_SET)
     leak = Steps((0.0, 1000.0), [0.0, -8.0])  # [s], [cm³/s]
     scenario = Scenario("levels and a leak", Steps((0.0, 100.0, 500.0), [7.0, 12.0, 5.0]), 1500.0, leak)
     controller = DoMpc(passed, Problem(horizon=15, move_penalty=1e-4, max_move=20.0))

@@ -76,7 +76,7 @@ def identify(
     """Train from `starts` seeds (seed, seed + 1, …) in `workers` processes and keep the best.
 
     With `screen` > `starts`, as many seeds are first trained for 15 iterations and the `starts` of the lowest error go on. `network`
-    gives the weights to start from (see `train`); its seed 0 takes them as they are, and the boxes are widened to hold them.
+    gives the weights to start from (see `train`), counted from seed 0, and the boxes are widened to hold them.
 
     The choice uses `validation` (its first `skip` samples left out, its start estimated from the first `window` samples, or random
     without a window), so its FIT is slightly optimistic for the chosen model. Raises SolverError with every start's sentence when no
@@ -87,7 +87,8 @@ def identify(
     if validation.Ts != dataset.Ts or validation.inputs != dataset.inputs or validation.outputs != dataset.outputs:
         raise InputError("train: training and validation data must share signals and sampling time")
     scaling = scale(dataset) if scaling is None else scaling
-    settings = settings if network is None else _holding(settings, network)
+    if network is not None:
+        settings, seed = _holding(settings, network), 0
 
     def run(own: Settings, seeds: Sequence[int]) -> list[Outcome]:
         tasks = [(dataset, scaling, own, number, network) for number in seeds]

@@ -39,6 +39,15 @@ def _begin(reports: Any, stop: Any) -> None:
     global _reports, _stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     _reports, _stop = reports, stop
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for tasks for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def run(

@@ -27,7 +27,8 @@ OUTPUT_SETS = ("scenario", "tube", "either")
 
 @dataclass(frozen=True)
 class Policy:
-    """What evidence a release needs; the keys of `[release]` in a design.
+    """What evidence a release needs; the keys of `[release]` in a design. The defaults are what a controller needs: δISS for its
+    observer, and outputs proved for every input, since those that a controller generates follow no sampled law.
 
     `conditions` must be certified. `output_set` says what must show that outputs stay in the safe set: "scenario" (sampled, for the
     law that was drawn), "tube" (proved, for every input within the limits) or "either". The scenario verification must be at
@@ -36,8 +37,8 @@ class Policy:
     reason why it is waived; it is stored and printed wherever the release is used.
     """
 
-    conditions: tuple[str, ...] = ("iss",)
-    output_set: str = "scenario"
+    conditions: tuple[str, ...] = ("delta_iss",)
+    output_set: str = "tube"
     epsilon: float = 1e-2
     beta: float = 1e-6
     min_steps: int = 1

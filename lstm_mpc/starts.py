@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lstm_mpc import lstm
+from lstm_mpc import lstm, stability
 from lstm_mpc.errors import InputError
 from lstm_mpc.system import Array
 
 _ORDER = 30  # lags of the autoregressive model that the linear start is reduced from
-_SMALL = 0.3  # largest |ξ| the linear model may reach, so that tanh and σ stay near their tangents
+_SMALL = 0.6  # largest |x| the linear model may reach: less needs a large C, more leaves the tangents of tanh and σ
 
 
 def random_start(sizes: lstm.Sizes, *, spread: float, forget_bias: float, seed: int) -> Array:
@@ -22,14 +22,35 @@ def random_start(sizes: lstm.Sizes, *, spread: float, forget_bias: float, seed: 
     return theta
 
 
-def given_start(network: lstm.Network, sizes: lstm.Sizes, *, spread: float, seed: int) -> Array:
-    """θ of a trained network, disturbed by ±spread for every seed but 0."""
+def given_start(
+    network: lstm.Network, sizes: lstm.Sizes, *, conditions: Sequence[str], margin: float, radius: float, spread: float, seed: int
+) -> Array:
+    """θ of a trained network. Seed 0 takes it as it is; the others, disturbed by ±spread, are pulled towards 0 until `conditions` hold.
+
+    Far outside the conditions IPOPT may not find its way in, or lose what the weights knew: neither start is always the better one.
+    """
     if lstm.sizes_of(network) != sizes:
-        raise InputError(
-            f"train: the network to start from has {lstm.sizes_of(network)}, the training asks for {sizes}; set nx to its cells"
-        )
+        found = lstm.sizes_of(network)
+        raise InputError(f"train: the network to start from is {found}, the design asks for {sizes}; set nx to its cells")
     theta = lstm.pack(network)
-    return theta if seed == 0 else theta + np.random.default_rng(seed).uniform(-spread, spread, theta.size)
+    if seed == 0:
+        return theta
+    theta = theta + np.random.default_rng(seed).uniform(-spread, spread, theta.size)
+    gates = np.arange(theta.size) < sizes.slices["C"].start
+
+    def pulled(share: float) -> Array:
+        return np.where(gates, share * theta, theta)
+
+    def holds(share: float) -> bool:
+        return stability.margin(lstm.unpack(pulled(share), sizes), conditions, radius) > margin
+
+    if holds(1.0):
+        return theta
+    low, high = 0.0, 1.0  # every quantity rises with every weight
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return pulled(low)
 
 
 def linear_start(theta: Array, sizes: lstm.Sizes, records: Sequence[tuple[Array, Array]]) -> Array:

@@ -9,8 +9,9 @@ How the program is put to IPOPT is in `program`. IPOPT is never believed: an out
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -144,7 +145,8 @@ def train(
 ) -> Outcome:
     """One start of the training NLP. Returns the best iterate whose conditions hold exactly; never raises for a failed solve.
 
-    `network`: weights to start from instead of `settings.start`, which need not satisfy the conditions. `stop` is asked once an
+    `network`: weights to start from instead of `settings.start`, which need not satisfy the conditions: seed 0 takes them as they are,
+    other seeds disturb them and pull them into the conditions. `stop` is asked once an
     iteration; when it says yes, training ends and keeps what it has.
     """
     began = time.perf_counter()
@@ -158,7 +160,7 @@ def train(
         conditions=settings.conditions,
         margin=settings.margin,
         radius=scaling.radius,
-        start=np.concatenate([_parameters(sizes, pieces, settings, seed, network), _states(error, seed)]),
+        start=np.concatenate([_parameters(error, settings, seed, network, scaling.radius), _states(error, seed)]),
         box=_box(error, settings),
         hessian=settings.hessian,
         damping=settings.damping,
@@ -179,12 +181,13 @@ def train(
     )
 
 
-def _parameters(sizes: lstm.Sizes, pieces: Sequence[Piece], settings: Settings, seed: int, network: lstm.Network | None) -> Array:
+def _parameters(error: SimulationError, settings: Settings, seed: int, network: lstm.Network | None, radius: float) -> Array:
     """θ to start from."""
     if network is not None:
-        return given_start(network, sizes, spread=settings.spread, seed=seed)
-    theta = random_start(sizes, spread=settings.spread, forget_bias=settings.forget_bias, seed=seed)
-    return linear_start(theta, sizes, [(p.u, p.y) for p in pieces]) if settings.start == "linear" else theta
+        inside: dict[str, Any] = {"conditions": settings.conditions, "margin": settings.margin, "radius": radius}
+        return given_start(network, error.sizes, **inside, spread=settings.spread, seed=seed)
+    theta = random_start(error.sizes, spread=settings.spread, forget_bias=settings.forget_bias, seed=seed)
+    return linear_start(theta, error.sizes, [(p.u, p.y) for p in error.pieces]) if settings.start == "linear" else theta
 
 
 def _states(error: SimulationError, seed: int) -> Array:

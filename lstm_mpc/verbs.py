@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lstm_mpc import parallel, store
+from lstm_mpc.bounds import bounds_table
 from lstm_mpc.control.loop import Run, close_loop, metrics
 from lstm_mpc.control.problem import input_range
 from lstm_mpc.data import scale, write_csv
 from lstm_mpc.design import Design, load_design
 from lstm_mpc.errors import InputError
-from lstm_mpc.evidence import Certificate, Reach, Tubes, Verification
+from lstm_mpc.evidence import Certificate, Tubes, Verification
 from lstm_mpc.foreign.adopt import import_model, told
 from lstm_mpc.identify import identify, validation_of
 from lstm_mpc.model import Model
@@ -231,30 +230,6 @@ def reach_verb(design: Design, options: Options) -> Result:
 
     report.save(report.plot_reach(model, rows), design.file(FIGURES), "reach")
     return Result(tuple(lines), {"model": model.digest, "rows": rows})
-
-
-def bounds_table(model: Model, tubes: Tubes, verification: Verification | None) -> list[dict[str, Any]]:
-    """Per radius the first output's interval [engineering] by every method: sampled plant and model, tube, trivial and ISS bound."""
-    certificate = certify(model, "iss")
-    rows = []
-    for tube in tubes.tubes:
-        row: dict[str, Any] = {"radius": tube.radius, "tube": tube.whole[0], "trivial": tube.trivial[0], "iss": None}
-        for system in ("plant", "model"):
-            bound = verification.bound(system, tube.radius) if verification else None
-            row[system] = (bound.low[0], bound.high[0]) if bound else None
-        if certificate.holds and len(model.network.layers) == 1:
-            row["iss"] = _iss_interval(model, certificate.constants["layers"][0], tube)
-        rows.append(row)
-    return rows
-
-
-def _iss_interval(model: Model, gains: dict[str, float], tube: Reach) -> tuple[float, float]:
-    """The first output's interval by the ISS bound (5) at k = 0, single layer: |y − y(ξ=0)| ≤ |C| |χ|."""
-    state = gains["beta_gain"] * tube.start_box * np.sqrt(model.sizes.n) + gains["gamma_u"] * tube.radius * np.sqrt(len(model.inputs))
-    state += gains["gamma_b"] * np.linalg.norm(model.network.layers[0].b_c)
-    width, centre = np.linalg.norm(model.network.C[0]) * state, model.network.b_y[0, 0]
-    low, high = model.scaling.y_out(np.array([centre - width, centre + width]))
-    return float(low), float(high)
 
 
 def _reached(outputs: Sequence[Signal], low: Iterable[float], high: Iterable[float]) -> str:

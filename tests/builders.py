@@ -9,6 +9,7 @@ from lstm_mpc.data import Scaling
 from lstm_mpc.evidence import Validation
 from lstm_mpc.lstm import GATES, Layer, Network, Sizes
 from lstm_mpc.model import Model
+from lstm_mpc.release import Policy
 from lstm_mpc.system import Signal
 
 DEPTHS = ((1, (3,), 1), (2, (3,), 2), (1, (2, 3), 1), (2, (3, 2), 3))  # (nu, nx, ny): one and two layers, SISO and MIMO
@@ -74,6 +75,11 @@ def random_model(seed, nu=1, nx=(3,), ny=1, **options):
 
 def stable_model(seed, nu=1, nx=(3,), ny=1):
     return model_of(stable_network(seed, nu, nx, ny), seed=seed)
+
+
+def paper_policy(**changes):
+    """The gate of the paper: condition (7) and scenarios."""
+    return Policy(**{"conditions": ("iss",), "output_set": "scenario", **changes})
 
 
 def validation_for(model, fit=97.0):

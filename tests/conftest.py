@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from builders import validation_for
+from builders import paper_policy, validation_for
 
 from lstm_mpc.data import Dataset, record, scale
 from lstm_mpc.excitation import Mprs
 from lstm_mpc.model import Model
 from lstm_mpc.ph import Plant
 from lstm_mpc.proof import certify
-from lstm_mpc.release import Policy, release
+from lstm_mpc.release import release
 from lstm_mpc.scenario import verify
 from lstm_mpc.training import Settings, train
 
@@ -64,4 +64,4 @@ def validation(model):
 @pytest.fixture(scope="session")
 def released(model, certificate, verification, validation):
     """The model of the pH plant, through the gate."""
-    return release(model, [certificate], verification, validation, Policy(), safe_set=((0.0, 14.0),))
+    return release(model, [certificate], verification, validation, paper_policy(), safe_set=((0.0, 14.0),))

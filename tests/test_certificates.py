@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import paper
 import pytest
-from builders import DEPTHS, bistable, model_of, plain, random_network, stable_model, stable_network, validation_for
+from builders import DEPTHS, bistable, model_of, paper_policy, plain, random_network, stable_model, stable_network, validation_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ from lstm_mpc.data import scale
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.evidence import Certificate, Reach
 from lstm_mpc.proof import certify
-from lstm_mpc.release import Policy, Release, release
+from lstm_mpc.release import Release, release
 from lstm_mpc.scenario import verify
 from lstm_mpc.training import Settings, train
 
@@ -276,7 +276,7 @@ def proven():
 @pytest.mark.parametrize("output_set", ["tube", "either"])
 def test_a_tube_can_stand_for_scenarios(proven, output_set, tmp_path):
     model, evidence, tube = proven
-    done = release(model, *evidence, Policy(output_set=output_set), safe_set=SAFE, tube=tube)
+    done = release(model, *evidence, paper_policy(output_set=output_set), safe_set=SAFE, tube=tube)
     assert any(kind == "proved" and "no input within the actuator limits" in words for kind, words in done.claims())
     done.save(tmp_path / "r.json")
     assert Release.load(tmp_path / "r.json").tube == tube
@@ -294,30 +294,30 @@ def test_a_tube_can_stand_for_scenarios(proven, output_set, tmp_path):
 def test_a_tube_that_proves_nothing_is_refused(proven, spoil, words):
     model, evidence, tube = proven
     with pytest.raises(Refused, match=words):
-        release(model, *evidence, Policy(output_set="tube"), safe_set=SAFE, tube=spoil(tube))
+        release(model, *evidence, paper_policy(output_set="tube"), safe_set=SAFE, tube=spoil(tube))
     with pytest.raises(Refused, match=r"cannot carry.*" + words):
-        release(model, *evidence, Policy(output_set="either"), safe_set=SAFE, tube=spoil(tube))
+        release(model, *evidence, paper_policy(output_set="either"), safe_set=SAFE, tube=spoil(tube))
 
 
 def test_a_tube_outside_the_safe_set_is_refused(proven):
     model, evidence, tube = proven
     with pytest.raises(Refused, match="leaves the safe set"):
-        release(model, *evidence, Policy(output_set="tube"), safe_set=((-0.01, 0.01),), tube=tube)
+        release(model, *evidence, paper_policy(output_set="tube"), safe_set=((-0.01, 0.01),), tube=tube)
 
 
 def test_another_machine_may_differ_in_the_last_digits(proven):
     model, evidence, tube = proven
     near = replace(tube, whole=tuple((a * (1 + 1e-12), b) for a, b in tube.whole))
-    assert release(model, *evidence, Policy(output_set="tube"), safe_set=SAFE, tube=near)
+    assert release(model, *evidence, paper_policy(output_set="tube"), safe_set=SAFE, tube=near)
 
 
 def test_unknown_output_set_and_too_many_limits():
     model = stable_model(0)
     with pytest.raises(InputError, match="output_set must be one of scenario, tube, either, got 'luck'"):
-        Policy(output_set="luck")
+        paper_policy(output_set="luck")
     checked = verify(model, safe_set=SAFE, steps=5, settle=0)
     with pytest.raises(InputError, match=r"the input range needs 1 number\(s\)"):
-        release(model, [certify(model)], checked, validation_for(model), Policy(), safe_set=SAFE, u_low=[1.0, 2.0, 3.0])
+        release(model, [certify(model)], checked, validation_for(model), paper_policy(), safe_set=SAFE, u_low=[1.0, 2.0, 3.0])
 
 
 @pytest.mark.parametrize(("dead_time", "words"), [(-1.0, "not negative"), (float("nan"), "not negative"), (7.0, "must be a multiple of")])

@@ -1,6 +1,7 @@
 """The stability family: every condition against the paper retyped, the table of implications, and what incremental stability gives."""
 
 from functools import cache
+from pathlib import Path
 
 import casadi as ca
 import numpy as np
@@ -268,3 +269,12 @@ def test_the_certified_rate_cannot_be_much_smaller():
     rate = certify(model_of(network), "delta_iss").constants["layers"][0]["rate"]
     after = [paper.layer_step(plain(network)[0], [x], [0.0], [0.0])[0][0] for x in (0.0, 1e-3)]
     assert (after[1] - after[0]) / 1e-3 == pytest.approx(rate, rel=1e-3)
+
+
+def test_the_table_in_the_docs_is_the_closure():
+    text = (Path(__file__).parents[1] / "docs" / "conditions.md").read_text(encoding="utf-8")
+    rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")]
+    start = next(k for k, row in enumerate(rows) if row[1:] == list(CONDITIONS))
+    table = {row[0]: dict(zip(CONDITIONS, row[1:], strict=True)) for row in rows[start + 1 : start + 1 + len(CONDITIONS)]}
+    wanted = {a: {b: "=" if a == b else "✓" if (a, b) in closure() else "–" for b in CONDITIONS} for a in CONDITIONS}
+    assert table == wanted

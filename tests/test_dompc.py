@@ -3,7 +3,7 @@
 import casadi as ca
 import numpy as np
 import pytest
-from builders import stable_model, validation_for
+from builders import paper_policy, stable_model, validation_for
 from conftest import WIDE
 from tolerances import IPOPT_BOX, IPOPT_COST, IPOPT_INPUT, ROUND_OFF
 
@@ -11,7 +11,7 @@ from lstm_mpc.control import dompc
 from lstm_mpc.control.dompc import DoMpc
 from lstm_mpc.control.problem import Problem, coming
 from lstm_mpc.proof import certify
-from lstm_mpc.release import Policy, release
+from lstm_mpc.release import release
 from lstm_mpc.scenario import verify
 
 
@@ -20,7 +20,7 @@ def mimo():
     """A released random model: two inputs, two layers, two outputs."""
     model = stable_model(3, nu=2, nx=(3, 2), ny=2)
     checked = verify(model, safe_set=2 * WIDE, steps=5, settle=0)
-    return release(model, [certify(model)], checked, validation_for(model), Policy(), safe_set=2 * WIDE)
+    return release(model, [certify(model)], checked, validation_for(model), paper_policy(), safe_set=2 * WIDE)
 
 
 def bare_program(controller, references, chi, before, offset):

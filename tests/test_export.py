@@ -5,13 +5,13 @@ import shutil
 import subprocess
 
 import pytest
-from builders import stable_model, validation_for
+from builders import paper_policy, stable_model, validation_for
 
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.c_model import KIND, PRODUCTS, STEPS, c_model
 from lstm_mpc.export.folder import write_folder
 from lstm_mpc.proof import certify
-from lstm_mpc.release import Policy, release
+from lstm_mpc.release import release
 from lstm_mpc.scenario import verify
 
 SHAPES = {"siso": (0, 1, (5,), 1), "mimo": (1, 2, (4, 3), 2)}
@@ -25,7 +25,7 @@ def release_of():
         model = stable_model(*SHAPES[kind])
         safe = [(-100.0, 100.0)] * len(model.outputs)
         evidence = verify(model, safe_set=safe, steps=20, settle=5)
-        return release(model, [certify(model)], evidence, validation_for(model), Policy(), safe_set=safe)
+        return release(model, [certify(model)], evidence, validation_for(model), paper_policy(), safe_set=safe)
 
     return make
 

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from builders import stable_model, validation_for
+from builders import paper_policy, stable_model, validation_for
 from foreign_nets import run_onnx
 from tolerances import SINGLE
 
@@ -14,7 +14,7 @@ from lstm_mpc.export.onnx_model import FILE, KIND, graph_of, onnx_model
 from lstm_mpc.foreign.adopt import Import, import_model
 from lstm_mpc.model import Model
 from lstm_mpc.proof import certify
-from lstm_mpc.release import Policy, release
+from lstm_mpc.release import release
 from lstm_mpc.scenario import verify
 from lstm_mpc.system import simulate
 
@@ -27,7 +27,7 @@ def passed(request):
     model = stable_model(*SHAPES[request.param])
     safe = [(-100.0, 100.0)] * len(model.outputs)
     evidence = verify(model, safe_set=safe, steps=20, settle=5)
-    return release(model, [certify(model)], evidence, validation_for(model), Policy(), safe_set=safe)
+    return release(model, [certify(model)], evidence, validation_for(model), paper_policy(), safe_set=safe)
 
 
 def beyond(model, steps=STEPS):

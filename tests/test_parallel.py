@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -99,3 +102,30 @@ def test_outside_a_worker_reports_go_nowhere_and_nothing_is_stopped():
     assert parallel.report("lost") is None
     assert parallel.stopped() is False
     assert parallel.cores() >= 1
+
+
+def test_workers_end_with_a_parent_that_was_killed(tmp_path):
+    """Must fail without the watch: a killed parent cleans nothing up."""
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "from lstm_mpc import parallel\n"
+        "def work(folder):\n"
+        "    open(os.path.join(folder, str(os.getpid())), 'w').close()\n"
+        "    time.sleep(60)\n"
+        "if __name__ == '__main__':\n"
+        "    parallel.run(work, [(sys.argv[1],)] * 2, workers=2)\n"
+    )
+    (pids := tmp_path / "pids").mkdir()
+    parent = subprocess.Popen([sys.executable, str(script), str(pids)])
+    _wait_for(lambda: len(list(pids.iterdir())) == 2)
+    parent.kill()
+    parent.wait()
+    _wait_for(lambda: not any(Path("/proc", file.name).exists() for file in pids.iterdir()))
+
+
+def _wait_for(condition, seconds=30):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)

@@ -3,13 +3,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders import model_of, random_network, stable_model, validation_for
+from builders import model_of, paper_policy, random_network, stable_model, validation_for
 from conftest import WIDE
 
 from lstm_mpc import store
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.proof import certify
-from lstm_mpc.release import KIND, Policy, Release, release
+from lstm_mpc.release import KIND, Release, release
 from lstm_mpc.scenario import scenario_count, verify
 
 SAFE = ((0.0, 14.0),)
@@ -21,7 +21,7 @@ def gate(model, certificate, verification, validation):
 
     def pass_gate(*, model=model, certificates=(certificate,), verification=verification, validation=validation, **options):
         options = {"safe_set": SAFE, **options}
-        return release(model, certificates, verification, validation, options.pop("policy", Policy()), **options)
+        return release(model, certificates, verification, validation, options.pop("policy", paper_policy()), **options)
 
     return pass_gate
 
@@ -126,13 +126,13 @@ def test_an_unstable_model_is_refused_whatever_its_certificate_says(gate, certif
 )
 def test_a_verification_weaker_than_the_policy_is_refused(gate, verification, changes, words):
     with pytest.raises(Refused, match="release refused: " + words) as error:
-        gate(verification=replace(verification, **changes), policy=Policy(min_steps=10))
+        gate(verification=replace(verification, **changes), policy=paper_policy(min_steps=10))
     assert len(error.value.reasons) == 1
 
 
 def test_exactly_what_the_policy_asks_is_enough(gate, verification):
     least = replace(verification, scenarios=scenario_count(1e-2, 1e-6, rule="exact"))
-    assert gate(verification=least, policy=Policy(min_steps=verification.steps))
+    assert gate(verification=least, policy=paper_policy(min_steps=verification.steps))
 
 
 def test_an_output_set_outside_the_safe_set_is_refused(gate, model):
@@ -184,23 +184,23 @@ def test_all_reasons_are_given_at_once(gate, model, verification):
 
 def test_a_waiver_lets_one_check_pass_and_is_told_wherever_the_release_is_used(gate, model):
     poor = validation_for(model, 50.0)
-    done = gate(validation=poor, policy=Policy(waive={"fit": "bench test"}))
+    done = gate(validation=poor, policy=paper_policy(waive={"fit": "bench test"}))
     sentence = "fit: validation FIT 50.00 % (mean-removed) is below the 95 % of the policy — waived: bench test"
     assert done.waived == (sentence,)
     assert done.claims()[-1] == ("waived", sentence)
-    assert refused(gate, validation=poor, certificates=[], policy=Policy(waive={"fit": "bench test"})) == (
+    assert refused(gate, validation=poor, certificates=[], policy=paper_policy(waive={"fit": "bench test"})) == (
         "no certificate of 'iss' for this model",
     )
 
 
 def test_a_waiver_of_a_check_that_passes_is_not_mentioned(gate):
-    assert gate(policy=Policy(waive={"fit": "not needed"})).waived == ()
+    assert gate(policy=paper_policy(waive={"fit": "not needed"})).waived == ()
 
 
 def test_every_check_can_be_waived(gate, model, verification):
     why = dict.fromkeys(("certificate", "scenario", "safe_set", "input_range", "fit"), "demo")
     weak = bound_with(replace(verification, scenarios=10), radius_y=100.0, radius_u=0.5)
-    done = gate(certificates=[], verification=weak, validation=validation_for(model, 1.0), policy=Policy(waive=why))
+    done = gate(certificates=[], verification=weak, validation=validation_for(model, 1.0), policy=paper_policy(waive=why))
     assert sorted(w.split(":")[0] for w in done.waived) == sorted(why)
 
 
@@ -214,14 +214,14 @@ def test_a_waived_certificate_proves_nothing(gate, certificate):
         verification=verify(bad, safe_set=WIDE, steps=5, settle=0),
         validation=validation_for(bad),
         safe_set=WIDE,
-        policy=Policy(waive={"certificate": "bench test"}),
+        policy=paper_policy(waive={"certificate": "bench test"}),
     )
     assert done.certificates == (certify(bad),)
     assert [kind for kind, _ in done.claims()] == ["sampled", "measured", "waived"]
 
 
 def test_a_policy_without_conditions_asks_for_no_certificate(gate):
-    assert gate(certificates=[], policy=Policy(conditions=())).claims()[0][0] == "sampled"
+    assert gate(certificates=[], policy=paper_policy(conditions=())).claims()[0][0] == "sampled"
 
 
 @pytest.mark.parametrize(
@@ -237,13 +237,13 @@ def test_a_policy_without_conditions_asks_for_no_certificate(gate):
 )
 def test_a_policy_is_checked(options, words):
     with pytest.raises(InputError, match=words):
-        Policy(**options)
+        paper_policy(**options)
 
 
 # -- on disk ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("policy", [Policy(), Policy(conditions=["iss"], min_fit=50, waive={"fit": "bench"})])
+@pytest.mark.parametrize("policy", [paper_policy(), paper_policy(conditions=["iss"], min_fit=50, waive={"fit": "bench"})])
 def test_a_release_comes_back_through_the_gate(tmp_path, gate, policy):
     done = gate(policy=policy, u_low=13.0)
     done.save(tmp_path / "r.json")
@@ -344,6 +344,6 @@ def test_a_release_of_a_mimo_model_needs_one_safe_interval_per_output():
     model = stable_model(0, nu=2, nx=(3, 2), ny=2)
     checked = verify(model, safe_set=2 * WIDE, steps=10, settle=0)
     evidence = [certify(model)], checked, validation_for(model)
-    assert len(release(model, *evidence, Policy(), safe_set=2 * WIDE).u_low) == 2
+    assert len(release(model, *evidence, paper_policy(), safe_set=2 * WIDE).u_low) == 2
     with pytest.raises(InputError, match="must be numbers, one per signal"):
-        release(model, *evidence, Policy(), safe_set=WIDE)
+        release(model, *evidence, paper_policy(), safe_set=WIDE)

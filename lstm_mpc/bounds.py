@@ -1,0 +1,40 @@
+"""Every bound of the reachable outputs side by side: sampled plant and model, interval tube, trivial bound, ISS bound (5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lstm_mpc.evidence import Reach, Tubes, Verification
+from lstm_mpc.model import Model
+from lstm_mpc.proof import certify
+
+
+def bounds_table(model: Model, tubes: Tubes, verification: Verification | None) -> list[dict[str, Any]]:
+    """Per radius the first output's interval [engineering] by every method, None where there is none."""
+    certificate = certify(model, "iss")
+    rows = []
+    for tube in tubes.tubes:
+        row: dict[str, Any] = {"radius": tube.radius, "tube": tube.whole[0], "trivial": tube.trivial[0], "iss": None}
+        for system in ("plant", "model"):
+            bound = verification.bound(system, tube.radius) if verification else None
+            row[system] = (bound.low[0], bound.high[0]) if bound else None
+        if certificate.holds:
+            row["iss"] = iss_interval(model, certificate.constants["layers"], tube)
+        rows.append(row)
+    return rows
+
+
+def iss_interval(model: Model, constants: list[dict[str, Any]], tube: Reach) -> tuple[float, float]:
+    """The first output's interval by the ISS bound (5) of the last layer at k = 0: |y − b_y| ≤ |C| |χ|.
+
+    In a stack the last layer is driven by ξ⁺ of the layer below, |ξ⁺| < 1, which is tighter than any bound (5) of that layer.
+    """
+    layer, gains = model.network.layers[-1], constants[-1]
+    reach = tube.radius if len(constants) == 1 else 1.0
+    state = gains["beta_gain"] * tube.start_box * np.sqrt(2 * layer.nx) + gains["gamma_u"] * reach * np.sqrt(layer.nu)
+    state += gains["gamma_b"] * np.linalg.norm(layer.b_c)
+    width, centre = np.linalg.norm(model.network.C[0]) * state, model.network.b_y[0, 0]
+    low, high = model.scaling.y_span[0] * np.array([centre - width, centre + width]) + model.scaling.y_mid[0]
+    return float(low), float(high)
