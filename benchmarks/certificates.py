@@ -63,10 +63,10 @@ def costs(data, seeds, workers, compiled):
     ]
     rows = [row for row, _ in parallel.run(one, tasks, workers=workers)]
     print(f"## (a) ph6000, mean-removed FIT on unseen data [%], nx = {Settings().nx}\n")
-    summary, every = [], []
+    summary, shown = [], []
     for number, name in enumerate(SETS):
         own = rows[number * seeds : (number + 1) * seeds]
-        every += [{"conditions": name, **row} for row in own]
+        shown += [{"conditions": name, **row} for row in own]
         fits = [row["FIT"] for row in own]
         summary.append(
             {
@@ -80,7 +80,7 @@ def costs(data, seeds, workers, compiled):
         )
     table(summary)
     print("\nEvery seed:\n")
-    table(every)
+    table(shown)
 
 
 def tanks_record(path):

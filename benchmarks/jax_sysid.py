@@ -18,14 +18,12 @@ import time
 from itertools import product
 from pathlib import Path
 from statistics import median
-from unittest import mock
 
 from training import cell, machine, recorded, table  # first: it fixes the threads before NumPy loads
 
 import numpy as np  # isort: skip
 
 from lstm_mpc import lstm, scale, stability, train
-from lstm_mpc import training as library
 from lstm_mpc.sensitivity import SimulationError
 from lstm_mpc.training import Settings, pieces_of
 
@@ -63,22 +61,15 @@ class Judge:
         return stability.margin(lstm.unpack(theta, self._sizes), ("iss",), self._radius)
 
 
-def ours(training, scaling, condition, seed):
+def ours(training, scaling, condition, seed, compiled):
     """(points, figures) of one seed: points are (seconds, θ) of each iterate."""
-    points, newest = [], {}
-
-    class Watched(SimulationError):  # `Progress` has no θ; the point valued last is the iterate it speaks of
-        def value(self, z):
-            newest["theta"] = z[: self.sizes.parameters].copy()
-            return super().value(z)
-
+    points = []
     began, used = time.perf_counter(), time.process_time()
 
-    def note(_):
-        points.append((time.perf_counter() - began, newest["theta"]))
+    def note(progress):
+        points.append((time.perf_counter() - began, progress.theta))
 
-    with mock.patch.object(library, "SimulationError", Watched):
-        train(training, scaling, Settings(conditions=CONDITIONS[condition], washout=WASHOUT), seed=seed, progress=note)
+    train(training, scaling, Settings(conditions=CONDITIONS[condition], washout=WASHOUT, compiled=compiled), seed=seed, progress=note)
     return points, {"seconds": time.perf_counter() - began, "CPU s": time.process_time() - used, "compile s": 0.0}
 
 
@@ -150,14 +141,14 @@ def ratios(curves, condition):
         yield line | {"ratio": f"{times[THEIRS] / times[OURS]:.2f}" if both else "∞" if np.isfinite(times[OURS]) else "–"}
 
 
-def main(data, python, seeds):
+def main(data, python, seeds, compiled):
     training, validation = recorded(data, "train"), recorded(data, "val")
     scaling = scale(training)
     judge = Judge(validation, scaling, lstm.Sizes(1, Settings().nx, 1))
     (piece,) = pieces_of(training, scaling, WASHOUT)
     curves, rows, versions = {}, [], {}
     for condition, seed in product(CONDITIONS, range(seeds)):
-        runs = {OURS: ours(training, scaling, condition, seed), THEIRS: theirs(python, piece, condition, seed)}
+        runs = {OURS: ours(training, scaling, condition, seed, compiled), THEIRS: theirs(python, piece, condition, seed)}
         for tool, run in runs.items():
             found = NOTHING if run is None else curve(run, judge, condition)
             curves.setdefault((tool, condition), []).append(found)
@@ -165,7 +156,8 @@ def main(data, python, seeds):
             versions |= found.get("versions", {})
     print(f"# Beside jax-sysid\n\n{machine()}; {', '.join(f'{name} {number}' for name, number in versions.items())}.")
     print(f"{training.samples} samples to learn from, {validation.samples} to judge. One seed of one tool at a time, in turn.")
-    print(f"{OURS} uses one thread, {THEIRS} as many as it likes. jax-sysid's settings, condition by condition:\n")
+    means = ", with machine code made by cc" if compiled else ""
+    print(f"{OURS} uses one thread{means}, {THEIRS} as many as it likes. jax-sysid's settings, condition by condition:\n")
     print("".join(f"- {condition}: {', '.join(f'{k} {v:g}' for k, v in settings.items())}\n" for condition, settings in JAX.items()))
     table(rows)
     print(f"\nbest FIT [%] and δ of (7) there; – where never; the same targets ({', '.join(f'{t:g}' for t in TARGETS)} %) whether or not")
@@ -179,5 +171,6 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, required=True, help="folder with ph6000_train.csv and ph6000_val.csv")
     parser.add_argument("--jax", required=True, metavar="PYTHON", help="interpreter of the environment with jax-sysid")
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0 … n−1 (default: %(default)s)")
+    parser.add_argument("--compiled", action="store_true", help="machine code for our stage functions; cc's time is on our clock")
     choice = parser.parse_args()
-    main(choice.data, choice.jax, choice.seeds)
+    main(choice.data, choice.jax, choice.seeds, choice.compiled)

@@ -11,7 +11,7 @@ from lstm_mpc.errors import InputError
 from lstm_mpc.system import Array
 
 _ORDER = 30  # lags of the autoregressive model that the linear start is reduced from
-_SMALL = 0.6  # largest |x| the linear model may reach: less needs a large C, more leaves the tangents of tanh and σ
+_SMALL = 0.3  # largest |x| the linear model may reach: less needs a large C, more leaves the tangents of tanh and σ
 
 
 def random_start(sizes: lstm.Sizes, *, spread: float, forget_bias: float, seed: int) -> Array:

@@ -56,7 +56,7 @@ class Settings:
     hessian: str = "gauss-newton"
     iterations: int = 250
     patience: int = 20
-    least: float = 3e-2
+    least: float = 5e-2
     mu_init: float = 1e-4
     compiled: bool = False
 
@@ -80,13 +80,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Progress:
-    """One iteration: the objective (mean square error, normalised), mean-removed FIT on the training data [%], exact margin δ."""
+    """One iteration: the objective (mean square error, normalised), mean-removed FIT on the training data [%], exact margin δ, and the
+    parameters θ, as `lstm.unpack` takes them."""
 
     seed: int
     iteration: int
     objective: float
     fit: float
     margin: float
+    theta: Array = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -169,13 +171,13 @@ def train(
     best = watch.best
     return Outcome(
         seed=seed,
-        network=None if best is None else lstm.unpack(best[1], sizes),
+        network=None if best is None else lstm.unpack(best.theta, sizes),
         status=status,
         converged=status in ("Solve_Succeeded", "Solved_To_Acceptable_Level"),
         iterations=len(watch.history) - 1,
-        objective=np.nan if best is None else best[0].objective,
-        fit=np.nan if best is None else best[0].fit,
-        margin=np.nan if best is None else best[0].margin,
+        objective=np.nan if best is None else best.objective,
+        fit=np.nan if best is None else best.fit,
+        margin=np.nan if best is None else best.margin,
         seconds=time.perf_counter() - began,
         history=tuple(watch.history),
     )
@@ -231,7 +233,7 @@ class _Watch:
         if not self._spread > 0:
             raise InputError("train: the outputs never move in what the washout leaves; nothing can be identified from them")
         self.history: list[Progress] = []
-        self.best: tuple[Progress, Array] | None = None
+        self.best: Progress | None = None
         self._costs: list[float] = []
         self._least = np.inf  # cost of the best
 
@@ -242,11 +244,11 @@ class _Watch:
         theta = z[: error.sizes.parameters].copy()
         delta = stability.margin(lstm.unpack(theta, error.sizes), self._settings.conditions, self._radius)
         fit = 100.0 * (1.0 - np.sqrt(objective / self._spread))
-        entry = Progress(self._seed, len(self.history), objective, fit, delta)
+        entry = Progress(self._seed, len(self.history), objective, fit, delta, theta)
         self.history.append(entry)
         self._costs.append(value)
         if delta > 0 and value < self._least:
-            self.best, self._least = (entry, theta), value
+            self.best, self._least = entry, value
         if self._progress is not None:
             self._progress(entry)
         return self._stop() or self._stale()

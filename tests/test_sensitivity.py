@@ -1,5 +1,7 @@
 """Derivatives of the simulation error against finite differences and the plain recursion."""
 
+import shutil
+
 import numpy as np
 import paper
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from tolerances import DIFFERENCE, ROUND_OFF
 
 from lstm_mpc import lstm
+from lstm_mpc.errors import InputError
 from lstm_mpc.lstm import Sizes
 from lstm_mpc.sensitivity import BLOCKS, Piece, SimulationError
 
@@ -97,3 +100,21 @@ def test_one_point_is_simulated_once_and_a_moved_point_again():
     z[0] += 0.1  # in place: the same array, another point
     assert not np.allclose(error.gradient(z), first)
     assert error.evaluations == {"value": 2, "jacobian": 2}
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler named cc")
+def test_machine_code_gives_the_same_numbers():
+    error, z = problem(*CASES["MIMO, two layers, two records"])
+    compiled = SimulationError(error.sizes, error.pieces, compiled=True)
+    np.testing.assert_allclose(compiled.residual(z), error.residual(z), atol=ROUND_OFF)
+    np.testing.assert_allclose(compiled.jacobian(z), error.jacobian(z), atol=ROUND_OFF)
+
+
+def test_no_compiler_and_a_failing_one_are_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="compiled = true needs a C compiler named 'cc'; install one, or leave it out"):
+        SimulationError(Sizes(1, (1,), 1), [], compiled=True)
+    (tmp_path / "cc").write_text("#!/bin/sh\necho no such flag >&2\nexit 1\n")
+    (tmp_path / "cc").chmod(0o755)
+    with pytest.raises(InputError, match=r"the C compiler failed \(no such flag\); leave out compiled = true"):
+        SimulationError(Sizes(1, (1,), 1), [], compiled=True)
