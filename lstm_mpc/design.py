@@ -193,6 +193,8 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
     u_start = control.pop("u_start", [s.nominal for s in inputs])
     if not isinstance(u_start, list) or len(u_start) != len(inputs) or not all(_fits(v, float) for v in u_start):
         raise InputError(f"[control] u_start needs {len(inputs)} number(s), the inputs in force before control begins")
+    policy = _make(Policy, _table(content, "release"), "[release]")
+    training = {"conditions": list(policy.conditions), **_table(content, "train")}  # what the gate asks is trained in
     return Design(
         folder=folder,
         name=str(content.get("name", folder.resolve().name)),
@@ -201,11 +203,11 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
         outputs=outputs,
         experiment=_make(Experiment, _table(content, "experiment"), "[experiment]"),
         data=_make(Data, _table(content, "data"), "[data]"),
-        train=_make(Settings, _table(content, "train"), "[train]"),
+        train=_make(Settings, training, "[train]"),
         search=_make(Search, _table(content, "search"), "[search]"),
         safe_set=tuple(_interval(safe.get(s.name, [s.low, s.high]), s) for s in outputs),
         verify=_make(Verifying, _table(content, "verify"), "[verify]"),
-        release=_make(Policy, _table(content, "release"), "[release]"),
+        release=policy,
         control=_make(Problem, control, "[control]"),
         u_start=tuple(float(v) for v in u_start),
         scenarios=tuple(_scenario(table, system) for table in _tables(content, "scenario")),

@@ -30,14 +30,16 @@ STARTS = ("random", "linear")
 class Settings:
     """What a human chooses about training; the keys of `[train]` in a design.
 
-    `nx`: cells per layer; `conditions` with `margin` δ; `box`: bound of every |weight| of the gates, `output_box` of C and b_y (a
-    large C makes a wrong start state loud); `start_box`: bound of every |χ0|; `washout`: first samples of each record left out of
-    the error; `start`: "random" or "linear" (a linear model of the data written as an LSTM); `spread`: initial weights are uniform in
-    ±spread, forget biases start at `forget_bias`; `decay` and `output_decay`: weight of the squares of the gates' weights (not biases) and
-    of C in the objective (they regularise short records, and cells that cancel each other in C make every bound wide); `damping`: the
-    first Levenberg–Marquardt term (in the Hessian only); `hessian`: "gauss-newton" or "l-bfgs"; `patience`: stop when
-    the objective changed by less than `least` (relative) over this many iterations; `mu_init`: IPOPT's first barrier parameter;
-    `compiled`: let the C compiler `cc` make machine code of the stage functions, which takes two seconds and then halves the time.
+    - `nx`: cells per layer; `conditions` (in a design by default those of `[release]`), kept with `margin` δ.
+    - `box`: bound of every |weight| of the gates, `output_box` of C and b_y (a large C makes a wrong start state loud), `start_box` of
+      every |χ0|; `washout`: first samples of each record left out of the error.
+    - `start`: "random", or "linear" for a linear model of the data written as an LSTM; `spread`: random weights are uniform in ±spread,
+      forget biases lie around `forget_bias`.
+    - `decay`, `output_decay`: weight of the squares of the gates' weights (not biases) and of C in the objective. They regularise short
+      records, and cells that cancel each other in C make every bound wide.
+    - `hessian`: "gauss-newton", with a Levenberg–Marquardt term that begins at `damping`, or "l-bfgs"; `mu_init`: IPOPT's first barrier
+      parameter; training ends after `iterations`, or when the last `patience` gained less than `least` (relative) of the objective.
+    - `compiled`: let the C compiler `cc` make machine code of the stage functions, which takes two seconds and then halves the time.
     """
 
     nx: tuple[int, ...] = (5,)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from lstm_mpc.cli import main
 from lstm_mpc.data import read_csv
 from lstm_mpc.model import Model
+from lstm_mpc.proof import certify
 from lstm_mpc.release import Release
 from lstm_mpc.verbs import ARTEFACTS
 
@@ -43,6 +45,8 @@ rule = "exact"
 steps = 150
 settle = 50
 [release]
+conditions = ["iss"]
+output_set = "scenario"
 epsilon = 0.05
 beta = 1e-3
 min_fit = 50.0
@@ -288,3 +292,27 @@ def test_ctrl_c_ends_a_verification_with_nothing_written(copy):
     assert process.returncode == 1
     assert "interrupted" in err
     assert not (copy / "verification.json").exists()
+
+
+def test_training_from_a_model_that_fails_reports_the_price(copy, capsys, tmp_path):
+    """Weights far outside δISS, in a scaling of their own, come back certified; the file they came from is left alone."""
+    model = Model.load(copy / "model.json")
+    layer = model.network.layers[0]
+    loud = replace(model.network, layers=(replace(layer, U_f=8 * layer.U_f + 2.0),))
+    foreign = replace(model, network=loud, scaling=replace(model.scaling, y_span=1.1 * model.scaling.y_span))
+    foreign.save(tmp_path / "foreign.json")
+    text = (copy / "design.toml").read_text().replace("nx = [3]", 'nx = [7]\nconditions = ["iss", "delta_iss"]')
+    (copy / "design.toml").write_text(text.replace("[search]", "[search]\nscreen = 3\nwindow = 40"))
+    code, out, _ = said(capsys, "train", copy, "--from", tmp_path / "foreign.json", "--force", "--quiet")
+    assert code == 0
+    found = Model.load(copy / "model.json")
+    assert found.network.nx == (3,)
+    assert found.scaling.y_span == foreign.scaling.y_span
+    assert all(certify(found, name).holds for name in ("iss", "delta_iss"))
+    words = rf"from model {foreign.digest[:12]}, which failed iss, delta_iss: validation FIT \(mean-removed\) (-?[\d.]+) → ([\d.]+) %, "
+    before, after = map(float, re.search(words, out).groups())
+    assert after > before
+    assert f"the certificates cost {before - after:.2f} points" in out
+    code, _, err = said(capsys, "train", copy, "--from", tmp_path / "none.json", "--force", "--quiet")
+    assert code == 2
+    assert "none.json: cannot be read" in err

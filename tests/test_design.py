@@ -104,6 +104,12 @@ def test_bad_designs_are_one_sentence(tmp_path, text, words):
     assert "\n" not in str(error.value)
 
 
+def test_what_the_gate_asks_is_trained_in_unless_the_design_says_otherwise(tmp_path):
+    assert load(tmp_path, PLANT).train.conditions == load(tmp_path, PLANT).release.conditions == ("delta_iss",)
+    assert load(tmp_path, PLANT + "[release]\nconditions = ['iss']").train.conditions == ("iss",)
+    assert load(tmp_path, PLANT + "[train]\nconditions = []").train.conditions == ()
+
+
 def test_a_missing_design(tmp_path):
     with pytest.raises(InputError, match=r"design\.toml: cannot be read"):
         load_design(tmp_path)
