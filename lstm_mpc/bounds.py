@@ -33,7 +33,7 @@ def iss_interval(model: Model, constants: list[dict[str, Any]], tube: Reach) -> 
     """
     layer, gains = model.network.layers[-1], constants[-1]
     reach = tube.radius if len(constants) == 1 else 1.0
-    state = gains["beta_gain"] * tube.start_box * np.sqrt(2 * layer.nx) + gains["gamma_u"] * reach * np.sqrt(layer.nu)
+    state = gains["beta_gain"] * np.abs(tube.start_box).max() * np.sqrt(2 * layer.nx) + gains["gamma_u"] * reach * np.sqrt(layer.nu)
     state += gains["gamma_b"] * np.linalg.norm(layer.b_c)
     width, centre = np.linalg.norm(model.network.C[0]) * state, model.network.b_y[0, 0]
     low, high = model.scaling.y_span[0] * np.array([centre - width, centre + width]) + model.scaling.y_mid[0]

@@ -161,7 +161,8 @@ class Verification(Evidence):
 
 @dataclass(frozen=True)
 class Reach(Evidence):
-    """The interval tube of a model: a claim that is *proved*, for every input |u| ≤ `radius` [normalised], every start in the box, all k.
+    """The interval tube of a model: a claim that is *proved*, for every input |u| ≤ `radius` [normalised], every start in `start_box` (one
+    number for |χ0_j|, or low and high of every state), all k.
 
     Per output (low, high) [engineering]: `whole` over all time, `forever` after the start has died out, `trivial` without iteration.
     `tube_low`, `tube_high` (steps + 1, ny) follow the first `steps` samples; they are not kept on disk.
@@ -169,7 +170,7 @@ class Reach(Evidence):
 
     model: str
     radius: float
-    start_box: float
+    start_box: float | list[list[float]]
     steps: int
     pieces: int
     whole: tuple[tuple[float, float], ...]

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from lstm_mpc import lstm
+from lstm_mpc import lstm, store
 from lstm_mpc.errors import InputError
 from lstm_mpc.evidence import Reach
 from lstm_mpc.model import Model
@@ -125,17 +126,30 @@ def _output(model: Model, chi: Box) -> Box:
     return Box(span * y.low + model.scaling.y_mid[:, None], span * y.high + model.scaling.y_mid[:, None]).widened(4 * EPS * size)
 
 
+def _start(network: lstm.Network, start_box: ArrayLike) -> Box:
+    """The box of χ0 as columns (n, 1)."""
+    given = np.asarray(start_box, dtype=np.float64)
+    ends = np.multiply.outer(np.full(network.n, given), [-1.0, 1.0]) if given.ndim == 0 else given
+    if ends.shape != (network.n, 2):
+        raise InputError(f"reach: start_box must be one number or {network.n} rows of low, high, got shape {given.shape}")
+    hidden = np.concatenate([np.repeat([False, True], nx) for nx in network.nx])
+    if not np.isfinite(ends).all() or (ends[:, 0] > ends[:, 1]).any() or np.abs(ends[hidden]).max() > 1:
+        raise InputError(f"reach: start_box = {given.tolist()!s:.60} must rise from low to high, with every ξ within [-1, 1]")
+    return Box(ends[:, :1], ends[:, 1:])
+
+
 def reach(
     model: Model,
     *,
     safe_set: Sequence[tuple[float, float]],
     radius: float | None = None,
-    start_box: float = 0.1,
+    start_box: ArrayLike = 0.1,
     steps: int = 2000,
     count: int = 32,
 ) -> Reach:
-    """The outputs that any input |u| ≤ `radius` [normalised] can reach from any start |χ0| ≤ `start_box`, for all k.
+    """The outputs that any input |u| ≤ `radius` [normalised] can reach from any start χ0 in `start_box`, for all k.
 
+    `start_box`: one number for |χ0_j| ≤ it, or (n, 2) rows of low, high; |ξ0| ≤ 1, where every ξ lies from the first step on.
     `steps` boxes are computed; after them the shrunken invariant box takes over. The trivial bound Σ|C_jl| o_l tanh(x̄_l) needs no
     iteration; the gap between it and the tube is what the iteration is worth.
     """
@@ -144,14 +158,13 @@ def reach(
         raise InputError(f"reach: radius {radius} must lie in (0, {model.scaling.radius:g}], the model's own input radius")
     if len(safe_set) != len(model.outputs):
         raise InputError(f"reach: the safe set has {len(safe_set)} intervals, the model {len(model.outputs)} outputs")
-    if steps < 1 or count < 1 or not 0 <= start_box <= 1:
-        raise InputError(f"reach: steps = {steps} and count = {count} must be at least 1, start_box = {start_box} within [0, 1]")
+    if steps < 1 or count < 1:
+        raise InputError(f"reach: steps = {steps} and count = {count} must be at least 1")
+    tube = _start(model.network, start_box)
     network, u = model.network, pieces(model.network.nu, radius, count)
     outer = invariant_start(network, radius)
-    start = np.full((network.n, 1), float(start_box))
-    wide = np.maximum(start, outer.high)  # still invariant: f·X + i·c ≤ X for every X ≥ x̄
-    outer = Box(-wide, wide)
-    tube, whole = Box(-start, start), _output(model, Box(-start, start))
+    wide = np.maximum(np.maximum(np.abs(tube.low), np.abs(tube.high)), outer.high)  # still invariant: f·X + i·c ≤ X for every X ≥ x̄
+    outer, whole = Box(-wide, wide), _output(model, tube)
     low, high = [whole.low[:, 0]], [whole.high[:, 0]]
     trivial = _output(model, step(network, outer, u))
     for k in range(steps):
@@ -171,7 +184,7 @@ def reach(
     return Reach(
         model=model.digest,
         radius=radius,
-        start_box=float(start_box),
+        start_box=store.plain(np.asarray(start_box, dtype=np.float64)),
         steps=len(low) - 1,
         pieces=u.low.shape[1],
         whole=bounds[0],

@@ -11,7 +11,7 @@ import casadi as ca
 import numpy as np
 import paper
 import pytest
-from builders import DEPTHS, model_of, plain, random_network, stable_network, zero_layer
+from builders import DEPTHS, model_of, plain, random_network, stable_model, stable_network, zero_layer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import iv, mp
@@ -306,3 +306,10 @@ def test_the_blame_names_the_loudest_gate():
     words = str(certify(model_of(dataclasses.replace(stable_network(0, nx=(2,)), layers=(layer,))), "weighted_iss_1"))
     assert "U_c: column 2, Σ|·| = 2.5; gate f: row 2, at most 0.9526" in words
     assert "gate o: row 1, at most 0.8808" in words
+
+
+@pytest.mark.parametrize("name", stability.CONDITIONS)
+def test_certificates_survive_the_disk(tmp_path, name):
+    certificate = certify(stable_model(1), name)
+    certificate.save(tmp_path / "c.json")
+    assert Certificate.load(tmp_path / "c.json") == certificate

@@ -216,3 +216,19 @@ def test_settings_are_checked(options, words):
 def test_a_record_must_outlast_the_washout():
     with pytest.raises(InputError, match="record 'b' has 80 samples, no more than the washout of 80"):
         start(two_by_two(), change={"washout": 80})
+
+
+@pytest.mark.parametrize("conditions", [("delta_iss",), ("iss", "delta_iss"), ("weighted_iss_2",), ("delta_iss_inf",)])
+def test_training_obeys_every_condition(dataset, conditions):
+    outcome = train(dataset, scale(dataset), Settings(nx=(3,), iterations=40, conditions=conditions), seed=0)
+    assert outcome.network is not None
+    for name in conditions:
+        assert paper.worst(plain(outcome.network), name) < 1
+
+
+def test_an_exception_while_watching_is_not_swallowed(dataset):
+    def progress(_):
+        raise ZeroDivisionError("of the user")
+
+    with pytest.raises(ZeroDivisionError, match="of the user"):
+        train(dataset, scale(dataset), Settings(nx=(3,)), seed=0, progress=progress)
