@@ -51,10 +51,15 @@ class Identification:
             row = {k: getattr(o, k) for k in ("seed", "status", "converged", "iterations", "seconds")}
             found = o.network is not None
             row |= {"sentence": start.sentence, "certified": start.certified, "validation_fit": start.fit if found else None}
-            row |= {"train_fit": o.fit if found else None, "margin": o.margin if found else None}
-            row["history"] = [[p.iteration, p.objective, p.fit, p.margin] for p in o.history]
+            row |= {"train_fit": o.fit if found else None, "margin": _finite(o.margin)}
+            row["history"] = [[p.iteration, _finite(p.objective), _finite(p.fit), _finite(p.margin)] for p in o.history]
             rows.append(row)
         return {"chosen": self.model.origin["seed"], "starts": rows}
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity: the margin of no condition, or of an iterate that overflows."""
+    return value if np.isfinite(value) else None
 
 
 def identify(

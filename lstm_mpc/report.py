@@ -134,7 +134,7 @@ def plot_reach(model: Model, rows: Sequence[dict[str, Any]]) -> Figure:
     if rows[-1]["iss"]:
         low, high = rows[-1]["iss"]
         text = f"off the scale: ISS bound (5), [{low:.0f}, {high:.0f}] {model.outputs[0].unit} at ρu = {rows[-1]['radius']:g}"
-        axis.text(0.01, 0.98, text, transform=axis.transAxes, va="top", color=GREY, fontsize="small")
+        axis.set_title(text, loc="right", color=GREY, fontsize="small")
     axis.legend(frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     return figure
 

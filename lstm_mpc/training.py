@@ -120,7 +120,8 @@ class Outcome:
             "User_Requested_Stop": "stopped early, not converged",
         }
         ending = known.get(self.status, f"IPOPT failed ({self.status})")
-        kept = "no feasible iterate" if self.network is None else f"best feasible iterate kept: FIT {self.fit:.2f} %, δ = {self.margin:.3g}"
+        delta = f"δ = {self.margin:.3g}" if np.isfinite(self.margin) else "no condition asked"
+        kept = "no feasible iterate" if self.network is None else f"best feasible iterate kept: FIT {self.fit:.2f} %, {delta}"
         return f"seed {self.seed}: {ending} after {self.iterations} iterations and {self.seconds:.1f} s; {kept}"
 
 

@@ -18,6 +18,7 @@ from lstm_mpc.data import read_csv
 from lstm_mpc.model import Model
 from lstm_mpc.proof import certify
 from lstm_mpc.release import Release
+from lstm_mpc.store import read_json
 from lstm_mpc.verbs import ARTEFACTS
 
 DESIGN = """
@@ -316,3 +317,15 @@ def test_training_from_a_model_that_fails_reports_the_price(copy, capsys, tmp_pa
     code, _, err = said(capsys, "train", copy, "--from", tmp_path / "none.json", "--force", "--quiet")
     assert code == 2
     assert "none.json: cannot be read" in err
+
+
+def test_training_without_a_condition_is_reported_in_json_numbers(copy, capsys):
+    text = (copy / "design.toml").read_text().replace("nx = [3]", "nx = [2]\nconditions = []")
+    (copy / "design.toml").write_text(text)
+    code, out, _ = said(capsys, "train", copy, "--force", "--json")
+    assert code == 0
+    rows = json.loads(out)["starts"]
+    assert {row["margin"] for row in rows} == {None}
+    assert all("no condition asked" in row["sentence"] for row in rows)
+    report = read_json(copy / "training.json", "lstm_mpc training report")
+    assert all(line[3] is None for start in report["starts"] for line in start["history"])
