@@ -314,3 +314,20 @@ def test_a_tensor_of_a_wrong_length(tmp_path):
     model = onnx.load_model_from_string(plain_onnx(*weights(0)))
     model.graph.initializer[0].dims[:] = [1, 5, 1]
     refused(tmp_path, model.SerializeToString(), "its nodes do not fit together|is not a valid ONNX model")
+
+
+@pytest.mark.parametrize("shape", [[9, 1, 3], [9, 3, 1], [8, 1, 3]])
+def test_a_reshape_to_the_very_sizes_of_the_axes(tmp_path, shape):
+    """As PyTorch's newer exporter writes a stack: (T, direction, B, n) → (T, B, direction, n) → sizes as numbers."""
+    net, u = weights(0, nx=(3, 3)), np.random.default_rng(0).uniform(-1, 1, (9, 1, 1)).astype(np.float32)
+    g, x = Builder(), "x"
+    for layer in net[0]:
+        x = g.add("Reshape", g.add("Transpose", g.lstm(x, layer), perm=[0, 2, 1, 3]), g.keep(np.array(shape)), allowzero=0)
+    data = g.bytes([("x", TensorProto.FLOAT, [9, 1, 1])], [g.add("MatMul", x, g.keep(net[1].T))])
+    if shape != [9, 1, 3]:
+        refused(tmp_path, data, "does more than drop axes of length one")
+        return
+    (tmp_path / "net.onnx").write_bytes(data)
+    model = import_model(tmp_path / "net.onnx", inputs=[Signal("u", "V", -1.0, 1.0)], outputs=[Signal("y", "m")], Ts=1.0)
+    own = simulate(model.system, np.vstack([u[:, 0], u[-1]]).astype(float)).y[1:]
+    assert np.abs(own - run_onnx(data, {"x": u})[0][:, 0]).max() < 1e-6

@@ -23,6 +23,7 @@ class Reading:
     graph: Graph
     axes: list[Any]
     features: Any
+    sizes: tuple[int | str, ...] = ()  # of the input's axes, which are labelled 0, 1, …; names where free
     u_scale: tuple[Array, Array] | None = None
     y_scale: tuple[Array, Array] | None = None
     clip: tuple[Array, Array] = (np.array(-np.inf), np.array(np.inf))
@@ -74,12 +75,12 @@ def squeeze(at: Reading, node: Node, name: str) -> None:
 
 
 def reshape(at: Reading, node: Node, name: str) -> None:
-    """Only the Reshape that drops axes of length one, as converters write it: 0 copies a size, −1 stands for one."""
+    """Only the Reshape that drops axes of length one, as converters write it: 0 copies a size, −1 stands for one, others are right."""
     shape = _integers(at, node, "shape", 1) or []
     kept = [label for label in at.axes if label not in ("one", "direction")]
-    width = at.layers[-1].nx if at.layers else None
+    widths = dict(enumerate(at.sizes)) | ({"cell": at.layers[-1].nx} if at.layers else {})
     copied = all(size != 0 or (j < len(kept) and at.axes[j] == kept[j]) for j, size in enumerate(shape))
-    known = all(size in (0, -1) or (label == "cell" and size == width) for size, label in zip(shape, kept, strict=False))
+    known = all(size in (0, -1, widths.get(label)) for size, label in zip(shape, kept, strict=False))
     if len(shape) != len(kept) or not copied or not known or node.attributes.get("allowzero", 0):
         raise InputError(f"node Reshape ({name!r}) to {shape} does more than drop axes of length one")
     at.axes = kept

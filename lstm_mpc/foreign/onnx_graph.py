@@ -29,7 +29,7 @@ def network_of(graph: Graph) -> Foreign:
         raise InputError(f"input {source!r} has no declared shape")
     if value.dtype not in (FLOAT, DOUBLE):
         raise InputError(f"input {source!r} is not in single or double precision")
-    at = Reading(graph, list(range(len(value.shape))), len(value.shape) - 1)
+    at = Reading(graph, list(range(len(value.shape))), len(value.shape) - 1, value.shape)
     for node, name in path:
         _READERS[node.op](at, node, name)
     if at.C is None:
