@@ -133,9 +133,10 @@ class Model:
 
 @dataclass(frozen=True)
 class _Folded:
-    """The NumPy twin of a model: per layer one product for all gates and one tanh, scalings folded into the weights.
+    """The NumPy twin of a model: per layer one product for all gates and one exponential, scalings folded into the weights.
 
-    `stacks` holds per layer (nx, [W U b] of f, i, o, c), the sigmoid gates halved since σ(z) = ½(1 + tanh(z/2)).
+    `stacks` holds per layer (nx, −[W U b] of f, i, o and −2[W U b] of c), since σ(z) = 1/(1 + e^−z) and tanh(z) = 2σ(2z) − 1: on many
+    processors NumPy's exp is four times as fast as its tanh.
     """
 
     stacks: tuple[tuple[int, Array], ...]
@@ -148,13 +149,11 @@ class _Folded:
         following, ones = np.empty_like(chi), np.ones((1, chi.shape[1]))
         below, at = np.minimum(np.maximum(u, self.low), self.high), 0
         for nx, stack in self.stacks:
-            gates = np.tanh(stack @ np.concatenate([below, chi[at + nx : at + 2 * nx], ones]))
-            gates[: 3 * nx] *= 0.5
-            gates[: 3 * nx] += 0.5
+            gates = _logistic(stack @ np.concatenate([below, chi[at + nx : at + 2 * nx], ones]))
             f, i, o, c = (gates[j * nx : (j + 1) * nx] for j in range(4))
             x = np.multiply(f, chi[at : at + nx], out=following[at : at + nx])
-            x += np.multiply(i, c, out=c)
-            below = np.multiply(o, np.tanh(x), out=following[at + nx : at + 2 * nx])
+            x += np.multiply(i, _doubled(c), out=c)
+            below = np.multiply(o, _doubled(_logistic(-2.0 * x)), out=following[at + nx : at + 2 * nx])
             at += 2 * nx
         return following
 
@@ -162,11 +161,26 @@ class _Folded:
         return self.C @ chi[-self.C.shape[1] :] + self.offset
 
 
+def _logistic(minus_z: Array) -> Array:
+    """σ(z) in place of −z; what overflows is 0."""
+    with np.errstate(over="ignore"):
+        np.exp(minus_z, out=minus_z)
+    minus_z += 1.0
+    return np.divide(1.0, minus_z, out=minus_z)
+
+
+def _doubled(half: Array) -> Array:
+    """tanh(z) in place of σ(2z)."""
+    half *= 2.0
+    half -= 1.0
+    return half
+
+
 def _folded(model: Model) -> _Folded:
     stacks, mid, span = [], model.scaling.u_mid, model.scaling.u_span
     for layer in model.network.layers:
         rows = []
-        for g, gain in zip(lstm.GATES, (0.5, 0.5, 0.5, 1.0), strict=True):
+        for g, gain in zip(lstm.GATES, (-1.0, -1.0, -1.0, -2.0), strict=True):
             W, U, b = layer.gate(g)
             rows.append(gain * np.hstack([W / span, U, b - (W / span) @ mid[:, None]]))
         stacks.append((layer.nx, np.vstack(rows)))
