@@ -229,6 +229,11 @@ def estimate_start(model: Model, u: ArrayLike, y: ArrayLike) -> Array:
     return np.asarray(least_squares(lambda start: residual(start[None])[:, 0], origin, slope).x)
 
 
+def start_of(model: Model, item: Record, rng: np.random.Generator, *, window: int) -> Array:
+    """χ0 (n,) for a record: estimated from its first `window` samples, or uniform in ±0.1 without a window."""
+    return estimate_start(model, item.u[:window], item.y[:window]) if window else rng.uniform(-0.1, 0.1, model.sizes.n)
+
+
 def validate(model: Model, dataset: Dataset, *, skip: int, seed: int, against: str = "measured", window: int = 0) -> tuple[Fit, ...]:
     """Simulate every record and compare after `skip` samples; one Fit per record.
 
@@ -242,8 +247,8 @@ def validate(model: Model, dataset: Dataset, *, skip: int, seed: int, against: s
     rng = np.random.default_rng(seed)
     fits = []
     for item in dataset.records:
-        start = rng.uniform(-0.1, 0.1, model.sizes.n) if not window else estimate_start(model, item.u[:window], item.y[:window])
-        fits.append(compare(model, item, simulate(model.system, item.u, x0=start).y, skip=skip, against=against))
+        y = simulate(model.system, item.u, x0=start_of(model, item, rng, window=window)).y
+        fits.append(compare(model, item, y, skip=skip, against=against))
     return tuple(fits)
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from lstm_mpc.control.loop import Run
 from lstm_mpc.data import Dataset, fit_index
 from lstm_mpc.evidence import Verification
-from lstm_mpc.model import Model
+from lstm_mpc.model import Model, start_of
 from lstm_mpc.scenario import Law, replay
 from lstm_mpc.system import System, simulate
 
@@ -45,17 +45,16 @@ def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     return paths
 
 
-def plot_validation(model: Model, dataset: Dataset, *, skip: int = 50, seed: int = 0) -> Figure:
-    """Fig. 2: the network from a random start beside the first validation record, and what remains."""
+def plot_validation(model: Model, dataset: Dataset, *, skip: int = 50, seed: int = 0, window: int = 0) -> Figure:
+    """Fig. 2: the network from the start that `validate` takes beside the first validation record, and what remains."""
     item = dataset.records[0]
-    start = np.random.default_rng(seed).uniform(-0.1, 0.1, model.sizes.n)
-    run = simulate(model.system, item.u, x0=start)
+    run = simulate(model.system, item.u, x0=start_of(model, item, np.random.default_rng(seed), window=window))
     fit = fit_index(item.y, run.y, scaling=model.scaling, units=[s.unit for s in model.outputs], skip=skip)
     figure, axes = _figure(len(model.outputs) + 2, 2.0 * (len(model.outputs) + 2))
     hours = run.t / 3600
     for j, (s, axis) in enumerate(zip(model.outputs, axes, strict=False)):
         axis.plot(hours, item.y[:, j], color=GREY, lw=1.0, label="plant (measured)")
-        axis.plot(hours, run.y[:, j], color=BLUE, lw=1.0, ls="--", label="LSTM, open loop, random start")
+        axis.plot(hours, run.y[:, j], color=BLUE, lw=1.0, ls="--", label=f"LSTM, open loop, {'estimated' if window else 'random'} start")
         axis.set_ylabel(s.label)
         axis.set_title(f"validation: FIT (12) {fit.normalised[j]:.2f} % normalised, mean-removed {fit.mean_removed[j]:.2f} %", loc="left")
         axis.legend(loc="upper right", ncols=2, frameon=False)

@@ -107,7 +107,7 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
     store.write_json(design.file(TRAINING), "lstm_mpc training report", {"model": found.model.digest, **found.report()})
     from lstm_mpc import report
 
-    report.save(report.plot_validation(found.model, validation, skip=search.skip), design.file(FIGURES), "validation")
+    report.save(report.plot_validation(found.model, validation, **judge), design.file(FIGURES), "validation")
     starts = [{k: v for k, v in row.items() if k != "history"} for row in found.report()["starts"]]
     return Result(tuple(lines), {"model": found.model.digest, "starts": starts, "validation": evidence.fits})
 
