@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_mpc import __version__, parallel
+from lstm_mpc.choices import CORES, ENGINES, TARGETS
 from lstm_mpc.errors import InputError, LstmMpcError, Refused
 
 _VERBS = {
@@ -21,14 +22,17 @@ _VERBS = {
     "verify": "scenario verification: how far does the output go?",
     "reach": "interval tubes: the outputs that no input within the limits can leave, proved",
     "release": "pass the gate, or be refused with every reason",
-    "control": "closed loops of the released model under do-mpc",
-    "export": "the released model as C99 code with a self-test, or as an ONNX model",
+    "control": "closed loops of the released model under do-mpc, the fast SQP or the exported C",
+    "export": "the released model or its controller as C, ONNX, FMU, Simulink S-function or Arduino library",
+    "pil": "processor in the loop: the exported controller on emulated Cortex-M cores, compared with this computer to the bit",
     "run": "everything above, in order, into a folder of its own",
 }
 _EXAMPLES = {
     "train": "lstm-mpc train some/design          lstm-mpc train some/design --from foreign/model.json",
     "certify": "lstm-mpc certify models/ph          lstm-mpc certify some/model.json --condition iss",
-    "export": "lstm-mpc export models/ph          lstm-mpc export models/ph --target onnx",
+    "control": "lstm-mpc control models/ph          lstm-mpc control models/ph --engine c",
+    "export": "lstm-mpc export models/ph          lstm-mpc export models/ph --target fmu",
+    "pil": "lstm-mpc pil models/ph          lstm-mpc pil models/ph --core cortex-m7 --double",
     "import": "lstm-mpc import net.onnx my_design",
     "run": "lstm-mpc run models/ph --out runs/ph",
 }
@@ -82,7 +86,14 @@ def _parser() -> argparse.ArgumentParser:
         if name == "certify":
             verb.add_argument("--condition", action="append", help="condition to check (default: the design's policy, or iss)")
         if name == "export":
-            verb.add_argument("--target", choices=("c", "onnx"), default="c", help="C99 code or an ONNX model (default: %(default)s)")
+            verb.add_argument(
+                "--target", choices=TARGETS, default="controller", help="what to make (default: %(default)s; c: the model alone)"
+            )
+        if name == "control":
+            verb.add_argument("--engine", choices=ENGINES, default="dompc", help="what solves (default: %(default)s)")
+        if name == "pil":
+            verb.add_argument("--core", action="append", choices=CORES, help="core to emulate (default: all)")
+            verb.add_argument("--double", action="store_true", help="double precision")
         if name == "run":
             verb.add_argument("--out", type=Path, help="folder for the artefacts (default: runs/<name of the directory>)")
     return parser
@@ -124,26 +135,30 @@ def _complain(choice: argparse.Namespace, error: LstmMpcError) -> None:
 
 
 def _options(choice: argparse.Namespace, console: Console) -> Any:
-    from lstm_mpc.verbs import Options
+    from lstm_mpc.artefacts import Options
 
     return Options(console.progress, choice.force, getattr(choice, "workers", parallel.cores()))
 
 
 def _single(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from lstm_mpc import design, verbs
+    from lstm_mpc import artefacts, deploy, design, verbs
 
     options = _options(choice, console)
     if choice.verb == "certify" and choice.directory.suffix == ".json":
         result = verbs.certify_verb(choice.directory, tuple(choice.condition or ("iss",)), options)
     elif choice.verb == "certify":
         plan = design.load_design(choice.directory)
-        result = verbs.certify_verb(plan.file(verbs.MODEL), tuple(choice.condition or plan.release.conditions), options)
+        result = verbs.certify_verb(plan.file(artefacts.MODEL), tuple(choice.condition or plan.release.conditions), options)
     elif choice.verb == "train":
         result = verbs.train_verb(design.load_design(choice.directory), options, choice.origin)
     elif choice.verb == "import":
         result = verbs.import_verb(choice.file, design.load_design(choice.directory), options)
     elif choice.verb == "export":
-        result = verbs.export_verb(design.load_design(choice.directory), options, target=choice.target)
+        result = deploy.export_verb(design.load_design(choice.directory), options, target=choice.target)
+    elif choice.verb == "control":
+        result = deploy.control_verb(design.load_design(choice.directory), options, engine=choice.engine)
+    elif choice.verb == "pil":
+        result = deploy.pil_verb(design.load_design(choice.directory), options, cores=choice.core or CORES, double=choice.double)
     else:
         result = getattr(verbs, f"{choice.verb}_verb")(design.load_design(choice.directory), options)
     console.clear()

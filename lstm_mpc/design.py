@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc.control.loop import Scenario
 from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.sqp import Budget
 from lstm_mpc.data import Dataset, Record, read_csv, record
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Mprs, Steps
@@ -95,6 +96,7 @@ class Design:
     verify: Verifying
     release: Policy
     control: Problem
+    budget: Budget
     u_start: tuple[float, ...]
     scenarios: tuple[Scenario, ...] = field(default=())
     foreign: Import = field(default=Import())
@@ -155,6 +157,7 @@ def load_design(folder: str | Path) -> Design:
         raise InputError(f"{path}: {error}") from error
 
 
+_NUMBERS = (ArrayLike, ArrayLike | None)
 _TABLES = [
     "name",
     "plant",
@@ -168,6 +171,7 @@ _TABLES = [
     "verify",
     "release",
     "control",
+    "budget",
     "scenario",
     "import",
 ]
@@ -209,6 +213,7 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
         verify=_make(Verifying, _table(content, "verify"), "[verify]"),
         release=policy,
         control=_make(Problem, control, "[control]"),
+        budget=_make(Budget, _table(content, "budget"), "[budget]"),
         u_start=tuple(float(v) for v in u_start),
         scenarios=tuple(_scenario(table, system) for table in _tables(content, "scenario")),
         foreign=_make(Import, _table(content, "import"), "[import]"),
@@ -245,7 +250,7 @@ def _make(kind: Any, table: Mapping[str, Any], where: str) -> Any:
     _known(table, [f.name for f in dataclasses.fields(kind)], where)
     for key, value in table.items():
         if not _fits(value, hints[key]):
-            expected = "a number or a list of numbers" if hints[key] == ArrayLike else getattr(hints[key], "__name__", hints[key])
+            expected = "a number or a list of numbers" if hints[key] in _NUMBERS else getattr(hints[key], "__name__", hints[key])
             raise InputError(f"{where} {key} = {value!r} is of the wrong type, expected {expected}")
     try:
         return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
@@ -255,7 +260,7 @@ def _make(kind: Any, table: Mapping[str, Any], where: str) -> Any:
 
 def _fits(value: Any, hint: Any) -> bool:
     """Has a TOML value the annotated type? A whole number may stand for a real one, a list for a tuple."""
-    if hint == ArrayLike:
+    if hint in _NUMBERS:
         return _fits(value, float) or (isinstance(value, list) and all(_fits(v, float) for v in value))
     if get_origin(hint) is tuple:
         kinds = get_args(hint)

@@ -16,7 +16,7 @@ from mpmath import iv, mp
 from lstm_mpc import lstm
 from lstm_mpc.evidence import Certificate, Inequality
 from lstm_mpc.model import Model
-from lstm_mpc.stability import Exact, gate_rows, gate_tops, layer_radius, quantities
+from lstm_mpc.stability import Numbers, gate_rows, gate_tops, layer_radius, quantities
 from lstm_mpc.system import Array
 
 PRECISION = 80  # bits, more than the 53 of a float
@@ -103,21 +103,14 @@ def certify(model: Model, name: str = "iss") -> Certificate:
     return Certificate(model.digest, name, radius, lines, constants)
 
 
-class _Numbers(Exact):
-    """Exact norms on numbers, for what is reported beside the verdict."""
-
-    def absolute(self, layer: lstm.Layer, name: str) -> Any:
-        return ca.fabs(ca.DM(getattr(layer, name)))
-
-
 def _blame(layer: lstm.Layer, number: int, name: str, label: str, radius: float) -> str:
     """Which gate and row (or column) makes a quantity as large as it is."""
     radius = layer_radius(number - 1, radius)
     if name == "iss":
-        rows = {g: np.asarray(gate_rows(layer, g, _Numbers(), radius)).ravel() for g in "fio"}
+        rows = {g: np.asarray(gate_rows(layer, g, Numbers(), radius)).ravel() for g in "fio"}
         parts = [f"gate {g}: row {rows[g].argmax() + 1}, Σ|·| = {rows[g].max():.4g}" for g in ("f" if "σF" in label else "i", "o")]
     else:
-        tops = {g: np.asarray(gate_tops(layer, g, _Numbers(), radius)).ravel() for g in "fioc"}
+        tops = {g: np.asarray(gate_tops(layer, g, Numbers(), radius)).ravel() for g in "fioc"}
         parts = [f"gate {g}: row {tops[g].argmax() + 1}, at most {tops[g].max():.4g}" for g in "fioc"]
     if "Uc" in label or name != "iss":
         columns = np.abs(layer.U_c).sum(axis=0)
@@ -129,7 +122,7 @@ def _contraction(network: lstm.Network, lines: Sequence[Inequality], radius: flo
     """The bounds of every layer's gates, the set |x_j| ≤ x̄_j on which the claim holds, and the certified rate per layer."""
     layers = []
     for number, layer in enumerate(network.layers):
-        tops = {g: np.asarray(gate_tops(layer, g, _Numbers(), layer_radius(number, radius))).ravel() for g in "fioc"}
+        tops = {g: np.asarray(gate_tops(layer, g, Numbers(), layer_radius(number, radius))).ravel() for g in "fioc"}
         rate = max(line.value for line in lines if line.layer == number + 1 and not line.check)
         x_bar = tops["i"] * tops["c"] / (1 - tops["f"])
         layers.append({"layer": number + 1, "rate": rate, **{g: tops[g].tolist() for g in "fioc"}, "x_bar": x_bar.tolist()})

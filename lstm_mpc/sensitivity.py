@@ -58,10 +58,10 @@ class SimulationError:
         outer = ca.Function("outer", [chi, theta], [ca.vec(ca.densify(ca.jacobian(y, v).T)) for v in (chi, theta)])
         if compiled:
             step, output, stage, outer = machine_code([step, output, stage, outer])
-        self._run = [_Buffered(step.mapaccum(len(p.u))) for p in self.pieces]
-        self._out = [_Buffered(_shared(output, len(p.u))) for p in self.pieces]
-        self._stage = [_Buffered(_shared(stage, len(p.u))) for p in self.pieces]
-        self._outer = [_Buffered(_shared(outer, len(p.u))) for p in self.pieces]
+        self._run = [Buffered(step.mapaccum(len(p.u))) for p in self.pieces]
+        self._out = [Buffered(_shared(output, len(p.u))) for p in self.pieces]
+        self._stage = [Buffered(_shared(stage, len(p.u))) for p in self.pieces]
+        self._outer = [Buffered(_shared(outer, len(p.u))) for p in self.pieces]
         self._point = self._jacobian_point = b""
         self._ny = ny
 
@@ -176,7 +176,7 @@ def machine_code(functions: Sequence[Any]) -> list[Any]:
         return [ca.external(function.name(), str(Path(folder, "stages.so"))) for function in functions]
 
 
-class _Buffered:
+class Buffered:
     """A CasADi function called on NumPy memory without conversion; arguments and results are flat, column-major."""
 
     def __init__(self, function: Any) -> None:

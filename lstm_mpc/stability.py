@@ -214,6 +214,13 @@ class Exact:
         return v
 
 
+class Numbers(Exact):
+    """Exact norms on numbers, for what is reported beside the verdict."""
+
+    def absolute(self, layer: lstm.Layer, name: str) -> Any:
+        return ca.fabs(ca.DM(getattr(layer, name)))
+
+
 def pivots(M: Any, t: Any) -> list[Any]:
     """The pivots of LDLᵀ of I − MᵀM/t²; all positive exactly when ‖M‖₂ < t."""
     S = ca.SX.eye(M.shape[1]) - ca.mtimes(M.T, M) / (t * t)

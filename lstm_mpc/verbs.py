@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lstm_mpc import parallel, store
+from lstm_mpc import store
+from lstm_mpc.artefacts import (
+    FIGURES,
+    LOOP,
+    MODEL,
+    PIL,
+    RELEASE,
+    TRAINING,
+    TUBES,
+    VERIFICATION,
+    Options,
+    Result,
+    certificate_file,
+    claim,
+)
 from lstm_mpc.bounds import bounds_table
-from lstm_mpc.control.loop import Run, close_loop, metrics
 from lstm_mpc.control.problem import input_range
 from lstm_mpc.data import scale, write_csv
+from lstm_mpc.deploy import control_verb, export_verb
 from lstm_mpc.design import Design, load_design
 from lstm_mpc.errors import InputError
 from lstm_mpc.evidence import Certificate, Tubes, Verification
@@ -25,41 +38,11 @@ from lstm_mpc.release import Release, release
 from lstm_mpc.scenario import verify
 from lstm_mpc.system import Signal
 
-MODEL, TRAINING, VERIFICATION, TUBES = "model.json", "training.json", "verification.json", "tubes.json"
-RELEASE, LOOP = "release.json", "closed-loop.json"
-FIGURES = "figures"
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a verb did: `lines` for people, `content` for `--json`."""
-
-    lines: tuple[str, ...]
-    content: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to go about it: `progress(label, share done, detail)` is told of long work; `force` overwrites earlier artefacts."""
-
-    progress: Callable[[str, float, str], None] = lambda label, share, detail: None
-    force: bool = False
-    workers: int = parallel.cores()
-
-
-def _claim(path: Path, options: Options) -> None:
-    if path.exists() and not options.force:
-        raise InputError(f"{path}: exists; --force replaces it")
-
-
-def certificate_file(condition: str) -> str:
-    return f"certificate-{condition}.json"
-
 
 def record_verb(design: Design, options: Options) -> Result:
     """Run the experiment on the simulated plant → data-training.csv, data-validation.csv."""
     for which in ("training", "validation"):
-        _claim(design.file(f"data-{which}.csv"), options)
+        claim(design.file(f"data-{which}.csv"), options)
     lines, content = [], {}
     for which, dataset in design.experiment_records().items():
         path = design.file(f"data-{which}.csv")
@@ -75,7 +58,7 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
     """Identify the model from the training data → model.json (and training.json, a report of every start); `origin` is a model to begin
     from, in whose scaling and shape training stays."""
     before = None if origin is None else Model.load(origin)
-    _claim(design.file(MODEL), options)
+    claim(design.file(MODEL), options)
     training, validation, search = design.records("training"), design.records("validation"), design.search
     total, seen = max(search.starts, search.screen) * design.train.iterations, dict[int, int]()
 
@@ -131,7 +114,7 @@ def _fit_words(fit: dict[str, Any]) -> str:
 
 def import_verb(file: Path, design: Design, options: Options) -> Result:
     """Take over a network that another framework trained → model.json."""
-    _claim(design.file(MODEL), options)
+    claim(design.file(MODEL), options)
     signals = {"inputs": design.inputs, "outputs": design.outputs}
     model = import_model(file, **signals, Ts=design.sampling_time(), choice=design.foreign, name=design.name)
     model.save(design.file(MODEL))
@@ -143,7 +126,7 @@ def certify_verb(model_file: Path, conditions: tuple[str, ...], options: Options
     """Check stability conditions on any model file → certificate-<condition>.json beside it."""
     model = Model.load(model_file)
     for name in conditions:
-        _claim(model_file.parent / certificate_file(name), options)
+        claim(model_file.parent / certificate_file(name), options)
     lines, content = [], {}
     for name in conditions:
         certificate = certify(model, name)
@@ -174,7 +157,7 @@ def _certificate_words(certificate: Certificate) -> list[str]:
 
 def verify_verb(design: Design, options: Options) -> Result:
     """Scenario verification of the model, and of the plant where there is one → verification.json."""
-    _claim(design.file(VERIFICATION), options)
+    claim(design.file(VERIFICATION), options)
     model, v = Model.load(design.file(MODEL)), design.verify
     found = verify(
         model,
@@ -189,8 +172,8 @@ def verify_verb(design: Design, options: Options) -> Result:
 
     report.save(report.plot_scenarios(model, found, radius=max(v.radii)), design.file(FIGURES), "scenarios")
     report.save(report.plot_bounds(found), design.file(FIGURES), "bounds")
-    claim = f"N = {found.scenarios} scenarios of {v.steps} steps, ε = {v.epsilon:g}, confidence 1 − {v.beta:g} for each bound"
-    lines = [claim, "  ρu    LSTM ρ*   settled   plant ρ*   settled"]
+    found_by = f"N = {found.scenarios} scenarios of {v.steps} steps, ε = {v.epsilon:g}, confidence 1 − {v.beta:g} for each bound"
+    lines = [found_by, "  ρu    LSTM ρ*   settled   plant ρ*   settled"]
     for radius in v.radii:
         own, plant = found.bound("model", radius), found.bound("plant", radius)
         assert own is not None
@@ -207,7 +190,7 @@ def verify_verb(design: Design, options: Options) -> Result:
 
 def reach_verb(design: Design, options: Options) -> Result:
     """Interval tubes of the model, for every input within the limits and all times → tubes.json."""
-    _claim(design.file(TUBES), options)
+    claim(design.file(TUBES), options)
     model, v = Model.load(design.file(MODEL)), design.verify
     found = []
     for number, radius in enumerate(v.radii):
@@ -242,7 +225,7 @@ def _spans(design: Design) -> str:
 
 def release_verb(design: Design, options: Options) -> Result:
     """Pass the gate → release.json, or refuse with every reason (exit code 3)."""
-    _claim(design.file(RELEASE), options)
+    claim(design.file(RELEASE), options)
     model = Model.load(design.file(MODEL))
     certificates = [Certificate.load(design.file(certificate_file(name))) for name in design.release.conditions]
     low, high = input_range(model, design.control)
@@ -267,71 +250,7 @@ def _claim_lines(passed: Release) -> list[str]:
     return [f"  {kind}: {sentence}" for kind, sentence in passed.claims()]
 
 
-def _waivers(passed: Release) -> list[str]:
-    return [f"WAIVED: {sentence}" for sentence in passed.waived]
-
-
-def control_verb(design: Design, options: Options) -> Result:
-    """Closed loops of the released model under do-mpc against the plant, one per scenario → closed-loop.json."""
-    _claim(design.file(LOOP), options)
-    passed = Release.load(design.file(RELEASE))
-    if design.plant is None or not design.scenarios:
-        raise InputError(f"{design.folder}: control needs a [plant] and at least one [[scenario]] in design.toml")
-    from lstm_mpc import report
-    from lstm_mpc.control.dompc import DoMpc
-
-    controllers: dict[float, DoMpc] = {}
-    lines, content = _waivers(passed), []
-    lines.append("  scenario      IAE    travel  max |offset|  overshoot  settling of each step [s]          solve ms med/max  failures")
-    for number, scenario in enumerate(design.scenarios):
-        plant = replace(design.plant, delay=scenario.delay).system()
-        believed = scenario.delay if scenario.dead_time is None else scenario.dead_time
-        if believed not in controllers:
-            controllers[believed] = DoMpc(passed, replace(design.control, dead_time=believed))
-
-        def tell(k: int, N: int, label: str = scenario.name, before: int = number) -> None:
-            options.progress("control", (before + k / N) / len(design.scenarios), f"{label}: sample {k} of {N}")
-
-        preview = design.control.horizon if design.control.preview else 0
-        run = close_loop(plant, controllers[believed], scenario, u_start=design.u_start, horizon=preview, on_step=tell)
-        m = metrics(run)
-        content.append({"metrics": m, "series": _series(run)})
-        report.save(report.plot_loop(run, plant), design.file(FIGURES), f"loop-{scenario.name}")
-        settling = ", ".join("never" if s["settling"] is None else f"{s['settling']:.0f}" for s in m["steps"])
-        lines.append(
-            f"  {scenario.name:<10} {m['iae']:7.1f}  {m['travel']:7.2f}  {m['offset']:12.4f}  {m['overshoot']:9.3f}  {settling:<33}"
-            f"  {m['solve_ms']['median']:6.1f} / {m['solve_ms']['max']:.1f}  {m['failures']:8d}"
-        )
-        lines += [f"  {scenario.name}: sample {k}: {run.moves[k].status}" for k in run.failures]
-    y, u = passed.model.outputs[0], passed.model.inputs[0]
-    lines.append(f"  units: IAE {y.unit}·s, travel {u.unit}, offset (mean error over the last 100 s of each step) and overshoot {y.unit}")
-    store.write_json(design.file(LOOP), "lstm_mpc closed loop", {"model": passed.model.digest, "runs": content})
-    return Result(tuple(lines), {"model": passed.model.digest, "runs": [c["metrics"] for c in content]})
-
-
-def _series(run: Run) -> dict[str, Any]:
-    return {"Ts": run.Ts, "y": run.y, "truth": run.truth, "reference": run.reference, "u": run.u, "d": run.d}
-
-
-def export_verb(design: Design, options: Options, *, target: str = "c") -> Result:
-    """The released model for elsewhere: C99 code with a self-test → folder c/, or an ONNX model → folder onnx/."""
-    from lstm_mpc.export import c_model, onnx_model
-    from lstm_mpc.export.folder import write_folder
-
-    passed, folder = Release.load(design.file(RELEASE)), design.file(target)
-    if target == "onnx":
-        made: Mapping[str, str | bytes] = onnx_model.onnx_model(passed)
-        write_folder(folder, made, kind=onnx_model.KIND)
-        words = f"ONNX model: {', '.join(made)} → {folder}; its LSTM nodes are in single precision"
-    else:
-        made = c_model.c_model(passed)
-        write_folder(folder, made, kind=c_model.KIND, products=c_model.PRODUCTS)
-        words = f"C model: {', '.join(made)} → {folder}; `make -C {folder} test` checks it"
-    content = {"model": passed.model.digest, "folder": str(folder), "files": list(made)}
-    return Result((*_waivers(passed), words), content)
-
-
-ARTEFACTS = ("data-training.csv", "data-validation.csv", MODEL, TRAINING, VERIFICATION, TUBES, RELEASE, LOOP)
+ARTEFACTS = ("data-training.csv", "data-validation.csv", MODEL, TRAINING, VERIFICATION, TUBES, RELEASE, LOOP, PIL)
 
 
 def chain(folder: Path) -> tuple[tuple[str, Callable[[Options], Result]], ...]:

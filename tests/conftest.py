@@ -1,11 +1,14 @@
 """Fixtures: made once, small and cheap."""
 
+import os
+
 import numpy as np
 import pytest
-from builders import paper_policy, validation_for
+from builders import paper_policy, stable_model, validation_for
 
 from lstm_mpc.data import Dataset, record, scale
 from lstm_mpc.excitation import Mprs
+from lstm_mpc.export.pil import missing
 from lstm_mpc.model import Model
 from lstm_mpc.ph import Plant
 from lstm_mpc.proof import certify
@@ -15,6 +18,12 @@ from lstm_mpc.training import Settings, train
 
 WIDE = ((-100.0, 100.0),)  # a safe set nothing leaves
 SETTINGS = Settings(nx=(3,), iterations=60)
+
+
+def need(*cores):
+    """Skip with the reason where a tool is missing, or fail where they are required."""
+    for reason in filter(None, map(missing, cores)):
+        (pytest.fail if os.environ.get("LSTM_MPC_REQUIRE_PIL") == "1" else pytest.skip)(reason)
 
 
 @pytest.fixture
@@ -65,3 +74,11 @@ def validation(model):
 def released(model, certificate, verification, validation):
     """The model of the pH plant, through the gate."""
     return release(model, [certificate], verification, validation, paper_policy(), safe_set=((0.0, 14.0),))
+
+
+@pytest.fixture(scope="session")
+def mimo():
+    """A released random model: two inputs, two layers, two outputs."""
+    model = stable_model(3, nu=2, nx=(3, 2), ny=2)
+    checked = verify(model, safe_set=2 * WIDE, steps=5, settle=0)
+    return release(model, [certify(model)], checked, validation_for(model), paper_policy(), safe_set=2 * WIDE)

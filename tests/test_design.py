@@ -41,6 +41,13 @@ def test_values_arrive(tmp_path):
     assert design.release.waive == {"fit": "bench"}
 
 
+def test_every_key_of_the_problem_may_stand_in_a_design(tmp_path):
+    text = PLANT + "[control]\nblocks = [1, 2, 3]\nsensor_high = 10\nfrozen_after = 5\n"
+    control = load(tmp_path, text + "safe_input = [15]\n").control
+    assert (control.blocks, control.sensor_high, control.frozen_after, control.safe_input) == ((1, 2, 3), 10, 5, (15,))
+    assert load(tmp_path, text).control.safe_input is None
+
+
 def test_a_scenario_merges_its_disturbances(tmp_path):
     text = PLANT + "[[scenario]]\nname='s'\nduration=100.0\nsetpoint=[[0,7.0],[50,8.0]]\nq1=[[0,16.6],[20,17.0]]\nq2=[[0,0.5],[40,0.6]]\n"
     scenario = load(tmp_path, text).scenarios[0]

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import need
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("[0-9]*.py"))
 ALONE = EXAMPLES[:3]  # the checker reads files, tests/test_proof.py runs it
@@ -13,6 +14,11 @@ LIMIT = 240  # [s] only to end a run that hangs; the slowest example takes about
 
 def test_the_examples_are_found():
     assert [path.name for path in EXAMPLES] == ["01_tour.py", "02_paper_figures.py", "03_another_plant.py", "04_check_certificate.py"]
+
+
+def test_the_embedded_example(tmp_path):
+    need("host", "cortex-m4f")
+    test_example(EXAMPLES[0].parent / "embedded" / "board.py", tmp_path)
 
 
 @pytest.mark.parametrize("path", ALONE, ids=lambda path: path.stem)

@@ -77,6 +77,24 @@ def test_an_export_replaces_itself_even_after_a_build(tmp_path):
     assert (tmp_path / "c" / "a.c").read_text() == "two"
 
 
+def test_folders_within_an_export(tmp_path):
+    files = {"src/deep/a.c": "one", "src/b.c": b"two", "README.md": "three"}
+    write_folder(tmp_path / "c", files, kind=KIND, products=("build/*",))
+    (tmp_path / "c" / "build" / "deep").mkdir(parents=True)
+    (tmp_path / "c" / "build" / "deep" / "a.o").write_text("built")
+    write_folder(tmp_path / "c", {"src/b.c": "four"}, kind=KIND)
+    found = {p.relative_to(tmp_path / "c").as_posix() for p in (tmp_path / "c").rglob("*")}
+    assert found == {"src", "src/b.c", "manifest.json"}
+    (tmp_path / "c" / "src" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"src/notes\.txt, which the export did not write"):
+        write_folder(tmp_path / "c", files, kind=KIND)
+    (tmp_path / "c" / "src" / "notes.txt").unlink()
+    (tmp_path / "c" / "src" / "mine").symlink_to(tmp_path)
+    with pytest.raises(InputError, match=r"src/mine, which the export did not write"):
+        write_folder(tmp_path / "c", files, kind=KIND)
+    assert (tmp_path / "c" / "src" / "b.c").read_text() == "four"
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [

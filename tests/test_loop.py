@@ -2,11 +2,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tolerances import OFFSET, ROUND_OFF
+from tolerances import IPOPT_INPUT, OFFSET, ROUND_OFF
 
 from lstm_mpc.control.dompc import DoMpc
 from lstm_mpc.control.loop import Run, Scenario, close_loop, metrics
-from lstm_mpc.control.problem import Move, Problem
+from lstm_mpc.control.move import OPTIMAL, Move, Status
+from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.sqp import Sqp
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Steps
 from lstm_mpc.ph import Plant
@@ -15,8 +17,8 @@ from lstm_mpc.system import rest, simulate
 CONSTANT = Scenario("constant", Steps((0.0,), [7.0]), 100.0)
 
 
-def move(u, status="optimal", seconds=0.01):
-    return Move(np.atleast_1d(u), status, 0, 0.0, np.zeros((1, 1)), np.zeros(1), seconds)
+def move(u, flags=OPTIMAL, seconds=0.01):
+    return Move(np.atleast_1d(u), flags, 0, 0.0, np.zeros((1, 1)), np.zeros(1), seconds)
 
 
 class Proportional:
@@ -69,7 +71,7 @@ def test_failures_are_counted(plant):
     class Sometimes(Proportional):
         def step(self, y, reference):
             done = super().step(y, reference)
-            return replace(done, status="solve failed") if len(self.seen) in (3, 5) else done
+            return replace(done, flags=Status.SOLVE_FAILED) if len(self.seen) in (3, 5) else done
 
     run = close_loop(plant, Sometimes(), CONSTANT, u_start=[15.6])
     assert run.failures == (2, 4)
@@ -94,8 +96,9 @@ def test_a_scenario_must_fit_the_plant(plant, scenario, words):
 MISMATCH = Scenario("q1 and q2 change", Steps((0.0,), [7.6]), 1200.0, Steps((0.0, 500.0), [[16.6, 0.55], [16.4, 0.6]]))
 
 
-def test_the_observer_takes_the_offset_away_on_a_plant_the_model_does_not_know(plant, released):
-    run = close_loop(plant, DoMpc(released, Problem(horizon=12)), MISMATCH, u_start=[15.6])
+@pytest.mark.parametrize("engine", [DoMpc, Sqp])
+def test_the_observer_takes_the_offset_away_on_a_plant_the_model_does_not_know(plant, released, engine):
+    run = close_loop(plant, engine(released, Problem(horizon=12)), MISMATCH, u_start=[15.6])
     before, after = metrics(run)["steps"]
     assert run.failures == ()
     assert before["offset"] < OFFSET
@@ -104,16 +107,21 @@ def test_the_observer_takes_the_offset_away_on_a_plant_the_model_does_not_know(p
     assert ((run.u >= 12.5) & (run.u <= 17.0)).all()
 
 
+def test_the_engines_run_the_same_loop(plant, released):
+    runs = [close_loop(plant, engine(released, Problem(horizon=12)), MISMATCH, u_start=[15.6]) for engine in (DoMpc, Sqp)]
+    np.testing.assert_allclose(runs[0].u, runs[1].u, atol=IPOPT_INPUT)
+
+
 def test_without_it_an_offset_stays(plant, released):
     """Must fail: an observer that hardly listens."""
-    run = close_loop(plant, DoMpc(released, Problem(horizon=12, observer_gain=1e-9)), MISMATCH, u_start=[15.6])
+    run = close_loop(plant, Sqp(released, Problem(horizon=12, observer_gain=1e-9)), MISMATCH, u_start=[15.6])
     assert metrics(run)["steps"][-1]["offset"] > 10 * OFFSET
 
 
 def test_a_known_probe_delay_is_handled(released):
     late = Plant(delay=30.0).system()
     scenario = Scenario("late", Steps((0.0,), [7.6]), 600.0)
-    runs = {dead: close_loop(late, DoMpc(released, Problem(horizon=12, dead_time=dead)), scenario, u_start=[15.6]) for dead in (0.0, 30.0)}
+    runs = {dead: close_loop(late, Sqp(released, Problem(horizon=12, dead_time=dead)), scenario, u_start=[15.6]) for dead in (0.0, 30.0)}
     assert metrics(runs[30.0])["offset"] < OFFSET
     assert metrics(runs[30.0])["iae"] < metrics(runs[0.0])["iae"]
 
@@ -127,7 +135,7 @@ def made(truth, reference, u, *, scenario=CONSTANT, d=None, seconds=None):
     N = len(truth)
     moves = tuple(move(0.0, seconds=s) for s in (seconds or [0.01] * N))
     d = np.zeros((N, 1)) if d is None else np.array(d, dtype=float).reshape(N, 1)
-    return Run(scenario, 10.0, 10.0 * np.arange(N), truth + 5.0, truth, reference, u, d, np.zeros(u.shape[1]), moves)
+    return Run(scenario, 10.0, 10.0 * np.arange(N), truth + 5.0, truth, reference, u, d, np.zeros(u.shape[1]), moves, reference[:, None])
 
 
 def test_the_figures_of_a_run_made_by_hand():

@@ -5,70 +5,34 @@ The only importer of do-mpc. Every solve is checked: do-mpc returns some input e
 
 from __future__ import annotations
 
-import time
 import warnings
 from typing import Any
 
 import casadi as ca
 import numpy as np
-from numpy.typing import ArrayLike
 
-from lstm_mpc.control.observer import Observer
-from lstm_mpc.control.problem import Limits, Move, Problem, coming, limits
+from lstm_mpc.control.problem import Limits, Problem
+from lstm_mpc.control.supervisor import Solution, Supervisor
 from lstm_mpc.release import Release
 from lstm_mpc.system import Array
 
+IPOPT = {"ipopt.tol": 1e-12, "ipopt.bound_relax_factor": 0.0}
 _HISTORY = 200  # samples after which do-mpc's growing record is dropped
 
 
-class DoMpc:
-    """A controller that keeps the `reset / step` protocol; see `Problem` for what it optimises.
-
-    When IPOPT fails, the plan of the last good solve is shifted and applied, limited to bounds and rates, and the move's status says so;
-    after a whole horizon of failures the input is held.
-    """
+class DoMpc(Supervisor):
+    """See `Supervisor` for the protocol and `Problem` for what is optimised."""
 
     def __init__(self, release: Release, problem: Problem) -> None:
-        self.release, self.problem = release, problem
-        self.limits: Limits = limits(release, problem)
-        self.observer = Observer(release.model, problem.observer_gain, lag=round(problem.dead_time / release.model.Ts))
-        self._references = np.zeros((problem.horizon + 1, len(release.model.outputs)))
-        self._mpc = _build(release, problem, self.limits, lambda: (self._references, self.observer.disturbance))
+        super().__init__(release, problem)
+        self._ahead = np.zeros((problem.horizon + 1, len(release.model.outputs)))
+        self._mpc = _build(release, problem, self.limits, lambda: (self._ahead, self.observer.disturbance))
+
+    def _restart(self) -> None:
         self._ready = False
 
-    def reset(self, y: ArrayLike, u: ArrayLike) -> None:
-        """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force [engineering]."""
-        self.observer.reset(y, u)
-        self._before: Array = np.asarray(u, dtype=np.float64).ravel().copy()
-        self._plan = np.repeat(self._before[None], self.problem.horizon, axis=0)
-        self._ready = False
-
-    def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
-        """Measurement (ny,) and setpoint (ny,) or, with preview, (N+1, ny) → the move for this sample."""
-        began = time.perf_counter()
-        self.observer.correct(y)
-        self._references = coming(reference, self.problem.horizon, len(self.release.model.outputs))
-        if not self.problem.preview:
-            self._references[:] = self._references[0]
-        u, status = self._solve()
-        if status == "optimal" and not np.isfinite(y).all():
-            status = "measurement not finite; disturbance held"
-        before, u = self._before, self.limits.admit(u, self._before)
-        predicted = self._predict(self._plan)
-        self.observer.predict(u)
-        self._before = u
-        return Move(
-            u=u,
-            status=status,
-            iterations=int(getattr(self._mpc, "solver_stats", {}).get("iter_count", 0)),
-            cost=self.limits.cost(predicted, self._references, self._plan, before),
-            predicted=predicted,
-            disturbance=self.observer.disturbance.copy(),
-            seconds=time.perf_counter() - began,
-        )
-
-    def _solve(self) -> tuple[Array, str]:
-        """The input and the status; keeps `_plan` (N, nu) in step with time either way."""
+    def _solve(self, references: Array) -> Solution:
+        self._ahead = references
         state = np.concatenate([self.observer.chi, self._before])[:, None]
         if not self._ready:
             self._mpc.x0 = state
@@ -77,26 +41,18 @@ class DoMpc:
             self._ready = True
         if len(self._mpc.data["_time"]) > _HISTORY:
             self._mpc.reset_history()
-        problem: str | None = None
+        problem = "not finite"
         try:
-            u = np.asarray(self._mpc.make_step(state)).ravel()
+            u = np.asarray(self._mpc.make_step(state))
             if not self._mpc.solver_stats["success"]:
                 problem = str(self._mpc.solver_stats["return_status"])
+            elif np.isfinite(u).all():
+                plan = np.array([np.asarray(self._mpc.opt_x_num["_u", k, 0]).ravel() for k in range(self.problem.horizon)])
+                return Solution(plan, iterations=int(self._mpc.solver_stats["iter_count"]))
         except RuntimeError as error:
             problem = f"{error}".splitlines()[0]
-        if problem is None and np.isfinite(u).all():
-            self._plan = np.array([np.asarray(self._mpc.opt_x_num["_u", k, 0]).ravel() for k in range(self.problem.horizon)])
-            return u, "optimal"
         self._ready = False  # the next solve starts afresh
-        self._plan = np.vstack([self._plan[1:], self._plan[-1:]])
-        return self._plan[0], f"solve failed ({problem or 'not finite'}); last good plan applied"
-
-    def _predict(self, plan: Array) -> Array:
-        """Outputs expected under `plan` from the observer's state, (N+1, ny)."""
-        system, d = self.release.model.system, np.zeros((0, len(plan)))
-        later = np.asarray(system.step.mapaccum(len(plan))(self.observer.chi, plan.T, d))
-        states = np.column_stack([self.observer.chi, later])
-        return np.asarray(system.output.map(len(plan) + 1)(states)).T + self.observer.disturbance
+        return Solution(None, detail=problem)
 
 
 def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
@@ -125,7 +81,7 @@ def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
         mpc.settings.supress_ipopt_output()
     mpc.settings.n_horizon, mpc.settings.t_step = N, network.Ts
     mpc.settings.store_full_solution = mpc.settings.store_lagr_multiplier = False
-    mpc.settings.nlpsol_opts = {**mpc.settings.nlpsol_opts, "ipopt.tol": 1e-8, "error_on_fail": False}
+    mpc.settings.nlpsol_opts = {**mpc.settings.nlpsol_opts, **IPOPT, "error_on_fail": False}
     mpc.set_objective(mterm=stage, lterm=stage + ca.dot(bounds.move_penalty, (u - before) ** 2))
     mpc.set_rterm(u=0.0)  # the move penalty acts on u − u_before, also at k = 0
     mpc.bounds["lower", "_u", "u"], mpc.bounds["upper", "_u", "u"] = bounds.u_low, bounds.u_high
@@ -151,7 +107,13 @@ def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
     mpc.set_tvp_fun(parameters)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        mpc.setup()
+        mpc.prepare_nlp()
+        for k in sorted(set(range(N)) - set(problem.starts)):  # within a block the input is held
+            held = mpc.opt_x["_u", k, 0] - mpc.opt_x["_u", k - 1, 0]
+            mpc.nlp_cons.append(held)
+            mpc.nlp_cons_lb.append(np.zeros(held.shape))
+            mpc.nlp_cons_ub.append(np.zeros(held.shape))
+        mpc.create_nlp()
     return mpc
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lstm_mpc.control.problem import Controller, Move
+from lstm_mpc.control.move import Controller, Move
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Steps
 from lstm_mpc.system import Array, System, rest
@@ -35,7 +35,7 @@ class Scenario:
 @dataclass(frozen=True)
 class Run:
     """A finished closed loop: `t` (N,), `y` measured and `truth` noise-free (N, ny), `reference` (N, ny), `u` (N, nu),
-    `d` (N, nd), and every move. Engineering units."""
+    `d` (N, nd), every move, and the setpoints `ahead` (N, rows, ny) that the controller saw. Engineering units."""
 
     scenario: Scenario
     Ts: float
@@ -47,6 +47,7 @@ class Run:
     d: Array
     u_start: Array
     moves: tuple[Move, ...]
+    ahead: Array
 
     @property
     def failures(self) -> tuple[int, ...]:
@@ -86,7 +87,8 @@ def close_loop(
         moves.append(move)
         chi = np.asarray(plant.step(chi, u[k], d[k])).ravel()
         on_step(k + 1, N)
-    return Run(scenario, plant.Ts, plant.Ts * np.arange(N, dtype=np.float64), y, truth, reference[:N], u, d, before, tuple(moves))
+    ahead = np.stack([reference[k : k + horizon + 1] for k in range(N)])
+    return Run(scenario, plant.Ts, plant.Ts * np.arange(N, dtype=np.float64), y, truth, reference[:N], u, d, before, tuple(moves), ahead)
 
 
 def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0) -> dict[str, Any]:

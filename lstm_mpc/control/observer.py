@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 
+import casadi as ca
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lstm_mpc import lstm, stability
+from lstm_mpc.control.move import OPTIMAL, Status
+from lstm_mpc.control.problem import Limits
+from lstm_mpc.errors import InputError
 from lstm_mpc.model import Model
 from lstm_mpc.system import Array, rest
 
@@ -17,27 +22,56 @@ class Observer:
     If d̂ settles, the predicted output g(χ̂) + d̂ equals the measured one, so a controller that brings the prediction to the
     setpoint leaves no offset. Convergence of χ̂ needs δISS; (7) alone bounds it. `lag` is the dead time of the probe in
     samples: a measurement is compared with the output predicted for the moment it speaks of.
+
+    An output whose measurement is not finite, outside the sensor's range, or equal to itself `frozen_after` times in a row (0: not
+    asked) leaves its disturbance as it was.
     """
 
-    def __init__(self, model: Model, gain: float, *, lag: int = 0) -> None:
-        self._system, self._gain, self._lag = model.system, gain, lag
-        self.chi: Array = model.system.x0
-        self.disturbance: Array = np.zeros(model.system.ny)
-        self._under_way: deque[Array] = deque()  # predicted outputs, the oldest is the one now measured
+    def __init__(self, model: Model, limits: Limits, gain: float, *, lag: int = 0, frozen_after: int = 0) -> None:
+        self._system, self._limits, self._gain, self._lag, self._frozen_after = model.system, limits, gain, lag, frozen_after
+        self._bound = state_bound(model)
+        self._start = rest(self._system, limits.u_safe)
+        self._begin(self._start)
+        self._forget()
 
-    def reset(self, y: ArrayLike, u: ArrayLike) -> None:
-        """Start at rest under the input `u` (nu,), the whole mismatch with `y` (ny,) taken as disturbance."""
-        self.chi = rest(self._system, u)
-        self._under_way = deque([self._output()] * (self._lag + 1), maxlen=self._lag + 1)
-        self.disturbance = np.zeros(self._system.ny)
-        if np.isfinite(y).all():
-            self.disturbance = np.asarray(y, dtype=np.float64) - self._under_way[0]
+    def reset(self, y: ArrayLike, u: ArrayLike) -> Array:
+        """Start at rest under the input `u` (nu,), the whole mismatch with `y` (ny,) taken as disturbance. The output now, (ny,)."""
+        self._begin(rest(self._system, u))
+        self._forget()
+        self.correct(y, gain=1.0)
+        self._forget()  # the first step may bring this measurement once more
+        return self._under_way[0] + self.disturbance
 
-    def correct(self, y: ArrayLike) -> None:
-        """Take in the measurement `y` (ny,) of this sample; one that is not finite is left out and the disturbance held."""
-        if not np.isfinite(y).all():
-            return
-        self.disturbance = self.disturbance + self._gain * (np.asarray(y) - self._under_way[0] - self.disturbance)
+    def sound(self) -> bool:
+        """Is the state one that the model can be in? If not it is made anew, at rest under the safe input."""
+        held = np.concatenate([self.chi, self.disturbance, *self._under_way])
+        if np.isfinite(held).all() and (np.abs(self.chi) <= self._bound).all():
+            return True
+        self._begin(self._start)
+        return False
+
+    def _begin(self, chi: Array) -> None:
+        self.chi: Array = chi.copy()
+        self.disturbance: Array = np.zeros(self._system.ny)
+        self._under_way = deque([self._output()] * (self._lag + 1), maxlen=self._lag + 1)  # the oldest is the one now measured
+
+    def _forget(self) -> None:
+        self._last, self._still = np.full(self._system.ny, np.nan), np.zeros(self._system.ny, dtype=int)
+
+    def correct(self, y: ArrayLike, *, gain: float | None = None) -> Status:
+        """Take in the measurement `y` (ny,) of this sample, and say what was wrong with it; `gain` instead of L_d where given."""
+        y = np.array(y, dtype=np.float64).ravel()  # a copy: the caller may measure into the same memory again
+        if y.size != self._system.ny:
+            raise InputError(f"control: a measurement needs {self._system.ny} value(s), got {y.tolist()}")
+        self._still = np.where(y == self._last, self._still + 1, 0)
+        self._last = y
+        valid = np.isfinite(y) & (y >= self._limits.sensor_low) & (y <= self._limits.sensor_high)
+        frozen = valid & (self._still >= self._frozen_after) & (self._frozen_after > 0)
+        innovation = np.where(valid & ~frozen, y, 0.0) - self._under_way[0] - self.disturbance
+        moved = self.disturbance + (self._gain if gain is None else gain) * innovation
+        self.disturbance = np.where(valid & ~frozen, moved, self.disturbance)
+        invalid = OPTIMAL if valid.all() else Status.MEASUREMENT_INVALID
+        return invalid | Status.MEASUREMENT_FROZEN if frozen.any() else invalid
 
     def predict(self, u: ArrayLike) -> None:
         """Move on to the next sample under the applied input `u` (nu,)."""
@@ -46,3 +80,13 @@ class Observer:
 
     def _output(self) -> Array:
         return np.asarray(self._system.output(self.chi)).ravel()
+
+
+def state_bound(model: Model) -> Array:
+    """What |χ| (n,) cannot exceed: in every cell |x| ≤ x̄ = i c/(1 − f) from any start within, and |ξ| < 1."""
+    bounds = []
+    for number, layer in enumerate(model.network.layers):
+        radius = stability.layer_radius(number, model.scaling.radius)
+        f, i, _, c = (np.asarray(ca.DM(stability.gate_tops(layer, g, stability.Numbers(), radius))).ravel() for g in lstm.GATES)
+        bounds += [i * c / (1 - f) * (1 + 1e-6) + 1e-6, np.ones(layer.nx)]
+    return np.concatenate(bounds)

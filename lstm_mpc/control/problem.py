@@ -1,10 +1,9 @@
-"""The optimal control problem, stated once for every engine, and the protocol all controllers keep."""
+"""The optimal control problem, stated once for every engine."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,9 +27,15 @@ class Problem:
 
     in engineering units: `output_weight` q [1/unit²], `move_penalty` s [1/unit²], `u_low`, `u_high` [unit] hard bounds
     (default: the actuator limits), `max_move` [unit per sample] hard rate limit, `y_low`, `y_high` [unit] soft bounds with the
-    exact L1 penalty `violation_weight` v [1/unit]. `preview`: the controller sees the coming setpoints. `observer_gain`
-    is L_d of the output-disturbance observer, in (0, 2); `dead_time` [s] is what it takes the probe delay to be. One number per
-    signal, or one for all. The keys of `[control]` in a design.
+    exact L1 penalty `violation_weight` v [1/unit]. `blocks` (move blocking) are the samples for which the input is held, block
+    by block; the last lasts to the horizon; none: every sample is free. `preview`: the controller sees the coming setpoints.
+
+    What keeps it honest: `observer_gain` is L_d of the output-disturbance observer, in (0, 2); `dead_time` [s] is what it takes the
+    probe delay to be. A measurement outside `sensor_low`, `sensor_high` [unit] (default: the range of the output) is not believed, nor
+    one that repeats itself `frozen_after` times (0: never asked). `safe_input` [unit] is where the input goes when no plan is left
+    (default: the nominal input, or the middle of the range).
+
+    One number per signal, or one for all. The keys of `[control]` in a design.
     """
 
     horizon: int = 20
@@ -42,13 +47,22 @@ class Problem:
     y_low: ArrayLike = -inf
     y_high: ArrayLike = inf
     violation_weight: float = 100.0
+    blocks: tuple[int, ...] = ()
     preview: bool = False
     observer_gain: float = 0.6
     dead_time: float = 0.0
+    sensor_low: ArrayLike = -inf
+    sensor_high: ArrayLike = inf
+    frozen_after: int = 0
+    safe_input: ArrayLike | None = None
 
     def __post_init__(self) -> None:
         if self.horizon < 1:
             raise InputError(f"control: horizon must be at least 1 sample, got {self.horizon}")
+        if any(length < 1 for length in self.blocks) or sum(self.blocks) > self.horizon:
+            raise InputError(f"control: blocks must be at least 1 sample long and fit into {self.horizon} samples, got {list(self.blocks)}")
+        if self.frozen_after < 0:
+            raise InputError(f"control: frozen_after must not be negative, got {self.frozen_after}")
         if not 0 < self.observer_gain < 2:
             raise InputError(f"control: observer_gain must lie in (0, 2), got {self.observer_gain}: outside, the observer diverges")
         if not 0 <= self.dead_time < inf:
@@ -58,6 +72,11 @@ class Problem:
         if min(np.min(self.output_weight), np.min(self.move_penalty), self.violation_weight) < 0:
             raise InputError("control: weights must not be negative")
 
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """The sample at which each block of the plan begins."""
+        return tuple(int(k) for k in np.cumsum([0, *self.blocks[:-1]])) if self.blocks else tuple(range(self.horizon))
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -66,23 +85,52 @@ class Limits:
     u_low: Array
     u_high: Array
     max_move: Array
+    u_safe: Array
     y_low: Array
     y_high: Array
+    sensor_low: Array
+    sensor_high: Array
     output_weight: Array
     move_penalty: Array
     violation_weight: float
+    starts: tuple[int, ...]
 
     def cost(self, y: Array, reference: Array, u: Array, before: Array) -> float:
         """What the problem minimises, for outputs and setpoints of samples 0 … N (N+1, ny) and inputs (N, nu) after `before`."""
-        moves = np.diff(np.vstack([before, u]), axis=0)
+        moves = moves_of(u, before)
         outside = np.maximum(0.0, y[1:] - self.y_high) + np.maximum(0.0, self.y_low - y[1:])
         tracking = (self.output_weight * (y[1:] - reference[1:]) ** 2).sum()
         return float(tracking + (self.move_penalty * moves**2).sum() + self.violation_weight * outside.sum())
 
-    def admit(self, u: Array, before: Array) -> Array:
-        """`u` moved into bounds and rate limits; bounds win if `before` lies outside them."""
-        near = np.clip(u, before - self.max_move, before + self.max_move)
-        return np.clip(near, self.u_low, self.u_high)
+    def admit(self, plan: Array, before: Array) -> Array:
+        """`plan` (blocks, nu) moved into bounds and rate limits, one after the other; `before` (nu,) lies within the bounds."""
+        return admit(plan, before, self.u_low, self.u_high, self.max_move)
+
+    def block(self, plan: Array, before: Array) -> Array:
+        """The plan (N, nu) held within each block as at its start, and admissible after `before`."""
+        return np.repeat(self.admit(plan[list(self.starts)], before), np.diff(self.starts, append=len(plan)), axis=0)
+
+    def shift(self, plan: Array, before: Array) -> Array:
+        """The plan (N, nu) one sample later, held at its end, blocked again and admissible after `before`."""
+        return self.block(np.vstack([plan[1:], plan[-1:]]), before)
+
+
+def admit(plan: Array, before: Array, low: Array, high: Array, move: Array) -> Array:
+    """`plan` (blocks, nu) moved into `low`, `high` (nu,) and no further than `move` (nu,) from one to the next, first from `before`."""
+    inside = np.minimum(np.maximum(plan, low), high)
+    if (np.abs(moves_of(inside, before)) <= move).all():
+        return inside
+    for b, wanted in enumerate(plan):
+        inside[b] = before = np.minimum(np.maximum(wanted, np.maximum(low, before - move)), np.minimum(high, before + move))
+    return inside
+
+
+def moves_of(plan: Array, before: Array) -> Array:
+    """How far each row of `plan` (N, nu) is from the one before it, the first from `before` (nu,)."""
+    moves = plan.copy()
+    moves[0] -= before
+    moves[1:] -= plan[:-1]
+    return moves
 
 
 def input_range(model: Model, problem: Problem) -> tuple[Array, Array]:
@@ -105,55 +153,21 @@ def limits(release: Release, problem: Problem) -> Limits:
     if (low < release.u_low).any() or (high > release.u_high).any():
         covered = f"[{release.u_low.tolist()}, {release.u_high.tolist()}]"
         raise InputError(f"control: inputs in [{low.tolist()}, {high.tolist()}] are not covered by the release, which allows {covered}")
+    nominal = [0.5 * (a + b) if s.nominal is None else s.nominal for s, a, b in zip(model.inputs, low, high, strict=True)]
+    u_safe = np.clip(nominal, low, high) if problem.safe_input is None else _per_signal(problem.safe_input, nu, "safe_input")
+    if not ((low <= u_safe) & (u_safe <= high)).all():
+        raise InputError(f"control: safe_input {u_safe.tolist()} must lie in [{low.tolist()}, {high.tolist()}]")
     return Limits(
         u_low=low,
         u_high=high,
         max_move=_per_signal(problem.max_move, nu, "max_move"),
+        u_safe=u_safe,
         y_low=_per_signal(problem.y_low, ny, "y_low"),
         y_high=_per_signal(problem.y_high, ny, "y_high"),
+        sensor_low=np.maximum(_per_signal(problem.sensor_low, ny, "sensor_low"), [s.low for s in model.outputs]),
+        sensor_high=np.minimum(_per_signal(problem.sensor_high, ny, "sensor_high"), [s.high for s in model.outputs]),
         output_weight=_per_signal(problem.output_weight, ny, "output_weight"),
         move_penalty=_per_signal(problem.move_penalty, nu, "move_penalty"),
         violation_weight=problem.violation_weight,
+        starts=problem.starts,
     )
-
-
-@dataclass(frozen=True)
-class Move:
-    """What one control step decided. `status` is "optimal", or says in words why a fallback was applied instead.
-
-    `u` (nu,) [engineering] is always within bounds and rate limits. `predicted` (N+1, ny) are the outputs expected under the
-    plan, `disturbance` (ny,) the estimated output disturbance, `seconds` the time of the solve.
-    """
-
-    u: Array
-    status: str
-    iterations: int
-    cost: float
-    predicted: Array
-    disturbance: Array
-    seconds: float
-
-    @property
-    def optimal(self) -> bool:
-        return self.status == "optimal"
-
-
-class Controller(Protocol):
-    """The protocol of every controller, in engineering units."""
-
-    def reset(self, y: ArrayLike, u: ArrayLike) -> None:
-        """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force."""
-
-    def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
-        """The input for this sample from the measurement `y` (ny,) and the setpoint: (ny,), or (N+1, ny) from now on with preview."""
-
-
-def coming(reference: ArrayLike, horizon: int, ny: int) -> Array:
-    """The setpoints of samples 0 … N, (N+1, ny); a single setpoint is held."""
-    array: Any = np.atleast_1d(np.asarray(reference, dtype=np.float64))
-    if array.size == 0 or array.size % ny:
-        raise InputError(f"control: the setpoint needs {ny} value(s) for each sample, got {reference!r:.60}")
-    array = array.reshape(-1, ny)
-    if not np.isfinite(array).all():
-        raise InputError(f"control: the setpoint must be finite, got {reference!r:.60}")
-    return np.vstack([array[: horizon + 1], np.repeat(array[-1:], max(0, horizon + 1 - len(array)), axis=0)])

@@ -40,7 +40,7 @@ clean:
 
 def c_model(release: Release) -> dict[str, str]:
     """The files of the C model, name -> text. The same release gives the same bytes."""
-    name = _identifier(release.model.name) + "_model"
+    name = identifier(release.model.name) + "_model"
     system = release.model.system
     return {
         f"{name}.h": _header(release, name),
@@ -52,20 +52,20 @@ def c_model(release: Release) -> dict[str, str]:
     }
 
 
-def _identifier(name: str) -> str:
+def identifier(name: str) -> str:
     word = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "lstm"
     return word if word[0].isalpha() else f"m_{word}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     return repr(float(value))
 
 
 def _array(values: Array) -> str:
-    return ", ".join(_number(v) for v in np.asarray(values).ravel())
+    return ", ".join(number(v) for v in np.asarray(values).ravel())
 
 
-def _comment(text: str, indent: str = " * ") -> list[str]:
+def comment(text: str, indent: str = " * ") -> list[str]:
     return [indent + line for line in wrap(text.replace("*/", "* /"), 110)]
 
 
@@ -82,11 +82,11 @@ def _header(release: Release, name: str) -> str:
     lines.append(f" *   y = {_array(model.scaling.y_mid)} + {_array(model.scaling.y_span)} * normalised")
     lines += [" *", " * Released, because:"]
     for kind, sentence in release.claims():
-        lines += _comment(f"{kind}: {sentence}", " *   ")
+        lines += comment(f"{kind}: {sentence}", " *   ")
     lines += [" */", f"#ifndef {upper}_H", f"#define {upper}_H", ""]
     for what, count in (("STATES", model.sizes.n), ("INPUTS", len(model.inputs)), ("OUTPUTS", len(model.outputs))):
         lines.append(f"#define {upper}_{what} {count}")
-    lines += [f"#define {upper}_TS {_number(model.Ts)} /* [s] */", f'#define {upper}_DIGEST "{model.digest}"', ""]
+    lines += [f"#define {upper}_TS {number(model.Ts)} /* [s] */", f'#define {upper}_DIGEST "{model.digest}"', ""]
     lines += ["/* The state before any sample. */", f"void {name}_init(double state[{upper}_STATES]);", ""]
     lines += ["/* Move `state` on by one sample under the input `u`, which is clipped to its limits; a NaN counts as the lower limit. */"]
     lines += [f"void {name}_step(double state[{upper}_STATES], const double u[{upper}_INPUTS]);", ""]

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from lstm_mpc import store
 from lstm_mpc.errors import InputError
@@ -14,8 +15,11 @@ from lstm_mpc.errors import InputError
 MANIFEST = "manifest.json"
 
 
-def write_folder(folder: str | Path, files: Mapping[str, str | bytes], *, kind: str, products: Sequence[str] = ()) -> None:
-    """Write `files` (name -> text or bytes) with a manifest of their digests; `products` are patterns of what building them makes.
+def write_folder(
+    folder: str | Path, files: Mapping[str, str | bytes], *, kind: str, products: Sequence[str] = (), facts: Mapping[str, Any] | None = None
+) -> None:
+    """Write `files` (path within the folder -> text or bytes) with a manifest of their digests and of `facts`; `products` are patterns
+    of what building them makes.
 
     Only a missing or empty folder, or an earlier export of the same kind that nobody added to, is written to; InputError otherwise.
     """
@@ -28,7 +32,7 @@ def write_folder(folder: str | Path, files: Mapping[str, str | bytes], *, kind: 
         for name, body in files.items():
             store.write_bytes(fresh / name, body.encode() if isinstance(body, str) else body)
         digests = {name: store.digest(body if isinstance(body, str) else body.hex()) for name, body in files.items()}
-        store.write_json(fresh / MANIFEST, kind, {"files": digests, "products": list(products)})
+        store.write_json(fresh / MANIFEST, kind, {"files": digests, "products": list(products), **(facts or {})})
         fresh.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
@@ -41,7 +45,7 @@ def write_folder(folder: str | Path, files: Mapping[str, str | bytes], *, kind: 
 def _own(folder: Path, kind: str) -> None:
     if not folder.is_dir():
         raise InputError(f"{folder}: is a file; name an empty folder for the export")
-    found = {path.name for path in folder.iterdir()}
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
     if not found:
         return
     if MANIFEST not in found:

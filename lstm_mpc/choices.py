@@ -1,0 +1,5 @@
+"""What the command line lets one choose from; apart, so that its help needs no import of what makes it."""
+
+ENGINES = ("dompc", "sqp", "c", "c-double")
+TARGETS = ("c", "controller", "onnx", "fmu", "simulink", "arduino")
+CORES = ("cortex-m3", "cortex-m4f", "cortex-m7", "cortex-m55")

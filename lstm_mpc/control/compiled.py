@@ -1,0 +1,72 @@
+"""Software in the loop: the C of an exported controller, compiled and called in this process, as a controller like any other."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lstm_mpc.control.move import Move, Status, coming
+from lstm_mpc.errors import InputError
+from lstm_mpc.export.templates import name_of, named
+from lstm_mpc.system import Array
+
+FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-fPIC", "-shared")
+
+
+class Compiled:
+    """The `reset / step` protocol on C sources (name -> text), in single precision, or `double`. Holds the state; see `Move.flags`."""
+
+    def __init__(self, files: Mapping[str, str], *, double: bool = False, compiler: str = "cc") -> None:
+        name = name_of(files)
+        sources = {**files, "sil.c": named("sil.c", name)}
+        with tempfile.TemporaryDirectory() as folder:
+            for file, text in sources.items():
+                Path(folder, file).write_text(text, encoding="utf-8")
+            codes = [f"{name}.c", f"{name}_data.c", "sil.c"]
+            command = [compiler, *FLAGS, *([f"-D{name.upper()}_DOUBLE"] if double else []), "-o", "sil.so", *codes]
+            try:
+                subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+            except FileNotFoundError as error:
+                raise InputError(f"controller: a C compiler named {compiler!r} is needed to run the exported code; install gcc") from error
+            except subprocess.CalledProcessError as error:
+                raise InputError(f"controller: {compiler} failed: {error.stderr.strip()[:200]}") from error
+            self._library = ctypes.CDLL(str(Path(folder, "sil.so")))
+        self.real: np.dtype[np.floating] = np.dtype(np.float64 if double else np.float32)
+        sizes = (ctypes.c_uint32 * 8)()
+        self._library.sil_sizes(sizes)
+        nu, ny, self._N, self._rows, *held = sizes
+        self.struct_bytes = dict(zip(("state", "work", "model"), held, strict=False))
+        self._state, self._work = (ctypes.create_string_buffer(size) for size in held[:2])
+        self._y, self._u, self._reference = np.zeros(ny, self.real), np.zeros(nu, self.real), np.zeros((self._rows, ny), self.real)
+        self._predicted, self._said = np.zeros((self._N + 1, ny), self.real), np.zeros(1 + ny, self.real)
+        self._counts = np.zeros(3, np.uint32)
+
+    def reset(self, y: ArrayLike, u: ArrayLike) -> None:
+        """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force; InputError when the model is refused."""
+        self._y[:], self._u[:] = y, u
+        if self._library.sil_init(self._state, _at(self._y), _at(self._u)):
+            raise InputError("controller: the exported code refuses its model")
+
+    def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
+        """Measurement (ny,) and setpoint (ny,) or, with preview, (N+1, ny) → the move for this sample."""
+        self._y[:] = y
+        self._reference[:] = coming(reference, self._N, len(self._y))[: self._rows]
+        places = [_at(array) for array in (self._y, self._reference, self._u, self._predicted, self._said, self._counts)]
+        began = time.perf_counter()
+        self._library.sil_step(self._state, self._work, *places)
+        seconds = time.perf_counter() - began
+        flags, passes, _ = (int(count) for count in self._counts)
+        said: Array = self._said.astype(np.float64)
+        predicted = self._predicted.astype(np.float64)
+        return Move(self._u.astype(np.float64), Status(flags), passes, float(said[0]), predicted, said[1:], seconds)
+
+
+def _at(array: np.ndarray) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)

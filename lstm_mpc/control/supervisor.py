@@ -1,0 +1,119 @@
+"""What every predictive controller does around its solver: observe, watch, fall back, keep within bounds and rates."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lstm_mpc.control.move import OPTIMAL, Move, Status, coming
+from lstm_mpc.control.observer import Observer
+from lstm_mpc.control.problem import Limits, Problem, limits
+from lstm_mpc.errors import InputError
+from lstm_mpc.release import Release
+from lstm_mpc.sensitivity import Buffered
+from lstm_mpc.system import Array
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A solver's answer: the `plan` (N, nu) [engineering], None where there is none, what was wrong, and in its own words; `predicted`
+    (N+1, ny) [engineering] the outputs under an admissible plan, where the solver knows them."""
+
+    plan: Array | None
+    flags: Status = OPTIMAL
+    iterations: int = 0
+    detail: str = ""
+    predicted: Array | None = None
+
+
+class Supervisor:
+    """A controller that keeps the `reset / step` protocol around a solver of `Problem`; engines say how to `_solve`.
+
+    When a solve fails, the plan of the last good one is shifted and applied; after a whole horizon of failures the input goes to the
+    safe one. Both, like every input, stay within bounds and rates, and the move's flags say so.
+    """
+
+    def __init__(self, release: Release, problem: Problem) -> None:
+        self.release, self.problem = release, problem
+        self.limits: Limits = limits(release, problem)
+        lag = round(problem.dead_time / release.model.Ts)
+        self.observer = Observer(release.model, self.limits, problem.observer_gain, lag=lag, frozen_after=problem.frozen_after)
+        N, system = problem.horizon, release.model.system
+        self._roll, self._outputs = Buffered(system.step.mapaccum(N)), Buffered(system.output.map(N + 1))
+        self.reset(np.full(system.ny, np.nan), self.limits.u_safe)
+
+    def reset(self, y: ArrayLike, u: ArrayLike) -> None:
+        """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force [engineering], taken into the bounds."""
+        u = np.asarray(u, dtype=np.float64).ravel()
+        if u.size != len(self.limits.u_low):
+            raise InputError(f"control: the input in force needs {len(self.limits.u_low)} value(s), got {u.tolist()}")
+        self._before: Array = np.clip(u, self.limits.u_low, self.limits.u_high)
+        self._setpoint = self.observer.reset(y, self._before)
+        self._hold()
+
+    def _hold(self) -> None:
+        """Plan to leave the input where it is; the solver begins afresh."""
+        self._plan: Array = np.repeat(self._before[None], self.problem.horizon, axis=0)
+        self._failures = 0
+        self._restart()
+
+    def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
+        """Measurement (ny,) and setpoint (ny,) or, with preview, (N+1, ny) → the move for this sample."""
+        began = time.perf_counter()
+        flags = self._watch()
+        flags |= self.observer.correct(y, gain=1.0 if flags else None)
+        references, invalid = self._references(reference)
+        solution = self._solve(references)
+        flags = flags | invalid | solution.flags
+        plan, before = solution.plan, self._before
+        if plan is None:
+            flags |= Status.SOLVE_FAILED
+            self._failures, plan = self._failures + 1, self._plan
+            if self._failures > self.problem.horizon:
+                flags |= Status.SAFE_INPUT
+                plan = np.repeat(self.limits.u_safe[None], self.problem.horizon, axis=0)
+        else:
+            self._failures = 0
+        self._plan = self.limits.block(plan, before)
+        u, predicted = self._plan[0], self._predict() if solution.predicted is None else solution.predicted
+        cost = self.limits.cost(predicted, references, self._plan, before)
+        disturbance = self.observer.disturbance
+        self.observer.predict(u)
+        self._before, self._plan = u, self.limits.shift(self._plan, u)
+        return Move(u, flags, solution.iterations, cost, predicted, disturbance, time.perf_counter() - began, solution.detail)
+
+    def _watch(self) -> Status:
+        """Make anew what cannot be a state of this controller."""
+        sound = self.observer.sound()
+        admitted = (self.limits.u_low <= self._before) & (self._before <= self.limits.u_high)
+        if sound and admitted.all() and np.array_equal(self._plan, self.limits.block(self._plan, self._before)):
+            return OPTIMAL
+        self._before = np.where(admitted, self._before, self.limits.u_safe)
+        self._hold()
+        return Status.STATE_RESET
+
+    def _references(self, reference: ArrayLike) -> tuple[Array, Status]:
+        """The setpoints (N+1, ny) to follow, the last valid one where they are not finite."""
+        references = coming(reference, self.problem.horizon, len(self.release.model.outputs))
+        if not self.problem.preview:
+            references[:] = references[0]
+        if not np.isfinite(references).all():
+            references[:] = self._setpoint
+            return references, Status.SETPOINT_INVALID
+        self._setpoint = references[0].copy()
+        return references, OPTIMAL
+
+    def _predict(self) -> Array:
+        """Outputs expected under the plan from the observer's state, (N+1, ny)."""
+        later = self._roll(self.observer.chi, self._plan)[0]
+        y = self._outputs(np.concatenate([self.observer.chi, later]))[0]
+        return y.reshape(self.problem.horizon + 1, -1) + self.observer.disturbance
+
+    def _restart(self) -> None:
+        """Forget the last solution."""
+
+    def _solve(self, references: Array) -> Solution:
+        raise NotImplementedError

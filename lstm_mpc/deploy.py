@@ -1,0 +1,196 @@
+"""The verbs that put a release to use: closed loops, exports, the processor in the loop."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lstm_mpc import store
+from lstm_mpc.artefacts import FIGURES, LOOP, PIL, RELEASE, Options, Result, claim, waivers
+from lstm_mpc.choices import CORES
+from lstm_mpc.control.loop import Run, Scenario, close_loop, metrics
+from lstm_mpc.control.move import Controller
+from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.sqp import Budget, Sqp
+from lstm_mpc.design import Design
+from lstm_mpc.errors import InputError, LstmMpcError
+from lstm_mpc.export import pil
+from lstm_mpc.release import Release
+
+
+def engine_of(name: str, passed: Release, problem: Problem, budget: Budget) -> Controller:
+    """The engine `name` of ENGINES; "c" is the exported code in single precision, run in this process."""
+    if name == "dompc":
+        from lstm_mpc.control.dompc import DoMpc
+
+        return DoMpc(passed, problem)
+    if name == "sqp":
+        return Sqp(passed, problem, budget)
+    from lstm_mpc.control.compiled import Compiled
+    from lstm_mpc.export.controller import controller
+
+    return Compiled(controller(passed, problem, budget), double=name == "c-double")
+
+
+def _believed(scenario: Scenario) -> float:
+    """The dead time [s] that the controller of a scenario reckons with."""
+    return scenario.delay if scenario.dead_time is None else scenario.dead_time
+
+
+def control_verb(design: Design, options: Options, *, engine: str = "dompc") -> Result:
+    """Closed loops of the released model under an engine of ENGINES against the plant, one per scenario → closed-loop.json."""
+    claim(design.file(LOOP), options)
+    passed = Release.load(design.file(RELEASE))
+    if design.plant is None or not design.scenarios:
+        raise InputError(f"{design.folder}: control needs a [plant] and at least one [[scenario]] in design.toml")
+    from lstm_mpc import report
+
+    controllers: dict[float, Controller] = {}
+    lines, content = waivers(passed), []
+    lines.append("  scenario      IAE    travel  max |offset|  overshoot  settling of each step [s]          solve ms med/max  failures")
+    for number, scenario in enumerate(design.scenarios):
+        plant = replace(design.plant, delay=scenario.delay).system()
+        believed = _believed(scenario)
+        if believed not in controllers:
+            controllers[believed] = engine_of(engine, passed, replace(design.control, dead_time=believed), design.budget)
+
+        def tell(k: int, N: int, label: str = scenario.name, before: int = number) -> None:
+            options.progress("control", (before + k / N) / len(design.scenarios), f"{label}: sample {k} of {N}")
+
+        preview = design.control.horizon if design.control.preview else 0
+        run = close_loop(plant, controllers[believed], scenario, u_start=design.u_start, horizon=preview, on_step=tell)
+        m = metrics(run)
+        content.append({"metrics": m, "series": _series(run)})
+        report.save(report.plot_loop(run, plant), design.file(FIGURES), f"loop-{scenario.name}")
+        settling = ", ".join("never" if s["settling"] is None else f"{s['settling']:.0f}" for s in m["steps"])
+        lines.append(
+            f"  {scenario.name:<10} {m['iae']:7.1f}  {m['travel']:7.2f}  {m['offset']:12.4f}  {m['overshoot']:9.3f}  {settling:<33}"
+            f"  {m['solve_ms']['median']:6.1f} / {m['solve_ms']['max']:.1f}  {m['failures']:8d}"
+        )
+        lines += [f"  {scenario.name}: sample {k}: {run.moves[k].status}" for k in run.failures]
+    y, u = passed.model.outputs[0], passed.model.inputs[0]
+    lines.append(f"  units: IAE {y.unit}·s, travel {u.unit}, offset (mean error over the last 100 s of each step) and overshoot {y.unit}")
+    store.write_json(design.file(LOOP), "lstm_mpc closed loop", {"model": passed.model.digest, "engine": engine, "runs": content})
+    return Result(tuple(lines), {"model": passed.model.digest, "engine": engine, "runs": [c["metrics"] for c in content]})
+
+
+def _series(run: Run) -> dict[str, Any]:
+    return {"Ts": run.Ts, "y": run.y, "truth": run.truth, "reference": run.reference, "u": run.u, "d": run.d}
+
+
+def export_verb(design: Design, options: Options, *, target: str = "controller") -> Result:
+    """The released model or its controller for elsewhere, into a folder of the target's name: see TARGETS."""
+    from lstm_mpc.export.folder import write_folder
+
+    passed, folder = Release.load(design.file(RELEASE)), design.file(target)
+    made, kind, products, facts, words = _exported(passed, design, target, folder)
+    write_folder(folder, made, kind=kind, products=products, facts=facts)
+    content = {"model": passed.model.digest, "folder": str(folder), "files": list(made), **facts}
+    return Result((*waivers(passed), *words), content)
+
+
+def _exported(
+    passed: Release, design: Design, target: str, folder: Path
+) -> tuple[Mapping[str, str | bytes], str, Sequence[str], dict[str, Any], list[str]]:
+    """Files, kind, products, facts for the manifest, and what to say."""
+    from lstm_mpc.export import bundle, c_model, fmu, onnx_model, wrappers
+    from lstm_mpc.export.controller import controller
+
+    made: Mapping[str, str | bytes]
+    if target == "c":
+        made = c_model.c_model(passed)
+        return made, c_model.KIND, c_model.PRODUCTS, {}, [f"C model: {', '.join(made)} → {folder}; `make -C {folder} test` checks it"]
+    if target == "onnx":
+        made = onnx_model.onnx_model(passed)
+        words = f"ONNX model: {', '.join(made)} → {folder}; its LSTM nodes are in single precision"
+        return made, onnx_model.KIND, (), {}, [words]
+    if target == "controller":
+        packed = bundle.bundle(passed, design.control, design.budget, u_start=design.u_start)
+        words = f"C controller: {', '.join(packed.files)} → {folder}; `make -C {folder} test` checks it"
+        return packed.files, bundle.KIND, bundle.PRODUCTS, packed.facts, [words, *_controller_words(packed.facts)]
+    files = controller(passed, design.control, design.budget)
+    if target == "fmu":
+        made = fmu.fmu_folder(passed, files, u_start=design.u_start)
+        return made, fmu.KIND, (), {}, [f"FMUs: {', '.join(made)} → {folder}"]
+    if target == "simulink":
+        made = wrappers.simulink_folder(passed, files)
+        return made, wrappers.SIMULINK, wrappers.PRODUCTS, {}, [f"Simulink S-function: {', '.join(made)} → {folder}"]
+    made = wrappers.arduino_folder(passed, files, u_start=design.u_start)
+    return made, wrappers.ARDUINO, (), {}, [f"Arduino and PlatformIO library: {', '.join(made)} → {folder}"]
+
+
+def _controller_words(facts: Mapping[str, Any]) -> list[str]:
+    single, double, target = facts["agreement"]["float"], facts["agreement"]["double"], facts["target"]
+    lines = [
+        f"  self-test, share of the input range: double {double['to_python']:.1e} to its twin in Python, "
+        f"{double['to_ipopt']:.1e} to IPOPT; "
+        f"float {single['to_python']:.1e} and {single['to_ipopt']:.1e}"
+    ]
+    if target is not None:
+        counts = target["instructions"]["all"]
+        lines.append(
+            f"  on an emulated {target['core']}: flash {target['flash']} bytes, RAM with stack {target['ram']} bytes, "
+            f"{counts['mean']} instructions a sample, at most {counts['max']}"
+        )
+    return lines
+
+
+def pil_verb(design: Design, options: Options, *, cores: Sequence[str] = CORES, double: bool = False) -> Result:
+    """The exported controller on emulated cores, over every scenario of the design, to the bit the same as here → pil.json."""
+    from lstm_mpc.export.bundle import measured
+    from lstm_mpc.export.controller import controller
+    from lstm_mpc.export.templates import name_of
+
+    claim(design.file(PIL), options)
+    for core in ("host", *cores):
+        if (lacks := pil.missing(core)) is not None:
+            raise InputError(f"pil: {lacks}")
+    passed = Release.load(design.file(RELEASE))
+    parts = _recorded(design, passed, double)
+    found: dict[str, list[dict[str, Any]]] = {core: [] for core in cores}
+    with tempfile.TemporaryDirectory() as place:
+        for number, (dead_time, frames) in enumerate(parts.items()):
+            files = controller(passed, replace(design.control, dead_time=dead_time), design.budget)
+            for file, text in files.items():
+                Path(place, file).write_text(text, encoding="utf-8")
+            here = pil.replay_on_host(place, name_of(files), frames, double=double)
+            for step, core in enumerate(cores):
+                options.progress("pil", (number + step / len(cores)) / len(parts), f"{core}, dead time {dead_time:g} s")
+                there = pil.replay(place, name_of(files), frames, core=core, double=double)
+                if (different := pil.differences(here, there)) is not None:
+                    raise LstmMpcError(f"pil: {core} does not compute the host's bits: {different}")
+                found[core].append({"dead_time": dead_time, "samples": sum(there.lengths), **measured(there)})
+    store.write_json(design.file(PIL), "lstm_mpc processor in the loop", {"model": passed.model.digest, "double": double, "cores": found})
+    lines = [
+        *waivers(passed),
+        f"every sample equal to the host's in every bit, {'double' if double else 'single'} precision; instructions mean / worst:",
+        "  core          dead time  samples    flash  RAM+stack          prepare          feedback           advance               all",
+    ]
+    for core, rows in found.items():
+        for row in rows:
+            counts = [f"{n['mean']:>8d} / {n['max']:<7d}" for n in row["instructions"].values()]
+            lines.append(
+                f"  {core:<13} {row['dead_time']:7.0f} s  {row['samples']:7d}  {row['flash']:7d}  {row['ram']:9d} " + " ".join(counts)
+            )
+    lines.append(f"  flash and RAM in bytes → {design.file(PIL)}")
+    return Result(tuple(lines), {"model": passed.model.digest, "cores": found})
+
+
+def _recorded(design: Design, passed: Release, double: bool) -> dict[float, pil.Frames]:
+    """What the controller measured in the design's scenarios, closed in software; without a plant, its golden vectors. By dead time."""
+    if design.plant is None or not design.scenarios:
+        from lstm_mpc.export.golden import golden
+
+        vectors = golden(passed, design.control, design.budget, u_start=design.u_start)
+        return {design.control.dead_time: pil.Frames((vectors.run,))}
+    runs: dict[float, list[pil.Run]] = {}
+    for scenario in design.scenarios:
+        problem = replace(design.control, dead_time=_believed(scenario))
+        preview = problem.horizon if problem.preview else 0
+        here = engine_of("c-double" if double else "c", passed, problem, design.budget)
+        run = close_loop(replace(design.plant, delay=scenario.delay).system(), here, scenario, u_start=design.u_start, horizon=preview)
+        runs.setdefault(problem.dead_time, []).append(pil.Run(run.y[0], run.u_start, run.y, run.ahead))
+    return {dead_time: pil.Frames(tuple(part)) for dead_time, part in runs.items()}

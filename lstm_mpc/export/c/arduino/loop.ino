@@ -1,0 +1,51 @@
+/*
+ * @name@ in a control loop: one sample every @Ts@ s.
+ *
+ * Measured (@measurements@) at the analogue pins from A0 on, the inputs of the plant (@inputs@) as duty cycles at pins 9, 10, ...
+ * measure and actuate below are examples: put your own sensor and actuator in.
+ */
+#include <@name@.h>
+
+static const uint32_t PERIOD = (uint32_t)(1000.0 * @NAME@_TS + 0.5); /* [ms] */
+static const @name@_real BEFORE[@NAME@_NU] = {@start@}; /* in force before the first sample: @inputs@ */
+static const @name@_real SETPOINT[@NAME@_NY] = {@setpoint@}; /* @measurements@ */
+
+static @name@_state state;
+static @name@_work work;
+static uint32_t due; /* [ms] */
+
+static void measure(@name@_real y[@NAME@_NY]) {
+  for (int j = 0; j < @NAME@_NY; ++j) {
+    const @name@_real normalised = (@name@_real)analogRead(A0 + j) / 1023 * 2 - 1;
+    y[j] = @name@_data.y_mid[j] + @name@_data.y_span[j] * normalised;
+  }
+}
+
+static void actuate(const @name@_real u[@NAME@_NU]) {
+  for (int j = 0; j < @NAME@_NU; ++j) {
+    const @name@_real low = @name@_data.u_low[j], high = @name@_data.u_high[j];
+    analogWrite(9 + j, (int)(255 * (u[j] - low) / (high - low)));
+  }
+}
+
+void setup() {
+  @name@_real y[@NAME@_NY];
+  Serial.begin(115200);
+  measure(y);
+  if (@name@_init(&@name@_data, &state, y, BEFORE)) Serial.println("the model is corrupt: nothing but the safe input");
+  @name@_prepare(&@name@_data, &state, &work);
+  due = millis();
+}
+
+void loop() {
+  @name@_real y[@NAME@_NY], reference[@NAME@_REFERENCES * @NAME@_NY], u[@NAME@_NU];
+  if ((int32_t)(millis() - due) < 0) return; /* right across the overflow of millis, too */
+  due += PERIOD;
+  for (int j = 0; j < @NAME@_REFERENCES * @NAME@_NY; ++j) reference[j] = SETPOINT[j % @NAME@_NY];
+  measure(y);
+  const uint32_t status = @name@_feedback(&@name@_data, &state, &work, y, reference, u);
+  actuate(u);
+  if (status) Serial.println(status);
+  @name@_advance(&@name@_data, &state, &work); /* from here on there is time until the next sample */
+  @name@_prepare(&@name@_data, &state, &work);
+}

@@ -1,0 +1,150 @@
+/*
+ * @name@: model predictive controller with its observer, C99.
+@story@
+ *
+ * One sample:    feedback (measurement and setpoint in, input out), then advance, then prepare for the next one.
+ * Without a hurry: step does all three. Values at this interface are in engineering units.
+ * Nothing here allocates, recurses, prints or keeps data of its own; every loop has a bound known at compile time.
+ */
+#ifndef @NAME@_H
+#define @NAME@_H
+
+#include <stdint.h>
+
+#ifdef @NAME@_DOUBLE /* one switch for every number; the default is single precision */
+typedef double @name@_real;
+#else
+typedef float @name@_real;
+#endif
+
+#define @NAME@_DIGEST "@digest@" /* SHA-256 of the model */
+#define @NAME@_TS @Ts@ /* [s] */
+@dimensions@
+
+/* Status: 0, or a sum of these. The input that comes with it lies within bounds and rate limits always. */
+#define @NAME@_MEASUREMENT_INVALID 1u /* not finite or outside the sensor's range: the disturbance estimate is held */
+#define @NAME@_MEASUREMENT_FROZEN 2u /* unchanged for too long: the disturbance estimate is held */
+#define @NAME@_SETPOINT_INVALID 4u /* not finite: the last valid setpoint is kept */
+#define @NAME@_BUDGET 8u /* passes or working-set changes ran out: the best feasible plan so far */
+#define @NAME@_SOLVE_FAILED 16u /* no usable solution: the last good plan, shifted */
+#define @NAME@_SAFE_INPUT 32u /* nothing left of that plan: on the way to the safe input */
+#define @NAME@_STATE_RESET 64u /* the state was corrupt and was made anew; delta-ISS forgets the difference */
+#define @NAME@_REFUSED 128u /* the model is corrupt or was never checked: nothing but the safe input */
+
+/* The model and the tuning: constant, in flash. The numbers of one precision: its bounds are rounded inwards. */
+typedef struct {
+  @name@_real weights[@NAME@_WEIGHTS]; /* per layer, gate (f, i, o, c) and cell: W row, U row, b */
+  @name@_real head[@NAME@_NY * (@NAME@_NXI + 1)]; /* per output: C row, b_y */
+  @name@_real u_mid[@NAME@_NU]; /* [input unit] normalised = (value - mid) / span */
+  @name@_real u_span[@NAME@_NU];
+  @name@_real y_mid[@NAME@_NY];
+  @name@_real y_span[@NAME@_NY];
+  @name@_real u_low[@NAME@_NU]; /* [input unit] hard bounds */
+  @name@_real u_high[@NAME@_NU];
+  @name@_real max_move[@NAME@_NU]; /* [input unit a sample] hard rate limit */
+  @name@_real u_safe[@NAME@_NU]; /* [input unit] where to go when nothing else is known */
+  @name@_real sensor_low[@NAME@_NY]; /* [output unit] what the sensor can say */
+  @name@_real sensor_high[@NAME@_NY];
+  @name@_real v_low[@NAME@_NU]; /* normalised from here on: bounds of the inputs in the program */
+  @name@_real v_high[@NAME@_NU];
+  @name@_real v_move[@NAME@_NU];
+  @name@_real y_low[@NAME@_NY]; /* soft bounds */
+  @name@_real y_high[@NAME@_NY];
+  @name@_real output_weight[@NAME@_NY];
+  @name@_real move_penalty[@NAME@_NU];
+  @name@_real violation_weight[@NAME@_NY];
+  @name@_real observer_gain;
+  @name@_real tolerance; /* expected distance from the optimum that ends the passes */
+  @name@_real correct; /* in real-time mode a larger step is corrected once */
+  @name@_real radius; /* largest |input| */
+  @name@_real start[@NAME@_NCHI]; /* state at rest under the safe input */
+  @name@_real bound[@NAME@_NCHI]; /* no sound state is beyond this */
+  @name@_real witness[@NAME@_NCHI]; /* v of the certificate: A v < v */
+  uint32_t passes; /* 1: real-time iteration */
+  uint32_t changes; /* of the working set, in one pass */
+  uint32_t halvings; /* of a step, in one pass */
+  uint32_t frozen; /* equal measurements until the sensor is called frozen; 0: never */
+  uint32_t crc; /* CRC-32 of all before, as it lies in memory (little-endian) */
+} @name@_model;
+
+/* What the controller remembers from sample to sample. Normalised units. */
+typedef struct {
+  @name@_real chi[@NAME@_NCHI]; /* observer: per layer x, xi */
+  @name@_real disturbance[@NAME@_NY];
+  @name@_real under_way[(@NAME@_LAG + 1) * @NAME@_NY]; /* predicted outputs until the probe speaks of them */
+  @name@_real reference[@NAME@_NY]; /* [output unit] last valid setpoint */
+  @name@_real last[@NAME@_NY]; /* [output unit] last measurement */
+  @name@_real applied[@NAME@_NU]; /* [input unit] the input in force */
+  @name@_real before[@NAME@_NU]; /* the same, normalised */
+  @name@_real plan[@NAME@_NV];
+  uint32_t oldest; /* place in under_way */
+  uint32_t still[@NAME@_NY]; /* equal measurements in a row */
+  uint32_t failures; /* solves in a row that failed */
+  uint32_t status; /* of this sample, as it builds up */
+  uint32_t ready; /* what init left */
+  uint8_t mark[@NAME@_ROWS]; /* working set: 0 free, 1 active, 2 violated at full price */
+} @name@_state;
+
+/* Scratch, between prepare and feedback only; may be shared with anything else after advance. */
+typedef struct {
+  @name@_real cost; /* of the plan, in the units of the problem */
+  uint32_t passes; /* used */
+  uint32_t changes; /* of the working set, used in all passes */
+  uint32_t count; /* size of the working set */
+  uint16_t active[@NAME@_NV]; /* its rows */
+  @name@_real multiplier[@NAME@_NV];
+  @name@_real gradient[@NAME@_NV];
+  @name@_real step[@NAME@_NV];
+  @name@_real trial[@NAME@_NV];
+  @name@_real image[@NAME@_NV]; /* J' n */
+  @name@_real help[@NAME@_NV];
+  @name@_real chi[@NAME@_NCHI];
+  @name@_real outputs[@NAME@_N * @NAME@_NY]; /* predicted along the plan, without the disturbance */
+  @name@_real trial_outputs[@NAME@_N * @NAME@_NY];
+  @name@_real stage[@NAME@_STAGE]; /* linearised gates */
+  @name@_real gains[@NAME@_GAINS]; /* d output / d plan, rows of rising length */
+  @name@_real factor[@NAME@_NV * @NAME@_NV]; /* J: inverse Hessian = J J' */
+  union { /* never needed at once */
+    @name@_real triangle[@NAME@_NV * (@NAME@_NV + 1) / 2]; /* R of the working set, packed columns */
+    @name@_real slope[@NAME@_NV * @NAME@_NCHI]; /* d state / d plan, a row for each variable */
+    @name@_real path[@NAME@_N * @NAME@_NCHI]; /* states along the plan */
+  } a;
+} @name@_work;
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+extern const @name@_model @name@_data;
+
+/* 0 when `model` is what was released: checksum, and the stability margins recomputed from the weights; else REFUSED. */
+uint32_t @name@_verify(const @name@_model *model);
+
+/* Recompute the margins delta of condition (7) and of incremental stability (both positive: both hold). */
+void @name@_margins(const @name@_model *model, @name@_real *iss, @name@_real *delta_iss);
+
+/* Begin at the measured output `y` with the input `u` in force. Verifies the model: what it returns is 0 or REFUSED. */
+uint32_t @name@_init(const @name@_model *model, @name@_state *state, const @name@_real y[@NAME@_NY], const @name@_real u[@NAME@_NU]);
+
+/* Everything that needs no measurement: linearise along the plan and factorise. */
+void @name@_prepare(const @name@_model *model, @name@_state *state, @name@_work *work);
+
+/* The input `u` for the measurement `y` and the setpoints `reference` (REFERENCES rows of NY; several rows: now, next sample, ...). */
+uint32_t @name@_feedback(const @name@_model *model, @name@_state *state, @name@_work *work, const @name@_real y[@NAME@_NY],
+                         const @name@_real reference[@NAME@_REFERENCES * @NAME@_NY], @name@_real u[@NAME@_NU]);
+
+/* On to the next sample: the observer moves, the plan shifts. */
+void @name@_advance(const @name@_model *model, @name@_state *state, @name@_work *work);
+
+/* prepare, feedback and advance. */
+uint32_t @name@_step(const @name@_model *model, @name@_state *state, @name@_work *work, const @name@_real y[@NAME@_NY],
+                     const @name@_real reference[@NAME@_REFERENCES * @NAME@_NY], @name@_real u[@NAME@_NU]);
+
+/* After feedback: the outputs expected at the next N samples under the plan, [output unit]. */
+void @name@_predicted(const @name@_model *model, const @name@_state *state, const @name@_work *work, @name@_real y[@NAME@_N * @NAME@_NY]);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,46 @@
+/* The controller for a process that loads it: sizes, and one call a sample. */
+#include "@name@.h"
+
+void sil_sizes(uint32_t size[8]);
+uint32_t sil_init(@name@_state *state, const @name@_real *y, const @name@_real *u);
+void sil_step(@name@_state *state, @name@_work *work, const @name@_real *y, const @name@_real *reference, @name@_real *u,
+              @name@_real *predicted, @name@_real *said, uint32_t *counts);
+
+void sil_sizes(uint32_t size[8]) {
+  size[0] = @NAME@_NU;
+  size[1] = @NAME@_NY;
+  size[2] = @NAME@_N;
+  size[3] = @NAME@_REFERENCES;
+  size[4] = (uint32_t)sizeof(@name@_state);
+  size[5] = (uint32_t)sizeof(@name@_work);
+  size[6] = (uint32_t)sizeof(@name@_model);
+  size[7] = 0u;
+}
+
+uint32_t sil_init(@name@_state *state, const @name@_real *y, const @name@_real *u) { return @name@_init(&@name@_data, state, y, u); }
+
+/* `predicted` begins with the output now; `said` is the cost and the disturbances in units of the outputs. */
+void sil_step(@name@_state *state, @name@_work *work, const @name@_real *y, const @name@_real *reference, @name@_real *u,
+              @name@_real *predicted, @name@_real *said, uint32_t *counts) {
+  const @name@_model *model = &@name@_data;
+  uint32_t i;
+  @name@_prepare(model, state, work);
+  for (i = 0u; i < @NAME@_NY; ++i) {
+    uint32_t j;
+    const @name@_real *head = &model->head[i * (@NAME@_NXI + 1u)];
+    predicted[i] = head[@NAME@_NXI];
+    for (j = 0u; j < @NAME@_NXI; ++j) {
+      predicted[i] += head[j] * state->chi[@NAME@_NCHI - @NAME@_NXI + j];
+    }
+  }
+  counts[0] = @name@_feedback(model, state, work, y, reference, u);
+  counts[1] = work->passes;
+  counts[2] = work->changes;
+  said[0] = work->cost;
+  @name@_predicted(model, state, work, &predicted[@NAME@_NY]);
+  for (i = 0u; i < @NAME@_NY; ++i) {
+    predicted[i] = model->y_mid[i] + model->y_span[i] * (predicted[i] + state->disturbance[i]);
+    said[1u + i] = model->y_span[i] * state->disturbance[i];
+  }
+  @name@_advance(model, state, work);
+}

@@ -1,0 +1,62 @@
+"""Golden vectors of an exported controller: what it is to answer, computed by its Python twin, and what IPOPT would have answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lstm_mpc.control.dompc import DoMpc
+from lstm_mpc.control.problem import Problem, input_range
+from lstm_mpc.control.sqp import Budget, Sqp
+from lstm_mpc.export.pil import Run
+from lstm_mpc.release import Release
+from lstm_mpc.system import Array, rest
+
+SAMPLES = 60
+_DISTURBED, _DEAF, _LOST = 30, 15, 45  # samples: output disturbance from, no measurement at, no setpoint at
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A run's measurements and setpoints, the answers of the SQP twin `u` (K, nu) [engineering] and `status` (K,), and of IPOPT."""
+
+    run: Run
+    u: Array
+    status: NDArray[np.uint32]
+    ipopt: Array
+
+    @property
+    def span(self) -> Array:
+        """(nu,) the range that the answers are compared in."""
+        return np.asarray(np.ptp(self.u, axis=0))
+
+
+def golden(release: Release, problem: Problem, budget: Budget, *, u_start: ArrayLike) -> Golden:
+    """The loop closed on the model itself: setpoints all over the reachable outputs, an output disturbance, noise, and samples without
+    a measurement or a setpoint. The same arguments give the same numbers."""
+    model = release.model
+    (low, high), N, rng = input_range(model, problem), problem.horizon, np.random.default_rng(0)
+    shares = (0.5, 0.75, 0.3, 0.9, 0.15, 0.5)
+    aims = [np.asarray(model.system.output(rest(model.system, low + share * (high - low)))).ravel() for share in shares]
+    rows = N + 1 if problem.preview else 1
+    setpoints = np.repeat(aims, SAMPLES // len(aims), axis=0)
+    setpoints = np.vstack([setpoints, np.repeat(setpoints[-1:], rows, axis=0)])
+    reference = np.stack([setpoints[k : k + rows] for k in range(SAMPLES)])
+    reference[_LOST] = np.nan
+    spread, step = 1e-3 * np.ptp(aims, axis=0), 0.05 * np.ptp(aims, axis=0)
+    twin, ipopt = Sqp(release, problem, budget), DoMpc(release, problem)
+    u0 = np.asarray(u_start, dtype=np.float64).ravel()
+    chi = rest(model.system, u0)
+    y, u, status, beside = (np.empty((SAMPLES, n)) for n in (len(model.outputs), len(u0), 1, len(u0)))
+    for k in range(SAMPLES):
+        y[k] = np.asarray(model.system.output(chi)).ravel() + (k >= _DISTURBED) * step + spread * rng.standard_normal(y.shape[1])
+        y[k] = np.nan if k == _DEAF else y[k]
+        if k == 0:
+            twin.reset(y[0], u0)
+            ipopt.reset(y[0], u0)
+        move = twin.step(y[k], reference[k])
+        u[k], status[k], beside[k] = move.u, move.flags, ipopt.step(y[k], reference[k]).u
+        chi = np.asarray(model.system.step(chi, u[k], np.zeros(0))).ravel()
+    return Golden(Run(y[0], u0, y, reference), u, status[:, 0].astype(np.uint32), beside)

@@ -1,0 +1,65 @@
+"""One step of an engine beside the plain nonlinear program of the same sample."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lstm_mpc.control import plain
+from lstm_mpc.control.move import Move, coming
+from lstm_mpc.system import Array
+
+Y_REST = np.array([0.0247, -1.356])  # outputs of the `mimo` model under χ = 0, rounded
+PROBLEMS = {  # of the pH model, from pH 7.0 to 7.6
+    "bounds": {"horizon": 12, "move_penalty": 0.01, "u_high": 15.9},
+    "rates": {"horizon": 12, "move_penalty": 0.01, "max_move": 0.2},
+    "soft outputs": {"horizon": 12, "move_penalty": 0.01, "y_high": 7.2, "violation_weight": 50.0},
+    "blocks": {"horizon": 12, "move_penalty": 0.01, "blocks": (1, 2, 4), "max_move": 0.4},
+    "dead time": {"horizon": 12, "move_penalty": 0.01, "dead_time": 30.0},
+    "one step": {"horizon": 1},
+}
+
+
+def all_at_once(**changes):
+    """Options for the `mimo` model: bounds, rates and soft outputs that are all active, and preview."""
+    options = {
+        "horizon": 8, "output_weight": [400.0, 200.0], "move_penalty": [0.002, 0.001], "max_move": [0.3, 0.5], "preview": True,
+        "y_low": Y_REST - [0.004, 1.0], "y_high": Y_REST + [1.0, 0.006], "violation_weight": 20.0,
+    }  # fmt: skip
+    return options | changes
+
+
+RAMP = Y_REST + np.linspace(0, 1, 9)[:, None] * [[-0.02, 0.05]]  # its setpoints
+KICK = np.array([0.01, -0.01])
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A move and the plan (N, nu) it came from; plan and cost of the plain program; setpoints and the input before."""
+
+    move: Move
+    plan: Array
+    best: Array
+    cost: float
+    references: Array
+    before: Array
+
+
+def step(controller, y, reference, *, model=None, limits=None):
+    """A step of `controller`, and the plain program of the same sample."""
+    references = coming(reference, controller.problem.horizon, len(np.atleast_1d(y)))
+    if not controller.problem.preview:
+        references[:] = references[0]
+    chi, before, guess, found, solve = controller.observer.chi, controller._before, controller._plan, [], controller._solve
+    controller._solve = lambda references: found.append(solve(references)) or found[-1]
+    move = controller.step(y, reference)
+    controller._solve = solve
+    limits = limits or controller.limits
+    best, cost = plain.solve(controller.release.model, limits, chi, before, move.disturbance, references, guess)
+    return Compared(move, found[0].plan, best, cost, references, before)
+
+
+def compared(controller, y, u, reference, kicks, **options):
+    """Two steps from rest, the second with the measurement kicked off its rest and beside the plain program."""
+    controller.reset(y, u)
+    controller.step(y, y)
+    return step(controller, np.asarray(y) + kicks, reference, **options)

@@ -1,0 +1,124 @@
+"""The exported controller under hostile use: whatever comes, the input is a number within bounds and rates, no byte is touched too many.
+
+A million hostile samples instead of 4e4, and 25 times the solves: LSTM_MPC_ABUSE=1000000.
+"""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from compiling import built, run, tool
+from optimum import all_at_once
+
+from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.sqp import Budget
+from lstm_mpc.design import load_design
+from lstm_mpc.export.controller import controller
+from lstm_mpc.release import Release
+
+SHIPPED = Path(__file__).resolve().parents[1] / "models" / "ph"
+COUNT = int(os.environ.get("LSTM_MPC_ABUSE", "40000"))
+SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all")
+DEEP = Budget(passes=4, changes=60, halvings=6, tolerance=1e-6)
+BITS = ("invalid", "frozen", "setpoint", "budget", "failed", "safe", "reset", "refused")
+
+
+@pytest.fixture(scope="module")
+def sources(mimo):
+    """The shipped controller; one without its hurry; one with everything at once: two of everything, blocks, preview, dead time."""
+    design, passed = load_design(SHIPPED), Release.load(SHIPPED / "release.json")
+    everything = Problem(**all_at_once(dead_time=20.0, blocks=(1, 1, 2, 3), frozen_after=4))
+    return {
+        "shipped": controller(passed, design.control, design.budget),
+        "deep": controller(passed, design.control, DEEP),
+        "mimo": controller(mimo, everything, DEEP),
+    }
+
+
+@pytest.fixture(scope="module")
+def programs(sources, tmp_path_factory):
+    """The sanitized driver with a controller, compiled when first asked for."""
+    made = {}
+
+    def program(kind, double=False):
+        if (kind, double) not in made:
+            folder = tmp_path_factory.mktemp(kind)
+            made[kind, double] = built(folder, sources[kind], "abuse.c", *SANITIZED, double=double)
+        return made[kind, double]
+
+    return program
+
+
+def counted(text):
+    """The last line of the driver as numbers."""
+    words = re.search(r"seen (\d+) clean (\d+) accepted (\d+) excess (\S+) flags((?: \d+){8})", text)
+    flags = dict(zip(BITS, map(int, words[5].split()), strict=True))
+    return {"seen": int(words[1]), "clean": int(words[2]), "accepted": int(words[3]), "excess": float(words[4])} | flags
+
+
+@pytest.mark.parametrize(("kind", "share"), [("shipped", 1.0), ("mimo", 0.1)])
+def test_hostile_samples_never_bring_an_input_out_of_bounds_or_rates(programs, kind, share):
+    found = counted(run(programs(kind), "steps", int(COUNT * share), 1))
+    assert found["seen"] >= COUNT * share
+    assert found["excess"] <= 1e-6
+    assert min(found[bit] for bit in ("clean", "invalid", "setpoint", "budget", "failed")) > 0.005 * found["seen"]  # it was hostile
+    assert (found["frozen"] > 0) == (kind == "mimo")  # the only one that asks
+    assert found["refused"] == 0
+
+
+@pytest.mark.parametrize("double", [False, True], ids=["float", "double"])
+@pytest.mark.parametrize(("kind", "share"), [("shipped", 0.03), ("deep", 0.01), ("mimo", 0.01)])
+def test_any_state_plan_and_working_set_is_solved(programs, kind, share, double):
+    """States within their bounds, plans and marks of any kind: no solve fails, and no sound state is refused."""
+    found = counted(run(programs(kind, double), "solves", int(COUNT * share), 2))
+    assert found["failed"] == found["safe"] == found["refused"] == 0
+    assert 0.8 * found["seen"] < found["accepted"] < found["seen"]  # some plans were inadmissible
+    assert found["reset"] == found["seen"] - found["accepted"]
+
+
+@pytest.mark.parametrize("kind", ["shipped", "mimo"])
+def test_what_lies_in_the_scratch_before_prepare_does_not_change_a_bit(programs, kind):
+    assert counted(run(programs(kind), "garbage", COUNT // 50, 3))["seen"] == COUNT // 50
+
+
+@pytest.mark.parametrize("double", [False, True], ids=["float", "double"])
+@pytest.mark.parametrize("kind", ["shipped", "mimo"])
+def test_bits_that_flip_between_prepare_and_feedback_cannot_get_past_the_bounds(programs, kind, double):
+    assert counted(run(programs(kind, double), "window", COUNT // 50, 4))["seen"] == COUNT // 50
+
+
+def test_valgrind_finds_no_use_of_what_was_never_written(sources, tmp_path):
+    tool("valgrind")
+    program = built(tmp_path, sources["shipped"], "abuse.c", "-g")
+    checked = ("valgrind", "--error-exitcode=9", "--leak-check=full", "-q")
+    for mode, count in (("steps", 300), ("solves", 100), ("garbage", 30)):
+        run(program, mode, count, 5, before=checked)
+
+
+HARMS = {  # a controller with one protection less
+    "bounds": ("u[j] = clamp(near, model->u_low[j], model->u_high[j]);", "u[j] = near;", "window"),
+    "rate": (
+        "u[j] = clamp(near, model->u_low[j], model->u_high[j]);",
+        "u[j] = near < state->applied[j] ? model->u_low[j] : near;",
+        "steps",
+    ),
+    "solve": ("if (place == NV) {\n      break;", "if (place == NV) {\n      return @NAME@_SOLVE_FAILED;", "solves"),
+    "scratch matters": ("  work->changes = 0u;\n  work->cost", "  work->cost", "garbage"),
+    "index .* out of bounds": ("state->oldest % PROBES * NY + j", "state->oldest * NY + j", "window"),
+    "AddressSanitizer|UndefinedBehavior|runtime error": ("real fresh[@NAME@_WIDEST];", "real fresh[@NAME@_WIDEST - 1];", "steps"),
+}
+
+
+@pytest.mark.parametrize(("said", "old", "new", "mode"), [(said, *harm) for said, harm in HARMS.items()], ids=HARMS)
+def test_a_controller_with_one_protection_less_is_caught(sources, tmp_path, said, old, new, mode):
+    files = sources["shipped"]
+    old, new = (text.replace("@NAME@", "PH_CONTROLLER") for text in (old, new))
+    text = files["ph_controller.c"]
+    assert text.count(old) == 1
+    options = SANITIZED if "|" in said or "index" in said else ()
+    program = built(tmp_path, {**files, "ph_controller.c": text.replace(old, new)}, "abuse.c", *options)
+    out = subprocess.run([program, mode, "2000", "6"], capture_output=True, text=True, timeout=120)
+    assert out.returncode != 0
+    assert re.search(said, out.stdout + out.stderr)

@@ -1,0 +1,272 @@
+"""The exported controller in C beside its twin in Python, and what it refuses; its elementary functions beside libm; the rules it keeps."""
+
+import ctypes
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from compiling import FLAGS, WARNINGS, built, loop, run, tool, write
+from optimum import all_at_once
+from tolerances import ROUND_OFF
+
+from lstm_mpc.control.compiled import Compiled
+from lstm_mpc.control.move import Status
+from lstm_mpc.control.problem import Problem, limits
+from lstm_mpc.control.sqp import Budget, Sqp
+from lstm_mpc.design import load_design
+from lstm_mpc.errors import InputError
+from lstm_mpc.export.controller import controller
+from lstm_mpc.proof import certify
+from lstm_mpc.release import Release
+
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED, TABLE = ROOT / "models" / "ph", ROOT / "lstm_mpc" / "export" / "c" / "MISRA.md"
+AGREE = 1e-9  # of the range: two orders of the same sums, through a hundred solves
+SISO = {
+    "horizon": 12, "move_penalty": 0.01, "max_move": 0.4, "u_low": 13.2, "u_high": 16.4,
+    "y_low": 6.0, "y_high": 8.6, "violation_weight": 50.0,
+}  # fmt: skip
+REAL_TIME = Budget(passes=1, changes=20, halvings=1)
+CASES = {  # kind, problem, budget
+    "bounds, rates, soft bounds": ("siso", SISO, None),
+    "two layers with preview": ("mimo", all_at_once(), None),
+    "move blocking": ("mimo", all_at_once(blocks=(1, 2, 3)), None),
+    "dead time": ("siso", {**SISO, "dead_time": 30.0}, None),
+    "dead time of two": ("mimo", all_at_once(dead_time=20.0, preview=False), None),
+    "no rates, no soft rows": ("siso", {"horizon": 10, "move_penalty": 0.05}, None),
+    "a rate for one input": ("mimo", all_at_once(max_move=[0.3, np.inf], y_low=-np.inf), None),
+    "one change a pass": ("siso", SISO, Budget(passes=3, changes=1, halvings=0)),
+    "real time": ("siso", SISO, REAL_TIME),
+    "real time, corrected": ("siso", SISO, Budget(passes=1, changes=40, halvings=1, correct=0.0)),
+    "real time, two": ("mimo", all_at_once(), REAL_TIME),
+    "one sample": ("siso", {"horizon": 1}, None),
+}
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    """The sources of the shipped controller, its release and its design."""
+    design, passed = load_design(SHIPPED), Release.load(SHIPPED / "release.json")
+    return controller(passed, design.control, design.budget), passed, design
+
+
+@pytest.fixture(scope="module")
+def siso(shipped):
+    return shipped[1]
+
+
+# -- as it is compiled ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("double", [False, True], ids=["float", "double"])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_it_builds_without_a_warning_needs_no_library_and_keeps_no_data(shipped, mimo, tmp_path, compiler, double):
+    tool(compiler)
+    everything = controller(mimo, Problem(**all_at_once(dead_time=20.0, blocks=(1, 2, 3))), Budget())
+    for number, files in enumerate((shipped[0], everything)):
+        folder = tmp_path / str(number)
+        name = write(folder, files)
+        switch = [f"-D{name.upper()}_DOUBLE"] if double else []
+        for unit in (name, f"{name}_data"):
+            out = subprocess.run([compiler, *FLAGS, *WARNINGS, *switch, "-c", f"{unit}.c"], cwd=folder, capture_output=True, text=True)
+            assert (out.returncode, out.stderr) == (0, "")
+            symbols = [line.split()[-2:] for line in run("nm", folder / f"{unit}.o").splitlines()]
+            assert {kind for kind, _ in symbols} <= set("TtRrU"), symbols  # nothing in .data, .bss or common
+            assert {text for kind, text in symbols if kind == "U"} <= {"memcpy", "memset", "memmove"}, symbols
+
+
+def test_a_static_variable_or_a_call_of_libm_would_be_seen(shipped, tmp_path):
+    tool("gcc")
+    name = write(tmp_path, shipped[0])
+    harm = "\ndouble tanh(double);\ndouble seen(double x);\nstatic double kept;\ndouble seen(double x) { return kept += tanh(x); }\n"
+    text = shipped[0][f"{name}.c"] + harm
+    (tmp_path / f"{name}.c").write_text(text)
+    subprocess.run(["gcc", *FLAGS, "-c", f"{name}.c"], cwd=tmp_path, check=True)
+    symbols = [line.split()[-2:] for line in run("nm", tmp_path / f"{name}.o").splitlines()]
+    assert ["b", "kept"] in symbols
+    assert ["U", "tanh"] in symbols
+
+
+# -- the twin ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "options", "budget"), CASES.values(), ids=CASES)
+def test_in_double_precision_it_is_its_twin(siso, mimo, kind, options, budget):
+    item = mimo if kind == "mimo" else siso
+    problem = Problem(**options)
+    (y, u), rows, files = loop(item, problem, budget)
+    compiled = Compiled(files, double=True)
+    compiled.reset(y, u)
+    bounds, span = limits(item, problem), item.model.scaling.y_span
+    exact = (budget or Budget()).passes > 1 or budget.correct == 0.0  # else small steps are predicted linearly
+    used = set()
+    for y, reference, twin in rows:
+        move = compiled.step(y, reference)
+        used.add(twin.flags)
+        np.testing.assert_allclose(move.u / (bounds.u_high - bounds.u_low), twin.u / (bounds.u_high - bounds.u_low), rtol=0, atol=AGREE)
+        np.testing.assert_allclose(move.disturbance / span, twin.disturbance / span, rtol=0, atol=AGREE)
+        assert (move.flags, move.iterations) == (twin.flags, twin.iterations)
+        if exact:
+            assert move.cost == pytest.approx(twin.cost, rel=AGREE, abs=AGREE)
+            np.testing.assert_allclose(move.predicted / span, twin.predicted / span, rtol=0, atol=AGREE)
+    if budget is not None and budget.changes == 1:
+        assert Status.BUDGET in used
+    inputs = np.array([twin.u for *_, twin in rows])
+    assert (np.ptp(inputs, axis=0) > 0.1 * (bounds.u_high - bounds.u_low)).any()  # it was not asleep
+
+
+@pytest.mark.parametrize("kind", ["siso", "mimo"])
+def test_every_fault_has_the_same_name_in_both(siso, mimo, kind):
+    item = mimo if kind == "mimo" else siso
+    options = {"frozen_after": 3, "sensor_low": -9.0, "sensor_high": 9.2}
+    problem = Problem(**(all_at_once(**options) if kind == "mimo" else {**SISO, **options}))
+    (y, u), rows, files = loop(item, problem, samples=50)
+    compiled, twin = Compiled(files, double=True), Sqp(item, problem)
+    compiled.reset(y, u)
+    twin.reset(y, u)
+    seen = Status(0)
+    for k, (y, reference, _) in enumerate(rows):
+        y, reference = y.copy(), np.atleast_2d(np.array(reference, dtype=float))
+        y[-1] = {5: np.nan, 8: np.inf, 9: -np.inf, 12: 9.3, 13: -1e30}.get(k, 7.123 if 20 <= k < 28 else y[-1])
+        reference[-1, 0] = {15: np.nan, 16: np.inf, 28: np.nan}.get(k, reference[-1, 0])
+        move, expected = compiled.step(y, reference), twin.step(y, reference)
+        assert move.flags == expected.flags, k
+        np.testing.assert_allclose(move.u, expected.u, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(move.disturbance, expected.disturbance, rtol=0, atol=1e-8)
+        seen |= move.flags
+        assert (Status.MEASUREMENT_INVALID in move.flags) == (k in (5, 8, 9, 12, 13))
+        assert (Status.MEASUREMENT_FROZEN in move.flags) == (23 <= k < 28)
+        assert (Status.SETPOINT_INVALID in move.flags) == (k in (15, 16, 28))
+    assert seen & 7 == 7
+
+
+# -- what it refuses --------------------------------------------------------------------------------------------------------------
+
+
+def test_bytes_of_the_state_that_are_no_state_are_noticed_and_the_input_is_one(siso, shipped):
+    files, passed, design = shipped
+    bounds = limits(passed, design.control)
+    compiled, (y, u) = Compiled(files), ([7.0], [15.5])
+    nchi, N = passed.model.sizes.n, design.control.horizon
+    chi, disturbance, under_way, reference, applied, plan = 0, nchi, nchi + 1, nchi + 2, nchi + 4, nchi + 6
+    harms = [(chi, np.nan), (chi + nchi - 1, 1.5), (chi, -1e30), (disturbance, np.inf), (under_way, np.nan), (reference, np.nan)]
+    harms += [(applied, 99.0), (applied, np.nan), (plan, 77.0), (plan + N - 1, np.nan), (plan + 3, -np.inf)]
+    for place, harm in harms:
+        compiled.reset(y, u)
+        before = compiled.step(y, y).u
+        np.frombuffer(compiled._state, np.float32)[place] = harm
+        move = compiled.step(y, [7.5])
+        assert Status.STATE_RESET in move.flags, (place, harm)
+        start = bounds.u_safe if place == applied else before
+        assert bounds.u_low <= move.u <= bounds.u_high
+        assert np.abs(move.u - start) <= bounds.max_move
+        assert Status.STATE_RESET not in compiled.step(y, [7.5]).flags
+    rng = np.random.default_rng(0)
+    for _ in range(300):  # and whatever bytes: an input within bounds, and nothing that lasts
+        compiled.reset(y, u)
+        held = np.frombuffer(compiled._state, np.uint8)
+        count = int(rng.integers(1, 40))
+        held[rng.integers(0, len(held), count)] = rng.integers(0, 256, count)
+        assert bounds.u_low <= compiled.step(y, [7.5]).u <= bounds.u_high
+
+
+def test_any_bit_of_the_data_that_flips_is_refused(shipped):
+    files, *_ = shipped
+    for double in (False, True):
+        compiled = Compiled(files, double=double)
+        size, library = compiled.struct_bytes["model"], compiled._library
+        data = bytearray(ctypes.string_at(ctypes.addressof(ctypes.c_char.in_dll(library, "ph_controller_data")), size))
+        rng, verify = np.random.default_rng(0), library.ph_controller_verify
+        verify.restype = ctypes.c_uint32
+        assert verify((ctypes.c_char * size).from_buffer(data)) == 0
+        crc_at = size - 4 - (4 if double else 0)
+        for bit in [0, 8 * size - 1 - (32 if double else 0), *rng.integers(0, 8 * (crc_at + 4), 200)]:
+            data[bit // 8] ^= 1 << bit % 8
+            assert verify((ctypes.c_char * size).from_buffer(data)) == Status.REFUSED, bit
+            data[bit // 8] ^= 1 << bit % 8
+        assert verify((ctypes.c_char * size).from_buffer(data)) == 0
+
+
+def test_with_a_flipped_bit_init_and_every_step_refuse_with_the_safe_input(shipped):
+    files, passed, design = shipped
+    text = files["ph_controller_data.c"]
+    changed = Compiled({**files, "ph_controller_data.c": re.sub(r"\.frozen = 0u", ".frozen = 1u", text)})
+    with pytest.raises(InputError, match="refuses its model"):
+        changed.reset([7.0], [15.5])
+    safe = limits(passed, design.control).u_safe
+    for fresh in (changed, Compiled(files)):  # the second was never begun
+        move = fresh.step([7.0], [7.0])
+        assert move.flags == Status.REFUSED
+        np.testing.assert_allclose(move.u, safe, rtol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["siso", "mimo"])
+def test_its_margins_are_those_of_the_certificates(siso, mimo, kind):
+    item = mimo if kind == "mimo" else siso
+    options = all_at_once() if kind == "mimo" else SISO
+    compiled = Compiled(controller(item, Problem(**options), Budget()), double=True)
+    name = "ph_controller" if kind == "siso" else "model_controller"
+    data = ctypes.addressof(ctypes.c_char.in_dll(compiled._library, f"{name}_data"))
+    iss, delta = ctypes.c_double(), ctypes.c_double()
+    getattr(compiled._library, f"{name}_margins")(ctypes.c_void_p(data), ctypes.byref(iss), ctypes.byref(delta))
+    assert iss.value == pytest.approx(certify(item.model, "iss").margin, abs=ROUND_OFF)
+    certificate = certify(item.model, "delta_iss")
+    assert certificate.holds == (delta.value > 0) or kind == "mimo"
+    if certificate.holds:
+        assert delta.value == pytest.approx(certificate.margin, abs=ROUND_OFF)
+
+
+def test_weights_that_are_not_stable_are_refused_even_with_a_checksum_that_fits(shipped):
+    files, *_ = shipped
+    blind = files["ph_controller.c"].replace("crc_of(model) == model->crc && ", "")
+    number = re.search(r"\.weights = \{\s+R\((\S+?)\)", files["ph_controller_data.c"])[1]
+    changed = {**files, "ph_controller_data.c": files["ph_controller_data.c"].replace(number, "9.0", 1)}
+    Compiled({**files, "ph_controller.c": blind}).reset([7.0], [15.5])
+    with pytest.raises(InputError, match="refuses its model"):
+        Compiled({**changed, "ph_controller.c": blind}).reset([7.0], [15.5])
+
+
+# -- elementary functions ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("double", "absolute"), [(False, 1e-7), (True, 2e-16)], ids=["float", "double"])
+def test_elementary_functions_beside_libm(shipped, tmp_path, double, absolute):
+    """LSTM_MPC_ABUSE=1000000: every float with |x| <= 25, which takes minutes."""
+    program = built(tmp_path, shipped[0], "functions.c", double=double, libraries=("-lm",))
+    stride = 100 if double else 1 if int(os.environ.get("LSTM_MPC_ABUSE", "0")) >= 1_000_000 else 997
+    tanh, tanh_ulp, sigmoid, _, root_ulp, _ = map(float, run(program, stride).split())
+    assert max(tanh, sigmoid) <= absolute
+    assert tanh_ulp <= 3.5
+    assert root_ulp <= 1.0
+
+
+def test_a_function_that_is_a_little_wrong_is_seen(shipped, tmp_path):
+    changed = {**shipped[0], "ph_controller.c": shipped[0]["ph_controller.c"].replace("R(1.0 / 24.0)", "R(1.0 / 24.01)")}
+    program = built(tmp_path, changed, "functions.c", libraries=("-lm",))
+    assert float(run(program, 9973).split()[0]) > 1e-7
+
+
+# -- the rules --------------------------------------------------------------------------------------------------------------------
+
+
+def rules(files, folder):
+    """Rules of MISRA C:2012 that cppcheck finds broken, and its own warnings."""
+    name = write(folder, files)
+    command = [tool("cppcheck"), "--enable=warning,portability", "--addon=misra", "--std=c99", "--quiet", "--template={id}"]
+    out = subprocess.run([*command, f"{name}.c", f"{name}_data.c"], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert out.returncode == 0, out.stderr
+    return set(out.stderr.split())
+
+
+def test_rules_not_kept_are_those_that_are_written_down(shipped, tmp_path):
+    written = {f"misra-c2012-{rule}" for rule in re.findall(r"^\| (\d+\.\d+) \|", TABLE.read_text(encoding="utf-8"), re.M)}
+    assert rules(shipped[0], tmp_path) <= written
+
+
+def test_a_rule_that_is_broken_anew_is_found(shipped, tmp_path):
+    harm = "\nint jump(int x);\nint jump(int x) { if (x) { x = 1; } return x; }\n"
+    changed = {**shipped[0], "ph_controller.c": shipped[0]["ph_controller.c"] + harm}
+    assert "misra-c2012-14.4" in rules(changed, tmp_path)

@@ -1,0 +1,76 @@
+"""The exported controller itself on every core: the host's bits in every sample, within the size that was promised."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import need
+
+from lstm_mpc.control.compiled import Compiled
+from lstm_mpc.control.loop import close_loop
+from lstm_mpc.control.move import Status
+from lstm_mpc.design import load_design
+from lstm_mpc.export.bundle import measured
+from lstm_mpc.export.controller import controller
+from lstm_mpc.export.pil import CORES, Frames, Run, differences, replay, replay_on_host
+from lstm_mpc.release import Release
+
+SHIPPED = Path(__file__).resolve().parents[1] / "models" / "ph"
+NAME = "ph_controller"
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    """Files of the shipped controller and what it met in the tracking scenario, with a lost measurement and a lost setpoint."""
+    need("host")
+    design, passed = load_design(SHIPPED), Release.load(SHIPPED / "release.json")
+    files = controller(passed, design.control, design.budget)
+    run = close_loop(design.system, Compiled(files), design.scenarios[0], u_start=design.u_start)
+    y, ahead = run.y.copy(), run.ahead.copy()
+    y[30], ahead[90] = np.nan, np.inf
+    return files, Frames((Run(run.y[0], run.u_start, y, ahead), Run([7.0], [15.0], y[:40] + 0.1, ahead[:40])))
+
+
+def written(files, folder):
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(("core", "double"), [*((core, False) for core in CORES), ("cortex-m7", True)])
+def test_every_core_answers_with_the_hosts_bits(shipped, core, double, tmp_path):
+    need("host", core)
+    files, frames = shipped
+    written(files, tmp_path)
+    here = replay_on_host(tmp_path, NAME, frames, double=double)
+    there = replay(tmp_path, NAME, frames, core=core, double=double)
+    assert differences(here, there) is None
+    assert there.status[30] & Status.MEASUREMENT_INVALID
+    assert there.status[90] & Status.SETPOINT_INVALID
+    assert np.ptp(there.u) > 3.0  # the loop was not asleep
+
+
+def test_it_is_as_small_and_as_quick_as_promised(shipped, tmp_path):
+    """Bars for nx = 5, N = 20 on a Cortex-M4F in single precision; instructions are counted, not timed, so this is no timed test."""
+    need("host", "cortex-m4f")
+    files, frames = shipped
+    found = measured(replay(written(files, tmp_path), NAME, frames, core="cortex-m4f"))
+    assert found["flash"] <= 10 * 1024
+    assert found["ram"] <= 6000
+    assert found["instructions"]["all"]["mean"] <= 300_000
+    assert found["instructions"]["all"]["max"] <= 600_000
+    assert found["instructions"]["feedback"]["max"] <= 350_000
+
+
+def test_one_unit_in_the_last_place_of_one_weight_is_seen(shipped, tmp_path):
+    need("host", "cortex-m4f")
+    files, frames = shipped
+    here = replay_on_host(written(files, tmp_path), NAME, frames)
+    data = files[f"{NAME}_data.c"]
+    weight = re.search(r"R\((-?0\.\d{8,})\)", data)[1]
+    moved = repr(float(np.nextafter(np.float32(weight), np.float32(9))))
+    blind = files[f"{NAME}.c"].replace("crc_of(model) == model->crc", "crc_of(model) != 0u")  # or the checksum alone would see it
+    changed = {**files, f"{NAME}_data.c": data.replace(weight, moved, 1), f"{NAME}.c": blind}
+    there = replay(written(changed, tmp_path), NAME, frames, core="cortex-m4f")
+    assert re.match(r"run 0, sample \d+: host has status", differences(here, there))
