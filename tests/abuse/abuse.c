@@ -1,5 +1,6 @@
 /*
- * Hostile use of the controller: `abuse steps|solves|garbage|window count seed`. Prints counts; 1 with a sentence when a promise is broken.
+ * Hostile use of the controller: `abuse steps|solves|garbage|window|rot count seed`. Prints counts; 1 with a sentence when a promise is
+ * broken. LOW, HIGH, MOVE: the limits as the problem has them, before they were rounded. UNTOUCHED: for valgrind.
  * The algorithm is included, so that its own `project` makes admissible plans.
  */
 #include "@name@.c"
@@ -9,6 +10,10 @@
 #include <string.h>
 
 #define MODEL (&@name@_data)
+
+#ifdef LOW
+static const double u_low[NU] = {LOW}, u_high[NU] = {HIGH}, max_move[NU] = {MOVE};
+#endif
 
 static state_t state, twin;
 static work_t work, other;
@@ -80,6 +85,14 @@ static int keeps(const real from[NU], uint32_t status, unsigned long k) {
     if (!(beyond <= 1e-6 * (double)MODEL->u_span[j])) {
       return !broken("rate", k, status);
     }
+#ifdef LOW
+    if (!((double)u[j] >= u_low[j] && (double)u[j] <= u_high[j])) {
+      return !broken("true bounds", k, status);
+    }
+    if (!((double)u[j] - (double)from[j] <= max_move[j] && (double)from[j] - (double)u[j] <= max_move[j])) {
+      return !broken("true rate", k, status);
+    }
+#endif
     if (u[j] != state.applied[j]) {
       return !broken("applied", k, status);
     }
@@ -288,12 +301,69 @@ static int window(unsigned long count) {
   return 0;
 }
 
+/* A bit of the state tips over before every second sample: an input within bounds and rates, and a state that is one again. */
+static int rot(unsigned long count) {
+  unsigned long k;
+  if (!begin_at(R(0.5))) {
+    return broken("init", 0, 0);
+  }
+  for (k = 0; k < count; ++k) {
+    real from[NU];
+    uint32_t j, status;
+    if (draw() % 2u) {
+      const uint32_t bit = draw() % (8u * (uint32_t)sizeof state);
+      ((unsigned char *)&state)[bit / 8u] ^= (unsigned char)(1u << bit % 8u);
+      state.ready = READY; /* without it there is only the safe input */
+    }
+    for (j = 0u; j < NY; ++j) {
+      y[j] = MODEL->y_mid[j] + MODEL->y_span[j] * between(R(-0.5), R(0.5));
+    }
+    any_reference(0);
+    for (j = 0u; j < NU; ++j) {
+      const int inside = state.applied[j] >= MODEL->u_low[j] && state.applied[j] <= MODEL->u_high[j];
+      from[j] = inside ? state.applied[j] : MODEL->u_safe[j];
+    }
+    status = @name@_step(MODEL, &state, &work, y, reference, u);
+    if (!keeps(from, status, k)) {
+      return 1;
+    }
+    for (j = 0u; j < NCHI; ++j) {
+      if (!(magnitude(state.chi[j]) <= MODEL->bound[j])) {
+        return broken("chi", k, status);
+      }
+    }
+    if (!all_finite(state.disturbance, NY) || !all_finite(state.plan, NV) || state.oldest >= PROBES) {
+      return broken("state", k, status);
+    }
+  }
+  return 0;
+}
+
+#ifdef UNTOUCHED
+/* A static variable was written with zeros; to valgrind this memory never was. */
+static void never_written(void *to, size_t size) {
+  void *volatile from = malloc(size);
+  if (from != NULL) {
+    memcpy(to, from, size);
+  }
+  free(from);
+}
+#endif
+
 int main(int argc, char **argv) {
   const char *mode = argc > 1 ? argv[1] : "";
   const unsigned long count = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
   int failed;
   seed = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
-  failed = !strcmp(mode, "steps") ? steps(count) : !strcmp(mode, "solves") ? solves(count) : !strcmp(mode, "garbage") ? garbage(count) : window(count);
+#ifdef UNTOUCHED
+  never_written(&state, sizeof state);
+  never_written(&work, sizeof work);
+#endif
+  failed = !strcmp(mode, "steps")     ? steps(count)
+           : !strcmp(mode, "solves")  ? solves(count)
+           : !strcmp(mode, "garbage") ? garbage(count)
+           : !strcmp(mode, "rot")     ? rot(count)
+                                      : window(count);
   printf("seen %lu clean %lu accepted %lu excess %.3g flags", seen, flags[8], accepted, excess);
   for (seed = 0; seed < 8u; ++seed) {
     printf(" %lu", flags[seed]);

@@ -11,6 +11,7 @@
  */
 #include "@name@.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #ifdef __FAST_MATH__
@@ -93,15 +94,15 @@ typedef struct {
 
 /* -- elementary functions ------------------------------------------------------------------------------------------------------- */
 
-static int finite(real x) { return x - x == R(0.0); }
+static bool finite(real x) { return x - x == R(0.0); }
 
-OUT_OF_LINE static int all_finite(const real *x, uint32_t count) {
+OUT_OF_LINE static bool all_finite(const real *x, uint32_t count) {
   for (; count > 0u; --count) {
     if (!finite(x[count - 1u])) {
-      return 0;
+      return false;
     }
   }
-  return 1;
+  return true;
 }
 
 static real magnitude(real x) { return x < R(0.0) ? -x : x; }
@@ -140,7 +141,7 @@ OUT_OF_LINE static real root(real x) {
     return R(0.0);
   }
   for (j = 0u; j < 512u && (x >= R(4.0) || x < R(1.0)); ++j) {
-    const int large = x >= R(4.0);
+    const bool large = x >= R(4.0);
     x = x * (large ? R(0.25) : R(4.0));
     scale = scale * (large ? R(2.0) : R(0.5));
   }
@@ -543,18 +544,18 @@ OUT_OF_LINE static void factorise(const context *c) {
   }
 }
 
-/* Take a row in, whose image J'n lies in work->image; 0 when its normal depends on those that are in. */
-OUT_OF_LINE static int enter(work_t *work, uint32_t row) {
+/* Take a row in, whose image J'n lies in work->image; false when its normal depends on those that are in. */
+OUT_OF_LINE static bool enter(work_t *work, uint32_t row) {
   const uint32_t q = work->count;
   real *d = work->image, *R_q = column(work, q);
   real square, head, share;
   uint32_t j;
   if (q >= NV) {
-    return 0;
+    return false;
   }
   square = dot(&d[q], &d[q], NV - q);
   if (!(square > DEPENDENT * (square + dot(d, d, q)))) {
-    return 0;
+    return false;
   }
   head = root(square);
   if (d[q] > R(0.0)) {
@@ -570,7 +571,7 @@ OUT_OF_LINE static int enter(work_t *work, uint32_t row) {
   }
   work->active[q] = (uint16_t)row;
   work->count = q + 1u;
-  return 1;
+  return true;
 }
 
 /* Let the row at `place` go: R moves up by one column, and rotations make it a triangle again. */
@@ -638,12 +639,12 @@ static void best_on_set(const context *c) {
 }
 
 /* Drop the row at `place`, whose multiplier came to its end; at its cap it pushes on. */
-OUT_OF_LINE static void release_row(const context *c, uint32_t place, int capped) {
+OUT_OF_LINE static void release_row(const context *c, uint32_t place, bool capped) {
   const uint32_t row = c->work->active[place];
-  if (capped != 0) {
+  if (capped) {
     press(c, row, cap(c, row));
   }
-  c->state->mark[row] = capped != 0 ? CAPPED : FREE;
+  c->state->mark[row] = capped ? CAPPED : FREE;
   leave(c->work, place);
 }
 
@@ -675,7 +676,7 @@ static worst worst_row(const context *c) {
   const state_t *state = c->state;
   const real *gain = c->work->gains, *p = c->work->step;
   worst w = {SLACK, ROWS};
-  uint32_t j, k, i;
+  uint32_t j, i;
   for (j = 0u; j < NV; ++j) {
     const real at = state->plan[j] + p[j];
     i = j % NU;
@@ -686,6 +687,7 @@ static worst worst_row(const context *c) {
     }
   }
   if (ROWS > HARD_ROWS) {
+    uint32_t k;
     for (k = 0u; k < N; ++k) {
       for (i = 0u; i < NY; ++i) {
         const uint32_t place = k * NY + i;
@@ -711,7 +713,7 @@ static uint32_t settle_row(const context *c, uint32_t row, real left) {
     const uint32_t q = work->count;
     real square, length, edge = sign > R(0.0) ? price - own : own;
     uint32_t place = NV;
-    int capped = 0, whole = 0;
+    bool capped = false, whole = false;
     work->changes = used + 1u;
     image_of(work, row);
     copy(r, d, q);
@@ -720,7 +722,7 @@ static uint32_t settle_row(const context *c, uint32_t row, real left) {
     length = edge;
     if (square > DEPENDENT * (square + dot(d, d, q)) && left <= edge * square) {
       length = left / square;
-      whole = 1;
+      whole = true;
     }
     for (k = 0u; k < q; ++k) {
       const real falls = sign * r[k], room_k = falls > R(0.0) ? work->multiplier[k] : cap(c, work->active[k]) - work->multiplier[k];
@@ -728,7 +730,7 @@ static uint32_t settle_row(const context *c, uint32_t row, real left) {
       if (speed > R(0.0) && most(room_k, R(0.0)) < length * speed) {
         length = most(room_k, R(0.0)) / speed;
         place = k;
-        capped = falls > R(0.0) ? 0 : 1;
+        capped = !(falls > R(0.0));
       }
     }
     if (!(length < HUGE * R(0.5))) {
@@ -742,7 +744,7 @@ static uint32_t settle_row(const context *c, uint32_t row, real left) {
     }
     if (place < NV) {
       release_row(c, place, capped);
-    } else if (whole != 0) {
+    } else if (whole) {
       if (sign < R(0.0)) {
         press(c, row, -price);
       }
@@ -773,6 +775,9 @@ static uint32_t solve_program(const context *c) {
     real largest = R(0.0);
     uint32_t place = NV;
     best_on_set(c);
+    if (!all_finite(work->multiplier, work->count)) {
+      return @NAME@_SOLVE_FAILED; /* a comparison below would take it for a good one */
+    }
     for (k = 0u; k < work->count; ++k) {
       const real wrong = most(-work->multiplier[k], work->multiplier[k] - cap(c, work->active[k]));
       if (wrong > largest) {
@@ -847,14 +852,14 @@ OUT_OF_LINE static void normalise(const model_t *model, state_t *state) {
 /* Make anew what cannot be a state of this controller. */
 static uint32_t watch(const model_t *model, state_t *state, work_t *work) {
   const context c = {model, state, work, NULL, 0u};
-  int sound = state->oldest < PROBES, held = 1;
+  bool sound = state->oldest < PROBES, held = true;
   uint32_t j;
   for (j = 0u; j < NCHI; ++j) {
     sound = sound && magnitude(state->chi[j]) <= model->bound[j];
   }
   sound = sound && all_finite(state->disturbance, NY) && all_finite(state->reference, NY) && all_finite(state->under_way, PROBES * NY);
   for (j = 0u; j < NU; ++j) {
-    const int inside = state->applied[j] >= model->u_low[j] && state->applied[j] <= model->u_high[j];
+    const bool inside = state->applied[j] >= model->u_low[j] && state->applied[j] <= model->u_high[j];
     if (!inside) {
       state->applied[j] = model->u_safe[j];
     }
@@ -880,11 +885,20 @@ static uint32_t watch(const model_t *model, state_t *state, work_t *work) {
   return 0u;
 }
 
+/* As if there had been no measurement: nothing is equal to the next one. */
+OUT_OF_LINE static void forget(state_t *state) {
+  uint32_t j;
+  for (j = 0u; j < NY; ++j) {
+    state->last[j] = HUGE;
+    state->still[j] = 0u;
+  }
+}
+
 /* Take in the measurement, where it can be believed. */
 static uint32_t correct(const model_t *model, state_t *state, const real y[NY], real gain) {
   uint32_t j, status = 0u;
   for (j = 0u; j < NY; ++j) {
-    const int valid = finite(y[j]) && y[j] >= model->sensor_low[j] && y[j] <= model->sensor_high[j];
+    const bool valid = finite(y[j]) && y[j] >= model->sensor_low[j] && y[j] <= model->sensor_high[j];
     state->still[j] = y[j] == state->last[j] ? state->still[j] + 1u : 0u;
     state->last[j] = y[j];
     if (!valid) {
@@ -912,7 +926,7 @@ static void predict(const context *c, real outputs[N * NY]) {
 
 /* As far towards the admissible plan next to plan + step as the cost does not rise; returns the size of what was gone, 0 where it rises
  * all the way, and in `wanted` the size of the whole. A status other than 0: there were no numbers. */
-static uint32_t go(const context *c, uint32_t halvings, int complete, real *gone, real *wanted) {
+static uint32_t go(const context *c, uint32_t halvings, bool complete, real *gone, real *wanted) {
   state_t *state = c->state;
   work_t *work = c->work;
   real size = R(0.0);
@@ -930,15 +944,15 @@ static uint32_t go(const context *c, uint32_t halvings, int complete, real *gone
   }
   *wanted = size;
   for (k = 0u; k <= halvings; ++k) {
-    const int small = complete && c->model->passes == 1u && size <= c->model->correct; /* the next linearisation is its test */
+    const bool small = complete && c->model->passes == 1u && size <= c->model->correct; /* the next linearisation is its test */
     real cost, fuzz;
-    if (small != 0) {
+    if (small) {
       predict(c, work->trial_outputs);
     } else {
       simulate(c, work->trial, work->trial_outputs, NULL);
     }
     cost = cost_of(c, work->trial, work->trial_outputs, &fuzz);
-    if (small != 0 || cost <= work->cost + ROUNDING * fuzz) {
+    if (small || cost <= work->cost + ROUNDING * fuzz) {
       copy(state->plan, work->trial, NV);
       copy(work->outputs, work->trial_outputs, N * NY);
       work->cost = cost;
@@ -980,10 +994,10 @@ static void linearise(const context *c) {
   work->count = 0u;
   for (row = 0u; row < ROWS; ++row) {
     uint8_t *mark = &c->state->mark[row];
-    const int real_row = room(c, row) < HUGE * R(0.5);
+    const bool real_row = room(c, row) < HUGE * R(0.5);
     if (*mark == ACTIVE && real_row) {
       image_of(work, row);
-      if (enter(work, row) == 0) {
+      if (!enter(work, row)) {
         *mark = FREE;
       }
     } else if (*mark != CAPPED || row < HARD_ROWS || !real_row) {
@@ -1121,6 +1135,9 @@ void @name@_margins(const model_t *model, real *iss, real *delta_iss) {
 
 uint32_t @name@_verify(const model_t *model) {
   real iss, delta_iss;
+  if (!all_finite(model->weights, (uint32_t)offsetof(model_t, passes) / (uint32_t)sizeof(real))) { /* margins say nothing of such weights */
+    return @NAME@_REFUSED;
+  }
   @name@_margins(model, &iss, &delta_iss);
   return crc_of(model) == model->crc && iss > @NAME@_ISS_FLOOR && delta_iss > @NAME@_DELTA_ISS_FLOOR ? 0u : @NAME@_REFUSED;
 }
@@ -1149,11 +1166,9 @@ uint32_t @name@_init(const model_t *model, state_t *state, const real y[NY], con
     }
   }
   fill_probe(model, state);
+  forget(state);
   (void)correct(model, state, y, R(1.0));
-  for (j = 0u; j < NY; ++j) {
-    state->last[j] = HUGE; /* nothing that is equal to a first measurement */
-    state->still[j] = 0u;
-  }
+  forget(state); /* the first step may bring this measurement once more */
   for (j = 0u; j < NY; ++j) {
     state->reference[j] = model->y_mid[j] + model->y_span[j] * (state->under_way[j] + state->disturbance[j]);
   }
