@@ -1,7 +1,10 @@
 """FMPy as the importer of FMUs in tests: one is opened once, and run in several instances."""
 
 import fmpy
+import numpy as np
 from fmpy.simulation import instantiate_fmu
+
+from lstm_mpc.control.move import Move, Status
 
 
 class Importer:
@@ -58,3 +61,25 @@ class Instance:
         self.raw.doStep(currentCommunicationPoint=self.t, communicationStepSize=self._Ts)
         self.t += self._Ts
         return self
+
+
+def named(model, y, r):
+    """Measurements and setpoints by the names that a controller's FMU has for them."""
+    names = [s.name for s in model.outputs]
+    return dict(zip(names + [f"{name}_setpoint" for name in names], [*y, *r], strict=True))
+
+
+class Imported:
+    """A controller's FMU behind the `reset / step` protocol of all controllers."""
+
+    def __init__(self, importer, model):
+        self._importer, self._model, self._instance = importer, model, None
+
+    def reset(self, y, u):
+        names = [f"{s.name}_start" for s in self._model.inputs]
+        self._instance = self._importer.make(**dict(zip(names, map(float, u), strict=True)))
+
+    def step(self, y, reference):
+        instance = self._instance.step(**named(self._model, y, np.atleast_2d(reference)[0]))
+        u, nothing = np.array(instance.get(*(s.name for s in self._model.inputs))), np.zeros(0)
+        return Move(u, Status(instance.status()), 0, 0.0, nothing, nothing, 0.0)

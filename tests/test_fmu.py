@@ -16,14 +16,19 @@ from builders import RELEASES, released
 from controllers import NAME, answers, files_of, situation, started
 from fmpy.fmi1 import FMICallException
 from fmpy.validation import validate_fmu
-from fmu_importer import Importer
+from fmu_importer import Imported, Importer, named
 from tolerances import ROUND_OFF
 
 from lstm_mpc.cli import main
 from lstm_mpc.control.compiled import Compiled
+from lstm_mpc.control.loop import close_loop
+from lstm_mpc.control.move import WORDS
+from lstm_mpc.design import load_design
 from lstm_mpc.errors import InputError
+from lstm_mpc.export.controller import controller
 from lstm_mpc.export.fmu import fmu, fmu_folder
 from lstm_mpc.export.unit import Port, controller_unit, model_unit
+from lstm_mpc.release import Release
 from lstm_mpc.system import Signal, simulate
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
@@ -100,11 +105,6 @@ def beyond(model, steps=STEPS):
     return np.random.default_rng(0).uniform(model.u_low - width, model.u_high + width, (steps, len(model.inputs)))
 
 
-def named(model, y, r):
-    names = [s.name for s in model.outputs]
-    return dict(zip(names + [f"{name}_setpoint" for name in names], [*y, *r], strict=True))
-
-
 def simulated(importer, starts, columns):
     """FMPy's own simulation with the inputs `columns`, name -> values at the samples."""
     signal = np.zeros(STEPS, dtype=[("time", float), *((name, float) for name in columns)])
@@ -126,13 +126,20 @@ def test_fmpy_finds_nothing_wrong(opened, kind, of, version):
     assert version == 2 or described.coSimulation.fixedInternalStepSize == str(TS)
     units = {v.name: v.unit for v in described.modelVariables}
     assert all(units[s.name] == s.unit for s in model.inputs + model.outputs)
+    said = [v.description for v in described.modelVariables if v.name == "status"]
+    assert len(said) == (of == "controller")
+    assert all(f"{flag.value} ({words})" in sentence for sentence in said for flag, words in WORDS.items())
 
 
 @pytest.mark.parametrize("kind", RELEASES)
 def test_the_folder_is_complete(kind):
     files = exported(kind)
     assert set(files) == {f"model_{of}{end}.fmu" for of in ("model", "controller") for end in ("", "_fmi2")} | {"README.md"}
-    assert all(name in files["README.md"] for name in files if name.endswith(".fmu"))
+    page = files["README.md"]
+    assert all(name in page for name in files if name.endswith(".fmu"))
+    assert all(page.count(f"- *{label}*: {sentence}\n") == 1 for label, sentence in release_of(kind).claims())
+    assert all(f"{flag.value} ({words})" in page for flag, words in WORDS.items())
+    assert ("The setpoints are held over the horizon: this unit sees no coming steps." in page) == (kind == "mimo")
 
 
 @pytest.mark.parametrize("version", [2, 3])
@@ -171,6 +178,19 @@ def test_the_controller_is_the_c(opened, kind, version):
     assert np.array_equal(shown[0], other)
     assert np.abs(shown[1:] - u[:-1]).max() < ROUND_OFF
     assert np.array_equal(found["status"][1:], status[:-1])
+
+
+def test_it_controls_the_plant_with_the_bits_of_the_c(pytestconfig, tmp_path):
+    home = pytestconfig.rootpath / "models" / "ph"
+    design, passed = load_design(home), Release.load(home / "release.json")
+    files = controller(passed, design.control, design.budget)
+    importer = Importer(fmu(controller_unit(passed, files, double=True)), tmp_path)
+    wrapped, twin = Imported(importer, passed.model), Compiled(files, double=True)
+    run, other = (close_loop(design.system, it, design.scenarios[0], u_start=design.u_start) for it in (wrapped, twin))
+    assert len(run.u) == 360
+    assert np.array_equal(run.u, other.u)
+    assert [move.flags for move in run.moves] == [move.flags for move in other.moves]
+    assert np.ptp(run.u) > 3.0  # the loop was not asleep
 
 
 def test_single_precision(siso, tmp_path):

@@ -4,27 +4,44 @@ import json
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from builders import RELEASES, released
-from controllers import NAME, answers, files_of, situation, started
+from controllers import NAME, files_of, situation, started
 
 from lstm_mpc.control.compiled import Compiled
+from lstm_mpc.control.move import WORDS, Status, coming
+from lstm_mpc.errors import InputError
+from lstm_mpc.export.templates import constant
 from lstm_mpc.export.wrappers import arduino, arduino_folder, simulink, simulink_folder
 
 STUBS = Path(__file__).parent / "stubs"
 STRICT = ["-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
+DOUBLE = {False: [], True: [f"-D{NAME.upper()}_DOUBLE"]}
 STEPS = 60
 
 needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 needs_cxx = pytest.mark.skipif(shutil.which("cc") is None or shutil.which("g++") is None, reason="no C++ compiler")
 
 
-@pytest.fixture(scope="module", params=RELEASES)
-def passed(request):
-    return released(request.param)
+@cache
+def passed(kind):
+    return released(kind)
+
+
+@cache
+def sources(kind):
+    """The C of the controller; the one of several outputs sees coming setpoints."""
+    return files_of(passed(kind), preview=kind == "mimo")
+
+
+@cache
+def compiled(kind, *, double):
+    """The controller in this process; `reset` makes it a new one."""
+    return Compiled(sources(kind), double=double)
 
 
 def write(files, folder):
@@ -39,124 +56,165 @@ def built(command, folder):
     return folder / "program"
 
 
-@pytest.fixture(scope="module")
-def files(passed):
-    """The C of the controller; the one of several outputs sees coming setpoints."""
-    return files_of(passed, preview=len(passed.model.outputs) > 1)
-
-
-@pytest.fixture(scope="module")
-def compiled(files):
-    return Compiled(files)
-
-
-@pytest.fixture(scope="module")
-def sfunction(passed, files, tmp_path_factory):
-    """The program of tests/stubs/cg_sfun.h: two blocks of the S-function."""
-    folder, made = tmp_path_factory.mktemp("sfunction"), simulink(passed, files)
-    write(made, folder)
-    sources = re.search(r"mex (.*)", made[f"{NAME}_sfun.c"])[1].split()
-    return built(["cc", "-std=c99", *STRICT, f"-I{STUBS}", *sources, "-lm"], folder)
+def sfunction(kind, folder, *, double=False):
+    """The program of tests/stubs/simulink.c: two blocks of the S-function."""
+    files = simulink(passed(kind), sources(kind))
+    write(files, folder)
+    codes = re.search(r"mex (.*)", files[f"{NAME}_sfun.c"])[1].split()
+    return built(["cc", "-std=c99", *STRICT, "-DMATLAB_MEX_FILE", *DOUBLE[double], f"-I{STUBS}", *codes, "-lm"], folder)
 
 
 @needs_cc
-def test_the_s_function_is_the_c(passed, compiled, sfunction):
-    model, u_start = passed.model, started(passed.model)
+@pytest.mark.parametrize("double", [False, True], ids=["float", "double"])
+@pytest.mark.parametrize("kind", RELEASES)
+def test_the_s_function_is_the_c(kind, tmp_path, double):
+    model, rows, nu = passed(kind).model, constant(sources(kind), "REFERENCES"), len(passed(kind).model.inputs)
+    assert rows == {"siso": 1, "mimo": 6}[kind]  # with preview
+    program, u_start = sfunction(kind, tmp_path, double=double), started(model)
     y, r = situation(model, STEPS)
-    other = y[::-1], r[::-1]
-    text = "\n".join(" ".join(repr(float(v)) for v in np.concatenate(row)) for row in zip(y, r, *other, strict=True))
-    call = [sfunction, *map(str, u_start.tolist())]
-    head, *rows = subprocess.run(call, input=text, capture_output=True, text=True, check=True).stdout.splitlines()
+    r[11, -1] = np.nan
+    blocks = [(y, [coming(r[k:], rows - 1, r.shape[1]) for k in range(STEPS)])]
+    blocks += [(y[::-1], blocks[0][1][::-1])]
+    lines = [" ".join(repr(float(v)) for y, ahead in blocks for v in (*y[k], *ahead[k].ravel())) for k in range(STEPS)]
+    done = subprocess.run([program, *map(str, u_start)], input="\n".join(lines), capture_output=True, text=True, check=True)
+    head, *samples = done.stdout.splitlines()
     assert head.split() == [f"{model.Ts:g}", "0", "1", "1", "1"]
-    found, nu = np.array([row.split() for row in rows], dtype=float), len(model.inputs)
-    assert found.shape == (STEPS, 2 * (nu + 1))
-    for block, (measured, wanted) in enumerate(((y, r), other)):
-        u, status = answers(compiled, measured, wanted, u_start)
-        assert np.array_equal(found[:, block * (nu + 1) :][:, : nu + 1], np.column_stack([u, status]))
+    found = np.array([sample.split() for sample in samples], dtype=float).reshape(STEPS, 2, nu + 1)
+    twin, seen = compiled(kind, double=double), Status(0)
+    for block, (measured, ahead) in enumerate(blocks):
+        twin.reset(measured[0], u_start)
+        for k in range(STEPS):
+            move = twin.step(measured[k], ahead[k])
+            assert found[k, block].tolist() == [*move.u, move.flags]
+            seen |= move.flags
+    assert seen >= Status.MEASUREMENT_INVALID | Status.SETPOINT_INVALID
 
 
 @needs_cc
-def test_the_s_function_wants_the_inputs_in_force(passed, sfunction):
-    done = subprocess.run([sfunction], capture_output=True, text=True)
+@pytest.mark.parametrize("kind", RELEASES)
+def test_the_s_function_wants_the_inputs_in_force(kind, tmp_path):
+    done = subprocess.run([sfunction(kind, tmp_path)], capture_output=True, text=True)
     assert done.returncode == 1
-    needs = f"the parameter needs {len(passed.model.inputs)} number(s), the inputs in force before the first sample"
+    needs = f"the parameter needs {len(passed(kind).model.inputs)} number(s), the inputs in force before the first sample"
     assert done.stdout == f"{NAME}_sfun: {needs}\n"
 
 
-_MAIN = """\
+GAP = 35000  # [ms] once, and then samples are missed
+_MAIN = f"""\
 #include "Arduino.h"
 #include "examples/loop/loop.ino"
 
-int main() {
+int main() {{
   setup();
-  for (int k = 0; k < 300; ++k, now_ms += 900) loop(); /* comes late now and then, and crosses the overflow of the clock */
-}
+  for (int k = 0; k < 300; ++k, now_ms += k == 100 ? {GAP} : 900) loop(); /* comes late, and crosses the overflow of the clock */
+}}
 """
 
 
-@needs_cxx
-def test_the_sketch_controls(passed, files, compiled, tmp_path):
-    model, u_start = passed.model, started(passed.model)
-    nu, ny = len(model.inputs), len(model.outputs)
-    write({**arduino(passed, files, u_start=u_start), "main.cpp": _MAIN}, tmp_path)
+def sketch(kind, folder, *, double=False, **changes):
+    """What the sketch prints."""
+    write({**arduino(passed(kind), sources(kind), **changes), "main.cpp": _MAIN}, folder)
     codes = [f"src/{NAME}.c", f"src/{NAME}_data.c"]
-    subprocess.run(["cc", "-std=c99", *STRICT, "-c", *codes], cwd=tmp_path, check=True)
+    subprocess.run(["cc", "-std=c99", *STRICT, *DOUBLE[double], "-c", *codes], cwd=folder, check=True)
     objects = [f"{NAME}.o", f"{NAME}_data.o"]
-    program = built(["g++", "-std=c++11", *STRICT, f"-I{STUBS}", "-Isrc", "-I.", "main.cpp", *objects, "-lm"], tmp_path)
-    lines = subprocess.run([program], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert lines[0] == "begin 115200"
-    rows = np.array([line.split() for line in lines[1:] if "println" not in line], dtype=float).reshape(-1, nu, 3)
-    assert np.array_equal(rows[0, :, 1], 9 + np.arange(nu))
-    begun = 4294960000
-    passes = [(begun + 900 * k) for k in range(300)]
-    times, due = [], begun
-    for t in passes:
-        if t >= due:
-            times.append(t)
-            due += 1000 * int(model.Ts)
-    assert rows[:, 0, 0].tolist() == [t % 2**32 for t in times]
+    paths = [f"-I{STUBS}", "-Isrc", "-I."]
+    program = built(["g++", "-std=c++11", *STRICT, *DOUBLE[double], *paths, "main.cpp", *objects, "-lm"], folder)
+    return subprocess.run([program], capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+@needs_cxx
+@pytest.mark.parametrize(("kind", "double"), [("siso", False), ("mimo", True)])
+def test_the_sketch_controls(kind, double, tmp_path):
+    model, real = passed(kind).model, np.float64 if double else np.float32
+    u_start = started(model)
+    first, *lines = sketch(kind, tmp_path, double=double, u_start=u_start)
+    low, high, mid, span = (np.asarray(v, real) for v in (model.u_low, model.u_high, model.scaling.y_mid, model.scaling.y_span))
 
     def measured(t):
-        pins = 420 + 10 * np.arange(ny) + (t % 2**32) // 1000 % 7 * 30
-        return model.scaling.y_mid + model.scaling.y_span * (pins / 1023 * 2 - 1)
+        pins = 420 + 10 * np.arange(len(mid)) + (t % 2**32) // 1000 % 7 * 30
+        return mid + span * (pins.astype(real) / real(1023) * real(2) - real(1))
 
-    y = np.array([measured(t) for t in times])
-    u, status = answers(compiled, y, np.broadcast_to(model.scaling.y_mid, y.shape), u_start)
-    assert [line for line in lines if "println" in line] == [f"println {flags}" for flags in status if flags]
-    assert np.abs(rows[:, :, 2] - 255 * (u - model.u_low) / (model.u_high - model.u_low)).max() < 1.01
-    assert np.ptp(rows[:, :, 2]) > 20
+    twin, begun = compiled(kind, double=double), 4294960000
+    twin.reset(measured(begun), u_start)
+    expected, levels, t, due = [], [], begun, begun
+    for k in range(300):
+        if t >= due:
+            move = twin.step(measured(t), model.scaling.y_mid)
+            levels.append((real(255) * (np.asarray(move.u, real) - low) / (high - low)).astype(int))
+            expected += [f"{t % 2**32} {9 + j} {level}" for j, level in enumerate(levels[-1])]
+            expected += [f"println {WORDS[flag]}" for flag in move.flags]
+            due += 1000 * int(model.Ts) * ((t - due) // (1000 * int(model.Ts)) + 1)
+        t += GAP if k + 1 == 100 else 900
+    assert first == "begin 115200"
+    assert lines == expected
+    assert len(levels) == 28
+    assert np.ptp(levels) > 20
 
 
-def test_the_library_has_its_papers(passed, files):
-    made = arduino_folder(passed, files)
-    assert set(made) == {
-        *(f"src/{name}" for name in files),
-        "examples/loop/loop.ino",
-        "library.properties",
-        "library.json",
-        "README.md",
-    }
-    properties = dict(line.split("=", 1) for line in made["library.properties"].splitlines())
-    manifest = json.loads(made["library.json"])
+@needs_cxx
+def test_the_sketch_says_what_is_wrong(tmp_path):
+    files = dict(sources("siso"))
+    files[f"{NAME}_data.c"] = re.sub(r"\.crc = 0x[0-9A-F]+u", ".crc = 0u", files[f"{NAME}_data.c"])
+    write({**arduino(passed("siso"), files), "main.cpp": _MAIN}, tmp_path)
+    subprocess.run(["cc", "-std=c99", "-c", f"src/{NAME}.c", f"src/{NAME}_data.c"], cwd=tmp_path, check=True)
+    paths = [f"-I{STUBS}", "-Isrc", "-I."]
+    program = built(["g++", "-std=c++11", *paths, "main.cpp", f"{NAME}.o", f"{NAME}_data.o"], tmp_path)
+    lines = subprocess.run([program], capture_output=True, text=True, check=True).stdout.splitlines()
+    refused = f"println {WORDS[Status.REFUSED]}"
+    assert lines[:2] == ["begin 115200", refused]
+    assert refused in lines[2:]
+
+
+@pytest.mark.parametrize("kind", RELEASES)
+def test_the_library_has_its_papers(kind):
+    model, files = passed(kind).model, arduino(passed(kind), sources(kind))
+    codes = {f"src/{name}" for name in sources(kind)}
+    assert set(files) == codes | {"examples/loop/loop.ino", "library.properties", "library.json"}
+    properties = dict(line.split("=", 1) for line in files["library.properties"].splitlines())
+    manifest = json.loads(files["library.json"])
     for key in ("name", "version", "author", "maintainer", "sentence", "paragraph", "category", "url", "architectures"):
         assert key in properties
     assert properties["name"] == manifest["name"] == NAME
+    assert properties["includes"] == manifest["headers"] == f"{NAME}.h"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", properties["version"])
     assert properties["version"] == manifest["version"]
-    assert passed.model.digest[:12] in manifest["description"]
-    for signal in passed.model.inputs + passed.model.outputs:
-        assert signal.label in made["examples/loop/loop.ino"]
+    assert manifest["build"] == {"flags": ["-ffp-contract=off"]}
+    assert model.digest[:12] in manifest["description"]
+    for signal in model.inputs + model.outputs:
+        assert signal.label in files["examples/loop/loop.ino"]
 
 
-def test_the_same_release_gives_the_same_texts(passed, files):
-    assert simulink(passed, files) == simulink(passed, files)
-    assert arduino(passed, files) == arduino(passed, files)
+@pytest.mark.parametrize("kind", RELEASES)
+def test_the_same_release_gives_the_same_texts(kind):
+    assert simulink(passed(kind), sources(kind)) == simulink(passed(kind), sources(kind))
+    assert arduino(passed(kind), sources(kind)) == arduino(passed(kind), sources(kind))
 
 
-def test_the_pages_say_how(passed, files):
-    made = simulink_folder(passed, files)
-    assert set(made) == {*files, f"{NAME}_sfun.c", "README.md"}
-    assert f"mex {NAME}_sfun.c {NAME}.c {NAME}_data.c" in made["README.md"]
-    page = arduino_folder(passed, files)["README.md"]
-    for signal in passed.model.inputs + passed.model.outputs:
-        assert signal.label in made["README.md"]
+@pytest.mark.parametrize("kind", RELEASES)
+@pytest.mark.parametrize("make", [simulink_folder, arduino_folder])
+def test_the_page_of_a_folder_says_how_and_what_the_status_means(kind, make):
+    model = passed(kind).model
+    page = make(passed(kind), sources(kind), u_start=started(model))["README.md"]
+    for flag, words in WORDS.items():
+        assert f"| {flag.value} | `{NAME.upper()}_{flag.name}` | {words} |" in page
+    for signal in model.inputs + model.outputs:
         assert signal.label in page
+    assert f"every {model.Ts!r} s" in page
+    assert f"-D{NAME.upper()}_DOUBLE" in page
+    if make is simulink_folder:
+        assert f"mex {NAME}_sfun.c {NAME}.c {NAME}_data.c\n" in page
+        assert f"`{started(model).tolist()}`" in page
+        assert f"| input 1 | {len(model.outputs)} | measurements" in page
+    else:
+        assert f"as `{NAME}` into the libraries folder" in page
+
+
+def test_preview_is_a_wide_port():
+    pages = [simulink_folder(passed(kind), sources(kind))["README.md"] for kind in ("siso", "mimo")]
+    assert "| input 2 | 1 | setpoints |" in pages[0]
+    assert "| input 2 | 18 | setpoints, 6 rows one after the other: now, next sample, …; to hold one, repeat it |" in pages[1]
+
+
+def test_a_header_without_its_numbers():
+    with pytest.raises(InputError, match=r"a\.h does not define A_REFERENCES; export the controller anew"):
+        constant({"a.h": ""}, "REFERENCES")

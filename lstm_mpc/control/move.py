@@ -41,6 +41,12 @@ WORDS = {
 }
 
 
+def status_table(prefix: str) -> str:
+    """The flags as a table in Markdown: code, its name in the C after `prefix`, meaning."""
+    rows = (f"| {flag.value} | `{prefix}_{flag.name}` | {words} |" for flag, words in WORDS.items())
+    return "\n".join(("| status | | meaning |", "|---|---|---|", *rows))
+
+
 @dataclass(frozen=True)
 class Move:
     """What one control step decided.

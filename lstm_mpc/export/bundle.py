@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lstm_mpc.control.move import WORDS
+from lstm_mpc.control.move import status_table
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.control.sqp import Budget
 from lstm_mpc.errors import InputError
@@ -148,7 +148,6 @@ Measured on an emulated {target["core"]}, `float`, -O2, over the golden vectors,
 Flash {target["flash"]} bytes: code, weights, tables. RAM {target["ram"]} bytes, {target["stack"]} of them stack; the structs are
 state {single["state_bytes"]:.0f} and work {single["work_bytes"]:.0f} bytes."""
     claims = "\n".join(f"- *{kind}*: {sentence}" for kind, sentence in release.claims())
-    statuses = "\n".join(f"| {flag.value} | `{upper}_{flag.name}` | {words} |" for flag, words in WORDS.items())
     inputs, outputs = (", ".join(s.label for s in signals) for signals in (model.inputs, model.outputs))
     return f"""\
 # {name}
@@ -181,9 +180,7 @@ Compile with `-ffp-contract=off` and never with `-ffast-math`; on cores with vec
 
 {table}
 
-| status | | meaning |
-|---|---|---|
-{statuses}
+{status_table(upper)}
 
 The input lies within bounds and rate limits whatever the status says.
 

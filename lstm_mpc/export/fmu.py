@@ -58,7 +58,7 @@ def fmu_folder(
     for unit in units:
         made[f"{unit.name}.fmu"] = fmu(unit, compiler=compiler)
         made[f"{unit.name}_fmi2.fmu"] = fmu(unit, version=2, compiler=compiler)
-    return {**made, "README.md": "\n".join(fmu_xml.readme(unit) for unit in units)}
+    return {**made, "README.md": fmu_xml.readme(units)}
 
 
 def _library_name(unit: Unit, version: int) -> str:

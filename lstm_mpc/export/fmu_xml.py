@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -40,8 +41,9 @@ def _variables(unit: Unit) -> list[_Variable]:
     causes[: len(unit.parameters)] = range(1 + nu + ny, 1 + nu + ny + len(unit.parameters))
     rows += [_Variable(1 + nu + j, port, "output", "discrete", cause=causes[j]) for j, port in enumerate(unit.outputs)]
     rows += [_Variable(1 + nu + ny + j, port, "parameter", "fixed") for j, port in enumerate(unit.parameters)]
-    status = Port("status", "", "0: all is well; else a sum of codes")
-    return rows + ([_Variable(1 + len(rows), status, "output", "discrete", whole=True)] if unit.status else [])
+    codes = ", ".join(f"{code} ({words})" for code, words in unit.codes.items())
+    status = Port("status", "", f"0 (all is well) or a sum of {codes}")
+    return rows + ([_Variable(1 + len(rows), status, "output", "discrete", whole=True)] if unit.codes else [])
 
 
 def model_description(unit: Unit, version: int = 3) -> str:
@@ -140,27 +142,32 @@ def _row(*cells: str) -> str:
     return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
 
 
-def readme(unit: Unit) -> str:
-    """README.md beside the unit: how to run it."""
-    signals = "\n".join(f"- `{port.name}` [{port.unit}]: {port.text}" for port in (row.port for row in _variables(unit)))
-    claims = "\n".join(f"- *{kind}*: {sentence}" for kind, sentence in unit.claims)
-    notes = "\n".join((_step_note(unit), *unit.notes))
+def readme(units: Sequence[Unit]) -> str:
+    """README.md beside the units of one release: how to run them."""
+    Ts, claims = units[0].Ts, "\n".join(f"- *{kind}*: {sentence}" for kind, sentence in units[0].claims)
+    files = "\n".join(f"| `{unit.name}.fmu` | `{unit.name}_fmi2.fmu` | {unit.description} |" for unit in units)
     return f"""\
-# {unit.name}.fmu
+# FMUs for co-simulation
 
-FMI 3.0 co-simulation, and 2.0 in {unit.name}_fmi2.fmu: {unit.description}.
+| FMI 3.0 | FMI 2.0 | |
+|---|---|---|
+{files}
 
     from fmpy import simulate_fmu
-    simulate_fmu("{unit.name}.fmu", stop_time={100 * unit.Ts!r}, output_interval={unit.Ts!r})
+    simulate_fmu("{units[0].name}.fmu", stop_time={100 * Ts!r}, output_interval={Ts!r})
 
-{signals}
+{_step_note(units[0])} Inside are the sources, how to build them, and a library for the platform it was made on.
 
-{notes}
-
-Sources and how to build them are inside, with a library for the platform it was made on. Released, because:
+{"".join(_chapter(unit) for unit in units)}Released, because:
 
 {claims}
 """
+
+
+def _chapter(unit: Unit) -> str:
+    rows = "\n".join(f"| `{row.port.name}` | {row.port.unit} | {row.causality} | {row.port.text} |" for row in _variables(unit))
+    notes = "\n".join(f"- {note}" for note in unit.notes)
+    return f"## {unit.name}\n\n| variable | unit | | |\n|---|---|---|---|\n{rows}\n\n{notes}\n\n"
 
 
 def _tool() -> str:

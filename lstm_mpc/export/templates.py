@@ -31,3 +31,12 @@ def name_of(files: Mapping[str, str]) -> str:
     if len(headers) != 1:
         raise InputError(f"the files of a controller need one header, got {', '.join(files) or 'no file'}")
     return headers[0]
+
+
+def constant(files: Mapping[str, str], word: str) -> int:
+    """The whole number that the header of a controller's `files` defines as <NAME>_`word`."""
+    name = name_of(files)
+    found = re.search(rf"^#define {name.upper()}_{word} (\d+)$", files[f"{name}.h"], re.MULTILINE)
+    if found is None:
+        raise InputError(f"{name}.h does not define {name.upper()}_{word}; export the controller anew")
+    return int(found[1])

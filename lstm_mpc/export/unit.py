@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc import store
+from lstm_mpc.control.move import WORDS
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.c_model import c_model
-from lstm_mpc.export.templates import name_of, named, template
+from lstm_mpc.export.templates import constant, name_of, named, template
 from lstm_mpc.release import Release
 from lstm_mpc.system import Signal
 
@@ -40,8 +41,9 @@ class Port:
 @dataclass(frozen=True)
 class Unit:
     """`name` is a C identifier, `Ts` [s] the one step size. `parameters`, where there are any, are the outputs before the first sample,
-    one for each. With `status` there is one more output, an unsigned integer. `digest` is the model's; `sources` are C files, name ->
-    text, among them `unit.c` and `unit_memory.h` (see `c/fmu/unit.h`), compiled with the macros `definitions`.
+    one for each. With `codes` (code -> words) there is one more output, the status, 0 or a sum of them. `digest` is the model's;
+    `sources` are C files, name -> text, among them `unit.c` and `unit_memory.h` (see `c/fmu/unit.h`), compiled with the macros
+    `definitions`.
     """
 
     name: str
@@ -49,7 +51,7 @@ class Unit:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     parameters: tuple[Port, ...]
-    status: bool
+    codes: Mapping[int, str]
     digest: str
     description: str
     notes: tuple[str, ...]
@@ -58,7 +60,7 @@ class Unit:
     definitions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        names = ["time", *(port.name for port in self.ports), *(["status"] if self.status else [])]
+        names = ["time", *(port.name for port in self.ports), *(["status"] if self.codes else [])]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise InputError(f"unit {self.name}: two variables are called {min(twice)!r}; rename the signal of the model")
@@ -88,7 +90,7 @@ def model_unit(release: Release) -> Unit:
         inputs=tuple(Port(s.name, s.unit, f"clipped to [{float(s.low)!r}, {float(s.high)!r}]", _start(s, mid)) for s, mid in starts),
         outputs=tuple(Port(s.name, s.unit, "output") for s in model.outputs),
         parameters=(),
-        status=False,
+        codes={},
         digest=model.digest,
         description=f"LSTM model {model.name!r} ({model.digest[:12]}), one sample every {Ts!r} s",
         notes=("An input set at a communication point acts during the step that follows; its effect is seen at the end of that step.",),
@@ -112,6 +114,7 @@ def controller_unit(release: Release, files: Mapping[str, str], *, u_start: Arra
     started = zip(model.inputs, in_force, strict=True)
     at_rest = [(s, _start(s, mid)) for s, mid in zip(model.outputs, model.scaling.y_mid, strict=True)]
     glue = {"unit.c": named("fmu/controller_unit.c", name), "unit_memory.h": named("fmu/controller_memory.h", name)}
+    held = ("The setpoints are held over the horizon: this unit sees no coming steps.",) if constant(files, "REFERENCES") > 1 else ()
     return Unit(
         name=name,
         Ts=Ts,
@@ -119,14 +122,15 @@ def controller_unit(release: Release, files: Mapping[str, str], *, u_start: Arra
         + tuple(Port(f"{s.name}_setpoint", s.unit, f"setpoint of {s.name}", start) for s, start in at_rest),
         outputs=tuple(Port(s.name, s.unit, "input of the plant") for s in model.inputs),
         parameters=tuple(Port(f"{s.name}_start", s.unit, "in force before the first step", u) for s, u in started),
-        status=True,
+        codes={int(flag): words for flag, words in WORDS.items()},
         digest=model.digest,
         description=f"predictive controller of the LSTM model {model.name!r} ({model.digest[:12]}), one sample every {Ts!r} s",
         notes=(
             "A step computes the inputs of the plant from the measurements and setpoints set before it. Let the controller make its step "
             "before the plant makes the same one, and hand its outputs over in between; otherwise they act a sample late.",
             "The first step begins at its measurement, with the inputs in force that the parameters say.",
-            "status is 0, or a sum of the codes in the header; the inputs that come with it are within bounds and rate limits always.",
+            "Whatever the status says, the inputs that come with it are within bounds and rate limits.",
+            *held,
         ),
         claims=release.claims(),
         sources={**files, **glue},
@@ -144,7 +148,7 @@ def _start(signal: Signal, otherwise: float) -> float:
 def sources_of(unit: Unit, version: int) -> dict[str, str]:
     """All C files of the unit behind FMI `version` 2 or 3, name -> text."""
     starts = ", ".join(repr(0.0 if port.start is None else port.start) for port in unit.ports)
-    counts = {"inputs": len(unit.inputs), "outputs": len(unit.outputs), "parameters": len(unit.parameters), "status": int(unit.status)}
+    counts = {"inputs": len(unit.inputs), "outputs": len(unit.outputs), "parameters": len(unit.parameters), "status": int(bool(unit.codes))}
     words = {key: str(count) for key, count in counts.items()}
     made = template("fmu/unit.h", name=unit.name, token=unit.token, Ts=repr(unit.Ts), start="{" + starts + "}", **words)
     wrapper = {file: template(f"fmu/{file}") for file in _CORE + _INTERFACES[version]}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from numpy.typing import ArrayLike
 
 import lstm_mpc
-from lstm_mpc.export.templates import name_of, named
+from lstm_mpc.control.move import WORDS, status_table
+from lstm_mpc.export.templates import constant, name_of, named
 from lstm_mpc.export.unit import controller_unit
 from lstm_mpc.release import Release
 
@@ -17,26 +19,54 @@ PRODUCTS = ("*.mex*",)  # what mex leaves
 _SIMULINK_PAGE = """\
 # {name} as an S-function
 
-In MATLAB, in this folder: `mex {name}_sfun.c {name}.c {name}_data.c`. Then an S-Function block with the name `{name}_sfun` and as
-parameter the inputs in force before the first sample ({inputs}).
+In MATLAB, in this folder, with MSVC the first line, with gcc or clang the second:
 
-Inputs of the block: {measurements}, and their setpoints. Outputs: {inputs}, and the status of {name}.h (0: clean). Sample time {Ts:g} s.
-Single precision inside; add `-D` with the macro of the header for double.
+    mex {name}_sfun.c {sources}
+    mex CFLAGS="$CFLAGS -std=c99 -ffp-contract=off" {name}_sfun.c {sources}
+
+`-D{NAME}_DOUBLE` after `mex` computes in double precision instead of single.
+
+Then add an S-Function block: name `{name}_sfun`, parameter `{in_force}`, the inputs in force before the first sample ({inputs}).
+To generate code from the model, name the S-function modules `{modules}`.
+
+| port | width | |
+|---|---|---|
+| input 1 | {ny} | measurements: {measurements} |
+| input 2 | {wide} | setpoints{rows} |
+| output 1 | {nu} | {inputs} |
+| output 2 | 1 | status, `uint32`: 0 (all is well) or a sum of the codes below |
+
+One sample every {Ts!r} s; the outputs follow the measurements of the same instant.
+Where the plant has direct feedthrough, too, the loop is algebraic: put a unit delay between them.
+
+{statuses}
+
+Whatever the status says, the inputs are within bounds and rate limits.
 """
 _ARDUINO_PAGE = """\
 # {name} for Arduino and PlatformIO
 
-Copy this folder into the libraries folder of the Arduino IDE, or into `lib/` of a PlatformIO project. `examples/loop/loop.ino` calls the
-controller every {Ts:g} s: it reads {measurements}, writes {inputs}, and prints a status that is not 0. Fill in the two functions that
-touch your pins. Needs a processor with at least the RAM that the structs of `src/{name}.h` take; compile with `-ffp-contract=off` where
-bits matter.
+Copy this folder as `{name}` into the libraries folder of the Arduino IDE, or into `lib/` of a PlatformIO project.
+Then open the example `loop`. It calls the controller every {Ts!r} s: reads {measurements}, gives {inputs}.
+Put your sensor and actuator into `measure` and `actuate`, your setpoints into `SETPOINT`.
+
+Meant for processors of 32 bits, best with a floating-point unit.
+RAM is `sizeof({name}_state) + sizeof({name}_work)` and the stack; processors that keep constants in RAM (AVR) need that of the model, too.
+Single precision; the flag `-D{NAME}_DOUBLE` for everything (`build_flags` of PlatformIO) makes it double.
+With the flag `-ffp-contract=off`, which PlatformIO takes from `library.json`, it computes the bits of the host.
+
+A status that is not 0 is a sum of these; the sketch prints their meaning:
+
+{statuses}
+
+Whatever the status says, the inputs are within bounds and rate limits.
 """
 
 
 def simulink(release: Release, files: Mapping[str, str]) -> dict[str, str]:
     """The controller's `files` (name -> text) with `<name>_sfun.c`, a level-2 S-function around them; its head says how to build it."""
     name = name_of(files)
-    sources = " ".join(sorted(file for file in files if file.endswith(".c")))
+    sources = " ".join(_sources(files))
     made = named("simulink/sfun.c", name, sources=sources, nu=str(len(release.model.inputs)), **_labels(release))
     return {**files, f"{name}_sfun.c": made}
 
@@ -48,6 +78,7 @@ def arduino(release: Release, files: Mapping[str, str], *, u_start: ArrayLike | 
     """
     unit, version = controller_unit(release, files, u_start=u_start), lstm_mpc.__version__
     setpoints = unit.inputs[len(release.model.outputs) :]
+    statuses = ",\n".join(f"  {json.dumps(words)}" for words in WORDS.values())
     starts = {word: ", ".join(repr(port.start) for port in ports) for word, ports in (("start", unit.parameters), ("setpoint", setpoints))}
     sentence = f"Predictive controller with the LSTM model {unit.digest[:12]}, one sample every {unit.Ts!r} s."
     properties = {
@@ -62,26 +93,45 @@ def arduino(release: Release, files: Mapping[str, str], *, u_start: ArrayLike | 
         "architectures": "*",
         "includes": f"{unit.name}.h",
     }
-    manifest = {"name": unit.name, "version": version, "description": sentence, "headers": f"{unit.name}.h"}
+    manifest: dict[str, Any] = {"name": unit.name, "version": version, "description": sentence, "headers": f"{unit.name}.h"}
+    manifest |= {"frameworks": "*", "platforms": "*", "build": {"flags": ["-ffp-contract=off"]}}
     return {
         **{f"src/{file}": text for file, text in files.items()},
-        "examples/loop/loop.ino": named("arduino/loop.ino", unit.name, Ts=repr(unit.Ts), **starts, **_labels(release)),
+        "examples/loop/loop.ino": named("arduino/loop.ino", unit.name, Ts=repr(unit.Ts), status=statuses, **starts, **_labels(release)),
         "library.properties": "".join(f"{key}={value}\n" for key, value in properties.items()),
-        "library.json": json.dumps(manifest | {"frameworks": "*", "platforms": "*"}, indent=2) + "\n",
+        "library.json": json.dumps(manifest, indent=2) + "\n",
     }
 
 
-def simulink_folder(release: Release, files: Mapping[str, str]) -> dict[str, str]:
-    """`simulink` and a page that says how to build and use it."""
-    name = name_of(files)
-    return {**simulink(release, files), "README.md": _SIMULINK_PAGE.format(name=name, Ts=release.model.Ts, **_labels(release))}
+def simulink_folder(release: Release, files: Mapping[str, str], *, u_start: ArrayLike | None = None) -> dict[str, str]:
+    """`simulink` and a page that says how to build and use it; `u_start` (nu,) as in `controller_unit` is written there."""
+    model, name, rows = release.model, name_of(files), constant(files, "REFERENCES")
+    sources = _sources(files)
+    words = {
+        "sources": " ".join(sources),
+        "modules": " ".join(source.removesuffix(".c") for source in sources),
+        "in_force": [port.start for port in controller_unit(release, files, u_start=u_start).parameters],
+        "ny": len(model.outputs),
+        "nu": len(model.inputs),
+        "wide": rows * len(model.outputs),
+        "rows": f", {rows} rows one after the other: now, next sample, …; to hold one, repeat it" if rows > 1 else "",
+    }
+    return {**simulink(release, files), "README.md": _SIMULINK_PAGE.format(**words, **_page(release, name))}
 
 
 def arduino_folder(release: Release, files: Mapping[str, str], *, u_start: ArrayLike | None = None) -> dict[str, str]:
     """`arduino` and a page that says how to install and use it."""
-    name = name_of(files)
-    page = _ARDUINO_PAGE.format(name=name, Ts=release.model.Ts, **_labels(release))
-    return {**arduino(release, files, u_start=u_start), "README.md": page}
+    return {**arduino(release, files, u_start=u_start), "README.md": _ARDUINO_PAGE.format(**_page(release, name_of(files)))}
+
+
+def _page(release: Release, name: str) -> dict[str, str | float]:
+    """What both pages say."""
+    statuses = status_table(name.upper())
+    return {"name": name, "NAME": name.upper(), "Ts": float(release.model.Ts), "statuses": statuses, **_labels(release)}
+
+
+def _sources(files: Mapping[str, str]) -> list[str]:
+    return sorted(file for file in files if file.endswith(".c"))
 
 
 def _labels(release: Release) -> dict[str, str]:

@@ -2,13 +2,17 @@
  * @name@ in a control loop: one sample every @Ts@ s.
  *
  * Measured (@measurements@) at the analogue pins from A0 on, the inputs of the plant (@inputs@) as duty cycles at pins 9, 10, ...
- * measure and actuate below are examples: put your own sensor and actuator in.
+ * measure and actuate below are examples: put your own sensor and actuator in. A status that is not 0 is said in words at the serial port.
  */
 #include <@name@.h>
 
 static const uint32_t PERIOD = (uint32_t)(1000.0 * @NAME@_TS + 0.5); /* [ms] */
 static const @name@_real BEFORE[@NAME@_NU] = {@start@}; /* in force before the first sample: @inputs@ */
 static const @name@_real SETPOINT[@NAME@_NY] = {@setpoint@}; /* @measurements@ */
+
+static const char *const MEANING[] = { /* of the bits of the status, the lowest first */
+@status@
+};
 
 static @name@_state state;
 static @name@_work work;
@@ -28,11 +32,17 @@ static void actuate(const @name@_real u[@NAME@_NU]) {
   }
 }
 
+static void tell(uint32_t status) {
+  for (unsigned bit = 0; bit < sizeof MEANING / sizeof MEANING[0]; ++bit) {
+    if (status >> bit & 1u) Serial.println(MEANING[bit]);
+  }
+}
+
 void setup() {
   @name@_real y[@NAME@_NY];
   Serial.begin(115200);
   measure(y);
-  if (@name@_init(&@name@_data, &state, y, BEFORE)) Serial.println("the model is corrupt: nothing but the safe input");
+  tell(@name@_init(&@name@_data, &state, y, BEFORE));
   @name@_prepare(&@name@_data, &state, &work);
   due = millis();
 }
@@ -40,12 +50,14 @@ void setup() {
 void loop() {
   @name@_real y[@NAME@_NY], reference[@NAME@_REFERENCES * @NAME@_NY], u[@NAME@_NU];
   if ((int32_t)(millis() - due) < 0) return; /* right across the overflow of millis, too */
-  due += PERIOD;
+  do due += PERIOD;
+  while ((int32_t)(millis() - due) >= 0); /* a sample that was missed is not made up for */
+  /* One row of setpoints; with preview several: now, next sample, ... */
   for (int j = 0; j < @NAME@_REFERENCES * @NAME@_NY; ++j) reference[j] = SETPOINT[j % @NAME@_NY];
   measure(y);
   const uint32_t status = @name@_feedback(&@name@_data, &state, &work, y, reference, u);
   actuate(u);
-  if (status) Serial.println(status);
+  tell(status);
   @name@_advance(&@name@_data, &state, &work); /* from here on there is time until the next sample */
   @name@_prepare(&@name@_data, &state, &work);
 }
