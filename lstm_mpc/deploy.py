@@ -116,7 +116,7 @@ def _exported(
         made = fmu.fmu_folder(passed, files, u_start=design.u_start)
         return made, fmu.KIND, (), {}, [f"FMUs: {', '.join(made)} → {folder}"]
     if target == "simulink":
-        made = wrappers.simulink_folder(passed, files)
+        made = wrappers.simulink_folder(passed, files, u_start=design.u_start)
         return made, wrappers.SIMULINK, wrappers.PRODUCTS, {}, [f"Simulink S-function: {', '.join(made)} → {folder}"]
     made = wrappers.arduino_folder(passed, files, u_start=design.u_start)
     return made, wrappers.ARDUINO, (), {}, [f"Arduino and PlatformIO library: {', '.join(made)} → {folder}"]
