@@ -81,7 +81,8 @@ def test_cmake_builds_and_tests_it(folder):
     for command in (["cmake", "-S", ".", "-B", "build"], ["cmake", "--build", "build"], ["ctest", "--test-dir", "build"]):
         out = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         assert out.returncode == 0, out.stdout + out.stderr
-    assert "1 tests passed" in out.stdout.replace("100% tests passed, 0 tests failed out of 1", "1 tests passed")
+    assert "100% tests passed" in out.stdout  # of one test; releases of ctest word the rest in their own ways
+    assert "Passed" in out.stdout
 
 
 def test_the_same_input_gives_the_same_bytes(released, made, vectors, monkeypatch):
