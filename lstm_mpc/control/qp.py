@@ -10,6 +10,7 @@ reflection for each row that enters and rotations for each that leaves. The C of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ class WorkingSet:
         if (packed.diagonal()[:count] ** 2 <= _DEPENDENT * (images * images).sum(axis=0)).any():
             return [int(row) for row in rows if not self.add(int(row), normals[row])]
         self.J = lapack.dormqr("R", "N", packed, tau, self.J, 64 * len(self.J))[0]
-        self.R[:count, :count] = np.triu(packed[:count])
+        self.R[:count, :count] = packed[:count] * _upper(len(self.J))[:count, :count]
         self.active = rows.tolist()
         return []
 
@@ -109,10 +110,17 @@ class WorkingSet:
         return np.asarray(lapack.dtrtrs(self.R[:q, :q], b, trans=int(transposed))[0]) if q else b
 
 
+@cache
+def _upper(n: int) -> Array:
+    """Ones on and above the diagonal, (n, n)."""
+    return np.triu(np.ones((n, n)))
+
+
 def solve(working: WorkingSet, g: Array, rows: Rows, marks: Array, *, changes: int) -> Step:
     """Solve from the guess `marks` (m,), whose active rows `working` already holds, with at most `changes` of the working set."""
     marks, used = marks.copy(), 0
-    push = g + rows.cap[marks == CAPPED] @ rows.normals[marks == CAPPED]
+    pushing = np.flatnonzero(marks == CAPPED)
+    push = g + rows.cap[pushing] @ rows.normals[pushing]
     while True:  # a guess may want multipliers that cannot be: let those rows go, the worst first
         p, multiplier = working.solve(push, rows.rhs[working.active])
         wrong = np.maximum(-multiplier, multiplier - rows.cap[working.active])

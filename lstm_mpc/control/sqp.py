@@ -155,7 +155,7 @@ class Condensed:
         following = lstm.step(model.network, chi, v)
         step = ca.Function("step", [chi, v], [following])
         slopes = ca.Function("slopes", [chi, v], [ca.densify(ca.jacobian(following, ca.vertcat(chi, v)))])
-        self._roll, self._slopes = Buffered(step.mapaccum(N).expand()), Buffered(slopes.map(N))
+        self._roll, self._slopes = Buffered(step.mapaccum(N).expand()), Buffered(slopes.map(N).expand())  # without calls within: faster
         self._C, self._b = np.asarray(model.network.C), np.asarray(model.network.b_y).ravel()
         self._xi = slice(n - model.network.nx[-1], n)
         self.block: NDArray[np.intp] = np.searchsorted(starts, np.arange(N), side="right") - 1  # of every sample
