@@ -23,7 +23,7 @@ from lstm_mpc.release import Release
 from lstm_mpc.system import Array, rest
 
 Real = type[np.float32] | type[np.float64]
-_NEVER = 1e30  # a limit that nothing reaches, HUGE in the C
+_NEVER = 1e30  # a limit that nothing reaches, NEVER in the C
 _FLOAT_TOLERANCE = 1e-6  # what single precision can tell apart in a plan
 
 

@@ -50,10 +50,12 @@ enum { FREE = 0, ACTIVE = 1, CAPPED = 2 };
 
 /* Numbers of the precision, each after its cause. */
 #ifdef @NAME@_DOUBLE
-#define TAIL(r) (R(1.0 / 40320.0) + (r) * (R(1.0 / 362880.0) + (r) * (R(1.0 / 3628800.0) + (r) * (R(1.0 / 39916800.0) + (r) * (R(1.0 / 479001600.0) + (r) * R(1.0 / 6227020800.0))))))
+#define TAIL(r) \
+  (R(1.0 / 40320.0) + (r) * (R(1.0 / 362880.0) + (r) * (R(1.0 / 3628800.0) + (r) * (R(1.0 / 39916800.0) + \
+  (r) * (R(1.0 / 479001600.0) + (r) * R(1.0 / 6227020800.0))))))
 #define TOP R(40.0) /* exp(-TOP) is nothing beside 1 */
 #define DAMPING R(1e-10) /* of the Hessian, relative to its largest diagonal entry */
-#define DEPENDENT R(1e-10) /* share of a normal that must lie outside the span of the working set */
+#define DEPENDENT R(1e-14) /* share of a normal, squared, that must lie outside the span of the working set */
 #define SLACK R(1e-12) /* violation of a row that counts as none */
 #define ROUNDING R(1e-15) /* error of a sum that may be round-off */
 #define SETTLED R(1e-15)
@@ -68,7 +70,7 @@ enum { FREE = 0, ACTIVE = 1, CAPPED = 2 };
 #define SETTLED R(1e-7)
 #define POWER(k) ((real)(1u << (k)))
 #endif
-#define HUGE R(1e30) /* a number that nothing here reaches */
+#define NEVER R(1e30) /* a number that nothing here reaches */
 #define SETTLE 3000u /* samples that the observer may take to come to rest, at init only */
 #define READY 0x4C53544Du
 
@@ -436,7 +438,7 @@ OUT_OF_LINE static real sign_of(uint32_t row) {
 /* The variable that a rate is counted from, or NV. */
 static uint32_t back_of(uint32_t row) { return row >= BOUND_ROWS && row % NV >= NU ? row % NV - NU : (uint32_t)NV; }
 
-/* How much room a row has at the plan; about HUGE where it has no limit. */
+/* How much room a row has at the plan; about NEVER where it has no limit. */
 OUT_OF_LINE static real room(const context *c, uint32_t row) {
   const model_t *model = c->model;
   const real sign = sign_of(row);
@@ -462,7 +464,7 @@ OUT_OF_LINE static real room(const context *c, uint32_t row) {
 }
 
 OUT_OF_LINE static real cap(const context *c, uint32_t row) {
-  return row < HARD_ROWS ? HUGE : c->model->violation_weight[(row - HARD_ROWS) % NY];
+  return row < HARD_ROWS ? NEVER : c->model->violation_weight[(row - HARD_ROWS) % NY];
 }
 
 /* The row presses on the gradient: gradient += price * normal */
@@ -733,7 +735,7 @@ static uint32_t settle_row(const context *c, uint32_t row, real left) {
         capped = !(falls > R(0.0));
       }
     }
-    if (!(length < HUGE * R(0.5))) {
+    if (!(length < NEVER * R(0.5))) {
       return @NAME@_SOLVE_FAILED; /* rows that contradict each other, or numbers that are none */
     }
     own = own + sign * length;
@@ -889,7 +891,7 @@ static uint32_t watch(const model_t *model, state_t *state, work_t *work) {
 OUT_OF_LINE static void forget(state_t *state) {
   uint32_t j;
   for (j = 0u; j < NY; ++j) {
-    state->last[j] = HUGE;
+    state->last[j] = NEVER;
     state->still[j] = 0u;
   }
 }
@@ -994,7 +996,7 @@ static void linearise(const context *c) {
   work->count = 0u;
   for (row = 0u; row < ROWS; ++row) {
     uint8_t *mark = &c->state->mark[row];
-    const bool real_row = room(c, row) < HUGE * R(0.5);
+    const bool real_row = room(c, row) < NEVER * R(0.5);
     if (*mark == ACTIVE && real_row) {
       image_of(work, row);
       if (!enter(work, row)) {
@@ -1108,7 +1110,8 @@ void @name@_margins(const model_t *model, real *iss, real *delta_iss) {
       real gate[4], x, a, column_sum = R(0.0);
       const real *U = &w[i * row + width];
       for (g = 0u; g < 4u; ++g) {
-        const real *w_g = &w[g * next + i * row], sum = radius * absolute(w_g, NULL, width) + absolute(&w_g[width], NULL, nx), b = w_g[row - 1u];
+        const real *w_g = &w[g * next + i * row], b = w_g[row - 1u];
+        const real sum = radius * absolute(w_g, NULL, width) + absolute(&w_g[width], NULL, nx);
         gate[g] = g < 3u ? sigmoid(sum + b) : tanh_of(sum + magnitude(b));
         if (g < 3u) {
           top[g] = most(top[g], sum + magnitude(b));
