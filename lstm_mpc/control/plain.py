@@ -15,6 +15,9 @@ from lstm_mpc.system import Array
 class Plain(Supervisor):
     """Inputs, states and violations as variables, no relaxed bounds; a failure is an error, not a fallback."""
 
+    def _restart(self) -> None:
+        """A solve leaves nothing to the next."""
+
     def _solve(self, references: Array) -> Solution:
         plan, _ = solve(self.release.model, self.limits, self.observer.chi, self._before, self.observer.disturbance, references, self._plan)
         return Solution(plan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +30,8 @@ class Solution:
     predicted: Array | None = None
 
 
-class Supervisor:
-    """A controller that keeps the `reset / step` protocol around a solver of `Problem`; engines say how to `_solve`.
+class Supervisor(ABC):
+    """A controller that keeps the `reset / step` protocol around a solver of `Problem`; engines say how to `_solve`, and to `_restart`.
 
     When a solve fails, the plan of the last good one is shifted and applied; after a whole horizon of failures the input goes to the
     safe one. Both, like every input, stay within bounds and rates, and the move's flags say so.
@@ -112,8 +113,10 @@ class Supervisor:
         y = self._outputs(np.concatenate([self.observer.chi, later]))[0]
         return y.reshape(self.problem.horizon + 1, -1) + self.observer.disturbance
 
+    @abstractmethod
     def _restart(self) -> None:
         """Forget the last solution."""
 
+    @abstractmethod
     def _solve(self, references: Array) -> Solution:
-        raise NotImplementedError
+        """The plan for the setpoints (N+1, ny) from the present state, or what was wrong."""
