@@ -19,12 +19,16 @@ WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wdou
 HERE = Path(__file__).parent / "abuse"
 
 
-def tool(name, package=None):
+def tool(name):
     """The name of a tool that is there; else skip with the reason, or fail where tools are required."""
     if _absent(name):
-        refuse = pytest.fail if os.environ.get("LSTM_MPC_REQUIRE_PIL") == "1" else pytest.skip
-        refuse(f"{name} is missing; `apt-get install {package or name}` brings it")
+        lacking(f"{name} is missing; `apt-get install {name}` brings it")
     return name
+
+
+def lacking(reason):
+    """Skip with the reason, or fail where tools are required."""
+    (pytest.fail if os.environ.get("LSTM_MPC_REQUIRE_PIL") == "1" else pytest.skip)(reason)
 
 
 @cache

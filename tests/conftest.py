@@ -1,10 +1,9 @@
 """Fixtures: made once, small and cheap."""
 
-import os
-
 import numpy as np
 import pytest
 from builders import paper_policy, stable_model, validation_for
+from compiling import lacking
 
 from lstm_mpc.data import Dataset, record, scale
 from lstm_mpc.excitation import Mprs
@@ -23,7 +22,7 @@ SETTINGS = Settings(nx=(3,), iterations=60)
 def need(*cores):
     """Skip with the reason where a tool is missing, or fail where they are required."""
     for reason in filter(None, map(missing, cores)):
-        (pytest.fail if os.environ.get("LSTM_MPC_REQUIRE_PIL") == "1" else pytest.skip)(reason)
+        lacking(reason)
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 """The folder of an exported controller: self-tested before it is written, complete, built by make and CMake, reproducible."""
 
 import re
-import shutil
 import subprocess
 
 import numpy as np
 import pytest
+from compiling import tool
 from conftest import need
 
 from lstm_mpc.control.move import WORDS, Status
@@ -76,8 +76,8 @@ def test_its_own_test_passes_and_a_changed_answer_fails_it(folder):
     assert out.returncode != 0
 
 
-@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is missing; `apt-get install cmake` brings it")
 def test_cmake_builds_and_tests_it(folder):
+    tool("cmake")
     for command in (["cmake", "-S", ".", "-B", "build"], ["cmake", "--build", "build"], ["ctest", "--test-dir", "build"]):
         out = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         assert out.returncode == 0, out.stdout + out.stderr
