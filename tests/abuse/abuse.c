@@ -103,6 +103,18 @@ static int keeps(const real from[NU], uint32_t status, unsigned long k) {
   return 1;
 }
 
+/* A sample, which must keep them; what was in force is the safe input where the state says something that cannot be. */
+static int sample(unsigned long k, uint32_t *status) {
+  real from[NU];
+  uint32_t j;
+  for (j = 0u; j < NU; ++j) {
+    const int inside = state.applied[j] >= MODEL->u_low[j] && state.applied[j] <= MODEL->u_high[j];
+    from[j] = inside ? state.applied[j] : MODEL->u_safe[j];
+  }
+  *status = @name@_step(MODEL, &state, &work, y, reference, u);
+  return keeps(from, *status, k);
+}
+
 static int begin_at(real share) {
   uint32_t j;
   for (j = 0u; j < NY; ++j) {
@@ -112,6 +124,14 @@ static int begin_at(real share) {
     u[j] = MODEL->u_low[j] + share * (MODEL->u_high[j] - MODEL->u_low[j]);
   }
   return @name@_init(MODEL, &state, y, u) == 0u;
+}
+
+/* Around the middle, up to `share` of the span away. */
+static void any_measurement(real share) {
+  uint32_t j;
+  for (j = 0u; j < NY; ++j) {
+    y[j] = MODEL->y_mid[j] + MODEL->y_span[j] * between(-share, share);
+  }
 }
 
 static void any_reference(int wild) {
@@ -125,11 +145,7 @@ static void any_reference(int wild) {
 static int steps(unsigned long count) {
   unsigned long k;
   unsigned mood = 0u; /* 0 wild, 1 frozen, 2 calm, 3 jumps */
-  if (!begin_at(R(0.5))) {
-    return broken("init", 0, 0);
-  }
   for (k = 0; k < count + 400u; ++k) {
-    real from[NU];
     uint32_t j, status;
     const int calm = k >= count; /* the end: it must come back to its senses */
     if (draw() % 50u == 0u) {
@@ -149,12 +165,10 @@ static int steps(unsigned long count) {
         reference[i * NY + j] = MODEL->y_mid[j];
       }
     }
-    copy(from, state.applied, NU);
     if (draw() % 8u == 0u) { /* scratch is shared with others after advance */
       memset(&work, (int)(draw() & 255u), sizeof work);
     }
-    status = @name@_step(MODEL, &state, &work, y, reference, u);
-    if (!keeps(from, status, k)) {
+    if (!sample(k, &status)) {
       return 1;
     }
     if (k >= count + 390u && (status & ~(uint32_t)@NAME@_BUDGET) != 0u) {
@@ -204,21 +218,13 @@ static int any_state(void) {
 
 static int solves(unsigned long count) {
   unsigned long k;
-  if (!begin_at(R(0.5))) {
-    return broken("init", 0, 0);
-  }
   for (k = 0; k < count; ++k) {
-    real from[NU];
     uint32_t j, status;
     const int sound = any_state();
-    copy(from, state.applied, NU);
-    for (j = 0u; j < NY; ++j) {
-      y[j] = MODEL->y_mid[j] + MODEL->y_span[j] * between(R(-1.5), R(1.5));
-    }
+    any_measurement(R(1.5));
     any_reference(0);
     memset(&work, (int)(draw() & 255u), sizeof work);
-    status = @name@_step(MODEL, &state, &work, y, reference, u);
-    if (!keeps(from, status, k)) {
+    if (!sample(k, &status)) {
       return 1;
     }
     if ((status & (@NAME@_SOLVE_FAILED | @NAME@_SAFE_INPUT | @NAME@_REFUSED)) != 0u) {
@@ -240,16 +246,12 @@ static int solves(unsigned long count) {
 /* What lay in the scratch before prepare must not matter, not to a bit. */
 static int garbage(unsigned long count) {
   unsigned long k;
-  if (!begin_at(R(0.5))) {
-    return broken("init", 0, 0);
-  }
   for (k = 0; k < count; ++k) {
-    real from[NU], u_twin[NU];
+    real u_twin[NU];
     uint32_t j, status, status_twin;
     unsigned char *byte = (unsigned char *)&other;
     (void)any_state();
     twin = state;
-    copy(from, state.applied, NU);
     any_reference(draw() % 4u == 0u);
     for (j = 0u; j < NY; ++j) {
       y[j] = hostile(MODEL->y_mid[j], MODEL->y_span[j]);
@@ -259,11 +261,10 @@ static int garbage(unsigned long count) {
     for (j = 0u; j < sizeof other && k % 2u; ++j) {
       byte[j] = (unsigned char)draw();
     }
-    status = @name@_step(MODEL, &state, &work, y, reference, u);
-    status_twin = @name@_step(MODEL, &twin, &other, y, reference, u_twin);
-    if (!keeps(from, status, k)) {
+    if (!sample(k, &status)) {
       return 1;
     }
+    status_twin = @name@_step(MODEL, &twin, &other, y, reference, u_twin);
     if (status != status_twin || memcmp(u, u_twin, sizeof u) != 0 || memcmp(&state, &twin, sizeof state) != 0) {
       return broken("scratch matters", k, status);
     }
@@ -304,27 +305,16 @@ static int window(unsigned long count) {
 /* A bit of the state tips over before every second sample: an input within bounds and rates, and a state that is one again. */
 static int rot(unsigned long count) {
   unsigned long k;
-  if (!begin_at(R(0.5))) {
-    return broken("init", 0, 0);
-  }
   for (k = 0; k < count; ++k) {
-    real from[NU];
     uint32_t j, status;
     if (draw() % 2u) {
       const uint32_t bit = draw() % (8u * (uint32_t)sizeof state);
       ((unsigned char *)&state)[bit / 8u] ^= (unsigned char)(1u << bit % 8u);
       state.ready = READY; /* without it there is only the safe input */
     }
-    for (j = 0u; j < NY; ++j) {
-      y[j] = MODEL->y_mid[j] + MODEL->y_span[j] * between(R(-0.5), R(0.5));
-    }
+    any_measurement(R(0.5));
     any_reference(0);
-    for (j = 0u; j < NU; ++j) {
-      const int inside = state.applied[j] >= MODEL->u_low[j] && state.applied[j] <= MODEL->u_high[j];
-      from[j] = inside ? state.applied[j] : MODEL->u_safe[j];
-    }
-    status = @name@_step(MODEL, &state, &work, y, reference, u);
-    if (!keeps(from, status, k)) {
+    if (!sample(k, &status)) {
       return 1;
     }
     for (j = 0u; j < NCHI; ++j) {
@@ -359,7 +349,8 @@ int main(int argc, char **argv) {
   never_written(&state, sizeof state);
   never_written(&work, sizeof work);
 #endif
-  failed = !strcmp(mode, "steps")     ? steps(count)
+  failed = !begin_at(R(0.5))          ? broken("init", 0, 0)
+           : !strcmp(mode, "steps")   ? steps(count)
            : !strcmp(mode, "solves")  ? solves(count)
            : !strcmp(mode, "garbage") ? garbage(count)
            : !strcmp(mode, "rot")     ? rot(count)
