@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 
 from lstm_mpc.control import plain
 from lstm_mpc.control.move import Move, coming
@@ -63,3 +64,15 @@ def compared(controller, y, u, reference, kicks, **options):
     controller.reset(y, u)
     controller.step(y, y)
     return step(controller, np.asarray(y) + kicks, reference, **options)
+
+
+def not_idle(options, found, tolerance):
+    """What one of PROBLEMS is named after is active, inputs to within `tolerance`."""
+    if "u_high" in options:
+        assert found.move.u == pytest.approx([15.9], abs=tolerance)
+    if options.get("max_move") == 0.2:
+        assert found.move.u - found.before == pytest.approx([0.2], abs=tolerance)
+    if "y_high" in options:
+        assert found.move.predicted.max() == pytest.approx(7.2, abs=0.01)
+    if "blocks" in options:
+        assert (np.abs(np.diff(found.plan, axis=0)).max(axis=1) > tolerance).nonzero()[0].tolist() == [0, 2]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from optimum import KICK, PROBLEMS, RAMP, Y_REST, all_at_once, compared
+from optimum import KICK, PROBLEMS, RAMP, Y_REST, all_at_once, compared, not_idle
 from tolerances import IPOPT_BOX, IPOPT_COST, IPOPT_INPUT, ROUND_OFF
 
 from lstm_mpc.control import dompc
@@ -29,15 +29,7 @@ def test_a_step_is_the_optimum_of_the_stated_problem(released, options):
     controller = DoMpc(released, Problem(**options))
     found = agrees(controller, [7.0], [15.6], [7.6], 0.05)
     assert found.move.predicted.shape == (controller.problem.horizon + 1, 1)
-    # the case is not idle: what it is named after is active
-    if "u_high" in options:
-        assert found.move.u == pytest.approx([15.9], abs=IPOPT_INPUT)
-    if options.get("max_move") == 0.2:
-        assert found.move.u - found.before == pytest.approx([0.2], abs=IPOPT_INPUT)
-    if "y_high" in options:
-        assert found.move.predicted.max() == pytest.approx(7.2, abs=0.01)
-    if "blocks" in options:
-        assert (np.abs(np.diff(found.plan, axis=0)).max(axis=1) > IPOPT_INPUT).nonzero()[0].tolist() == [0, 2]
+    not_idle(options, found, IPOPT_INPUT)
 
 
 def test_a_step_is_the_optimum_with_two_inputs_and_outputs_and_all_limits_at_once(mimo):
