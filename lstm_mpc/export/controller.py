@@ -15,9 +15,9 @@ from lstm_mpc.control.observer import state_bound
 from lstm_mpc.control.problem import Problem, limits
 from lstm_mpc.control.sqp import Budget
 from lstm_mpc.errors import InputError
+from lstm_mpc.evidence import Certificate
 from lstm_mpc.export.c_model import comment, identifier, number
 from lstm_mpc.export.templates import named
-from lstm_mpc.model import Model
 from lstm_mpc.proof import certify
 from lstm_mpc.release import Release
 from lstm_mpc.system import Array, rest
@@ -31,9 +31,11 @@ def controller(release: Release, problem: Problem, budget: Budget) -> dict[str, 
     """The C of the controller, name -> text: header, algorithm and data. The same release, problem and budget give the same bytes."""
     name = identifier(release.model.name) + "_controller"
     story = "\n".join(line for sentence in _story(release) for line in comment(sentence))
+    iss, delta_iss = (certify(release.model, condition) for condition in ("iss", "delta_iss"))
     header = named("controller.h", name, digest=release.model.digest, Ts=number(release.model.Ts), story=story,
-                   dimensions=_dimensions(release, problem, name.upper()))  # fmt: skip
-    return {f"{name}.h": header, f"{name}.c": named("controller.c", name), f"{name}_data.c": _data(release, problem, budget, name)}
+                   dimensions=_dimensions(release, problem, (iss, delta_iss), name.upper()))  # fmt: skip
+    data = _data(release, problem, budget, delta_iss, name)
+    return {f"{name}.h": header, f"{name}.c": named("controller.c", name), f"{name}_data.c": data}
 
 
 def _story(release: Release) -> list[str]:
@@ -44,7 +46,7 @@ def _story(release: Release) -> list[str]:
     return lines + ["Released, because:", *(f"{kind}: {sentence}" for kind, sentence in release.claims())]
 
 
-def _dimensions(release: Release, problem: Problem, upper: str) -> str:
+def _dimensions(release: Release, problem: Problem, certificates: tuple[Certificate, ...], upper: str) -> str:
     model, bounds = release.model, limits(release, problem)
     nu, ny, N, nx = len(model.inputs), len(model.outputs), problem.horizon, model.sizes.nx
     starts = np.array(bounds.starts)
@@ -80,12 +82,13 @@ def _dimensions(release: Release, problem: Problem, upper: str) -> str:
     }
     lines = [f"#define {upper}_{key} {value}" for key, value in sizes.items()]
     lines += [f"#define {upper}_{key} {{{', '.join(str(int(v)) for v in table)}}}" for key, table in tables.items()]
-    for key, condition in (("ISS", "iss"), ("DELTA_ISS", "delta_iss")):
-        lines.append(f"#define {upper}_{key}_FLOOR R({'0.0' if certify(model, condition).holds else '-1e30'}) /* what verify asks */")
+    for certificate in certificates:
+        floor = number(0.0 if certificate.holds else -_NEVER)
+        lines.append(f"#define {upper}_{certificate.condition.upper()}_FLOOR R({floor}) /* what verify asks */")
     return "\n".join(lines)
 
 
-def numbers(release: Release, problem: Problem, budget: Budget, real: Real) -> dict[str, Array]:
+def numbers(release: Release, problem: Problem, budget: Budget, delta_iss: Certificate, real: Real) -> dict[str, Array]:
     """The reals of the model struct in order, as a build with `real` is to hold them: limits are rounded inwards."""
     model, bounds = release.model, limits(release, problem)
     scaling, network = model.scaling, model.network
@@ -118,7 +121,7 @@ def numbers(release: Release, problem: Problem, budget: Budget, real: Real) -> d
         "radius": np.array([scaling.radius]),
         "start": rest(model.system, bounds.u_safe),
         "bound": state_bound(model),
-        "witness": _witness(model),
+        "witness": _witness(delta_iss, model.sizes.n),
     }
 
 
@@ -134,15 +137,14 @@ def _rounded(values: Array, real: Real, *, up: bool) -> Array:
     return np.where(wrong, np.nextafter(near, real(np.inf if up else -np.inf)), near).astype(np.float64)
 
 
-def _witness(model: Model) -> Array:
-    """v of the elementwise certificate, layer by layer; ones where it does not hold."""
-    certificate = certify(model, "delta_iss")
-    return np.concatenate(certificate.constants["witnesses"]) if certificate.holds else np.ones(model.sizes.n)
+def _witness(delta_iss: Certificate, n: int) -> Array:
+    """v (n,) of the elementwise certificate, layer by layer; ones where it does not hold."""
+    return np.concatenate(delta_iss.constants["witnesses"]) if delta_iss.holds else np.ones(n)
 
 
-def _data(release: Release, problem: Problem, budget: Budget, name: str) -> str:
+def _data(release: Release, problem: Problem, budget: Budget, delta_iss: Certificate, name: str) -> str:
     counts = np.array([budget.passes, budget.changes, budget.halvings, problem.frozen_after], dtype="<u4")
-    double, single = (numbers(release, problem, budget, real) for real in (np.float64, np.float32))
+    double, single = (numbers(release, problem, budget, delta_iss, real) for real in (np.float64, np.float32))
     switch = f"#ifdef {name.upper()}_DOUBLE"
     lines = [f"/* {name}: model and tuning. */", f'#include "{name}.h"', "", f"#define R(x) (({name}_real)(x))", ""]
     lines += [f"const {name}_model {name}_data = {{"]
