@@ -115,10 +115,10 @@ def numbers(release: Release, problem: Problem, budget: Budget, delta_iss: Certi
         "output_weight": bounds.output_weight * scaling.y_span**2,
         "move_penalty": bounds.move_penalty * scaling.u_span**2,
         "violation_weight": bounds.violation_weight * scaling.y_span,
-        "observer_gain": np.array([problem.observer_gain]),
-        "tolerance": np.array([budget.tolerance if real is np.float64 else max(budget.tolerance, _FLOAT_TOLERANCE)]),
-        "correct": np.array([min(budget.correct, _NEVER)]),
-        "radius": np.array([scaling.radius]),
+        "observer_gain": np.array(problem.observer_gain),
+        "tolerance": np.array(budget.tolerance if real is np.float64 else max(budget.tolerance, _FLOAT_TOLERANCE)),
+        "correct": np.array(min(budget.correct, _NEVER)),
+        "radius": np.array(scaling.radius),
         "start": rest(model.system, bounds.u_safe),
         "bound": state_bound(model),
         "witness": _witness(delta_iss, model.sizes.n),
@@ -164,6 +164,6 @@ def _data(release: Release, problem: Problem, budget: Budget, delta_iss: Certifi
 
 def _member(key: str, values: Array) -> list[str]:
     text = ", ".join(f"R({number(v)})" for v in values.ravel())
-    if key in ("observer_gain", "tolerance", "correct", "radius"):
+    if values.ndim == 0:
         return [f"  .{key} = {text},"]
     return [f"  .{key} = {{", *(f"    {line}" for line in wrap(text, 130)), "  },"]
