@@ -39,10 +39,10 @@ class Compiled:
                 raise InputError(f"controller: {compiler} failed: {error.stderr.strip()[:200]}") from error
             self._library = ctypes.CDLL(str(Path(folder, "sil.so")))
         self.real: np.dtype[np.floating] = np.dtype(np.float64 if double else np.float32)
-        sizes = (ctypes.c_uint32 * 8)()
+        sizes = (ctypes.c_uint32 * 7)()
         self._library.sil_sizes(sizes)
         nu, ny, self._N, self._rows, *held = sizes
-        self.struct_bytes = dict(zip(("state", "work", "model"), held, strict=False))
+        self.struct_bytes = dict(zip(("state", "work", "model"), held, strict=True))
         self._state, self._work = (ctypes.create_string_buffer(size) for size in held[:2])
         self._y, self._u, self._reference = np.zeros(ny, self.real), np.zeros(nu, self.real), np.zeros((self._rows, ny), self.real)
         self._predicted, self._said = np.zeros((self._N + 1, ny), self.real), np.zeros(1 + ny, self.real)

@@ -1,12 +1,12 @@
 /* The controller for a process that loads it: sizes, and one call a sample. */
 #include "@name@.h"
 
-void sil_sizes(uint32_t size[8]);
+void sil_sizes(uint32_t size[7]);
 uint32_t sil_init(@name@_state *state, const @name@_real *y, const @name@_real *u);
 void sil_step(@name@_state *state, @name@_work *work, const @name@_real *y, const @name@_real *reference, @name@_real *u,
               @name@_real *predicted, @name@_real *said, uint32_t *counts);
 
-void sil_sizes(uint32_t size[8]) {
+void sil_sizes(uint32_t size[7]) {
   size[0] = @NAME@_NU;
   size[1] = @NAME@_NY;
   size[2] = @NAME@_N;
@@ -14,7 +14,6 @@ void sil_sizes(uint32_t size[8]) {
   size[4] = (uint32_t)sizeof(@name@_state);
   size[5] = (uint32_t)sizeof(@name@_work);
   size[6] = (uint32_t)sizeof(@name@_model);
-  size[7] = 0u;
 }
 
 uint32_t sil_init(@name@_state *state, const @name@_real *y, const @name@_real *u) { return @name@_init(&@name@_data, state, y, u); }
