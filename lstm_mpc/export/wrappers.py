@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 import lstm_mpc
 from lstm_mpc.control.move import WORDS, status_table
 from lstm_mpc.export.templates import constant, name_of, named
-from lstm_mpc.export.unit import controller_unit
+from lstm_mpc.export.unit import compiled, controller_unit
 from lstm_mpc.release import Release
 
 SIMULINK, ARDUINO = "lstm_mpc Simulink S-function", "lstm_mpc Arduino library"
@@ -66,7 +66,7 @@ Whatever the status says, the inputs are within bounds and rate limits.
 def simulink(release: Release, files: Mapping[str, str]) -> dict[str, str]:
     """The controller's `files` (name -> text) with `<name>_sfun.c`, a level-2 S-function around them; its head says how to build it."""
     name = name_of(files)
-    sources = " ".join(_sources(files))
+    sources = " ".join(compiled(files))
     made = named("simulink/sfun.c", name, sources=sources, nu=str(len(release.model.inputs)), **_labels(release))
     return {**files, f"{name}_sfun.c": made}
 
@@ -106,7 +106,7 @@ def arduino(release: Release, files: Mapping[str, str], *, u_start: ArrayLike | 
 def simulink_folder(release: Release, files: Mapping[str, str], *, u_start: ArrayLike | None = None) -> dict[str, str]:
     """`simulink` and a page that says how to build and use it; `u_start` (nu,) as in `controller_unit` is written there."""
     model, name, rows = release.model, name_of(files), constant(files, "REFERENCES")
-    sources = _sources(files)
+    sources = compiled(files)
     words = {
         "sources": " ".join(sources),
         "modules": " ".join(source.removesuffix(".c") for source in sources),
@@ -128,10 +128,6 @@ def _page(release: Release, name: str) -> dict[str, str | float]:
     """What both pages say."""
     statuses = status_table(name.upper())
     return {"name": name, "NAME": name.upper(), "Ts": float(release.model.Ts), "statuses": statuses, **_labels(release)}
-
-
-def _sources(files: Mapping[str, str]) -> list[str]:
-    return sorted(file for file in files if file.endswith(".c"))
 
 
 def _labels(release: Release) -> dict[str, str]:
