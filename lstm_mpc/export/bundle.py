@@ -22,7 +22,7 @@ from lstm_mpc.export import pil
 from lstm_mpc.export.c_model import number
 from lstm_mpc.export.controller import controller
 from lstm_mpc.export.golden import Golden, golden
-from lstm_mpc.export.templates import name_of, named
+from lstm_mpc.export.templates import claims_list, name_of, named
 from lstm_mpc.release import Release
 from lstm_mpc.system import Array
 
@@ -147,7 +147,6 @@ Measured on an emulated {target["core"]}, `float`, -O2, over the golden vectors,
 
 Flash {target["flash"]} bytes: code, weights, tables. RAM {target["ram"]} bytes, {target["stack"]} of them stack; the structs are
 state {single["state_bytes"]:.0f} and work {single["work_bytes"]:.0f} bytes."""
-    claims = "\n".join(f"- *{kind}*: {sentence}" for kind, sentence in release.claims())
     inputs, outputs = (", ".join(s.label for s in signals) for signals in (model.inputs, model.outputs))
     return f"""\
 # {name}
@@ -186,5 +185,5 @@ The input lies within bounds and rate limits whatever the status says.
 
 Released, because:
 
-{claims}
+{claims_list(release.claims())}
 """

@@ -12,6 +12,7 @@ import casadi as ca
 import numpy as np
 
 from lstm_mpc.excitation import Mprs
+from lstm_mpc.export.templates import claims_list
 from lstm_mpc.release import Release
 from lstm_mpc.system import Array, System, simulate
 
@@ -187,7 +188,6 @@ int main(void) {{
 
 def _readme(release: Release, name: str) -> str:
     model = release.model
-    claims = "\n".join(f"- *{kind}*: {sentence}" for kind, sentence in release.claims())
     return f"""\
 # {name}
 
@@ -203,5 +203,5 @@ C99 code of the released LSTM model {model.name!r} (model {model.digest[:12]}), 
 
 Released, because:
 
-{claims}
+{claims_list(release.claims())}
 """

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 import lstm_mpc
+from lstm_mpc.export.templates import claims_list
 from lstm_mpc.export.unit import Port, Unit, compiled, sources_of
 
 
@@ -144,7 +145,7 @@ def _row(*cells: str) -> str:
 
 def readme(units: Sequence[Unit]) -> str:
     """README.md beside the units of one release: how to run them."""
-    Ts, claims = units[0].Ts, "\n".join(f"- *{kind}*: {sentence}" for kind, sentence in units[0].claims)
+    Ts = units[0].Ts
     files = "\n".join(f"| `{unit.name}.fmu` | `{unit.name}_fmi2.fmu` | {unit.description} |" for unit in units)
     return f"""\
 # FMUs for co-simulation
@@ -160,7 +161,7 @@ def readme(units: Sequence[Unit]) -> str:
 
 {"".join(_chapter(unit) for unit in units)}Released, because:
 
-{claims}
+{claims_list(units[0].claims)}
 """
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lstm_mpc.export.templates import claims_list
 from lstm_mpc.foreign.gates import stacked
 from lstm_mpc.foreign.onnx_file import DOUBLE, FLOAT, Graph, Node, Tensor, Value, serialise
 from lstm_mpc.lstm import Layer
@@ -113,7 +114,6 @@ def _readme(release: Release) -> str:
     model = release.model
     signals = [f"- `u[:, {j}]` {s.label}, clipped to [{s.low!r}, {s.high!r}]" for j, s in enumerate(model.inputs)]
     signals += [f"- `y_next[:, {j}]` {s.label}" for j, s in enumerate(model.outputs)]
-    claims = "\n".join(f"- *{kind}*: {sentence}" for kind, sentence in release.claims())
     listed = "\n".join(signals)
     return f"""\
 # {model.name}
@@ -130,5 +130,5 @@ ONNX model of the released LSTM model {model.name!r} (model {model.digest}), one
 
 The claims were made for the model in double precision; the rounding of the LSTM nodes is not part of them:
 
-{claims}
+{claims_list(release.claims())}
 """

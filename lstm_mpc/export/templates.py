@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 
 from lstm_mpc.errors import InputError
@@ -23,6 +23,11 @@ def template(file: str, **words: str) -> str:
 def named(file: str, name: str, **words: str) -> str:
     """`template` with `name` as @name@ and, in capitals, @NAME@."""
     return template(file, name=name, NAME=name.upper(), **words)
+
+
+def claims_list(claims: Iterable[tuple[str, str]]) -> str:
+    """What `Release.claims` says, as a list in Markdown."""
+    return "\n".join(f"- *{kind}*: {sentence}" for kind, sentence in claims)
 
 
 def name_of(files: Mapping[str, str]) -> str:
