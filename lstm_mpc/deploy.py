@@ -142,6 +142,7 @@ def pil_verb(design: Design, options: Options, *, cores: Sequence[str] = CORES, 
     """The exported controller on emulated cores, over every scenario of the design, to the bit the same as here → pil.json."""
     from lstm_mpc.export.bundle import measured
     from lstm_mpc.export.controller import controller
+    from lstm_mpc.export.folder import write_sources
     from lstm_mpc.export.templates import name_of
 
     claim(design.file(PIL), options)
@@ -154,8 +155,7 @@ def pil_verb(design: Design, options: Options, *, cores: Sequence[str] = CORES, 
     with tempfile.TemporaryDirectory() as place:
         for number, (dead_time, frames) in enumerate(parts.items()):
             files = controller(passed, replace(design.control, dead_time=dead_time), design.budget)
-            for file, text in files.items():
-                Path(place, file).write_text(text, encoding="utf-8")
+            write_sources(place, files)
             here = pil.replay_on_host(place, name_of(files), frames, double=double)
             for step, core in enumerate(cores):
                 options.progress("pil", (number + step / len(cores)) / len(parts), f"{core}, dead time {dead_time:g} s")

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc.control.move import Move, Status, coming
 from lstm_mpc.errors import InputError
+from lstm_mpc.export.folder import write_sources
 from lstm_mpc.export.templates import name_of, named
 from lstm_mpc.system import Array
 
@@ -27,8 +28,7 @@ class Compiled:
         name = name_of(files)
         sources = {**files, "sil.c": named("sil.c", name)}
         with tempfile.TemporaryDirectory() as folder:
-            for file, text in sources.items():
-                Path(folder, file).write_text(text, encoding="utf-8")
+            write_sources(folder, sources)
             codes = [f"{name}.c", f"{name}_data.c", "sil.c"]
             command = [compiler, *FLAGS, *([f"-D{name.upper()}_DOUBLE"] if double else []), "-o", "sil.so", *codes]
             try:

@@ -8,7 +8,6 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from lstm_mpc.errors import InputError
 from lstm_mpc.export import pil
 from lstm_mpc.export.c_model import number
 from lstm_mpc.export.controller import controller
+from lstm_mpc.export.folder import write_sources
 from lstm_mpc.export.golden import Golden, golden
 from lstm_mpc.export.templates import claims_list, name_of, named
 from lstm_mpc.release import Release
@@ -81,8 +81,7 @@ def _selftest(name: str, vectors: Golden) -> str:
 def _agreement(files: Mapping[str, str], name: str, precision: str) -> dict[str, float]:
     """What the self-test printed; InputError when it fails."""
     with tempfile.TemporaryDirectory() as folder:
-        for file, text in files.items():
-            Path(folder, file).write_text(text, encoding="utf-8")
+        write_sources(folder, files)
         try:
             subprocess.run(["make", f"selftest-{precision}"], cwd=folder, check=True, capture_output=True, text=True)
         except FileNotFoundError as error:
@@ -107,8 +106,7 @@ def _target(files: Mapping[str, str], name: str, vectors: Golden) -> dict[str, A
         return None
     frames = pil.Frames((vectors.run,))
     with tempfile.TemporaryDirectory() as folder:
-        for file, text in files.items():
-            Path(folder, file).write_text(text, encoding="utf-8")
+        write_sources(folder, files)
         there, here = pil.replay(folder, name, frames, core=CORE), pil.replay_on_host(folder, name, frames)
     if (different := pil.differences(here, there)) is not None:
         raise InputError(f"export: {CORE} does not compute the host's bits: {different}; nothing is exported")

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc.errors import InputError
 from lstm_mpc.export import fmu_xml
+from lstm_mpc.export.folder import write_sources
 from lstm_mpc.export.unit import Unit, compiled, controller_unit, model_unit, sources_of
 from lstm_mpc.release import Release
 
@@ -78,8 +79,7 @@ def _library(unit: Unit, sources: Mapping[str, str], compiler: str) -> bytes:
     if command is None:
         raise InputError(f"an FMU holds a compiled library, and there is no C compiler {compiler!r}; install one, gcc or clang for example")
     with tempfile.TemporaryDirectory() as folder:
-        for name, text in sources.items():
-            (Path(folder) / name).write_text(text, encoding="utf-8")
+        write_sources(folder, sources)
         macros = [f"-D{name}=1" for name in unit.definitions]
         call = [command, *FLAGS, *WARNINGS, *macros, "-o", "library", *compiled(sources), "-lm"]
         done = subprocess.run(call, cwd=folder, capture_output=True, text=True)

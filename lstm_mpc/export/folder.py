@@ -1,4 +1,4 @@
-"""Write an export into an empty folder, or over one of its own, all files or none."""
+"""Write an export into an empty folder, or over one of its own, all files or none; and sources for a compiler."""
 
 from __future__ import annotations
 
@@ -40,6 +40,12 @@ def write_folder(
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
+
+
+def write_sources(folder: str | Path, files: Mapping[str, str]) -> None:
+    """Write `files` (name -> text) into a folder of a compiler's own, which exists."""
+    for name, text in files.items():
+        Path(folder, name).write_text(text, encoding="utf-8")
 
 
 def _own(folder: Path, kind: str) -> None:
