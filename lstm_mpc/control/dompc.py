@@ -58,28 +58,27 @@ class DoMpc(Supervisor):
 def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
     """The do-mpc controller: SX, discrete, state [χ; u_{k−1}], setpoint and disturbance as time-varying parameters."""
     do_mpc = _import()
-    network = release.model
-    n, nu, ny, N = network.sizes.n, len(network.inputs), len(network.outputs), problem.horizon
+    own = release.model
+    n, nu, ny, N = own.sizes.n, len(own.inputs), len(own.outputs), problem.horizon
     model = do_mpc.model.Model("discrete", "SX")
     chi = model.set_variable("_x", "chi", (n, 1))
     before = model.set_variable("_x", "u_before", (nu, 1))
     u = model.set_variable("_u", "u", (nu, 1))
     model.set_variable("_tvp", "reference", (ny, 1))
     model.set_variable("_tvp", "disturbance", (ny, 1))
-    following = network.step(chi, u)
-    model.set_rhs("chi", following)
+    model.set_rhs("chi", own.step(chi, u))
     model.set_rhs("u_before", u)
     model.setup()
     chi, before, u = model.x["chi"], model.x["u_before"], model.u["u"]
     reference, disturbance = model.tvp["reference"], model.tvp["disturbance"]
-    y, y_next = network.output(chi) + disturbance, network.output(network.step(chi, u)) + disturbance
+    y, y_next = own.output(chi) + disturbance, own.output(own.step(chi, u)) + disturbance
     error = (y - reference) ** 2
     stage = ca.dot(bounds.output_weight, error)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mpc = do_mpc.controller.MPC(model)
         mpc.settings.supress_ipopt_output()
-    mpc.settings.n_horizon, mpc.settings.t_step = N, network.Ts
+    mpc.settings.n_horizon, mpc.settings.t_step = N, own.Ts
     mpc.settings.store_full_solution = mpc.settings.store_lagr_multiplier = False
     mpc.settings.nlpsol_opts = {**mpc.settings.nlpsol_opts, **IPOPT, "error_on_fail": False}
     mpc.set_objective(mterm=stage, lterm=stage + ca.dot(bounds.move_penalty, (u - before) ** 2))
