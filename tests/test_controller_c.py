@@ -12,6 +12,7 @@ from compiling import FLAGS, WARNINGS, built, loop, run, tool, write
 from optimum import all_at_once
 from tolerances import ROUND_OFF
 
+from lstm_mpc.control import qp, sqp
 from lstm_mpc.control.compiled import Compiled
 from lstm_mpc.control.move import Status
 from lstm_mpc.control.problem import Problem, limits
@@ -91,6 +92,14 @@ def test_a_static_variable_or_a_call_of_libm_would_be_seen(shipped, tmp_path):
 
 
 # -- the twin ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "value"), [("DAMPING", sqp._DAMPING), ("ROUNDING", sqp._ROUNDING), ("DEPENDENT", qp._DEPENDENT), ("SLACK", qp._SLACK)]
+)
+def test_the_numbers_of_double_precision_are_those_of_the_twin(shipped, word, value):
+    first, _ = re.findall(rf"#define {word} R\((\S+)\)", shipped[0]["ph_controller.c"])  # the second is that of single precision
+    assert float(first) == value
 
 
 @pytest.mark.parametrize(("kind", "options", "budget"), CASES.values(), ids=CASES)
