@@ -60,8 +60,7 @@ def control_verb(design: Design, options: Options, *, engine: str = "dompc") -> 
         def tell(k: int, N: int, label: str = scenario.name, before: int = number) -> None:
             options.progress("control", (before + k / N) / len(design.scenarios), f"{label}: sample {k} of {N}")
 
-        preview = design.control.horizon if design.control.preview else 0
-        run = close_loop(plant, controllers[believed], scenario, u_start=design.u_start, horizon=preview, on_step=tell)
+        run = close_loop(plant, controllers[believed], scenario, u_start=design.u_start, horizon=design.control.ahead, on_step=tell)
         m = metrics(run)
         content.append({"metrics": m, "series": _series(run)})
         report.save(report.plot_loop(run, plant), design.file(FIGURES), f"loop-{scenario.name}")
@@ -189,8 +188,8 @@ def _recorded(design: Design, passed: Release, double: bool) -> dict[float, pil.
     runs: dict[float, list[pil.Run]] = {}
     for scenario in design.scenarios:
         problem = replace(design.control, dead_time=_believed(scenario))
-        preview = problem.horizon if problem.preview else 0
         here = engine_of("c-double" if double else "c", passed, problem, design.budget)
-        run = close_loop(replace(design.plant, delay=scenario.delay).system(), here, scenario, u_start=design.u_start, horizon=preview)
+        plant = replace(design.plant, delay=scenario.delay).system()
+        run = close_loop(plant, here, scenario, u_start=design.u_start, horizon=problem.ahead)
         runs.setdefault(problem.dead_time, []).append(pil.Run(run.y[0], run.u_start, run.y, run.ahead))
     return {dead_time: pil.Frames(tuple(part)) for dead_time, part in runs.items()}

@@ -77,6 +77,11 @@ class Problem:
         """The sample at which each block of the plan begins."""
         return tuple(int(k) for k in np.cumsum([0, *self.blocks[:-1]])) if self.blocks else tuple(range(self.horizon))
 
+    @property
+    def ahead(self) -> int:
+        """How many samples of setpoint beyond the present one the controller sees."""
+        return self.horizon if self.preview else 0
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -69,7 +69,7 @@ def _dimensions(release: Release, problem: Problem, certificates: tuple[Certific
         "WEIGHTS": sum(4 * n * (m + n + 1) for n, m in zip(nx, below, strict=True)),
         "STAGE": sum(2 * n * (1 + m + n) for n, m in zip(nx, below, strict=True)),
         "LAG": round(problem.dead_time / model.Ts),
-        "REFERENCES": N + 1 if problem.preview else 1,
+        "REFERENCES": problem.ahead + 1,
         "GAINS": gains,
         "RATE_ROWS": 2 * nv if rates else 0,
         "ROWS": 2 * nv + (2 * nv if rates else 0) + (2 * N * ny if soft else 0),

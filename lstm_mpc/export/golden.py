@@ -37,10 +37,10 @@ def golden(release: Release, problem: Problem, budget: Budget, *, u_start: Array
     """The loop closed on the model itself: setpoints all over the reachable outputs, an output disturbance, noise, and samples without
     a measurement or a setpoint. The same arguments give the same numbers."""
     model = release.model
-    (low, high), N, rng = input_range(model, problem), problem.horizon, np.random.default_rng(0)
+    (low, high), rng = input_range(model, problem), np.random.default_rng(0)
     shares = (0.5, 0.75, 0.3, 0.9, 0.15, 0.5)
     aims = [np.asarray(model.system.output(rest(model.system, low + share * (high - low)))).ravel() for share in shares]
-    rows = N + 1 if problem.preview else 1
+    rows = problem.ahead + 1
     setpoints = np.repeat(aims, SAMPLES // len(aims), axis=0)
     setpoints = np.vstack([setpoints, np.repeat(setpoints[-1:], rows, axis=0)])
     reference = np.stack([setpoints[k : k + rows] for k in range(SAMPLES)])
