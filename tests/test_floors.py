@@ -12,8 +12,8 @@ import lstm_mpc
 ROOT = Path(lstm_mpc.__file__).parent
 FLOORS = [
     {"errors", "choices"},
-    {"store", "parallel", "system"},
-    {"excitation", "lstm", "ph", "evidence", "export.folder", "export.templates", "export.pil"},
+    {"store", "parallel", "system", "export.templates"},
+    {"excitation", "lstm", "ph", "evidence", "export.folder", "export.pil"},
     {"data", "sensitivity", "foreign.gates", "foreign.onnx_file"},
     {"model", "foreign.weights", "foreign.onnx_axes"},
     {"foreign.onnx_graph"},

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_mpc.errors import InputError
+from lstm_mpc.export.templates import named
 from lstm_mpc.system import Array
 
 PHASES = ("prepare", "feedback", "advance")
@@ -282,8 +283,7 @@ def _bench(folder: str | Path, name: str, frames: Frames, machine: str, double: 
     with tempfile.TemporaryDirectory() as place:
         at = Path(place)
         for source in (resources.files("lstm_mpc.export") / "c" / "pil").iterdir():
-            text = source.read_text(encoding="utf-8").replace("@name@", name).replace("@NAME@", name.upper())
-            (at / source.name).write_text(text, encoding="utf-8")
+            (at / source.name).write_text(named(f"pil/{source.name}", name), encoding="utf-8")
         for file in (f"{name}.h", f"{name}.c", f"{name}_data.c"):
             if not Path(folder, file).is_file():
                 raise InputError(f"{folder}: has no {file}; name the folder of an exported controller")
