@@ -82,43 +82,57 @@ def _series(run: Run) -> dict[str, Any]:
 
 def export_verb(design: Design, options: Options, *, target: str = "controller") -> Result:
     """The released model or its controller for elsewhere, into a folder of the target's name: see TARGETS."""
-    from lstm_mpc.export.folder import write_folder
+    from lstm_mpc.export.folder import refuse_foreign, write_folder
 
     passed, folder = Release.load(design.file(RELEASE)), design.file(target)
-    made, kind, products, facts, words = _exported(passed, design, target, folder)
+    kind, products = _kind(target)
+    refuse_foreign(folder, kind)  # before the work, not after it
+    made, facts, words = _exported(passed, design, target, folder)
     write_folder(folder, made, kind=kind, products=products, facts=facts)
     content = {"model": passed.model.digest, "folder": str(folder), "files": list(made), **facts}
     return Result((*waivers(passed), *words), content)
 
 
-def _exported(
-    passed: Release, design: Design, target: str, folder: Path
-) -> tuple[Mapping[str, str | bytes], str, Sequence[str], dict[str, Any], list[str]]:
-    """Files, kind, products, facts for the manifest, and what to say."""
+def _kind(target: str) -> tuple[str, Sequence[str]]:
+    """What the folder is called in its manifest, and the patterns of what building it makes."""
+    from lstm_mpc.export import bundle, c_model, fmu, onnx_model, wrappers
+
+    return {
+        "c": (c_model.KIND, c_model.PRODUCTS),
+        "onnx": (onnx_model.KIND, ()),
+        "controller": (bundle.KIND, bundle.PRODUCTS),
+        "fmu": (fmu.KIND, ()),
+        "simulink": (wrappers.SIMULINK, wrappers.PRODUCTS),
+        "arduino": (wrappers.ARDUINO, ()),
+    }[target]
+
+
+def _exported(passed: Release, design: Design, target: str, folder: Path) -> tuple[Mapping[str, str | bytes], dict[str, Any], list[str]]:
+    """Files, facts for the manifest, and what to say."""
     from lstm_mpc.export import bundle, c_model, fmu, onnx_model, wrappers
     from lstm_mpc.export.controller import controller
 
     made: Mapping[str, str | bytes]
     if target == "c":
         made = c_model.c_model(passed)
-        return made, c_model.KIND, c_model.PRODUCTS, {}, [f"C model: {', '.join(made)} → {folder}; `make -C {folder} test` checks it"]
+        return made, {}, [f"C model: {', '.join(made)} → {folder}; `make -C {folder} test` checks it"]
     if target == "onnx":
         made = onnx_model.onnx_model(passed)
         words = f"ONNX model: {', '.join(made)} → {folder}; its LSTM nodes are in single precision"
-        return made, onnx_model.KIND, (), {}, [words]
+        return made, {}, [words]
     if target == "controller":
         packed = bundle.bundle(passed, design.control, design.budget, u_start=design.u_start)
         words = f"C controller: {', '.join(packed.files)} → {folder}; `make -C {folder} test` checks it"
-        return packed.files, bundle.KIND, bundle.PRODUCTS, packed.facts, [words, *_controller_words(packed.facts)]
+        return packed.files, packed.facts, [words, *_controller_words(packed.facts)]
     files = controller(passed, design.control, design.budget)
     if target == "fmu":
         made = fmu.fmu_folder(passed, files, u_start=design.u_start)
-        return made, fmu.KIND, (), {}, [f"FMUs: {', '.join(made)} → {folder}"]
+        return made, {}, [f"FMUs: {', '.join(made)} → {folder}"]
     if target == "simulink":
         made = wrappers.simulink_folder(passed, files, u_start=design.u_start)
-        return made, wrappers.SIMULINK, wrappers.PRODUCTS, {}, [f"Simulink S-function: {', '.join(made)} → {folder}"]
+        return made, {}, [f"Simulink S-function: {', '.join(made)} → {folder}"]
     made = wrappers.arduino_folder(passed, files, u_start=design.u_start)
-    return made, wrappers.ARDUINO, (), {}, [f"Arduino and PlatformIO library: {', '.join(made)} → {folder}"]
+    return made, {}, [f"Arduino and PlatformIO library: {', '.join(made)} → {folder}"]
 
 
 def _controller_words(facts: Mapping[str, Any]) -> list[str]:

@@ -60,8 +60,8 @@ def run(
 ) -> list[Any]:
     """`[function(*task) for task in tasks]` in `workers` processes; `function` and tasks must be picklable.
 
-    Ctrl-C raises KeyboardInterrupt once the tasks under way have ended. With `graceful`, the first one only makes `stopped()` true
-    inside the tasks, which then return what they have. Raises SolverError when a worker process dies.
+    Ctrl-C makes `stopped()` true inside the tasks under way, which a long task must ask, and raises KeyboardInterrupt once they have
+    ended. With `graceful`, the first one raises nothing: the tasks return what they have. Raises SolverError when a worker process dies.
     """
     tasks = list(tasks)
     context = multiprocessing.get_context("spawn")
@@ -78,7 +78,8 @@ def run(
                 while not all(future.done() for future in futures):
                     _drain(reports, on_report, timeout=0.1)
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
+                stop.set()  # or the tasks under way would go on to their end, and this process with them
+                pool.shutdown(cancel_futures=True)
                 raise
             results = [future.result() for future in futures]
         _drain(reports, on_report, timeout=0.05)  # what was still under way when the last task ended

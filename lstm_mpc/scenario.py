@@ -24,6 +24,7 @@ from lstm_mpc.system import Array, System, Trajectory, frozen_array, rest, simul
 
 Progress = Callable[[str, float], None]  # what is under way, and the share of it that is done
 
+ASK = 100  # samples between two looks for Ctrl-C: a chunk of a long horizon takes minutes
 CHUNK = 1024  # scenarios that run side by side; fixed, so that round-off does not depend on the number of workers
 
 
@@ -128,6 +129,8 @@ def _chunk(
         y = twin.output(chi)
         low, high, ball = y.copy(), y.copy(), np.zeros(len(draws))
         for k in range(begin, end):
+            if k % ASK == 0 and parallel.stopped():
+                raise KeyboardInterrupt
             y = twin.output(chi)
             np.minimum(low, y, out=low)
             np.maximum(high, y, out=high)

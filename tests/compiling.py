@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lstm_mpc.control.compiled import Compiled
 from lstm_mpc.control.problem import input_range
 from lstm_mpc.control.sqp import Budget, Sqp
 from lstm_mpc.export.controller import controller
@@ -59,6 +60,17 @@ def built(folder, files, driver, *options, double=False, compiler="gcc", librari
                          cwd=folder, capture_output=True, text=True)  # fmt: skip
     assert out.returncode == 0, out.stderr
     return program
+
+
+KEPT = {}
+
+
+def compiled(files, *, double=False):
+    """The controller in this process, of the same sources always the same one: `reset` makes it a new one."""
+    key = (double, *files.items())
+    if key not in KEPT:
+        KEPT[key] = Compiled(files, double=double)
+    return KEPT[key]
 
 
 def run(program, *arguments, timeout=600, before=()):

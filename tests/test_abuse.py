@@ -1,6 +1,7 @@
 """The exported controller under hostile use: whatever comes, the input is a number within bounds and rates, no byte is touched too many.
 
-A million hostile samples instead of 2e4, and 50 times the solves: LSTM_MPC_ABUSE=1000000.
+The shipped controller briefly by default; all of them at length with `-m slow`, and a million hostile samples instead of 2e4 with
+LSTM_MPC_ABUSE=1000000.
 """
 
 import os
@@ -19,7 +20,7 @@ from lstm_mpc.export.controller import controller
 from lstm_mpc.release import Release
 
 SHIPPED = Path(__file__).resolve().parents[1] / "models" / "ph"
-COUNT = int(os.environ.get("LSTM_MPC_ABUSE", "20000"))
+BRIEF, COUNT = 4000, int(os.environ.get("LSTM_MPC_ABUSE", "20000"))  # hostile samples
 SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all")
 DEEP = Budget(passes=4, changes=60, halvings=6, tolerance=1e-6)
 BITS = ("invalid", "frozen", "setpoint", "budget", "failed", "safe", "reset", "refused")
@@ -66,40 +67,45 @@ def counted(text):
     return {"seen": int(words[1]), "clean": int(words[2]), "accepted": int(words[3]), "excess": float(words[4])} | flags
 
 
-@pytest.mark.parametrize(("kind", "share"), [("shipped", 1.0), ("mimo", 0.1)])
-def test_hostile_samples_never_bring_an_input_out_of_bounds_or_rates(programs, kind, share):
-    found = counted(run(programs(kind), "steps", int(COUNT * share), 1))
-    assert found["seen"] >= COUNT * share
+def campaigns(*cases):
+    """Each case: controller, double precision, share of the hostile samples. The shipped one in single precision briefly as well."""
+    slow = [pytest.param(kind, double, int(COUNT * share), marks=pytest.mark.slow) for kind, double, share in cases]
+    brief = pytest.param("shipped", False, int(BRIEF * cases[0][2]), id="brief")
+    return pytest.mark.parametrize(("kind", "double", "count"), [brief, *slow])
+
+
+@campaigns(("shipped", False, 1.0), ("mimo", False, 0.1))
+def test_hostile_samples_never_bring_an_input_out_of_bounds_or_rates(programs, kind, double, count):
+    found = counted(run(programs(kind, double), "steps", count, 1))
+    assert found["seen"] >= count
     assert found["excess"] <= 1e-6
     assert min(found[bit] for bit in ("clean", "invalid", "setpoint", "budget", "failed")) > 0.005 * found["seen"]  # it was hostile
     assert (found["frozen"] > 0) == (kind == "mimo")  # the only one that asks
     assert found["refused"] == 0
 
 
-@pytest.mark.parametrize("double", [False, True], ids=["float", "double"])
-@pytest.mark.parametrize(("kind", "share"), [("shipped", 0.03), ("deep", 0.01), ("mimo", 0.01)])
-def test_any_state_plan_and_working_set_is_solved(programs, kind, share, double):
+@campaigns(*((kind, double, share) for kind, share in (("shipped", 0.03), ("deep", 0.01), ("mimo", 0.01)) for double in (False, True)))
+def test_any_state_plan_and_working_set_is_solved(programs, kind, double, count):
     """States within their bounds, plans and marks of any kind: no solve fails, and no sound state is refused."""
-    found = counted(run(programs(kind, double), "solves", int(COUNT * share), 2))
+    found = counted(run(programs(kind, double), "solves", count, 2))
     assert found["failed"] == found["safe"] == found["refused"] == 0
     assert 0.8 * found["seen"] < found["accepted"] < found["seen"]  # some plans were inadmissible
     assert found["reset"] == found["seen"] - found["accepted"]
 
 
-@pytest.mark.parametrize("kind", ["shipped", "mimo"])
-def test_what_lies_in_the_scratch_before_prepare_does_not_change_a_bit(programs, kind):
-    assert counted(run(programs(kind), "garbage", COUNT // 50, 3))["seen"] == COUNT // 50
+@campaigns(("shipped", False, 0.02), ("mimo", False, 0.02))
+def test_what_lies_in_the_scratch_before_prepare_does_not_change_a_bit(programs, kind, double, count):
+    assert counted(run(programs(kind, double), "garbage", count, 3))["seen"] == count
 
 
-@pytest.mark.parametrize("double", [False, True], ids=["float", "double"])
-@pytest.mark.parametrize("kind", ["shipped", "mimo"])
-def test_bits_that_flip_between_prepare_and_feedback_cannot_get_past_the_bounds(programs, kind, double):
-    assert counted(run(programs(kind, double), "window", COUNT // 50, 4))["seen"] == COUNT // 50
+@campaigns(*((kind, double, 0.02) for kind in ("shipped", "mimo") for double in (False, True)))
+def test_bits_that_flip_between_prepare_and_feedback_cannot_get_past_the_bounds(programs, kind, double, count):
+    assert counted(run(programs(kind, double), "window", count, 4))["seen"] == count
 
 
-@pytest.mark.parametrize("kind", ["shipped", "mimo"])
-def test_bits_that_flip_between_samples_leave_a_sound_state_and_an_input_within_bounds_and_rates(programs, kind):
-    found = counted(run(programs(kind), "rot", COUNT // 10, 5))
+@campaigns(("shipped", False, 0.1), ("mimo", False, 0.1))
+def test_bits_that_flip_between_samples_leave_a_sound_state_and_an_input_within_bounds_and_rates(programs, kind, double, count):
+    found = counted(run(programs(kind, double), "rot", count, 5))
     assert found["reset"] > 0.01 * found["seen"]
     assert found["refused"] == 0
 
@@ -107,7 +113,7 @@ def test_bits_that_flip_between_samples_leave_a_sound_state_and_an_input_within_
 VALGRIND = ("valgrind", "--error-exitcode=9", "--leak-check=full", "-q")
 
 
-@pytest.mark.parametrize("kind", ["shipped", "mimo"])
+@pytest.mark.parametrize("kind", ["shipped", pytest.param("mimo", marks=pytest.mark.slow)])
 def test_valgrind_finds_no_use_of_what_was_never_written(sources, tmp_path, kind):
     tool("valgrind")
     program = built(tmp_path, sources[kind], "abuse.c", "-g", "-DUNTOUCHED")
@@ -146,7 +152,7 @@ def test_a_controller_with_one_protection_less_is_caught(sources, tmp_path, said
     old, new = (text.replace("@NAME@", "PH_CONTROLLER") for text in (old, new))
     text = files["ph_controller.c"]
     assert text.count(old) == 1
-    options = SANITIZED if "|" in said or "index" in said else ()
+    options = SANITIZED if "|" in said or "index" in said else ("-O0",)
     program = built(tmp_path, {**files, "ph_controller.c": text.replace(old, new)}, "abuse.c", *options)
     out = subprocess.run([program, mode, "2000", "6"], capture_output=True, text=True, timeout=120)
     assert out.returncode != 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compiling import FLAGS, WARNINGS, built, loop, run, tool, write
+from compiling import FLAGS, WARNINGS, built, compiled, loop, run, tool, write
 from optimum import all_at_once
 from tolerances import ROUND_OFF
 
@@ -107,13 +107,13 @@ def test_in_double_precision_it_is_its_twin(siso, mimo, kind, options, budget):
     item = mimo if kind == "mimo" else siso
     problem = Problem(**options)
     (y, u), rows, files = loop(item, problem, budget)
-    compiled = Compiled(files, double=True)
-    compiled.reset(y, u)
+    made = compiled(files, double=True)
+    made.reset(y, u)
     bounds, span = limits(item, problem), item.model.scaling.y_span
     exact = (budget or Budget()).passes > 1 or budget.correct == 0.0  # else small steps are predicted linearly
     used = set()
     for y, reference, twin in rows:
-        move = compiled.step(y, reference)
+        move = made.step(y, reference)
         used.add(twin.flags)
         np.testing.assert_allclose(move.u / (bounds.u_high - bounds.u_low), twin.u / (bounds.u_high - bounds.u_low), rtol=0, atol=AGREE)
         np.testing.assert_allclose(move.disturbance / span, twin.disturbance / span, rtol=0, atol=AGREE)
@@ -133,15 +133,15 @@ def test_every_fault_has_the_same_name_in_both(siso, mimo, kind):
     options = {"frozen_after": 3, "sensor_low": -9.0, "sensor_high": 9.2}
     problem = Problem(**(all_at_once(**options) if kind == "mimo" else {**SISO, **options}))
     (y, u), rows, files = loop(item, problem, samples=50)
-    compiled, twin = Compiled(files, double=True), Sqp(item, problem)
-    compiled.reset(y, u)
+    made, twin = compiled(files, double=True), Sqp(item, problem)
+    made.reset(y, u)
     twin.reset(y, u)
     seen = Status(0)
     for k, (y, reference, _) in enumerate(rows):
         y, reference = y.copy(), np.atleast_2d(np.array(reference, dtype=float))
         y[-1] = {5: np.nan, 8: np.inf, 9: -np.inf, 12: 9.3, 13: -1e30}.get(k, 7.123 if 20 <= k < 28 else y[-1])
         reference[-1, 0] = {15: np.nan, 16: np.inf, 28: np.nan}.get(k, reference[-1, 0])
-        move, expected = compiled.step(y, reference), twin.step(y, reference)
+        move, expected = made.step(y, reference), twin.step(y, reference)
         assert move.flags == expected.flags, k
         np.testing.assert_allclose(move.u, expected.u, rtol=0, atol=1e-8)
         np.testing.assert_allclose(move.disturbance, expected.disturbance, rtol=0, atol=1e-8)
@@ -158,35 +158,35 @@ def test_every_fault_has_the_same_name_in_both(siso, mimo, kind):
 def test_bytes_of_the_state_that_are_no_state_are_noticed_and_the_input_is_one(siso, shipped):
     files, passed, design = shipped
     bounds = limits(passed, design.control)
-    compiled, (y, u) = Compiled(files), ([7.0], [15.5])
+    made, (y, u) = compiled(files), ([7.0], [15.5])
     nchi, N = passed.model.sizes.n, design.control.horizon
     chi, disturbance, under_way, reference, applied, plan = 0, nchi, nchi + 1, nchi + 2, nchi + 4, nchi + 6
     harms = [(chi, np.nan), (chi + nchi - 1, 1.5), (chi, -1e30), (disturbance, np.inf), (under_way, np.nan), (reference, np.nan)]
     harms += [(applied, 99.0), (applied, np.nan), (plan, 77.0), (plan + N - 1, np.nan), (plan + 3, -np.inf)]
     for place, harm in harms:
-        compiled.reset(y, u)
-        before = compiled.step(y, y).u
-        np.frombuffer(compiled._state, np.float32)[place] = harm
-        move = compiled.step(y, [7.5])
+        made.reset(y, u)
+        before = made.step(y, y).u
+        np.frombuffer(made._state, np.float32)[place] = harm
+        move = made.step(y, [7.5])
         assert Status.STATE_RESET in move.flags, (place, harm)
         start = bounds.u_safe if place == applied else before
         assert bounds.u_low <= move.u <= bounds.u_high
         assert np.abs(move.u - start) <= bounds.max_move
-        assert Status.STATE_RESET not in compiled.step(y, [7.5]).flags
+        assert Status.STATE_RESET not in made.step(y, [7.5]).flags
     rng = np.random.default_rng(0)
     for _ in range(300):  # and whatever bytes: an input within bounds, and nothing that lasts
-        compiled.reset(y, u)
-        held = np.frombuffer(compiled._state, np.uint8)
+        made.reset(y, u)
+        held = np.frombuffer(made._state, np.uint8)
         count = int(rng.integers(1, 40))
         held[rng.integers(0, len(held), count)] = rng.integers(0, 256, count)
-        assert bounds.u_low <= compiled.step(y, [7.5]).u <= bounds.u_high
+        assert bounds.u_low <= made.step(y, [7.5]).u <= bounds.u_high
 
 
 def test_any_bit_of_the_data_that_flips_is_refused(shipped):
     files, *_ = shipped
     for double in (False, True):
-        compiled = Compiled(files, double=double)
-        size, library = compiled.struct_bytes["model"], compiled._library
+        made = compiled(files, double=double)
+        size, library = made.struct_bytes["model"], made._library
         data = bytearray(ctypes.string_at(ctypes.addressof(ctypes.c_char.in_dll(library, "ph_controller_data")), size))
         rng, verify = np.random.default_rng(0), library.ph_controller_verify
         verify.restype = ctypes.c_uint32
@@ -216,11 +216,11 @@ def test_with_a_flipped_bit_init_and_every_step_refuse_with_the_safe_input(shipp
 def test_its_margins_are_those_of_the_certificates(siso, mimo, kind):
     item = mimo if kind == "mimo" else siso
     options = all_at_once() if kind == "mimo" else SISO
-    compiled = Compiled(controller(item, Problem(**options), Budget()), double=True)
+    made = compiled(controller(item, Problem(**options), Budget()), double=True)
     name = "ph_controller" if kind == "siso" else "model_controller"
-    data = ctypes.addressof(ctypes.c_char.in_dll(compiled._library, f"{name}_data"))
+    data = ctypes.addressof(ctypes.c_char.in_dll(made._library, f"{name}_data"))
     iss, delta = ctypes.c_double(), ctypes.c_double()
-    getattr(compiled._library, f"{name}_margins")(ctypes.c_void_p(data), ctypes.byref(iss), ctypes.byref(delta))
+    getattr(made._library, f"{name}_margins")(ctypes.c_void_p(data), ctypes.byref(iss), ctypes.byref(delta))
     assert iss.value == pytest.approx(certify(item.model, "iss").margin, abs=ROUND_OFF)
     certificate = certify(item.model, "delta_iss")
     assert certificate.holds == (delta.value > 0) or kind == "mimo"
@@ -271,11 +271,13 @@ def rules(files, folder):
     return set(out.stderr.split())
 
 
+@pytest.mark.slow
 def test_rules_not_kept_are_those_that_are_written_down(shipped, tmp_path):
     written = {f"misra-c2012-{rule}" for rule in re.findall(r"^\| (\d+\.\d+) \|", TABLE.read_text(encoding="utf-8"), re.M)}
     assert rules(shipped[0], tmp_path) <= written
 
 
+@pytest.mark.slow
 def test_a_rule_that_is_broken_anew_is_found(shipped, tmp_path):
     harm = "\nint jump(int x);\nint jump(int x) { if (x) { x = 1; } return x; }\n"
     changed = {**shipped[0], "ph_controller.c": shipped[0]["ph_controller.c"] + harm}

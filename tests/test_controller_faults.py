@@ -18,7 +18,10 @@ PH = {"horizon": 12, "move_penalty": 0.01, "max_move": 0.4, "u_low": 13.2, "u_hi
       "violation_weight": 50.0}  # fmt: skip
 BOARD = Budget(passes=1, changes=10, halvings=1)
 TWIN, SINGLE = 1e-9, 2e-5  # relative: sums in another order; the same with 6e-8 in every sum
-BOTH = pytest.mark.parametrize("double", [False, True], ids=["float", "double"])
+
+
+def near(made):
+    return TWIN if made.real == np.float64 else SINGLE
 
 
 # -- single precision -------------------------------------------------------------------------------------------------
@@ -105,6 +108,17 @@ def fields(made, release, problem):
     return np.ndarray((), dtype, made._state)
 
 
+@pytest.fixture(scope="module")
+def twin(released):
+    """As new after every `reset`, like the C beside it."""
+    return Sqp(released, Problem(**PH))
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["float", "double"])
+def made(released, request):
+    return Compiled(controller(released, Problem(**PH), Budget()), double=request.param)
+
+
 HARMS = {  # field of the C, place, value, and the same harm to the twin, where it has that field
     "chi nan": ("chi", 0, np.nan, lambda c: c.observer.chi.__setitem__(0, np.nan)),
     "chi beyond its bound": ("chi", 0, 1e3, lambda c: c.observer.chi.__setitem__(0, 1e3)),
@@ -120,16 +134,13 @@ HARMS = {  # field of the C, place, value, and the same harm to the twin, where 
 }
 
 
-@BOTH
 @pytest.mark.parametrize(("field", "place", "value", "harm"), HARMS.values(), ids=HARMS)
-def test_a_corrupt_state_is_made_anew_as_the_twin_makes_it(released, field, place, value, harm, double):
-    problem = Problem(**PH)
-    twin, made = Sqp(released, problem), Compiled(controller(released, problem, Budget()), double=double)
+def test_a_corrupt_state_is_made_anew_as_the_twin_makes_it(released, twin, made, field, place, value, harm):
     for one in (twin, made):
         one.reset([7.0], [15.6])
         for _ in range(3):
             assert one.step([7.1], [7.5]).flags == OPTIMAL
-    fields(made, released, problem)[field][place] = value
+    fields(made, released, Problem(**PH))[field][place] = value
     move = made.step([7.2], [7.5])
     assert move.flags == RESET
     assert 13.2 <= move.u[0] <= 16.4
@@ -138,29 +149,28 @@ def test_a_corrupt_state_is_made_anew_as_the_twin_makes_it(released, field, plac
         harm(twin)
         also = twin.step([7.2], [7.5])
         assert also.flags == RESET
-        np.testing.assert_allclose(move.u, also.u, rtol=TWIN if double else SINGLE)
+        np.testing.assert_allclose(move.u, also.u, rtol=near(made))
     assert made.step([7.2], [7.5]).flags == OPTIMAL
 
 
-@BOTH
-def test_marks_of_any_kind_change_the_effort_and_not_the_answer(released, double):
-    problem, rng = Problem(**PH), np.random.default_rng(0)
-    made, other = (Compiled(controller(released, problem, Budget()), double=double) for _ in range(2))
-    for one in (made, other):
-        one.reset([7.0], [15.6])
-    for _ in range(20):
-        marks = fields(made, released, problem)["mark"]
+def test_marks_of_any_kind_change_the_effort_and_not_the_answer(released, made):
+    rng = np.random.default_rng(0)
+    references = rng.uniform(5.5, 9.0, (20, 1))
+    made.reset([7.0], [15.6])
+    clean = [made.step([7.2], reference).u for reference in references]
+    made.reset([7.0], [15.6])
+    for reference, u in zip(references, clean, strict=True):
+        marks = fields(made, released, Problem(**PH))["mark"]
         marks[:] = rng.integers(0, 256, len(marks))
-        reference = [rng.uniform(5.5, 9.0)]
-        move, clean = made.step([7.2], reference), other.step([7.2], reference)
+        move = made.step([7.2], reference)
         assert not move.flags & ~Status.BUDGET
-        np.testing.assert_allclose(move.u, clean.u, rtol=TWIN if double else SINGLE)
+        np.testing.assert_allclose(move.u, u, rtol=near(made))
 
 
 # -- the model --------------------------------------------------------------------------------------------------------
 
 
-@BOTH
+@pytest.mark.parametrize("double", [False, True], ids=["float", "double"])
 @pytest.mark.parametrize("which", ["released", "mimo"])
 def test_harmed_models_are_refused(request, tmp_path, which, double):
     release = request.getfixturevalue(which)

@@ -8,7 +8,8 @@ import pytest
 from conftest import need
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("[0-9]*.py"))
-ALONE = EXAMPLES[:3]  # the checker reads files, tests/test_proof.py runs it
+# The fourth, the checker, reads files: tests/test_proof.py runs it.
+SLOW = [pytest.param(EXAMPLES[number], marks=pytest.mark.slow) for number in (0, 2)]
 LIMIT = 240  # [s] only to end a run that hangs; the slowest example takes about 12 s
 
 
@@ -16,12 +17,13 @@ def test_the_examples_are_found():
     assert [path.name for path in EXAMPLES] == ["01_tour.py", "02_paper_figures.py", "03_another_plant.py", "04_check_certificate.py"]
 
 
+@pytest.mark.slow
 def test_the_embedded_example(tmp_path):
     need("host", "cortex-m4f")
     test_example(EXAMPLES[0].parent / "embedded" / "board.py", tmp_path)
 
 
-@pytest.mark.parametrize("path", ALONE, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [EXAMPLES[1], *SLOW], ids=lambda path: path.stem)
 def test_example(path, tmp_path):
     command = [sys.executable, "-W", "error::DeprecationWarning", str(path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", timeout=LIMIT, check=False)

@@ -72,6 +72,17 @@ def test_a_graceful_ctrl_c_keeps_what_the_tasks_return():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def confess(file):
+    Path(file).write_text(str(patient(60.0)))
+
+
+def test_a_task_under_way_learns_of_ctrl_c(tmp_path):
+    """Or Ctrl-C would wait for its end, minutes perhaps."""
+    with pytest.raises(KeyboardInterrupt):
+        parallel.run(confess, [(tmp_path / "said",)], workers=1, on_report=ctrl_c)
+    assert (tmp_path / "said").read_text() == "True"
+
+
 def test_ctrl_c_is_passed_on_and_nothing_more_is_begun():
     before, reports = signal.getsignal(signal.SIGINT), []
     with pytest.raises(KeyboardInterrupt):

@@ -105,7 +105,7 @@ def test_a_network_that_fails_is_retrained_into_the_certified_set(dataset):
     free = train(dataset, scale(dataset), Settings(nx=(3,), conditions=(), iterations=60, forget_bias=1.0), seed=0)
     assert free.fit > 95
     assert margin(free.network, INSIDE["conditions"], 1.0) < -1
-    settings = Settings(nx=(3,), conditions=INSIDE["conditions"], iterations=100)
+    settings = Settings(nx=(3,), conditions=INSIDE["conditions"], iterations=60)
     done = train(dataset, scale(dataset), settings, seed=1, network=free.network)
     assert done.margin > 0
     assert done.fit > free.fit - 5

@@ -24,8 +24,7 @@ def write_folder(
     Only a missing or empty folder, or an earlier export of the same kind that nobody added to, is written to; InputError otherwise.
     """
     folder = Path(folder)
-    if folder.exists():
-        _own(folder, kind)
+    refuse_foreign(folder, kind)
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
@@ -48,7 +47,10 @@ def write_sources(folder: str | Path, files: Mapping[str, str]) -> None:
         Path(folder, name).write_text(text, encoding="utf-8")
 
 
-def _own(folder: Path, kind: str) -> None:
+def refuse_foreign(folder: Path, kind: str) -> None:
+    """InputError where `write_folder` would write over what is not its own."""
+    if not folder.exists():
+        return
     if not folder.is_dir():
         raise InputError(f"{folder}: is a file; name an empty folder for the export")
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
