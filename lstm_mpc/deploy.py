@@ -11,7 +11,7 @@ from typing import Any
 from lstm_mpc import store
 from lstm_mpc.artefacts import FIGURES, LOOP, PIL, RELEASE, Options, Result, claim, waivers
 from lstm_mpc.choices import CORES
-from lstm_mpc.control.loop import Run, Scenario, close_loop, metrics
+from lstm_mpc.control.loop import Run, close_loop, metrics
 from lstm_mpc.control.move import Controller
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.control.sqp import Budget, Sqp
@@ -35,11 +35,6 @@ def engine_of(name: str, passed: Release, problem: Problem, budget: Budget) -> C
     return Compiled(controller(passed, problem, budget), double=name == "c-double")
 
 
-def _believed(scenario: Scenario) -> float:
-    """The dead time [s] that the controller of a scenario reckons with."""
-    return scenario.delay if scenario.dead_time is None else scenario.dead_time
-
-
 def control_verb(design: Design, options: Options, *, engine: str = "dompc") -> Result:
     """Closed loops of the released model under an engine of ENGINES against the plant, one per scenario → closed-loop.json."""
     claim(design.file(LOOP), options)
@@ -52,8 +47,7 @@ def control_verb(design: Design, options: Options, *, engine: str = "dompc") -> 
     lines, content = waivers(passed), []
     lines.append("  scenario      IAE    travel  max |offset|  overshoot  settling of each step [s]          solve ms med/max  failures")
     for number, scenario in enumerate(design.scenarios):
-        plant = replace(design.plant, delay=scenario.delay).system()
-        believed = _believed(scenario)
+        plant, believed = design.plant_of(scenario), scenario.believed
         if believed not in controllers:
             controllers[believed] = engine_of(engine, passed, replace(design.control, dead_time=believed), design.budget)
 
@@ -201,9 +195,8 @@ def _recorded(design: Design, passed: Release, double: bool) -> dict[float, pil.
         return {design.control.dead_time: pil.Frames((vectors.run,))}
     runs: dict[float, list[pil.Run]] = {}
     for scenario in design.scenarios:
-        problem = replace(design.control, dead_time=_believed(scenario))
+        problem = replace(design.control, dead_time=scenario.believed)
         here = engine_of("c-double" if double else "c", passed, problem, design.budget)
-        plant = replace(design.plant, delay=scenario.delay).system()
-        run = close_loop(plant, here, scenario, u_start=design.u_start, horizon=problem.ahead)
+        run = close_loop(design.plant_of(scenario), here, scenario, u_start=design.u_start, horizon=problem.ahead)
         runs.setdefault(problem.dead_time, []).append(pil.Run(run.y[0], run.u_start, run.y, run.ahead))
     return {dead_time: pil.Frames(tuple(part)) for dead_time, part in runs.items()}

@@ -106,6 +106,12 @@ class Design:
         """The simulated plant, where the design has one, with an ideal probe."""
         return None if self.plant is None else self.plant.system()
 
+    def plant_of(self, scenario: Scenario) -> System:
+        """The simulated plant as `scenario` needs it."""
+        if self.plant is None:
+            raise InputError(f"{self.folder}: scenario {scenario.name!r} needs a [plant] to simulate")
+        return dataclasses.replace(self.plant, uncertain=scenario.mismatch > 0).system()
+
     def file(self, name: str) -> Path:
         return self.folder / name
 

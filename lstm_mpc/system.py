@@ -5,7 +5,7 @@ Time runs down the rows: a signal is an (N, n) array. Everything here is in engi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 from typing import Any, Protocol
 
@@ -105,6 +105,7 @@ class System:
     `step` is a CasADi function (n), (nu), (nd) -> (n) and `output` one from (n) to (ny); `x0` (n,) is the nominal start.
     `disturbances` are inputs nobody manipulates; where a caller gives none they rest at their nominal values.
     `batch` is the vectorised twin; without one the CasADi functions are mapped, which is slower and always right.
+    `parameters` are constants that a plant may have otherwise: each is a state that stays as it is, the last ones of χ.
     """
 
     name: str
@@ -116,6 +117,7 @@ class System:
     output: Any
     disturbances: tuple[Signal, ...] = ()
     batch: Batch | None = field(default=None, compare=False)
+    parameters: tuple[Signal, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "x0", frozen_array(self.x0, 1, f"{self.name}: x0"))
@@ -155,6 +157,13 @@ class System:
     def d_nominal(self) -> Array:
         """Disturbances at rest, (nd,)."""
         return np.array([s.nominal for s in self.disturbances], dtype=np.float64)
+
+    def having(self, parameters: ArrayLike) -> System:
+        """The same system with these values of its `parameters`, (np,)."""
+        values = frozen_array(parameters, 1, f"{self.name}: parameters")
+        if values.size != len(self.parameters):
+            raise InputError(f"{self.name}: has {len(self.parameters)} parameters, got {values.size} values")
+        return replace(self, x0=np.concatenate([self.x0[: self.n - values.size], values]))
 
     @property
     def vectorised(self) -> Batch:

@@ -57,7 +57,7 @@ def test_every_engine_drives_the_loop_alike(design, capsys, engine):
     content = read_json(design / "closed-loop.json", "lstm_mpc closed loop")
     assert content["engine"] == engine
     iae = [run["metrics"]["iae"] for run in content["runs"]]
-    assert iae == pytest.approx([26.72, 15.83], rel=0.1), out  # a single pass loses a sample at a large jump
+    assert iae == pytest.approx([26.72, 10.19], rel=0.1), out  # on the tank itself; a single pass loses a sample at a large jump
     assert all(run["metrics"]["offset"] < 0.02 for run in content["runs"])
 
 

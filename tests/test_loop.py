@@ -5,7 +5,7 @@ import pytest
 from tolerances import IPOPT_INPUT, OFFSET, ROUND_OFF
 
 from lstm_mpc.control.dompc import DoMpc
-from lstm_mpc.control.loop import Run, Scenario, close_loop, metrics
+from lstm_mpc.control.loop import Probe, Run, Scenario, Valve, close_loop, draw_scenario, metrics
 from lstm_mpc.control.move import OPTIMAL, Move, Status
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.control.sqp import Sqp
@@ -118,12 +118,48 @@ def test_without_it_an_offset_stays(plant, released):
     assert metrics(run)["steps"][-1]["offset"] > 10 * OFFSET
 
 
-def test_a_known_probe_delay_is_handled(released):
-    late = Plant(delay=30.0).system()
-    scenario = Scenario("late", Steps((0.0,), [7.6]), 600.0)
-    runs = {dead: close_loop(late, Sqp(released, Problem(horizon=12, dead_time=dead)), scenario, u_start=[15.6]) for dead in (0.0, 30.0)}
+def test_a_known_probe_delay_is_handled(plant, released):
+    scenario = Scenario("late", Steps((0.0,), [7.6]), 600.0, delay=30.0)
+    runs = {dead: close_loop(plant, Sqp(released, Problem(horizon=12, dead_time=dead)), scenario, u_start=[15.6]) for dead in (0.0, 30.0)}
     assert metrics(runs[30.0])["offset"] < OFFSET
     assert metrics(runs[30.0])["iae"] < metrics(runs[0.0])["iae"]
+
+
+def test_a_late_probe_reads_what_a_plant_with_a_delay_gives(plant, released):
+    scenario = Scenario("late", Steps((0.0, 100.0), [7.0, 7.6]), 600.0, noise=0.01, seed=3)
+    built_in = close_loop(Plant(delay=30.0).system(), Sqp(released, Problem(horizon=12)), scenario, u_start=[15.6])
+    run = close_loop(plant, Sqp(released, Problem(horizon=12)), replace(scenario, delay=30.0), u_start=[15.6])
+    np.testing.assert_allclose(run.y, built_in.y, atol=ROUND_OFF)
+    np.testing.assert_array_equal(run.truth[:-3], built_in.truth[3:])  # the truth is the tank's, not the probe's
+
+
+def test_a_slow_valve_follows_its_command(plant):
+    valve = Valve(np.array([1.0]), 20.0, 10.0)
+    found = [float(valve.follow(np.array([2.0]))[0]) for _ in range(3)]
+    np.testing.assert_allclose(found, [2 - np.exp(-0.5 * (k + 1)) for k in range(3)], rtol=ROUND_OFF)
+    assert float(Valve(np.array([1.0]), 0.0, 10.0).follow(np.array([2.0]))[0]) == 2.0
+
+
+def test_constants_are_drawn_from_the_seed_within_the_mismatch():
+    plant = Plant(uncertain=True).system()
+    scenario = Scenario("other", Steps((0.0,), [7.0]), 100.0, mismatch=0.02, seed=5)
+    one, other = (draw_scenario(plant, replace(scenario, seed=seed), u_start=[15.6]).chi[-6:] for seed in (5, 6))
+    assert (np.abs(one - 1) <= 0.02).all()
+    assert (one != other).all()
+    np.testing.assert_array_equal(one, draw_scenario(plant, scenario, u_start=[15.6]).chi[-6:])
+    with pytest.raises(InputError, match=r"'other': mismatch = 0.02 needs a plant with parameters"):
+        draw_scenario(Plant().system(), scenario, u_start=[15.6])
+
+
+@pytest.mark.parametrize("key", ["noise", "delay", "valve_lag", "mismatch"])
+def test_a_scenario_that_cannot_be_is_refused(key):
+    with pytest.raises(InputError, match=rf"'bad': {key} must be a number, not negative, got -1"):
+        Scenario("bad", Steps((0.0,), [7.0]), 100.0, **{key: -1.0})
+
+
+def test_a_delay_between_samples_is_refused():
+    with pytest.raises(InputError, match=r"the probe delay 15\.0 s must be a multiple of the sampling time 10.0 s"):
+        Probe(15.0, 10.0)
 
 
 # -- metrics ----------------------------------------------------------------------------------------------------------

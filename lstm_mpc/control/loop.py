@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from math import exp, inf
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,10 @@ from lstm_mpc.system import Array, System, rest
 
 @dataclass(frozen=True)
 class Scenario:
-    """One closed-loop run: setpoints and disturbances as steps ([time s, value] pairs), `noise` the standard deviation of the
-    measurement [output unit], `delay` the probe delay [s], for `duration` [s]. `dead_time` [s] is what the controller takes the delay
-    to be; by default it knows. A `[[scenario]]` of a design."""
+    """One closed-loop run: setpoints and disturbances as steps ([time s, value] pairs), for `duration` [s]. The measurement has `noise`
+    (standard deviation, [output unit]) and comes `delay` [s] late; `dead_time` [s] is what the controller takes the delay to be; by
+    default it knows. The valve follows its command with the time constant `valve_lag` [s]. Every parameter of an uncertain plant is
+    drawn within ±`mismatch` of its nominal value. A `[[scenario]]` of a design; all that is random comes from `seed`."""
 
     name: str
     setpoint: Steps
@@ -29,7 +32,26 @@ class Scenario:
     noise: float = 0.0
     delay: float = 0.0
     dead_time: float | None = None
+    valve_lag: float = 0.0
+    mismatch: float = 0.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        bounds = {
+            "duration": self.duration,
+            "noise": self.noise,
+            "delay": self.delay,
+            "valve_lag": self.valve_lag,
+            "mismatch": self.mismatch,
+        }
+        for key, value in bounds.items():
+            if not 0 <= value < inf:
+                raise InputError(f"scenario {self.name!r}: {key} must be a number, not negative, got {value}")
+
+    @property
+    def believed(self) -> float:
+        """The dead time [s] that the controller reckons with."""
+        return self.delay if self.dead_time is None else self.dead_time
 
 
 @dataclass(frozen=True)
@@ -65,30 +87,82 @@ def close_loop(
     on_step: Callable[[int, int], None] = lambda k, N: None,
 ) -> Run:
     """Run `controller` on `plant` from rest under `u_start` (nu,). `horizon` > 0 hands the coming setpoints over (preview)."""
+    draw = draw_scenario(plant, scenario, u_start=u_start, horizon=horizon)
+    N, before, chi = len(draw.d), draw.u_start, draw.chi
+    valve, probe = Valve(before, scenario.valve_lag, plant.Ts), Probe(scenario.delay, plant.Ts)
+    y, truth, u, moves = np.empty((N, plant.ny)), np.empty((N, plant.ny)), np.empty((N, plant.nu)), []
+    for k in range(N):
+        truth[k] = np.asarray(plant.output(chi)).ravel()
+        y[k] = probe.read(truth[k]) + draw.noise[k]
+        if k == 0:
+            controller.reset(y[k], before)
+        move = controller.step(y[k], draw.reference[k : k + horizon + 1])
+        u[k] = move.u
+        moves.append(move)
+        chi = np.asarray(plant.step(chi, valve.follow(u[k]), draw.d[k])).ravel()
+        on_step(k + 1, N)
+    ahead = np.stack([draw.reference[k : k + horizon + 1] for k in range(N)])
+    t = plant.Ts * np.arange(N, dtype=np.float64)
+    return Run(scenario, plant.Ts, t, y, truth, draw.reference[:N], u, draw.d, before, tuple(moves), ahead)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A scenario on a plant, all chance decided: setpoints `reference` (N + horizon, ny), disturbances `d` (N, nd), measurement `noise`
+    (N, ny), and the plant at rest: its state `chi` (n,) under `u_start` (nu,). Engineering units."""
+
+    reference: Array
+    d: Array
+    noise: Array
+    chi: Array
+    u_start: Array
+
+
+def draw_scenario(plant: System, scenario: Scenario, *, u_start: ArrayLike, horizon: int = 0) -> Draw:
+    """Decide what is random in `scenario`; InputError where it does not fit the plant."""
     N = round(scenario.duration / plant.Ts)
     if N < 1:
         raise InputError(f"scenario {scenario.name!r}: duration {scenario.duration} s is less than one sample of {plant.Ts} s")
+    if scenario.mismatch and not plant.parameters:
+        raise InputError(f"scenario {scenario.name!r}: mismatch = {scenario.mismatch} needs a plant with parameters; {plant.name} has none")
     rng = np.random.default_rng(scenario.seed)
     reference = scenario.setpoint.signal(N + horizon + 1, plant.Ts)
     d = np.tile(plant.d_nominal, (N, 1)) if scenario.disturbances is None else scenario.disturbances.signal(N, plant.Ts)
     if reference.shape[1] != plant.ny or d.shape[1] != plant.nd:
         given = f"{reference.shape[1]} setpoints, {d.shape[1]} disturbances"
         raise InputError(f"scenario {scenario.name!r}: {given}; the plant has {plant.ny}, {plant.nd}")
+    noise = scenario.noise * rng.standard_normal((N, plant.ny))
+    nominal = np.array([s.nominal for s in plant.parameters], dtype=np.float64)
+    drawn = nominal * (1 + scenario.mismatch * rng.uniform(-1, 1, nominal.size))
     before = np.asarray(u_start, dtype=np.float64).ravel()
-    chi = rest(plant, before)
-    y, truth, u, moves = np.empty((N, plant.ny)), np.empty((N, plant.ny)), np.empty((N, plant.nu)), []
-    for k in range(N):
-        truth[k] = np.asarray(plant.output(chi)).ravel()
-        y[k] = truth[k] + scenario.noise * rng.standard_normal(plant.ny)
-        if k == 0:
-            controller.reset(y[k], before)
-        move = controller.step(y[k], reference[k : k + horizon + 1])
-        u[k] = move.u
-        moves.append(move)
-        chi = np.asarray(plant.step(chi, u[k], d[k])).ravel()
-        on_step(k + 1, N)
-    ahead = np.stack([reference[k : k + horizon + 1] for k in range(N)])
-    return Run(scenario, plant.Ts, plant.Ts * np.arange(N, dtype=np.float64), y, truth, reference[:N], u, d, before, tuple(moves), ahead)
+    return Draw(reference, d, noise, rest(plant.having(drawn), before), before)
+
+
+class Valve:
+    """Follows its command with a time constant `lag` [s] (0: at once), from `position`; arrays of any shape."""
+
+    def __init__(self, position: Array, lag: float, Ts: float) -> None:
+        self.position, self._share = position, 1.0 if lag == 0 else 1.0 - exp(-Ts / lag)
+
+    def follow(self, command: Array) -> Array:
+        """Where it stands for the coming sample."""
+        self.position = self.position + self._share * (command - self.position)
+        return self.position
+
+
+class Probe:
+    """Reads what was there `delay` [s] ago, at first what it saw first; arrays of any shape."""
+
+    def __init__(self, delay: float, Ts: float) -> None:
+        if abs(delay / Ts - round(delay / Ts)) > 1e-9:
+            raise InputError(f"the probe delay {delay} s must be a multiple of the sampling time {Ts} s")
+        self._under_way: deque[Array] = deque(maxlen=round(delay / Ts) + 1)
+
+    def read(self, truth: Array) -> Array:
+        while len(self._under_way) < (self._under_way.maxlen or 1):
+            self._under_way.append(truth)
+        self._under_way.append(truth)
+        return self._under_way[0]
 
 
 def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0) -> dict[str, Any]:
