@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.control.loop import Scenario
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.problem import KalmanTuning, Problem
 from lstm_mpc.control.sqp import Budget
 from lstm_mpc.data import Dataset, Record, read_csv, record
 from lstm_mpc.errors import InputError
@@ -177,6 +177,7 @@ _TABLES = [
     "verify",
     "release",
     "control",
+    "observer",
     "budget",
     "scenario",
     "import",
@@ -203,6 +204,7 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
     u_start = control.pop("u_start", [s.nominal for s in inputs])
     if not isinstance(u_start, list) or len(u_start) != len(inputs) or not all(_fits(v, float) for v in u_start):
         raise InputError(f"[control] u_start needs {len(inputs)} number(s), the inputs in force before control begins")
+    _known(control, [f.name for f in dataclasses.fields(Problem) if f.name != "observer"], "[control]")
     policy = _make(Policy, _table(content, "release"), "[release]")
     training = {"conditions": list(policy.conditions), **_table(content, "train")}  # what the gate asks is trained in
     return Design(
@@ -218,12 +220,24 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
         safe_set=tuple(_interval(safe.get(s.name, [s.low, s.high]), s) for s in outputs),
         verify=_make(Verifying, _table(content, "verify"), "[verify]"),
         release=policy,
-        control=_make(Problem, control, "[control]"),
+        control=dataclasses.replace(_make(Problem, control, "[control]"), observer=_observer(_table(content, "observer"))),
         budget=_make(Budget, _table(content, "budget"), "[budget]"),
         u_start=tuple(float(v) for v in u_start),
         scenarios=tuple(_scenario(table, system) for table in _tables(content, "scenario")),
         foreign=_make(Import, _table(content, "import"), "[import]"),
     )
+
+
+def _observer(table: dict[str, Any]) -> KalmanTuning | None:
+    """`[observer]`: its kind decides the other keys; none: the open-loop observer of `[control]`."""
+    kind = table.pop("kind", "open_loop")
+    if kind not in ("open_loop", "kalman"):
+        raise InputError(f"[observer] kind must be 'open_loop' or 'kalman', got {kind!r}")
+    if kind == "open_loop":
+        _known(table, ["kind"], "[observer]")
+        return None
+    made: KalmanTuning = _make(KalmanTuning, table, "[observer]")
+    return made
 
 
 def _table(content: Mapping[str, Any], key: str) -> dict[str, Any]:

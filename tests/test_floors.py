@@ -24,6 +24,7 @@ FLOORS = [
     {"release", "identify", "bounds"},
     {"control.problem", "control.move", "export.c_model", "export.onnx_model"},
     {"control.observer", "control.loop", "export.unit"},
+    {"control.kalman"},
     {"control.supervisor"},
     {"control.sqp", "control.dompc", "control.plain", "control.compiled"},
     {"report", "design", "artefacts", "export.fmu_xml", "export.wrappers", "export.controller", "export.golden"},

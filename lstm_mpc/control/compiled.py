@@ -45,7 +45,7 @@ class Compiled:
         self.struct_bytes = dict(zip(("state", "work", "model"), held, strict=True))
         self._state, self._work = (ctypes.create_string_buffer(size) for size in held[:2])
         self._y, self._u, self._reference = np.zeros(ny, self.real), np.zeros(nu, self.real), np.zeros((self._rows, ny), self.real)
-        self._predicted, self._said = np.zeros((self._N + 1, ny), self.real), np.zeros(1 + ny, self.real)
+        self._predicted, self._said = np.zeros((self._N + 1, ny), self.real), np.zeros(1 + ny + nu, self.real)
         self._counts = np.zeros(3, np.uint32)
 
     def reset(self, y: ArrayLike, u: ArrayLike) -> None:
@@ -65,7 +65,8 @@ class Compiled:
         flags, passes, _ = (int(count) for count in self._counts)
         said: Array = self._said.astype(np.float64)
         predicted = self._predicted.astype(np.float64)
-        return Move(self._u.astype(np.float64), Status(flags), passes, float(said[0]), predicted, said[1:], seconds)
+        disturbance, drive = said[1 : 1 + len(self._y)], said[1 + len(self._y) :]
+        return Move(self._u.astype(np.float64), Status(flags), passes, float(said[0]), predicted, disturbance, seconds, "", drive)
 
 
 def _at(array: np.ndarray) -> ctypes.c_void_p:
