@@ -11,7 +11,7 @@ from typing import Any
 from lstm_mpc import store
 from lstm_mpc.artefacts import FIGURES, LOOP, PIL, RELEASE, Options, Result, claim, waivers
 from lstm_mpc.choices import CORES
-from lstm_mpc.control.loop import Run, close_loop, metrics
+from lstm_mpc.control.loop import Run, Sample, close_loop, metrics
 from lstm_mpc.control.move import Controller
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.control.sqp import Budget, Sqp
@@ -51,8 +51,9 @@ def control_verb(design: Design, options: Options, *, engine: str = "dompc") -> 
         if believed not in controllers:
             controllers[believed] = engine_of(engine, passed, replace(design.control, dead_time=believed), design.budget)
 
-        def tell(k: int, N: int, label: str = scenario.name, before: int = number) -> None:
-            options.progress("control", (before + k / N) / len(design.scenarios), f"{label}: sample {k} of {N}")
+        def tell(sample: Sample, label: str = scenario.name, before: int = number) -> None:
+            share = (before + (sample.k + 1) / sample.N) / len(design.scenarios)
+            options.progress("control", share, f"{label}: sample {sample.k + 1} of {sample.N}")
 
         run = close_loop(plant, controllers[believed], scenario, u_start=design.u_start, horizon=design.control.ahead, on_step=tell)
         m = metrics(run)

@@ -23,6 +23,7 @@ FLOORS = [
     {"training"},
     {"release", "identify", "bounds"},
     {"control.problem", "control.move", "export.c_model", "export.onnx_model"},
+    {"control.faults"},
     {"control.observer", "control.loop", "export.unit"},
     {"control.supervisor"},
     {"control.sqp", "control.dompc", "control.plain", "control.compiled"},
