@@ -83,8 +83,9 @@ class Live:
         if sample.k == 0:
             self._began = time.monotonic()
         if self._speed:
-            time.sleep(max(0.0, self._began + sample.t / self._speed - time.monotonic()))
-        if self._window is not None:
+            early = self._began + sample.t / self._speed - time.monotonic()
+            self._window.wait(early) if self._window else time.sleep(max(0.0, early))
+        if self._window:
             self._window.show(scenario, sample)
             return
         lines = [live.heading(self._system, scenario)] if sample.k == 0 else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
@@ -192,13 +193,21 @@ class Window:
         self._figure.canvas.draw_idle()
         self._figure.canvas.flush_events()
 
+    def wait(self, seconds: float) -> None:
+        """Let time pass; the window goes on answering the mouse."""
+        if self._open and seconds > 0:
+            self._figure.canvas.start_event_loop(seconds)
+        else:
+            sleep(max(0.0, seconds))
+
     def _begin(self, scenario: Scenario) -> None:
         self._figure.clear()
         self._points: list[tuple[float, float, float, float]] = []
         with matplotlib.rc_context(_STYLE):
             above, below = self._axes = self._figure.subplots(2, 1, sharex=True)
+        steps = {"drawstyle": "steps-post"}
         looks: list[tuple[Axes, dict[str, Any]]] = [(above, {"color": BLUE, "label": "measured"})]
-        looks += [(above, {"color": RED, "ls": "--", "label": "setpoint"}), (below, {"color": GREEN, "drawstyle": "steps-post"})]
+        looks += [(above, {"color": RED, "ls": "--", "label": "setpoint"} | steps), (below, {"color": GREEN} | steps)]
         self._lines = [axis.plot([], [], lw=1.2, **look)[0] for axis, look in looks]
         above.set_ylabel(self._system.outputs[0].label)
         above.legend(ncols=2, frameon=False, loc="upper right")

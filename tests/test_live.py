@@ -70,11 +70,18 @@ def test_the_window_draws_every_sample_and_begins_anew(plant):
     assert len(window._figure.axes[0].lines[0].get_xdata()) == 1
 
 
-def test_a_closed_window_stays_closed(plant):
-    window = report.Window(plant, Figure())
+def test_a_closed_window_stays_closed(plant, monkeypatch):
+    window, slept, looped = report.Window(plant, Figure()), [], []
+    monkeypatch.setattr(report, "sleep", slept.append)
+    monkeypatch.setattr(window._figure.canvas, "start_event_loop", looped.append)
+    window.wait(0.5)
+    window.wait(-0.5)
+    assert (slept, looped) == ([0.0], [0.5])
     window._figure.canvas.callbacks.process("close_event", None)
     window.show(SCENARIO, sample(7.0, k=0))
     assert window._figure.axes == []
+    window.wait(0.25)
+    assert (slept, looped) == ([0.0, 0.25], [0.5])
 
 
 def test_without_a_display_there_is_no_window(plant, monkeypatch):
@@ -111,14 +118,19 @@ def test_control_live_without_a_display(short_design, capsys, monkeypatch):
 
 
 def test_a_window_is_used_where_there_is_one(short_design, capsys, monkeypatch):
-    class Seen(list):
-        def show(self, scenario, sample):
-            self.append((scenario.name, sample.k))
+    class Seen:
+        samples, waits = [], []
 
-    seen = Seen()
-    monkeypatch.setattr(report, "window", lambda system: seen)
-    assert main(["control", str(short_design), "--engine", "sqp", "--live"]) == 0
-    assert seen == [(name, k) for name in ("step", "lost") for k in range(10)]
+        def show(self, scenario, sample):
+            self.samples.append((scenario.name, sample.k))
+
+        def wait(self, seconds):
+            self.waits.append(seconds)
+
+    monkeypatch.setattr(report, "window", lambda system: Seen())
+    assert main(["control", str(short_design), "--engine", "sqp", "--live", "--speed", "1e6"]) == 0
+    assert len(Seen.waits) == 20
+    assert Seen.samples == [(name, k) for name in ("step", "lost") for k in range(10)]
     assert capsys.readouterr().err == ""
 
 
