@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.loop import Scenario
 from lstm_mpc.control.problem import KalmanTuning, Problem
 from lstm_mpc.control.sqp import Budget
@@ -306,21 +307,22 @@ def _interval(value: Any, signal: Signal) -> tuple[float, float]:
 
 
 def _scenario(table: Mapping[str, Any], system: System | None) -> Scenario:
-    """A `[[scenario]]`: `setpoint` = [[t, value, …], …]; one list of [t, value] per disturbance name."""
+    """A `[[scenario]]`: `setpoint` = [[t, value, …], …]; one list of [t, value] per disturbance name; `[[scenario.fault]]` tables."""
     if system is None:
         raise InputError("[[scenario]] needs a [plant] to simulate")
     disturbances = {s.name: s for s in system.disturbances}
-    plain = [f.name for f in dataclasses.fields(Scenario) if f.name != "disturbances"]
+    plain = [f.name for f in dataclasses.fields(Scenario) if f.name not in ("disturbances", "faults")]
     where = f"[[scenario]] {table.get('name', '')!r}"
-    _known(table, [*plain, *disturbances], where)
-    values = {k: v for k, v in table.items() if k not in disturbances}
+    _known(table, [*plain, "fault", *disturbances], where)
+    values = {k: v for k, v in table.items() if k != "fault" and k not in disturbances}
+    faults = tuple(_make(Fault, row, f"{where} [[scenario.fault]]") for row in _tables(table, "fault"))
     values["setpoint"] = _steps(values.get("setpoint", []), f"{where} setpoint")
     if any(name in table for name in disturbances):
         schedules = [_steps(table.get(n, [[0.0, s.nominal]]), f"{where} {n}") for n, s in disturbances.items()]
         times = sorted({t for schedule in schedules for t in schedule.times})
         values["disturbances"] = Steps(tuple(times), [[float(_at(s, t)) for s in schedules] for t in times])
     made: Scenario = _make(Scenario, values, where)
-    return made
+    return dataclasses.replace(made, faults=faults)
 
 
 def _steps(rows: Any, where: str) -> Steps:

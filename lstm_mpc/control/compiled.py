@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import subprocess
 import tempfile
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lstm_mpc import store
 from lstm_mpc.control.move import Move, Status, coming
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.folder import write_sources
@@ -26,6 +28,7 @@ class Compiled:
 
     def __init__(self, files: Mapping[str, str], *, double: bool = False, compiler: str = "cc") -> None:
         name = name_of(files)
+        self._digest = store.digest([dict(files), double]).encode()
         sources = {**files, "sil.c": named("sil.c", name)}
         with tempfile.TemporaryDirectory() as folder:
             write_sources(folder, sources)
@@ -67,6 +70,24 @@ class Compiled:
         predicted = self._predicted.astype(np.float64)
         disturbance, drive = said[1 : 1 + len(self._y)], said[1 + len(self._y) :]
         return Move(self._u.astype(np.float64), Status(flags), passes, float(said[0]), predicted, disturbance, seconds, "", drive)
+
+    def save(self) -> bytes:
+        """The state as it lies in memory, sealed: another process with the same sources and precision goes on from it to the bit."""
+        state = bytes(self._state)
+        return self._seal(state) + state
+
+    def restore(self, saved: bytes) -> None:
+        """Go on from what `save` gave; InputError when it is not from this controller, or not as it was."""
+        needed = len(self._state) + len(self._seal(b""))
+        if len(saved) != needed:
+            raise InputError(f"controller: a saved state of this controller has {needed} bytes, got {len(saved)}")
+        state = saved[-len(self._state) :]
+        if self._seal(state) + state != saved:
+            raise InputError("controller: the saved state is of another controller, or was altered")
+        ctypes.memmove(self._state, state, len(state))
+
+    def _seal(self, state: bytes) -> bytes:
+        return hashlib.sha256(self._digest + state).digest()
 
 
 def _at(array: np.ndarray) -> ctypes.c_void_p:

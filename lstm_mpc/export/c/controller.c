@@ -925,6 +925,9 @@ OUT_OF_LINE static void normalise(const model_t *model, state_t *state) {
   }
 }
 
+/* The safe input, normalised. */
+OUT_OF_LINE static real safe(const model_t *model, uint32_t i) { return (model->u_safe[i] - model->u_mid[i]) / model->u_span[i]; }
+
 /* Make anew what cannot be a state of this controller. */
 static uint32_t watch(const model_t *model, state_t *state, work_t *work) {
   const context c = {model, state, work, NULL, 0u};
@@ -962,7 +965,7 @@ static uint32_t watch(const model_t *model, state_t *state, work_t *work) {
   if (!sound) {
     copy(state->chi, model->start, NCHI);
     for (j = 0u; j < NU; ++j) {
-      work->trial[j] = (model->u_safe[j] - model->u_mid[j]) / model->u_span[j];
+      work->trial[j] = safe(model, j);
     }
     settle(model, state, work->trial);
     for (j = 0u; j < NY; ++j) {
@@ -1417,7 +1420,7 @@ uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, con
   } else {
     status |= @NAME@_SAFE_INPUT;
     for (j = 0u; j < NV; ++j) {
-      state->plan[j] = (model->u_safe[j % NU] - model->u_mid[j % NU]) / model->u_span[j % NU];
+      state->plan[j] = safe(model, j % NU);
     }
     project(&c, state->plan);
   }
