@@ -78,7 +78,7 @@ class Kalman(Observer):
         super().__init__(model, limits, problem)
         tuning = problem.observer
         assert tuning is not None
-        self._t, self._input, self._scaling, self._model = tuned(model, problem, tuning), tuning.input, model.scaling, model
+        self._t, self._input, self._scaling = tuned(model, problem, tuning), tuning.input, model.scaling
         n, nu, ny = model.sizes.n, len(model.inputs), len(model.outputs)
         self._n, self._m = n, len(self._t.drift)
         self._bound = state_bound(model, beyond=beyond(model, problem))
@@ -95,13 +95,25 @@ class Kalman(Observer):
     def reset(self, y: ArrayLike, u: ArrayLike) -> Array:
         """At rest under `u`; the mismatch with `y` is taken for a disturbance that has long been there."""
         self._begin(rest(self._system, u), self._scaling.u_in(u))
-        for _ in range(200):  # P becomes that of a rest under an uncertain disturbance
-            self._P = self._carried(self._slopes(self._seen, self._scaling.u_in(np.asarray(u, dtype=np.float64)))[1])
+        self._settle(self._scaling.u_in(u))
         self._forget()
         self.correct(y)
         self._forget()  # the first step may bring this measurement once more
         self._error[:] = np.nan
-        return np.asarray(self._scaling.y_out(self._H[:, : self._n] @ self.chi + self._b)) + self.disturbance
+        return self.output()
+
+    def _from(self, chi: Array, u: Array) -> None:
+        v = self._scaling.u_in(u)
+        self._begin(chi, self._scaling.u_mid)
+        self._settle(v[0] if len(v) else np.zeros(self._system.nu))
+        self._queue.clear()
+        self._queue.extend(v)
+        self._tell()
+
+    def _settle(self, v: Array) -> None:
+        """P becomes that of a rest under the input `v` (nu,) and an uncertain disturbance."""
+        for _ in range(200):
+            self._P = self._carried(self._slopes(self._seen, v)[1])
 
     def sound(self) -> bool:
         held = [self.chi, self._seen, self._w, self._P.ravel(), self._r, self._trend, self._slope, *self._queue]
@@ -173,7 +185,9 @@ class Kalman(Observer):
         for v in self._queue:  # to first order, along the inputs since
             chi, slopes = self._slopes(chi, v)
             change[:n] = slopes @ change
-        self._seen, self._w = np.clip(z[:n], -self._bound, self._bound), np.clip(z[n:], -t.largest, t.largest)
+        end = np.concatenate([self._bound, t.largest])
+        z = np.fmin(np.fmax(z, -end), end)  # also what overflowed: NaN becomes the lower end, as in the C
+        self._seen, self._w = z[:n], z[n:]
         self._tell()
         self.prior, self.change = prior, (change[:n], change[n:] if self._input else np.zeros(self._system.nu))
         return status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntFlag
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -85,6 +85,14 @@ class Controller(Protocol):
 
     def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
         """The input for this sample from the measurement `y` (ny,) and the setpoint: (ny,), or (N+1, ny) from now on with preview."""
+
+
+@runtime_checkable
+class Tracking(Protocol):
+    """A controller that runs along while the operator drives."""
+
+    def track(self, y: ArrayLike, u: ArrayLike) -> Move:
+        """A sample in manual: the measurement `y` (ny,) and the input `u` (nu,) that the operator applies, which is the move."""
 
 
 def coming(reference: ArrayLike, horizon: int, ny: int) -> Array:
