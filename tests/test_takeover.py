@@ -69,22 +69,16 @@ def test_the_state_is_the_one_the_window_ends_in(mimo, observer, lag):
     u, y, chi = past(mimo.model, 30, lag)
     begun = observer(lag)
     told = begun.begin(u, y)
-    np.testing.assert_allclose(begun.chi, chi, atol=2e-3)
+    np.testing.assert_allclose(begun.chi, chi, atol=1e-2)
     np.testing.assert_allclose(told, np.asarray(mimo.model.system.output(chi)).ravel(), atol=2e-3)
     begun.reset(y[-1], u[-1])
     assert np.abs(begun.chi - chi).max() > 0.05  # must fail: a plant that moves is not at rest
 
 
 def test_an_offset_of_the_plant_becomes_the_disturbance(mimo, observer):
-    u, y, _ = past(mimo.model, 60)
-    y = y + [0.003, -0.003]
-    begun = observer()
-    begun.begin(u, y)
-    begun.correct(y[-1])
-    after = simulate(mimo.model.system, u, x0=begun.chi)
-    assert np.isfinite(after.y).all()
-    begun.begin(u[:-1], y[:-1])
-    np.testing.assert_allclose(begun.output(), y[-1], atol=2e-3)
+    u = np.vstack([past(mimo.model, 20)[0], np.tile([[1.5, 3.0]], (80, 1))])
+    y = simulate(mimo.model.system, u, x0=rest(mimo.model.system, u[0])).y + [0.003, -0.003]
+    np.testing.assert_allclose(observer().begin(u[:-1], y[:-1]), y[-1], atol=2e-4)
 
 
 def test_what_was_not_measured_in_the_window_does_not_count(mimo, observer):
@@ -116,15 +110,15 @@ def test_windows_that_do_not_do(mimo, observer):
 
 def test_a_controller_that_begins_in_motion_goes_on_as_one_that_was_there(design, passed, engine):
     """The plant is on its way; a new controller that is given the last 40 samples moves like the one that drove it there."""
-    there = close_loop(design.system, engine, Scenario("s", Steps((0.0, 200.0), [7.0, 8.0]), 600.0), u_start=design.u_start)
+    there = close_loop(design.system, engine, Scenario("s", Steps((0.0, 200.0), [7.0, 7.6]), 600.0), u_start=design.u_start)
     new = Sqp(passed, engine.problem, design.budget)
-    k = 26  # six samples after the step
+    k = 28  # eight samples after the step
     new.begin(there.u[:k], there.y[:k])
     begun = new.step(there.y[k], there.reference[k])
     new.reset(there.y[k], there.u[k - 1])
     reset = new.step(there.y[k], there.reference[k])
-    assert np.abs(begun.u - there.u[k]).max() < 0.1
-    assert np.abs(reset.u - there.u[k]).max() > 2 * np.abs(begun.u - there.u[k]).max()  # must fail: as if it were at rest
+    assert np.abs(begun.u - there.u[k]).max() < 0.01
+    assert np.abs(reset.u - there.u[k]).max() > 0.05  # must fail: as if it were at rest
 
 
 # -- from an operator -------------------------------------------------------------------------------------------------
@@ -168,7 +162,7 @@ def test_without_looking_on_there_is_a_bump(design, engine):
 
 @pytest.mark.parametrize("engine", [Sqp, DoMpc, Plain], ids=lambda engine: engine.__name__)
 def test_every_engine_tracks(released, engine):
-    controller = engine(released, Problem(horizon=4, u_low=13.0, u_high=16.5, max_move=0.3))
+    controller = engine(released, Problem(horizon=2, u_low=13.0, u_high=16.5, max_move=0.3))
     controller.reset([7.0], [15.6])
     move = controller.track([7.1], [17.0])
     assert move.u.tolist() == [17.0]  # the operator may go where the controller may not

@@ -72,7 +72,11 @@ class Kalman(Observer):
     quick and quiet with one tuning: r is learned from how the innovations alternate; when they keep their sign, w is let drift `alert`
     times as fast; and an output that moves fast is believed less, for a dead time is never known exactly. The estimate is kept within the
     set that no trajectory leaves, so it stays bounded whatever is measured; that the corrections converge is measured, not proved.
+    `innovations` are the last ones (ny,) and their variances (ny,), normalised; NaN where the measurement was not believed.
     """
+
+    innovations: tuple[Array, Array]
+    learning = True  # r
 
     def __init__(self, model: Model, limits: Limits, problem: Problem) -> None:
         super().__init__(model, limits, problem)
@@ -167,16 +171,18 @@ class Kalman(Observer):
         n, t, prior = self._n, self._t, (self.chi, self._drive())
         z, before = np.concatenate([self._seen, self._w]), np.concatenate([self._seen, self._w])
         measured = self._scaling.y_in(np.where(believed, y, self._scaling.y_mid))
+        self.innovations = np.full(len(y), np.nan), np.full(len(y), np.nan)
         for j, h in enumerate(self._H):
             if not believed[j]:
                 self._error[j] = np.nan
                 continue
             D = self._P @ h
             error, s = measured[j] - (h @ z + self._b[j]), max(h @ D, 0.0) + self._r[j] + t.timing * self._slope[j] ** 2
+            self.innovations[0][j], self.innovations[1][j] = error, s
             z = z + D * (error / s)
             self._P -= np.outer(D, D) / s
             self._trend[j] = MEMORY * self._trend[j] + (1 - MEMORY) * error / np.sqrt(s)
-            if np.isfinite(self._error[j]):
+            if self.learning and np.isfinite(self._error[j]):
                 self._r[j] += FADE * (min(0.5 * (error - self._error[j]) ** 2, 9 * self._r[j]) - self._r[j])
                 self._r[j] = max(self._r[j], FLOOR * t.noise[j])
             self._error[j] = error
