@@ -98,8 +98,8 @@ def tune_observer_verb(design: Design, options: Options, *, disturbance: str = "
 
     found = tune(model, dataset, disturbance=disturbance, dead_time=design.control.dead_time, skip=design.search.skip, on_progress=tell)
     at = model.inputs if found.input else model.outputs
-    numbers = {key: [float(f"{x:.3g}") for x in getattr(found, key)] for key in ("noise", "drift", "largest")}
-    numbers = {key: value[0] if len(value) == 1 else value for key, value in numbers.items()}
+    rounded = {key: [float(f"{x:.3g}") for x in getattr(found, key)] for key in ("noise", "drift", "largest")}
+    numbers = {key: value[0] if len(value) == 1 else value for key, value in rounded.items()}
     outputs, units = (", ".join(f"{s.name} [{s.unit}]" for s in signals) for signals in (model.outputs, at))
     lines = (
         f"# from {dataset.samples} samples of validation data",

@@ -7,7 +7,7 @@ import casadi as ca
 import numpy as np
 import paper
 import pytest
-from builders import plain
+from builders import plain, released
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import DIFFERENCE, OFFSET, ROUND_OFF
@@ -160,7 +160,8 @@ def test_with_noise_it_is_found_on_average_and_more_quietly_than_the_noise(mimo)
 def test_at_rest_what_it_predicts_is_what_is_measured(mimo, disturbance, offset):
     """Offset-free: whichever disturbance there is, and whichever the filter thinks of, the outputs agree at a steady state."""
     u = np.tile(experiment(mimo.model)[0][:1], (LONG, 1))
-    y = simulate(mimo.model.system, u + offset.get("input_offset", 0.0), x0=rest(mimo.model.system, u[0])).y + offset.get("output_offset", 0.0)
+    at_input, at_output = offset.get("input_offset", 0.0), offset.get("output_offset", 0.0)
+    y = simulate(mimo.model.system, u + at_input, x0=rest(mimo.model.system, u[0])).y + at_output
     observer = made(mimo, replace(TUNING, disturbance=disturbance))
     run(observer, y, u)
     observer.correct(y[-1])
@@ -174,7 +175,8 @@ def test_at_rest_what_it_predicts_is_what_is_measured(mimo, disturbance, offset)
 @pytest.mark.parametrize("d", [[16.6, 0.40], [16.2, 0.55]], ids=["buffer", "acid"])
 def test_in_closed_loop_no_offset_is_left_on_a_plant_that_the_model_does_not_know(pytestconfig, disturbance, d):
     design = load_design(pytestconfig.rootpath / "models" / "ph")
-    tuning = replace(design.control.observer, disturbance=disturbance, **({} if disturbance == "input" else {"drift": 0.01, "largest": 3.0}))
+    units = {} if disturbance == "input" else {"drift": 0.01, "largest": 3.0}
+    tuning = replace(design.control.observer, disturbance=disturbance, **units)
     engine = Sqp(Release.load(design.file("release.json")), replace(design.control, observer=tuning), design.budget)
     scenario = Scenario("s", Steps((0.0,), [7.3]), 2400.0, Steps((0.0, 300.0), [[16.6, 0.55], d]))
     loop = close_loop(design.system, engine, scenario, u_start=design.u_start)
@@ -424,8 +426,6 @@ def test_a_disturbance_at_the_output_may_be_large(mimo):
 
 
 def test_fewer_inputs_than_outputs_cannot_explain_them():
-    from builders import released
-
     release = released("mimo")  # two inputs, three outputs
     with pytest.raises(InputError, match=r"observer: 2 input disturbance\(s\) cannot explain 3 outputs; use disturbance = 'output'"):
         made(release)
@@ -437,9 +437,15 @@ def test_fewer_inputs_than_outputs_cannot_explain_them():
     [
         ('kind = "luenberger"', r"\[observer\] kind must be 'open_loop' or 'kalman', got 'luenberger'"),
         ('kind = "open_loop"\nnoise = 0.1', r"unknown key 'noise' in \[observer\]"),
-        ('kind = "kalman"\nnoise = 0.1\ndrift = 0.1\nlargest = 1.0\nnoize = 2.0', r"unknown key 'noize' in \[observer\]; did you mean 'noise'"),
+        (
+            'kind = "kalman"\nnoise = 0.1\ndrift = 0.1\nlargest = 1.0\nnoize = 2.0',
+            r"unknown key 'noize' in \[observer\]; did you mean 'noise'",
+        ),
         ('kind = "kalman"\nnoise = 0.1', r"\[observer\]: .*missing 2 required positional arguments: 'drift' and 'largest'"),
-        ('kind = "kalman"\nnoise = "low"\ndrift = 0.1\nlargest = 1.0', r"\[observer\] noise = 'low' is of the wrong type, expected a number or"),
+        (
+            'kind = "kalman"\nnoise = "low"\ndrift = 0.1\nlargest = 1.0',
+            r"\[observer\] noise = 'low' is of the wrong type, expected a number or",
+        ),
         ('kind = "kalman"\nnoise = 0.1\ndrift = 0.1\nlargest = 1.0\nalert = -1.0', r"observer: alert must be a number, not negative"),
         ("noise = 0.1", r"unknown key 'noise' in \[observer\]"),
     ],

@@ -167,7 +167,8 @@ def test_every_engine_tracks(released, engine):
     move = controller.track([7.1], [17.0])
     assert move.u.tolist() == [17.0]  # the operator may go where the controller may not
     assert np.isnan(move.cost)
-    np.testing.assert_allclose(controller.observer.chi, np.asarray(released.model.system.step(rest(released.model.system, [15.6]), 17.0, [])).ravel())
+    system = released.model.system
+    np.testing.assert_allclose(controller.observer.chi, np.asarray(system.step(rest(system, [15.6]), 17.0, [])).ravel())
     assert controller.track([np.nan], [99.0]).flags == Status.MEASUREMENT_INVALID
     after = controller.step([7.1], [np.nan])  # without a setpoint it stays where the output is
     assert after.flags == Status.SETPOINT_INVALID

@@ -40,20 +40,21 @@ def test_known_noise_and_drift_are_found(shipped, disturbance, drift):
     assert NOISE / FACTOR < found.noise[0] < NOISE * FACTOR
     assert drift / FACTOR < found.drift[0] < drift * FACTOR
     assert found.disturbance == disturbance
-    assert found.largest[0] > 3 * drift
+    assert found.largest[0] > 0.5  # δISS admits twice as much
 
 
 def test_each_output_has_its_own_noise(mimo):
     """Two inputs, two outputs: three ratios and a scale; the same data, the same answer."""
     model, rng = mimo.model, np.random.default_rng(2)
-    u = np.repeat(rng.uniform(model.u_low, model.u_high, (30, 2)), 8, axis=0)
-    y = simulate(model.system, u, x0=rest(model.system, u[0])).y + [0.002, 0.01] * rng.standard_normal((240, 2))
-    dataset = Dataset(model.inputs, model.outputs, model.Ts, (Record("a", u[:120], y[:120]), Record("b", u[120:], y[120:])))
+    u = np.repeat(rng.uniform(model.u_low, model.u_high, (20, 2)), 8, axis=0)
+    walk = np.cumsum([0.001, 0.005] * rng.standard_normal((160, 2)), axis=0)
+    y = simulate(model.system, u, x0=rest(model.system, u[0])).y + walk + [0.002, 0.01] * rng.standard_normal((160, 2))
+    dataset = Dataset(model.inputs, model.outputs, model.Ts, (Record("a", u[:80], y[:80]), Record("b", u[80:], y[80:])))
     seen = []
     found = tune(model, dataset, disturbance="output", skip=10, on_progress=lambda count, tuning: seen.append((count, tuning)))
     assert (found.noise > np.array([0.002, 0.01]) / FACTOR).all()
     assert (found.noise < np.array([0.002, 0.01]) * FACTOR).all()
-    assert (found.drift < 0.1 * found.noise).all()  # there was none
+    np.testing.assert_allclose(found.drift / [0.001, 0.005], 1.0, atol=0.6)  # few samples
     assert [count for count, _ in seen] == list(range(1, len(seen) + 1))
 
 
@@ -79,7 +80,6 @@ def test_the_command_line_prints_a_table_to_paste(pytestconfig, tmp_path, capsys
     (tmp_path / "design.toml").write_text(text, encoding="utf-8")
     assert main(["tune-observer", str(tmp_path), "--quiet"]) == 0
     printed = capsys.readouterr().out
-    print(printed)
     table = tomllib.loads("\n".join(line for line in printed.splitlines() if line.startswith(("[", "kind")) or " = " in line))
     assert table["observer"]["kind"] == "kalman"
     assert 0.01 / FACTOR < table["observer"]["noise"] < 0.01 * FACTOR

@@ -111,7 +111,9 @@ def close_loop(
     wrong = faults.Loop(scenario.faults, controller, before, ny=plant.ny, Ts=plant.Ts, name=scenario.name)
     by_hand = np.reshape(manual, (-1, plant.nu))
     if len(by_hand) and not isinstance(controller, Tracking):
-        raise InputError(f"scenario {scenario.name!r}: the engine {type(controller).__name__} cannot track an operator; use 'sqp' or 'dompc'")
+        raise InputError(
+            f"scenario {scenario.name!r}: the engine {type(controller).__name__} cannot track an operator; use 'sqp' or 'dompc'"
+        )
     y, truth, u, moves = np.empty((N, plant.ny)), np.empty((N, plant.ny)), np.empty((N, plant.nu)), []
     for k in range(N):
         truth[k] = np.asarray(plant.output(chi)).ravel()

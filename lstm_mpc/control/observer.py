@@ -63,17 +63,17 @@ class Observer(ABC):
     def begin(self, u: ArrayLike, y: ArrayLike) -> Array:
         """Start from the past: the inputs `u` (W, nu) of the last W samples and what was measured before each, `y` (W, ny) [engineering].
         The state of W samples ago is fitted to them, then the observer runs along. The output now, (ny,), before its measurement."""
-        u, y = np.atleast_2d(np.asarray(u, dtype=np.float64)), np.atleast_2d(np.asarray(y, dtype=np.float64))
-        lag = self._lag
-        if len(u) <= lag:
-            raise InputError(f"control: to begin from the past needs more than the {lag} sample(s) of dead time, got {len(u)}")
-        u = np.clip(u, self._model.u_low, self._model.u_high)
-        inside = (y >= self._limits.sensor_low) & (y <= self._limits.sensor_high)
-        self._from(estimate_start(self._model, u[: len(u) - lag], np.where(inside, y, np.nan)[lag:]), u[:lag])
+        applied: Array = np.clip(np.atleast_2d(u), self._model.u_low, self._model.u_high)
+        measured: Array = np.atleast_2d(np.asarray(y, dtype=np.float64))
+        lag, W = self._lag, len(applied)
+        if not W > lag:
+            raise InputError(f"control: to begin from the past needs more than the {lag} sample(s) of dead time, got {W}")
+        inside = (measured >= self._limits.sensor_low) & (measured <= self._limits.sensor_high)
+        self._from(estimate_start(self._model, applied[: W - lag], np.where(inside, measured, np.nan)[lag:]), applied[:lag])
         self._forget()
-        for k in range(lag, len(u)):
-            self.correct(y[k], gain=1.0 if k == lag else None)
-            self.predict(u[k])
+        for k in range(lag, W):
+            self.correct(measured[k], gain=1.0 if k == lag else None)
+            self.predict(applied[k])
         return self.output()
 
     def output(self) -> Array:

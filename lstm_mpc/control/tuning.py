@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,15 +25,6 @@ class _Steady(Kalman):
     learning = False
 
 
-@dataclass(frozen=True)
-class _Replay:
-    """The filter of a tuning along all records."""
-
-    score: float  # −2 log likelihood per innovation, of the best common scale
-    scale: float  # that scale, a variance
-    furthest: Array  # largest |disturbance| (m,) that it found
-
-
 def tune(
     model: Model,
     dataset: Dataset,
@@ -47,7 +38,8 @@ def tune(
 
     The likelihood Π N(e; 0, s) of the innovations is maximised over the logarithms of drift and noise (Mehra 1970), those of the first
     `skip` samples of a record left out. A common factor of noise, drift and state noise changes no gain and is found in closed form, the
-    ratios by Nelder and Mead's search; nothing is random. The largest disturbance is twice that found, as far as δISS allows.
+    ratios by Nelder and Mead's search; nothing is random. `largest` is not found but half of what δISS admits: records of an experiment tell
+    how the disturbance moves, not how far it may get in years.
     """
     if not 0 <= skip < min(len(record.y) for record in dataset.records) - 1:
         raise InputError(f"tune: skip must leave some of every record, got {skip}")
@@ -66,52 +58,46 @@ def tune(
     def score(point: Array) -> float:
         nonlocal count
         count += 1
-        found = _replay(model, dataset, at(point), dead_time, skip)
-        on_progress(count, _scaled(at(point), found.scale))
-        return found.score
+        value, scale = _replay(model, dataset, at(point), dead_time, skip)
+        on_progress(count, _scaled(at(point), scale))
+        return value
 
     size = len(widest) + len(model.outputs) - 1
     start = np.zeros(size)
     simplex = np.vstack([start, start - 2.0 * np.eye(size)])
     options = {"initial_simplex": simplex, "xatol": CLOSE, "fatol": 1e-4, "maxfev": 60 * size}
     best = at(minimize(score, start, method="Nelder-Mead", bounds=[(-SPREAD, SPREAD)] * size, options=options).x)
-    found = _replay(model, dataset, best, dead_time, skip)
-    tuning = _scaled(best, found.scale)
-    largest = np.minimum(widest, np.maximum(2.0 * found.furthest, 20.0 * np.asarray(tuning.drift)))
     own = KalmanTuning(1.0, 1.0, 1.0)  # what is not found from data: the defaults
-    return replace(tuning, largest=largest, alert=own.alert, timing=own.timing)
+    return replace(_scaled(best, _replay(model, dataset, best, dead_time, skip)[1]), alert=own.alert, timing=own.timing)
 
 
 def _scaled(tuning: KalmanTuning, variance: float) -> KalmanTuning:
     factor = float(np.sqrt(variance))
-    return replace(tuning, noise=factor * tuning.noise, drift=factor * tuning.drift, state_noise=factor * tuning.state_noise)
+    noise, drift = factor * np.asarray(tuning.noise, dtype=np.float64), factor * np.asarray(tuning.drift, dtype=np.float64)
+    return replace(tuning, noise=noise, drift=drift, state_noise=factor * tuning.state_noise)
 
 
-def _replay(model: Model, dataset: Dataset, tuning: KalmanTuning, dead_time: float, skip: int) -> _Replay:
+def _replay(model: Model, dataset: Dataset, tuning: KalmanTuning, dead_time: float, skip: int) -> tuple[float, float]:
+    """−2 log likelihood per innovation along all records, with the best common scale, and that scale, a variance."""
     problem = Problem(observer=tuning, dead_time=dead_time)
-    observer = _Steady(model, limits_of(model, problem), problem)
-    errors, variances, furthest = [], [], np.zeros(len(np.atleast_1d(tuning.largest)))
+    observer, innovations = _Steady(model, limits_of(model, problem), problem), []
     for record in dataset.records:
         observer.reset(record.y[0], record.u[0])
         for k, (y, u) in enumerate(zip(record.y, record.u, strict=True)):
             observer.correct(y)
             if k >= skip:
-                errors.append(observer.innovations[0])
-                variances.append(observer.innovations[1])
-                found = observer.input_disturbance if tuning.input else observer.disturbance
-                furthest = np.maximum(furthest, np.abs(found))
+                innovations.append(observer.innovations)
             observer.predict(u)
-    e, s = np.array(errors), np.array(variances)
+    e, s = np.array(innovations).transpose(1, 0, 2)
     known = np.isfinite(e)
     scale = float(np.mean(e[known] ** 2 / s[known]))
-    return _Replay(float(np.log(scale) + np.log(s[known]).mean()), scale, furthest)
+    return float(np.log(scale) + np.log(s[known]).mean()), scale
 
 
 def _widest(model: Model, disturbance: str) -> Array:
-    """The largest disturbance worth a thought: the span of the output, or what δISS still allows beyond the input's limits, at most half
-    its range."""
+    """The largest disturbance worth a thought: the span of the output, or half of what δISS still allows beyond the input's limits."""
     if disturbance != "input":
-        return model.scaling.y_span.copy()
+        return np.array(model.scaling.y_span)
     low, high = 0.0, 1.0
     for _ in range(20):
         share = 0.5 * (low + high)
@@ -120,7 +106,7 @@ def _widest(model: Model, disturbance: str) -> Array:
         low, high = (share, high) if holds else (low, share)
     if low == 0.0:
         raise InputError("tune: δISS does not hold on this model, so that no input disturbance is admitted; use disturbance = 'output'")
-    return 0.95 * low * model.scaling.u_span
+    return np.asarray(0.5 * low * model.scaling.u_span)
 
 
 def _first_noise(model: Model, dataset: Dataset, skip: int) -> Array:
@@ -129,4 +115,5 @@ def _first_noise(model: Model, dataset: Dataset, skip: int) -> Array:
     for record in dataset.records:
         start = estimate_start(model, record.u[: skip + 1], record.y[: skip + 1])
         parts.append(np.diff(record.y - simulate(model.system, record.u, x0=start).y, n=2, axis=0))
-    return np.maximum(np.sqrt((np.vstack(parts) ** 2).mean(axis=0) / 6.0), 1e-6 * model.scaling.y_span)
+    white = np.sqrt((np.vstack(parts) ** 2).mean(axis=0) / 6.0)
+    return np.asarray(np.maximum(white, 1e-6 * model.scaling.y_span))
