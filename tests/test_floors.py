@@ -25,7 +25,7 @@ FLOORS = [
     {"control.problem", "control.move", "export.c_model", "export.onnx_model"},
     {"control.faults"},
     {"control.observer", "control.loop", "export.unit"},
-    {"control.kalman"},
+    {"control.kalman", "control.gated"},
     {"control.supervisor", "control.tuning"},
     {"control.sqp", "control.dompc", "control.plain", "control.compiled"},
     {"report", "live", "log", "design", "artefacts", "export.fmu_xml", "export.wrappers", "export.controller", "export.golden"},

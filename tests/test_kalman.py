@@ -435,7 +435,7 @@ def test_fewer_inputs_than_outputs_cannot_explain_them():
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ('kind = "luenberger"', r"\[observer\] kind must be 'open_loop' or 'kalman', got 'luenberger'"),
+        ('kind = "luenberger"', r"\[observer\] kind must be 'open_loop', 'kalman', 'gated', 'mhe', got 'luenberger'"),
         ('kind = "open_loop"\nnoise = 0.1', r"unknown key 'noise' in \[observer\]"),
         (
             'kind = "kalman"\nnoise = 0.1\ndrift = 0.1\nlargest = 1.0\nnoize = 2.0',

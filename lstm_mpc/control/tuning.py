@@ -38,8 +38,8 @@ def tune(
 
     The likelihood Π N(e; 0, s) of the innovations is maximised over the logarithms of drift and noise (Mehra 1970), those of the first
     `skip` samples of a record left out. A common factor of noise, drift and state noise changes no gain and is found in closed form, the
-    ratios by Nelder and Mead's search; nothing is random. `largest` is not found but half of what δISS admits: records of an experiment tell
-    how the disturbance moves, not how far it may get in years.
+    ratios by Nelder and Mead's search; nothing is random. `largest` is not found but half of what δISS admits: records of an experiment
+    tell how the disturbance moves, not how far it may get in years.
     """
     if not 0 <= skip < min(len(record.y) for record in dataset.records) - 1:
         raise InputError(f"tune: skip must leave some of every record, got {skip}")
