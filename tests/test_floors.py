@@ -11,7 +11,7 @@ import lstm_mpc
 
 ROOT = Path(lstm_mpc.__file__).parent
 FLOORS = [
-    {"errors", "choices"},
+    {"errors", "choices", "control.library"},
     {"store", "parallel", "system", "export.templates"},
     {"excitation", "lstm", "ph", "evidence", "export.folder", "export.pil"},
     {"data", "sensitivity", "foreign.gates", "foreign.onnx_file"},
@@ -26,7 +26,8 @@ FLOORS = [
     {"control.faults"},
     {"control.observer", "control.loop", "export.unit"},
     {"control.kalman", "control.gated"},
-    {"control.supervisor", "control.tuning"},
+    {"control.mhe", "control.tuning"},
+    {"control.supervisor"},
     {"control.sqp", "control.dompc", "control.plain", "control.compiled"},
     {"report", "live", "log", "design", "artefacts", "export.fmu_xml", "export.wrappers", "export.controller", "export.golden"},
     {"export.fmu", "export.bundle"},
@@ -35,7 +36,7 @@ FLOORS = [
     {"cli"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-HEAVY = {"matplotlib": {"report"}, "do_mpc": {"control.dompc"}, "onnx": {"foreign.onnx_file"}, "safetensors": {"foreign.weights"}}
+HEAVY = {"matplotlib": {"report"}, "do_mpc": {"control.library"}, "onnx": {"foreign.onnx_file"}, "safetensors": {"foreign.weights"}}
 HEAVY |= {"pyarrow": {"log"}}
 
 

@@ -12,15 +12,16 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc.control.gated import Gated
 from lstm_mpc.control.kalman import Kalman
+from lstm_mpc.control.mhe import Mhe
 from lstm_mpc.control.move import OPTIMAL, Move, Status, coming
 from lstm_mpc.control.observer import Observer, OpenLoop
-from lstm_mpc.control.problem import GatedTuning, KalmanTuning, Limits, Problem, limits
+from lstm_mpc.control.problem import GatedTuning, KalmanTuning, Limits, MheTuning, Problem, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.release import Release
 from lstm_mpc.sensitivity import Buffered
 from lstm_mpc.system import Array
 
-_OBSERVERS: dict[type, type[Observer]] = {type(None): OpenLoop, KalmanTuning: Kalman, GatedTuning: Gated}
+_OBSERVERS: dict[type, type[Observer]] = {type(None): OpenLoop, KalmanTuning: Kalman, GatedTuning: Gated, MheTuning: Mhe}
 
 
 @dataclass(frozen=True)
