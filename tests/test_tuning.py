@@ -31,7 +31,9 @@ def data(model, drift, disturbance, *, seed, N=350):
     walk = np.cumsum(drift * rng.standard_normal((N, 1)), axis=0)
     at_input, at_output = (walk, 0.0) if disturbance == "input" else (0.0, walk)
     y = simulate(model.system, np.clip(u + at_input, model.u_low, model.u_high), x0=rest(model.system, u[0])).y + at_output
-    return Dataset(model.inputs, model.outputs, model.Ts, (Record("made", u, y + NOISE * rng.standard_normal(y.shape)),))
+    y = y + NOISE * rng.standard_normal(y.shape)
+    halves = tuple(Record(f"half {k}", u[part], y[part]) for k, part in enumerate((slice(None, N // 2), slice(N // 2, None))))
+    return Dataset(model.inputs, model.outputs, model.Ts, halves)
 
 
 @pytest.mark.parametrize(("disturbance", "drift"), [("input", 0.03), ("output", 0.006)])
@@ -49,7 +51,7 @@ def test_each_output_has_its_own_noise(mimo):
     u = np.repeat(rng.uniform(model.u_low, model.u_high, (15, 2)), 8, axis=0)
     walk = np.cumsum([0.001, 0.005] * rng.standard_normal((120, 2)), axis=0)
     y = simulate(model.system, u, x0=rest(model.system, u[0])).y + walk + [0.002, 0.01] * rng.standard_normal((120, 2))
-    dataset = Dataset(model.inputs, model.outputs, model.Ts, (Record("a", u[:60], y[:60]), Record("b", u[60:], y[60:])))
+    dataset = Dataset(model.inputs, model.outputs, model.Ts, (Record("made", u, y),))
     seen = []
     found = tune(model, dataset, disturbance="output", skip=10, on_progress=lambda count, tuning: seen.append((count, tuning)))
     assert (found.noise > np.array([0.002, 0.01]) / FACTOR).all()

@@ -127,7 +127,7 @@ def choose(model: Model, *, observer_gain: float = 0.6, share: float = 0.5) -> A
 
     def price(gains: Array) -> float:
         known, whole = compared.rates(gains)
-        return known + 10.0 * max(0.0, whole - bar)
+        return known if whole <= bar else 1.0 + whole
 
     found = np.asarray(minimize(price, none, method="Powell", options={"maxiter": ROUNDS}).x)
     return found if price(found) < price(none) else none
