@@ -20,7 +20,7 @@ from lstm_mpc.export.folder import write_sources
 from lstm_mpc.export.templates import name_of, named
 from lstm_mpc.system import Array
 
-FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-fPIC", "-shared")
+FLAGS = ("-std=c99", "-O3", "-ffp-contract=off", "-fPIC", "-shared")
 
 
 class Compiled:
