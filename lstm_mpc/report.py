@@ -164,3 +164,23 @@ def plot_loop(run: Run, plant: System, *, safe_set: Sequence[tuple[float, float]
         axes[1].axvline(minutes[k], color=RED, lw=0.8)
     axes[-1].set_xlabel("time [min]")
     return figure
+
+
+def plot_arena(rows: Sequence[dict[str, Any]], *, unit: str) -> Figure:
+    """`arena.standings`: the total IAE of each controller by condition, and below it the travel of the valve, both as share of PI's."""
+    conditions, names = (list(dict.fromkeys(row[key] for row in rows)) for key in ("condition", "controller"))
+    colors = dict(zip([name for name in names if name != "PI"], (ORANGE, BLUE, GREEN, RED), strict=False))
+    figure, axes = _figure(2, 5.2)
+    for axis, key, label in zip(axes, ("÷ PI", "travel ÷ PI"), ("IAE ÷ IAE of PI", "travel ÷ travel of PI"), strict=True):
+        for number, (name, color) in enumerate(colors.items()):
+            own = [(conditions.index(row["condition"]), row[key]) for row in rows if row["controller"] == name and row[key] is not None]
+            places = [place + (number - 0.5 * (len(colors) - 1)) * 0.8 / len(colors) for place, _ in own]
+            axis.bar(places, [share for _, share in own], 0.75 / len(colors), color=color, label=name)
+        axis.axhline(1.0, color=GREY, lw=1.2, label="PI, tuned for the condition")
+        axis.set_ylabel(label)
+        axis.grid(visible=False, axis="x")
+    iae = {row["condition"]: row["total"] for row in rows if row["controller"] == "PI"}
+    axes[-1].set_xticks(range(len(conditions)), [f"{name}\n{iae[name]:.0f} {unit}" if name in iae else name for name in conditions])
+    axes[-1].set_xlabel("condition, and the IAE of PI")
+    axes[0].legend(ncols=len(colors) + 1, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return figure

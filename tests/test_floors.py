@@ -24,7 +24,7 @@ FLOORS = [
     {"release", "identify", "bounds"},
     {"control.problem", "control.move", "export.c_model", "export.onnx_model"},
     {"control.observer", "control.loop", "export.unit"},
-    {"control.supervisor"},
+    {"control.supervisor", "control.baselines", "control.ideal", "control.linear", "control.arena"},
     {"control.sqp", "control.dompc", "control.plain", "control.compiled"},
     {"report", "design", "artefacts", "export.fmu_xml", "export.wrappers", "export.controller", "export.golden"},
     {"export.fmu", "export.bundle"},

@@ -58,9 +58,9 @@ class Pi:
         return Move(self._u.copy(), flags, 0, 0.0, np.atleast_2d(y), np.zeros(1), time.perf_counter() - began)
 
 
-def increment(error: Array, before: Array, *, Kc: ArrayLike, Ti: ArrayLike, Ts: float) -> Array:
+def increment(error: Array, before: Array, *, Kc: Array | float, Ti: Array | float, Ts: float) -> Array:
     """What PI adds to its input at the `error` now and the one `before` it; arrays of any shape."""
-    return np.asarray(Kc * (error - before + Ts / np.asarray(Ti) * error))
+    return np.asarray(Kc * (error - before + Ts / Ti * error))
 
 
 def _one_by_one(limits: Limits) -> None:

@@ -90,7 +90,7 @@ class Seer(Controller, Protocol):
     """A controller that is told the truth before every step: what is possible at all, for comparison."""
 
     def see(self, chi: Array, d: Array, position: Array) -> None:
-        """The state `chi` (n,) of the plant with its parameters, the disturbances `d` (nd,) of this sample, the valve's `position` (nu,)."""
+        """The state `chi` (n,) of the plant, the disturbances `d` (nd,) of this sample, the valve's `position` (nu,) before it."""
 
 
 def coming(reference: ArrayLike, horizon: int, ny: int) -> Array:
