@@ -179,6 +179,7 @@ def plot_arena(rows: Sequence[dict[str, Any]], *, unit: str) -> Figure:
         axis.axhline(1.0, color=GREY, lw=1.2, label="PI, tuned for the condition")
         axis.set_ylabel(label)
         axis.grid(visible=False, axis="x")
+        axis.set_axisbelow(True)
     iae = {row["condition"]: row["total"] for row in rows if row["controller"] == "PI"}
     axes[-1].set_xticks(range(len(conditions)), [f"{name}\n{iae[name]:.0f} {unit}" if name in iae else name for name in conditions])
     axes[-1].set_xlabel("condition, and the IAE of PI")

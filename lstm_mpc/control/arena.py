@@ -17,7 +17,7 @@ from lstm_mpc.excitation import Steps
 from lstm_mpc.ph import Q1, Q2
 from lstm_mpc.system import Array, System
 
-SEEDS = (1, 2, 3)
+SEEDS = (1, 2, 3)  # their plants reach every setpoint; about one in six drawn within 2 % does not get to pH 8.7
 _TIMES, _CHANGES = (0.0, 400.0, 800.0, 1300.0, 1800.0, 2300.0, 2800.0, 3200.0), (0.0, 600.0, 1500.0, 2400.0)  # [s]
 
 
@@ -28,7 +28,6 @@ def _regulation(name: str, flows: list[list[float]]) -> Scenario:
 BUFFER = _regulation("buffer", [[Q1, q2] for q2 in (Q2, 0.40, 0.70, Q2)])
 ACID = _regulation("acid", [[q1, Q2] for q1 in (Q1, 16.2, 17.0, Q1)])
 TRACKING = Scenario("tracking", Steps(_TIMES, [7.0, 7.5, 8.2, 8.7, 7.6, 6.5, 6.2, 7.0]), 3600.0)
-MILD = Scenario("tracking", Steps(_TIMES, [7.0, 7.4, 7.8, 8.1, 7.5, 6.7, 6.3, 7.0]), 3600.0)  # in reach of plants 2 % off
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,8 @@ class Condition:
 
     @property
     def scenarios(self) -> tuple[Scenario, ...]:
-        """Tracking, buffer and acid with every seed, seed by seed; a plant that is not quite the nominal one does not reach every pH, so
-        its tracking is milder."""
-        return tuple(self.on(s, seed=seed) for seed in self.seeds for s in (MILD if self.mismatch else TRACKING, BUFFER, ACID))
+        """Tracking, buffer and acid with every seed, seed by seed."""
+        return tuple(self.on(scenario, seed=seed) for seed in self.seeds for scenario in (TRACKING, BUFFER, ACID))
 
 
 CONDITIONS = (
@@ -89,6 +87,7 @@ def compete(
     u_start: ArrayLike,
     horizon: int = 0,
     conditions: Sequence[Condition] = CONDITIONS,
+    scenarios_of: Callable[[Condition], Sequence[Scenario]] = lambda condition: condition.scenarios,
     on_run: Callable[[Entry], None] = lambda entry: None,
 ) -> tuple[Entry, ...]:
     """Run what `makers` make for each condition (None: it stays away) through all its scenarios. A `Seer` runs with the first seed alone,
@@ -96,14 +95,17 @@ def compete(
     entries: list[Entry] = []
     seen: dict[tuple[str, str, Condition], Mapping[str, Any]] = {}
     for condition in conditions:
-        plant = plant_of(condition.scenarios[0])
-        check_reach(plant, condition.scenarios, limits=limits, u_start=u_start)
+        scenarios = scenarios_of(condition)
+        plant = plant_of(scenarios[0])
+        check_reach(plant, scenarios, limits=limits, u_start=u_start)
         for name, make in makers.items():
             controller = make(condition)
             if controller is None:
                 continue
             sees = isinstance(controller, Seer)
-            for scenario in condition.scenarios[: len(condition.scenarios) // len(condition.seeds)] if sees else condition.scenarios:
+            for scenario in scenarios:
+                if sees and scenario.seed != scenarios[0].seed:
+                    continue
                 looked_at = name, scenario.name, replace(condition, name="", noise=0.0, delay=0.0)
                 if not (sees and looked_at in seen):
                     seen[looked_at] = metrics(close_loop(plant, controller, scenario, u_start=u_start, horizon=horizon), limits=limits)
