@@ -1,10 +1,10 @@
 """The arena: scenarios that can be met, the same runs for everyone, and the figures that come of them."""
 
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
+from builders import first_order, limits_of
 
 from lstm_mpc import report
 from lstm_mpc.control.arena import (
@@ -21,9 +21,11 @@ from lstm_mpc.control.arena import (
     table,
 )
 from lstm_mpc.control.baselines import Pi
+from lstm_mpc.control.loop import Scenario
 from lstm_mpc.control.move import OPTIMAL, Move
 from lstm_mpc.control.problem import Problem, limits
 from lstm_mpc.errors import InputError
+from lstm_mpc.excitation import Steps
 from lstm_mpc.ph import Plant
 
 PROBLEM = Problem(max_move=1.0, y_low=5.8, y_high=9.2)
@@ -93,22 +95,23 @@ class Holds:
 
 
 def few(condition):
-    """Two short scenarios with two seeds."""
-    return [replace(s, duration=50.0) for s in condition.scenarios if s.seed < 3 and s.name != "buffer"]
+    """Two short scenarios of a plant of first order, with two seeds."""
+    steps = [Scenario(name, Steps((0.0,), [level]), 50.0) for name, level in (("up", 1.0), ("down", 0.5))]
+    return [condition.on(scenario, seed=seed) for seed in (1, 2) for scenario in steps]
 
 
-def test_everyone_runs_the_same_and_a_seer_only_once(bounds):
-    conditions, told = [BY_NAME[name] for name in ("ideal", "noise", "slow valve")], []
+def test_everyone_runs_the_same_and_a_seer_only_once():
+    conditions, bounds, told = [BY_NAME[name] for name in ("ideal", "noise", "slow valve")], limits_of(), []
     makers = {
-        "PI": lambda condition: Pi(2.0, 40.0, Ts=10.0, limits=bounds),
+        "PI": lambda condition: Pi(0.5, 20.0, Ts=10.0, limits=bounds),
         "away": lambda condition: None,
         "Ideal": lambda condition: Holds(),
     }
-    Holds.runs, options = 0, {"limits": bounds, "u_start": U_START, "conditions": conditions, "on_run": told.append}
-    entries = compete(plant_of, makers, **options, scenarios_of=few)
+    Holds.runs, options = 0, {"limits": bounds, "u_start": [1.0], "conditions": conditions, "on_run": told.append}
+    entries = compete(lambda scenario: first_order(0.5, 1.0), makers, **options, scenarios_of=few)
     assert told == list(entries)
     assert {e.controller for e in entries} == {"PI", "Ideal"}
-    assert [sum(e.controller == "PI" and e.condition == c.name for e in entries) for c in conditions] == [2, 4, 4]
+    assert [sum(e.controller == "PI" and e.condition == c.name for e in entries) for c in conditions] == [4, 4, 4]
     assert [sum(e.controller == "Ideal" and e.condition == c.name for e in entries) for c in conditions] == [2, 2, 2]
     assert {e.seed for e in entries if e.controller == "Ideal"} == {1}
     assert Holds.runs == 4  # noise is nothing to it, the valve is

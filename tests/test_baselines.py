@@ -6,6 +6,8 @@ import builders
 import casadi as ca
 import numpy as np
 import pytest
+from builders import first_order
+from builders import limits_of as bounds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import IPOPT_INPUT, OFFSET, ROUND_OFF
@@ -16,32 +18,15 @@ from lstm_mpc.control.ideal import Ideal
 from lstm_mpc.control.linear import LinearMpc
 from lstm_mpc.control.loop import Scenario, close_loop, metrics
 from lstm_mpc.control.move import Seer, Status
-from lstm_mpc.control.problem import Limits, Problem, limits
+from lstm_mpc.control.problem import Problem, limits
 from lstm_mpc.control.sqp import Sqp
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Steps
 from lstm_mpc.ph import Plant
-from lstm_mpc.system import Signal, System, rest
+from lstm_mpc.system import rest
 
 TS = 10.0
 STEP = Scenario("step", Steps((0.0, 20.0), [7.0, 7.6]), 300.0)
-
-
-def bounds(low=0.0, high=10.0, move=2.0, signals=1):
-    """Limits put together by hand."""
-    full = np.ones(signals)
-    return Limits(
-        low * full, high * full, move * full, 0.5 * (low + high) * full, -np.inf * full, np.inf * full, -100 * full, 100 * full,
-        full, 0.1 * full, 1.0, (0,),
-    )  # fmt: skip
-
-
-def first_order(pole, gain):
-    """y⁺ = pole·y + (1 − pole)·gain·u."""
-    x, u, d = ca.SX.sym("x"), ca.SX.sym("u"), ca.SX.sym("d", 0)
-    step = ca.Function("step", [x, u, d], [pole * x + (1 - pole) * gain * u])
-    signals = (Signal("u", "V", -100.0, 100.0, 0.0),), (Signal("y", "m"),)
-    return System("first order", *signals, TS, np.zeros(1), step, ca.Function("output", [x], [x]))
 
 
 # -- PI ---------------------------------------------------------------------------------------------------------------

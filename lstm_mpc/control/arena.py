@@ -125,7 +125,7 @@ def check_reach(plant: System, scenarios: Sequence[Scenario], *, limits: Limits,
         wanted += told[:, : plant.ny].tolist()
         d += told[:, plant.ny :].tolist()
         names += [f"{scenario.name!r}, seed {scenario.seed}"] * len(told)
-    twin, held, ends = plant.vectorised, np.array(d).T.reshape(plant.nd, -1), []
+    twin, held, ends = plant.vectorised, np.array(d).reshape(len(d), plant.nd).T, []
     for bound in (limits.u_low, limits.u_high):
         state: Array = np.array(chi).T
         for _ in range(steps):

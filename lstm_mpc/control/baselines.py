@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lstm_mpc.control.loop import Probe, Scenario, Valve, draw_scenario
 from lstm_mpc.control.move import OPTIMAL, Move, Status, coming
@@ -104,17 +104,16 @@ def total_iae(plant: System, scenarios: Sequence[Scenario], Kc: Array, Ti: Array
         raise InputError(f"PI: scenarios tuned for together need one delay and one valve lag [s], got {sorted(chains)}")
     ((delay, lag),) = chains
     draws = [draw_scenario(plant, scenario, u_start=u_start) for scenario in scenarios]
-    N, G = max(len(draw.d) for draw in draws), len(Kc)
+    lengths, G = np.array([len(draw.d) for draw in draws]), len(Kc)
+    N = int(lengths.max())
 
     def held(parts: list[Array]) -> Array:
-        """Signals (N_s, m) of every scenario, held to the longest, as (N, m, S) and then once more for every PI, (N, m, S·G)."""
-        last: list[NDArray[np.intp]] = [np.minimum(np.arange(N), len(draw.d) - 1) for draw in draws]
-        return np.repeat(np.stack([part[rows] for part, rows in zip(parts, last, strict=True)], axis=-1), G, axis=-1)
+        """A signal (N_s, m) of every scenario, held to the longest and repeated for every PI, (N, m, S·G)."""
+        rows = [np.minimum(np.arange(N), length - 1) for length in lengths]
+        return np.repeat(np.stack([part[row] for part, row in zip(parts, rows, strict=True)], axis=-1), G, axis=-1)
 
     reference, d, noise = (held([getattr(draw, name) for draw in draws]) for name in ("reference", "d", "noise"))
-    counts = held([np.ones((len(draw.d), 1)) for draw in draws])
-    for s, draw in enumerate(draws):
-        counts[len(draw.d) :, :, s * G : (s + 1) * G] = 0.0
+    under_way = np.repeat(np.arange(N)[:, None] < lengths, G, axis=1)
     chi = np.repeat(np.stack([draw.chi for draw in draws], axis=1), G, axis=1)
     u = np.repeat(draws[0].u_start[:, None], chi.shape[1], axis=1)
     Kc, Ti = (np.tile(v, len(draws)) for v in (Kc, Ti))
@@ -126,5 +125,5 @@ def total_iae(plant: System, scenarios: Sequence[Scenario], Kc: Array, Ti: Array
         wanted = u + increment(error, error if before is None else before, Kc=Kc, Ti=Ti, Ts=plant.Ts)
         u, before = admit(wanted[None], u, limits.u_low, limits.u_high, limits.max_move)[0], error
         chi = twin.step(chi, valve.follow(u), d[k])
-        iae += plant.Ts * (counts[k] * np.abs(reference[k] - truth)).ravel()
+        iae += plant.Ts * under_way[k] * np.abs(reference[k] - truth)[0]
     return np.asarray(iae.reshape(len(draws), G).sum(axis=0))

@@ -94,14 +94,15 @@ def close_loop(
     draw = draw_scenario(plant, scenario, u_start=u_start, horizon=horizon)
     N, before, chi = len(draw.d), draw.u_start, draw.chi
     valve, probe = Valve(before, scenario.valve_lag, plant.Ts), Probe(scenario.delay, plant.Ts)
+    seer = controller if isinstance(controller, Seer) else None
     y, truth, u, moves = np.empty((N, plant.ny)), np.empty((N, plant.ny)), np.empty((N, plant.nu)), []
     for k in range(N):
         truth[k] = np.asarray(plant.output(chi)).ravel()
         y[k] = probe.read(truth[k]) + draw.noise[k]
         if k == 0:
             controller.reset(y[k], before)
-        if isinstance(controller, Seer):
-            controller.see(chi, draw.d[k], valve.position)
+        if seer is not None:
+            seer.see(chi, draw.d[k], valve.position)
         move = controller.step(y[k], draw.reference[k : k + horizon + 1])
         u[k] = move.u
         moves.append(move)
