@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from lstm_mpc.control.loop import Run
+from lstm_mpc.control.loop import Run, Sample, Scenario
 from lstm_mpc.data import Dataset, fit_index
 from lstm_mpc.evidence import Verification
 from lstm_mpc.model import Model, start_of
@@ -185,3 +186,68 @@ def plot_arena(rows: Sequence[dict[str, Any]], *, unit: str) -> Figure:
     axes[-1].set_xlabel("condition, and the IAE of PI")
     axes[0].legend(ncols=len(colors) + 1, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return figure
+
+
+class Window:
+    """The running loop on a screen: measurement and setpoint above, input below. A new scenario wipes it; closed, it stays closed."""
+
+    def __init__(self, system: System, figure: Figure) -> None:
+        self._system, self._figure, self._open = system, figure, True
+        figure.canvas.mpl_connect("close_event", lambda event: setattr(self, "_open", False))
+
+    def show(self, scenario: Scenario, sample: Sample) -> None:
+        """Draw a sample."""
+        if not self._open:
+            return
+        if sample.k == 0:
+            self._begin(scenario)
+        self._points.append((sample.t / 60, sample.y[0], sample.reference[0], sample.move.u[0]))
+        t, *values = np.array(self._points).T
+        for line, value in zip(self._lines, values, strict=True):
+            line.set_data(t, value)
+        for axis in self._axes:
+            axis.relim()
+            axis.autoscale_view()
+        if not sample.move.optimal:
+            self._axes[1].axvline(t[-1], color=RED, lw=0.8)
+        self._axes[0].set_title(f"{scenario.name}: {sample.move.status}", loc="left")
+        self._figure.canvas.draw_idle()
+        self._figure.canvas.flush_events()
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass; the window goes on answering the mouse."""
+        if self._open and seconds > 0:
+            self._figure.canvas.start_event_loop(seconds)
+        else:
+            sleep(max(0.0, seconds))
+
+    def _begin(self, scenario: Scenario) -> None:
+        self._figure.clear()
+        self._points: list[tuple[float, float, float, float]] = []
+        with matplotlib.rc_context(_STYLE):
+            above, below = self._axes = self._figure.subplots(2, 1, sharex=True)
+        steps = {"drawstyle": "steps-post"}
+        looks: list[tuple[Axes, dict[str, Any]]] = [(above, {"color": BLUE, "label": "measured"})]
+        looks += [(above, {"color": RED, "ls": "--", "label": "setpoint"} | steps), (below, {"color": GREEN} | steps)]
+        self._lines = [axis.plot([], [], lw=1.2, **look)[0] for axis, look in looks]
+        above.set_ylabel(self._system.outputs[0].label)
+        above.legend(ncols=2, frameon=False, loc="upper right")
+        below.set_ylabel(self._system.inputs[0].label)
+        below.set_xlabel("time [min]")
+        above.set_xlim(0, scenario.duration / 60)
+
+
+def window(system: System) -> Window | None:
+    """An open window, or None where matplotlib finds no display."""
+    from matplotlib import pyplot
+
+    try:
+        with matplotlib.rc_context(_STYLE):
+            pyplot.ion()
+            figure = pyplot.figure("closed loop", figsize=(9, 5), layout="constrained")
+    except ImportError:  # a backend was asked for that has no display here
+        return None
+    if figure.canvas.required_interactive_framework is None:
+        pyplot.close(figure)
+        return None
+    return Window(system, figure)

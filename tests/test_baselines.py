@@ -1,6 +1,7 @@
 """The rivals: PI and its tuning, the controller that knows everything, linear MPC."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import builders
 import casadi as ca
@@ -14,6 +15,7 @@ from tolerances import IPOPT_INPUT, OFFSET, ROUND_OFF
 
 from lstm_mpc.control import plain
 from lstm_mpc.control.baselines import Pi, total_iae, tune_pi
+from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.ideal import Ideal
 from lstm_mpc.control.linear import LinearMpc
 from lstm_mpc.control.loop import Scenario, close_loop, metrics
@@ -135,6 +137,16 @@ def test_what_is_tuned_together_has_one_chain(plant):
         tune_pi(plant, [STEP, replace(STEP, delay=10.0)], limits=bounds(12.5, 17.0), u_start=[15.6])
 
 
+def test_a_plant_that_does_not_move_has_no_tuning():
+    with pytest.raises(InputError, match=r"PI: the input does not move the output of first order: it rests in 0 at both bounds"):
+        tune_pi(first_order(0.5, 0.0), [STEP], limits=bounds(), u_start=[0.0])
+
+
+def test_faults_are_not_tuned_for(plant):
+    with pytest.raises(InputError, match=r"PI: is not tuned for scenarios with faults"):
+        tune_pi(plant, [replace(STEP, faults=(Fault("dropout", 10.0),))], limits=bounds(12.5, 17.0), u_start=[15.6])
+
+
 # -- the one that knows everything ------------------------------------------------------------------------------------
 
 
@@ -165,7 +177,8 @@ def test_it_solves_the_problem_itself(released):
     problem = Problem(horizon=12, move_penalty=0.01, max_move=0.4, blocks=(1, 2, 4), y_high=7.4, violation_weight=50.0)
     held, model = limits(released, problem), released.model
     chi, before, references = rest(model.system, [15.6]), np.array([15.6]), np.full((13, 1), 7.6)
-    best, least = plain.solve(model, held, chi, before, np.zeros(1), references, np.full((12, 1), 15.6))
+    known = SimpleNamespace(chi=chi, disturbance=np.zeros(1), input_disturbance=np.zeros(1))
+    best, least = plain.solve(model, held, known, before, references, np.full((12, 1), 15.6))
     ideal = Ideal(model.system, problem, limits=held)
     assert isinstance(ideal, Seer)
     ideal.reset([7.0], before)

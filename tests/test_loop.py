@@ -40,10 +40,15 @@ def test_the_loop_measures_asks_and_acts_in_this_order(plant):
     disturbances = Steps((0.0, 30.0), [[16.6, 0.55], [16.0, 0.6]])
     controller, seen = Proportional(), []
     run = close_loop(
-        plant, controller, Scenario("s", steps, 120.0, disturbances), u_start=[15.0], horizon=3, on_step=lambda *p: seen.append(p)
+        plant,
+        controller,
+        Scenario("s", steps, 120.0, disturbances),
+        u_start=[15.0],
+        horizon=3,
+        on_step=lambda s: seen.append((s.k, s.N, s.t)),
     )
     assert run.t.tolist() == [10.0 * k for k in range(12)]
-    assert seen == [(k, 12) for k in range(1, 13)]
+    assert seen == [(k, 12, 10.0 * k) for k in range(12)]
     assert run.reference.ravel().tolist() == [7.0] * 5 + [7.5] * 7
     assert [d.tolist() for d in run.d[[2, 3]]] == [[16.6, 0.55], [16.0, 0.6]]
     # the plant moved under what was applied, and was measured before

@@ -81,6 +81,8 @@ def tune_pi(plant: System, scenarios: Sequence[Scenario], *, limits: Limits, u_s
     """The PI with the least total IAE over `scenarios` on `plant`, their noise and their drawn parameters known beforehand: no PI does
     better there. A grid in log Kc and log Ti closes in on its best point; every round is one simulation, all side by side."""
     sides = [float(np.asarray(plant.output(rest(plant, u))).item()) for u in (limits.u_low, limits.u_high)]
+    if sides[0] == sides[1]:
+        raise InputError(f"PI: the input does not move the output of {plant.name}: it rests in {sides[0]:g} at both bounds")
     unit = float((limits.u_high - limits.u_low).item()) / (sides[1] - sides[0])  # with the sign of the plant's gain
     low, high = (np.log([gain, samples * plant.Ts]) for gain, samples in zip(_GAIN_SPAN, _TIME_SPAN, strict=True))
     best = Tuning(np.nan, np.nan, np.inf)
@@ -97,11 +99,14 @@ def tune_pi(plant: System, scenarios: Sequence[Scenario], *, limits: Limits, u_s
 
 
 def total_iae(plant: System, scenarios: Sequence[Scenario], Kc: Array, Ti: Array, *, limits: Limits, u_start: ArrayLike) -> Array:
-    """The IAE [output unit·s] of PIs `Kc`, `Ti` (G,), summed over `scenarios`, (G,); what `close_loop` with `Pi` finds, all at once."""
+    """The IAE [output unit·s] of PIs `Kc`, `Ti` (G,), summed over `scenarios`, (G,): what `close_loop` finds with
+    `Pi`, all at once, as long as the measurement stays within the sensor's range."""
     _one_by_one(limits)
     chains = {(scenario.delay, scenario.valve_lag) for scenario in scenarios}
     if len(chains) != 1:
         raise InputError(f"PI: scenarios tuned for together need one delay and one valve lag [s], got {sorted(chains)}")
+    if any(scenario.faults for scenario in scenarios):
+        raise InputError("PI: is not tuned for scenarios with faults")
     ((delay, lag),) = chains
     draws = [draw_scenario(plant, scenario, u_start=u_start) for scenario in scenarios]
     lengths, G = np.array([len(draw.d) for draw in draws]), len(Kc)
@@ -115,9 +120,10 @@ def total_iae(plant: System, scenarios: Sequence[Scenario], Kc: Array, Ti: Array
     reference, d, noise = (held([getattr(draw, name) for draw in draws]) for name in ("reference", "d", "noise"))
     under_way = np.repeat(np.arange(N)[:, None] < lengths, G, axis=1)
     chi = np.repeat(np.stack([draw.chi for draw in draws], axis=1), G, axis=1)
-    u = np.repeat(draws[0].u_start[:, None], chi.shape[1], axis=1)
+    start = np.repeat(draws[0].u_start[:, None], chi.shape[1], axis=1)
+    u = np.clip(start, limits.u_low[:, None], limits.u_high[:, None])
     Kc, Ti = (np.tile(v, len(draws)) for v in (Kc, Ti))
-    twin, valve, probe = plant.vectorised, Valve(u, lag, plant.Ts), Probe(delay, plant.Ts)
+    twin, valve, probe = plant.vectorised, Valve(start, lag, plant.Ts), Probe(delay, plant.Ts)
     before, iae = None, np.zeros(chi.shape[1])
     for k in range(N):
         truth = twin.output(chi)

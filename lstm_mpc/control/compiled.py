@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import subprocess
 import tempfile
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lstm_mpc import store
 from lstm_mpc.control.move import Move, Status, coming
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.folder import write_sources
@@ -26,6 +28,7 @@ class Compiled:
 
     def __init__(self, files: Mapping[str, str], *, double: bool = False, compiler: str = "cc") -> None:
         name = name_of(files)
+        self._digest = store.digest([dict(files), double]).encode()
         sources = {**files, "sil.c": named("sil.c", name)}
         with tempfile.TemporaryDirectory() as folder:
             write_sources(folder, sources)
@@ -45,7 +48,7 @@ class Compiled:
         self.struct_bytes = dict(zip(("state", "work", "model"), held, strict=True))
         self._state, self._work = (ctypes.create_string_buffer(size) for size in held[:2])
         self._y, self._u, self._reference = np.zeros(ny, self.real), np.zeros(nu, self.real), np.zeros((self._rows, ny), self.real)
-        self._predicted, self._said = np.zeros((self._N + 1, ny), self.real), np.zeros(1 + ny, self.real)
+        self._predicted, self._said = np.zeros((self._N + 1, ny), self.real), np.zeros(1 + ny + nu, self.real)
         self._counts = np.zeros(3, np.uint32)
 
     def reset(self, y: ArrayLike, u: ArrayLike) -> None:
@@ -65,7 +68,26 @@ class Compiled:
         flags, passes, _ = (int(count) for count in self._counts)
         said: Array = self._said.astype(np.float64)
         predicted = self._predicted.astype(np.float64)
-        return Move(self._u.astype(np.float64), Status(flags), passes, float(said[0]), predicted, said[1:], seconds)
+        disturbance, drive = said[1 : 1 + len(self._y)], said[1 + len(self._y) :]
+        return Move(self._u.astype(np.float64), Status(flags), passes, float(said[0]), predicted, disturbance, seconds, "", drive)
+
+    def save(self) -> bytes:
+        """The state as it lies in memory, sealed: another process with the same sources and precision goes on from it to the bit."""
+        state = bytes(self._state)
+        return self._seal(state) + state
+
+    def restore(self, saved: bytes) -> None:
+        """Go on from what `save` gave; InputError when it is not from this controller, or not as it was."""
+        needed = len(self._state) + len(self._seal(b""))
+        if len(saved) != needed:
+            raise InputError(f"controller: a saved state of this controller has {needed} bytes, got {len(saved)}")
+        state = saved[-len(self._state) :]
+        if self._seal(state) + state != saved:
+            raise InputError("controller: the saved state is of another controller, or was altered")
+        ctypes.memmove(self._state, state, len(state))
+
+    def _seal(self, state: bytes) -> bytes:
+        return hashlib.sha256(self._digest + state).digest()
 
 
 def _at(array: np.ndarray) -> ctypes.c_void_p:

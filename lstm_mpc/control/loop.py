@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lstm_mpc.control import faults
+from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.move import Controller, Move, Seer
 from lstm_mpc.control.problem import Limits, moves_of
 from lstm_mpc.errors import InputError
@@ -26,7 +28,8 @@ class Scenario:
     """One closed-loop run: setpoints and disturbances as steps ([time s, value] pairs), for `duration` [s]. The measurement has `noise`
     (standard deviation, [output unit]) and comes `delay` [s] late; `dead_time` [s] is what the controller takes the delay to be; by
     default it knows. The valve follows its command with the time constant `valve_lag` [s]. Every parameter of an uncertain plant is
-    drawn within ±`mismatch` of its nominal value. A `[[scenario]]` of a design; all that is random comes from `seed`."""
+    drawn within ±`mismatch` of its nominal value. `faults` come and go. A `[[scenario]]` of a design; all that is random comes from
+    `seed`."""
 
     name: str
     setpoint: Steps
@@ -38,6 +41,7 @@ class Scenario:
     valve_lag: float = 0.0
     mismatch: float = 0.0
     seed: int = 0
+    faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
         bounds = {
@@ -58,8 +62,20 @@ class Scenario:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Sample `k` of `N` as it was: what was measured, `y` (ny,), and asked, `reference` (ny,), and the move."""
+
+    k: int
+    N: int
+    t: float
+    y: Array
+    reference: Array
+    move: Move
+
+
+@dataclass(frozen=True)
 class Run:
-    """A finished closed loop: `t` (N,), `y` measured and `truth` noise-free (N, ny), `reference` (N, ny), `u` (N, nu),
+    """A finished closed loop: `t` (N,), `y` measured and `truth` noise-free (N, ny), `reference` (N, ny), the commands `u` (N, nu),
     `d` (N, nd), every move, and the setpoints `ahead` (N, rows, ny) that the controller saw. Engineering units."""
 
     scenario: Scenario
@@ -87,7 +103,7 @@ def close_loop(
     *,
     u_start: ArrayLike,
     horizon: int = 0,
-    on_step: Callable[[int, int], None] = lambda k, N: None,
+    on_step: Callable[[Sample], None] = lambda sample: None,
 ) -> Run:
     """Run `controller` on `plant` from rest under `u_start` (nu,). `horizon` > 0 hands the coming setpoints over (preview). A `Seer`
     is told the truth as well."""
@@ -95,19 +111,22 @@ def close_loop(
     N, before, chi = len(draw.d), draw.u_start, draw.chi
     valve, probe = Valve(before, scenario.valve_lag, plant.Ts), Probe(scenario.delay, plant.Ts)
     seer = controller if isinstance(controller, Seer) else None
+    wrong = faults.Loop(scenario.faults, controller, before, ny=plant.ny, Ts=plant.Ts, name=scenario.name)
     y, truth, u, moves = np.empty((N, plant.ny)), np.empty((N, plant.ny)), np.empty((N, plant.nu)), []
     for k in range(N):
         truth[k] = np.asarray(plant.output(chi)).ravel()
-        y[k] = probe.read(truth[k]) + draw.noise[k]
+        y[k] = wrong.measured(k, probe.read(truth[k]) + draw.noise[k])
         if k == 0:
             controller.reset(y[k], before)
         if seer is not None:
             seer.see(chi, draw.d[k], valve.position)
-        move = controller.step(y[k], draw.reference[k : k + horizon + 1])
+        move = wrong.decided(k, y[k], draw.reference[k : k + horizon + 1])
         u[k] = move.u
         moves.append(move)
-        chi = np.asarray(plant.step(chi, valve.follow(u[k]), draw.d[k])).ravel()
-        on_step(k + 1, N)
+        told, stood = wrong.told(k, u[k]), valve.position
+        valve.position = wrong.held(k, told, stood, valve.follow(told))
+        chi = np.asarray(plant.step(chi, valve.position, draw.d[k])).ravel()
+        on_step(Sample(k, N, k * plant.Ts, y[k], draw.reference[k], move))
     ahead = np.stack([draw.reference[k : k + horizon + 1] for k in range(N)])
     t = plant.Ts * np.arange(N, dtype=np.float64)
     return Run(scenario, plant.Ts, t, y, truth, draw.reference[:N], u, draw.d, before, tuple(moves), ahead)

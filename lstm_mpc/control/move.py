@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Any, Protocol, runtime_checkable
 
@@ -51,8 +51,9 @@ def status_table(prefix: str) -> str:
 class Move:
     """What one control step decided.
 
-    `u` (nu,) [engineering] is always within bounds and rate limits. `predicted` (N+1, ny) are the outputs expected under the
-    plan, `disturbance` (ny,) the estimated output disturbance, `seconds` the time of the whole step, `detail` what the solver said.
+    `u` (nu,) [engineering] is always within bounds and rate limits. `predicted` (N+1, ny) are the outputs expected under the plan,
+    `disturbance` (ny,) and `input_disturbance` (nu,) what is estimated to act at outputs and inputs, `seconds` the time of the whole step,
+    `detail` what the solver said.
     """
 
     u: Array
@@ -63,6 +64,7 @@ class Move:
     disturbance: Array
     seconds: float
     detail: str = ""
+    input_disturbance: Array = field(default_factory=lambda: np.zeros(0))
 
     @property
     def optimal(self) -> bool:
