@@ -78,8 +78,9 @@ class Tuning:
 
 
 def tune_pi(plant: System, scenarios: Sequence[Scenario], *, limits: Limits, u_start: ArrayLike) -> Tuning:
-    """The PI with the least total IAE over `scenarios` on `plant`, their noise and their drawn parameters known beforehand: no PI does
-    better there. A grid in log Kc and log Ti closes in on its best point; every round is one simulation, all side by side."""
+    """The PI with the least total IAE over `scenarios` on `plant`, their noise and their drawn parameters known beforehand: a rival with
+    hindsight. A grid in log Kc and log Ti closes in on its best point, so noise in the total traps it less than a simplex; every round is
+    one simulation, all side by side."""
     sides = [float(np.asarray(plant.output(rest(plant, u))).item()) for u in (limits.u_low, limits.u_high)]
     if sides[0] == sides[1]:
         raise InputError(f"PI: the input does not move the output of {plant.name}: it rests in {sides[0]:g} at both bounds")
