@@ -132,7 +132,7 @@ def test_a_state_that_init_left_unwritten_is_seen_by_valgrind(sources, tmp_path)
 
 
 HARMS = {  # a controller with one protection less
-    "chi": ("magnitude(state->chi[j]) <= model->bound[j]", "finite(state->chi[j])", "rot"),
+    "chi": ("state->seen[j] = clamp(state->seen[j], -end, end);", "(void)end;", "rot"),
     "bounds": ("u[j] = clamp(near, model->u_low[j], model->u_high[j]);", "u[j] = near;", "window"),
     "rate": (
         "u[j] = clamp(near, model->u_low[j], model->u_high[j]);",
@@ -141,7 +141,7 @@ HARMS = {  # a controller with one protection less
     ),
     "solve": ("if (place == NV) {\n      break;", "if (place == NV) {\n      return @NAME@_SOLVE_FAILED;", "solves"),
     "scratch matters": ("  work->changes = 0u;\n  work->cost", "  work->cost", "garbage"),
-    "index .* out of bounds": ("state->oldest % PROBES * NY + j", "state->oldest * NY + j", "window"),
+    "index .* out of bounds": ("(state->oldest + LAG) % PROBES * NU", "(state->oldest + LAG) * NU", "window"),
     "AddressSanitizer|UndefinedBehavior|runtime error": ("real fresh[@NAME@_WIDEST];", "real fresh[@NAME@_WIDEST - 1];", "steps"),
 }
 

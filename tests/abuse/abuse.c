@@ -282,7 +282,11 @@ static int window(unsigned long count) {
     }
     any_reference(0);
     @name@_prepare(MODEL, &state, &work);
-    switch (draw() % 6u) {
+    switch (draw() % 8u) {
+#if @NAME@_KALMAN
+    case 6: state.covariance[draw() % (NP * NP)] = hostile(R(0.0), R(1.0)); break;
+    case 7: state.seen[draw() % NP] = hostile(R(0.0), R(1.0)); break;
+#endif
     case 0: state.applied[draw() % NU] = hostile(R(0.0), R(1.0)); break;
     case 1: state.plan[draw() % NV] = hostile(R(0.0), R(1.0)); break;
     case 2: state.disturbance[draw() % NY] = hostile(R(0.0), R(1.0)); break;

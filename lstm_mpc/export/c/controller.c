@@ -926,7 +926,7 @@ OUT_OF_LINE static void normalise(const model_t *model, state_t *state) {
 }
 
 /* The safe input, normalised. */
-OUT_OF_LINE static real safe(const model_t *model, uint32_t i) { return (model->u_safe[i] - model->u_mid[i]) / model->u_span[i]; }
+static real safe(const model_t *model, uint32_t i) { return (model->u_safe[i] - model->u_mid[i]) / model->u_span[i]; }
 
 /* Make anew what cannot be a state of this controller. */
 static uint32_t watch(const model_t *model, state_t *state, work_t *work) {
@@ -964,9 +964,11 @@ static uint32_t watch(const model_t *model, state_t *state, work_t *work) {
   }
   if (!sound) {
     copy(state->chi, model->start, NCHI);
+#if @NAME@_KALMAN
     for (j = 0u; j < NU; ++j) {
       work->trial[j] = safe(model, j);
     }
+#endif
     settle(model, state, work->trial);
     for (j = 0u; j < NY; ++j) {
       state->reference[j] = finite(state->reference[j]) ? state->reference[j] : model->y_mid[j];
@@ -1203,7 +1205,7 @@ static void linearise(const context *c) {
 }
 
 /* One more program with the matrices of the stage, but the gradient exact at the plan that was reached. */
-static uint32_t refine(const context *c) {
+static void refine(const context *c) {
   work_t *work = c->work;
   real gone, wanted;
   uint32_t k, status;
@@ -1214,7 +1216,9 @@ static uint32_t refine(const context *c) {
     copy(column(work, k), work->image, k + 1u);
   }
   status = solve_program(c);
-  return status == @NAME@_SOLVE_FAILED ? status : status | go(c, 0u, status == 0u, &gone, &wanted);
+  if (status != @NAME@_SOLVE_FAILED) { /* else, as where it leads nowhere, the plan stands as it is */
+    (void)go(c, 0u, status == 0u, &gone, &wanted);
+  }
 }
 
 /* The plan for this sample, and what was wrong with it. */
@@ -1251,7 +1255,7 @@ OUT_OF_LINE static uint32_t plan_ahead(const context *c) {
       if (model->passes > 1u) {
         status |= @NAME@_BUDGET;
       } else if (gone > model->correct && 4u * work->changes <= model->changes) {
-        (void)refine(c); /* where it fails the plan stands as it is */
+        refine(c);
       } else {
         /* a real-time step that was small enough, or no time left */
       }
