@@ -162,7 +162,7 @@ def test_the_table():
 
 def test_the_figure():
     above, below = report.plot_arena(standings(ENTRIES), unit="pH·s").axes
-    assert [patch.get_height() for patch in above.patches] == [0.5]
-    assert [patch.get_height() for patch in below.patches] == [0.5]
+    for axis in (above, below):
+        assert [(patch.get_y(), patch.get_height()) for patch in axis.patches] == [(1.0, -0.5)]  # hangs from PI's line
     assert [label.get_text() for label in below.get_xticklabels()] == ["noise\n230 pH·s"]
     assert [text.get_text() for text in above.get_legend().get_texts()] == ["PI, tuned for the condition", "Ideal"]
