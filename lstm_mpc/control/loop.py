@@ -14,10 +14,13 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc.control import faults
 from lstm_mpc.control.faults import Fault
-from lstm_mpc.control.move import Controller, Move
+from lstm_mpc.control.move import Controller, Move, Seer
+from lstm_mpc.control.problem import Limits, moves_of
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Steps
 from lstm_mpc.system import Array, System, rest
+
+_SINGLE = 1e-5  # [input unit] by which a controller in single precision may miss its own bounds
 
 
 @dataclass(frozen=True)
@@ -102,10 +105,12 @@ def close_loop(
     horizon: int = 0,
     on_step: Callable[[Sample], None] = lambda sample: None,
 ) -> Run:
-    """Run `controller` on `plant` from rest under `u_start` (nu,). `horizon` > 0 hands the coming setpoints over (preview)."""
+    """Run `controller` on `plant` from rest under `u_start` (nu,). `horizon` > 0 hands the coming setpoints over (preview). A `Seer`
+    is told the truth as well."""
     draw = draw_scenario(plant, scenario, u_start=u_start, horizon=horizon)
     N, before, chi = len(draw.d), draw.u_start, draw.chi
     valve, probe = Valve(before, scenario.valve_lag, plant.Ts), Probe(scenario.delay, plant.Ts)
+    seer = controller if isinstance(controller, Seer) else None
     wrong = faults.Loop(scenario.faults, controller, before, ny=plant.ny, Ts=plant.Ts, name=scenario.name)
     y, truth, u, moves = np.empty((N, plant.ny)), np.empty((N, plant.ny)), np.empty((N, plant.nu)), []
     for k in range(N):
@@ -113,6 +118,8 @@ def close_loop(
         y[k] = wrong.measured(k, probe.read(truth[k]) + draw.noise[k])
         if k == 0:
             controller.reset(y[k], before)
+        if seer is not None:
+            seer.see(chi, draw.d[k], valve.position)
         move = wrong.decided(k, y[k], draw.reference[k : k + horizon + 1])
         u[k] = move.u
         moves.append(move)
@@ -184,10 +191,11 @@ class Probe:
         return self._under_way[0]
 
 
-def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0) -> dict[str, Any]:
+def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0, limits: Limits | None = None) -> dict[str, Any]:
     """Figures of a run, on the noise-free output, worst output where several: IAE [unit·s]; valve travel [input unit];
     per step the settling time into ±`band` [s] (None: never), overshoot [unit] (where only a disturbance stepped: the largest
-    deviation) and mean error over the last `tail` [s] [unit]; failures; solve times [ms]."""
+    deviation) and mean error over the last `tail` [s] [unit]; failures; solve times [ms]. With `limits` also the largest `excess` of the
+    output over its soft bounds [unit], and how many inputs were `inadmissible`: outside the bounds or changed faster than the rates."""
     error = run.truth - run.reference
     changes = np.flatnonzero(np.any(np.diff(run.reference, axis=0) != 0, axis=1)) + 1
     if run.scenario.disturbances is not None:
@@ -205,13 +213,14 @@ def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0) -> dict[str, An
             {
                 "t": float(run.t[first]),
                 "setpoint": run.reference[first].tolist(),
+                "length": float(len(part) * run.Ts),
                 "settling": None if settled == len(part) else float(settled * run.Ts),
                 "overshoot": float(max(0.0, beyond.max())),
                 "offset": float(np.abs(window.mean(axis=0)).max()),
             }
         )
     milliseconds = 1e3 * np.array([move.seconds for move in run.moves])
-    travel = np.abs(np.diff(np.vstack([run.u_start, run.u]), axis=0)).sum(axis=0)
+    travel = np.abs(moves_of(run.u, run.u_start)).sum(axis=0)
     return {
         "scenario": run.scenario.name,
         "iae": float(np.abs(error).sum(axis=0).max() * run.Ts),
@@ -221,4 +230,12 @@ def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0) -> dict[str, An
         "steps": steps,
         "failures": len(run.failures),
         "solve_ms": {"median": float(np.median(milliseconds)), "max": float(milliseconds.max())},
+        **({} if limits is None else _violations(run, limits)),
     }
+
+
+def _violations(run: Run, limits: Limits) -> dict[str, Any]:
+    outside = (run.u < limits.u_low - _SINGLE) | (run.u > limits.u_high + _SINGLE)
+    fast = np.abs(moves_of(run.u, run.u_start)) > limits.max_move + _SINGLE
+    excess = np.maximum(run.truth - limits.y_high, limits.y_low - run.truth)
+    return {"excess": float(max(0.0, excess.max())), "inadmissible": int((outside | fast).any(axis=1).sum())}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntFlag
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -85,6 +85,14 @@ class Controller(Protocol):
 
     def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
         """The input for this sample from the measurement `y` (ny,) and the setpoint: (ny,), or (N+1, ny) from now on with preview."""
+
+
+@runtime_checkable
+class Seer(Controller, Protocol):
+    """A controller that is told the truth before every step: what is possible at all, for comparison."""
+
+    def see(self, chi: Array, d: Array, position: Array) -> None:
+        """The state `chi` (n,) of the plant, the disturbances `d` (nd,) of this sample, the valve's `position` (nu,) before it."""
 
 
 def coming(reference: ArrayLike, horizon: int, ny: int) -> Array:
