@@ -32,6 +32,7 @@ SISO = {
 }  # fmt: skip
 REAL_TIME = Budget(passes=1, changes=20, halvings=1)
 KALMAN = KalmanTuning(noise=0.02, drift=0.01, largest=1.0)
+TWO = KalmanTuning(noise=0.003, drift=0.01, largest=0.2)
 CASES = {  # kind, problem, budget
     "bounds, rates, soft bounds": ("siso", SISO, None),
     "two layers with preview": ("mimo", all_at_once(), None),
@@ -47,8 +48,8 @@ CASES = {  # kind, problem, budget
     "one sample": ("siso", {"horizon": 1}, None),
     "Kalman": ("siso", {**SISO, "observer": KALMAN}, None),
     "Kalman, real time, dead time": ("siso", {**SISO, "observer": KALMAN, "dead_time": 30.0}, REAL_TIME),
-    "Kalman of two": ("mimo", all_at_once(dead_time=20.0, observer=KalmanTuning(noise=0.003, drift=0.01, largest=0.2)), None),
-    "Kalman of two, real time": ("mimo", all_at_once(observer=KalmanTuning(noise=0.003, drift=0.01, largest=0.2)), REAL_TIME),
+    "Kalman of two": ("mimo", all_at_once(dead_time=20.0, observer=TWO), None),
+    "Kalman of two, real time": ("mimo", all_at_once(observer=TWO), REAL_TIME),
 }
 
 
@@ -134,10 +135,12 @@ def test_in_double_precision_it_is_its_twin(siso, mimo, kind, options, budget):
     assert (np.ptp(inputs, axis=0) > 0.1 * (bounds.u_high - bounds.u_low)).any()  # it was not asleep
 
 
+@pytest.mark.parametrize("filtered", [False, True], ids=["open loop", "Kalman"])
 @pytest.mark.parametrize("kind", ["siso", "mimo"])
-def test_every_fault_has_the_same_name_in_both(siso, mimo, kind):
+def test_every_fault_has_the_same_name_in_both(siso, mimo, kind, filtered):
     item = mimo if kind == "mimo" else siso
     options = {"frozen_after": 3, "sensor_low": -9.0, "sensor_high": 9.2}
+    options |= {"observer": TWO if kind == "mimo" else KALMAN} if filtered else {}
     problem = Problem(**(all_at_once(**options) if kind == "mimo" else {**SISO, **options}))
     (y, u), rows, files = loop(item, problem, samples=50)
     made, twin = compiled(files, double=True), Sqp(item, problem)
@@ -152,6 +155,7 @@ def test_every_fault_has_the_same_name_in_both(siso, mimo, kind):
         assert move.flags == expected.flags, k
         np.testing.assert_allclose(move.u, expected.u, rtol=0, atol=1e-8)
         np.testing.assert_allclose(move.disturbance, expected.disturbance, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(move.input_disturbance, expected.input_disturbance, rtol=0, atol=1e-8)
         seen |= move.flags
         assert (Status.MEASUREMENT_INVALID in move.flags) == (k in (5, 8, 9, 12, 13))
         assert (Status.MEASUREMENT_FROZEN in move.flags) == (23 <= k < 28)
