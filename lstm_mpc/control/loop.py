@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, inf
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from lstm_mpc.control.move import Controller, Move
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Steps
-from lstm_mpc.system import Array, System, rest
+from lstm_mpc.system import Array, System, rests
 
 
 @dataclass(frozen=True)
@@ -88,18 +88,18 @@ def close_loop(
 ) -> Run:
     """Run `controller` on `plant` from rest under `u_start` (nu,). `horizon` > 0 hands the coming setpoints over (preview)."""
     draw = draw_scenario(plant, scenario, u_start=u_start, horizon=horizon)
-    N, before, chi = len(draw.d), draw.u_start, draw.chi
+    N, before, chi, twin = len(draw.d), draw.u_start, draw.chi[:, None], plant.vectorised  # a batch of one is this run to the bit
     valve, probe = Valve(before, scenario.valve_lag, plant.Ts), Probe(scenario.delay, plant.Ts)
     y, truth, u, moves = np.empty((N, plant.ny)), np.empty((N, plant.ny)), np.empty((N, plant.nu)), []
     for k in range(N):
-        truth[k] = np.asarray(plant.output(chi)).ravel()
+        truth[k] = twin.output(chi)[:, 0]
         y[k] = probe.read(truth[k]) + draw.noise[k]
         if k == 0:
             controller.reset(y[k], before)
         move = controller.step(y[k], draw.reference[k : k + horizon + 1])
         u[k] = move.u
         moves.append(move)
-        chi = np.asarray(plant.step(chi, valve.follow(u[k]), draw.d[k])).ravel()
+        chi = twin.step(chi, valve.follow(u[k])[:, None], draw.d[k][:, None])
         on_step(k + 1, N)
     ahead = np.stack([draw.reference[k : k + horizon + 1] for k in range(N)])
     t = plant.Ts * np.arange(N, dtype=np.float64)
@@ -108,8 +108,9 @@ def close_loop(
 
 @dataclass(frozen=True)
 class Draw:
-    """A scenario on a plant, all chance decided: setpoints `reference` (N + horizon, ny), disturbances `d` (N, nd), measurement `noise`
-    (N, ny), and the plant at rest: its state `chi` (n,) under `u_start` (nu,). Engineering units."""
+    """A scenario on a plant, all chance decided: setpoints `reference` (N + horizon + 1, ny), disturbances `d` (N, nd), measurement
+    `noise` (N, ny), and the plant at rest: its state `chi` (n,) under `u_start` (nu,). Engineering units. Of B scenarios at once every
+    array has a last axis (B)."""
 
     reference: Array
     d: Array
@@ -120,6 +121,20 @@ class Draw:
 
 def draw_scenario(plant: System, scenario: Scenario, *, u_start: ArrayLike, horizon: int = 0) -> Draw:
     """Decide what is random in `scenario`; InputError where it does not fit the plant."""
+    draw = draw_scenarios(plant, [scenario], u_starts=[np.asarray(u_start, dtype=np.float64).ravel()], horizon=horizon)
+    return Draw(**{name: array[..., 0] for name, array in draw.__dict__.items()})
+
+
+def draw_scenarios(plant: System, scenarios: Sequence[Scenario], *, u_starts: Sequence[Array], horizon: int = 0) -> Draw:
+    """`draw_scenario` for scenarios of one duration, each from rest under its own input (nu,) of `u_starts`."""
+    reference, d, noise, drawn = (np.stack(parts, axis=-1) for parts in zip(*(_chance(plant, s, horizon) for s in scenarios), strict=True))
+    start, before = np.repeat(plant.x0[:, None], len(scenarios), axis=1), np.stack(u_starts, axis=-1)
+    start[plant.n - len(plant.parameters) :] = drawn
+    return Draw(reference, d, noise, rests(plant, start, before), before)
+
+
+def _chance(plant: System, scenario: Scenario, horizon: int) -> tuple[Array, Array, Array, Array]:
+    """Setpoints, disturbances, noise and the parameters of the plant (np,)."""
     N = round(scenario.duration / plant.Ts)
     if N < 1:
         raise InputError(f"scenario {scenario.name!r}: duration {scenario.duration} s is less than one sample of {plant.Ts} s")
@@ -133,9 +148,7 @@ def draw_scenario(plant: System, scenario: Scenario, *, u_start: ArrayLike, hori
         raise InputError(f"scenario {scenario.name!r}: {given}; the plant has {plant.ny}, {plant.nd}")
     noise = scenario.noise * rng.standard_normal((N, plant.ny))
     nominal = np.array([s.nominal for s in plant.parameters], dtype=np.float64)
-    drawn = nominal * (1 + scenario.mismatch * rng.uniform(-1, 1, nominal.size))
-    before = np.asarray(u_start, dtype=np.float64).ravel()
-    return Draw(reference, d, noise, rest(plant.having(drawn), before), before)
+    return reference, d, noise, nominal * (1 + scenario.mismatch * rng.uniform(-1, 1, nominal.size))
 
 
 class Valve:
