@@ -1,7 +1,8 @@
 """Work on a Dask cluster, the same as in processes here. The only importer of distributed (extra: cluster).
 
-Workers compile the C they are sent with their own compiler, once a process, so that neither the machines nor their systems need be
-alike. A worker that dies loses only what it was at: the scheduler gives that to another.
+Scheduler and workers need the same version of this package. Workers compile the C they are sent with their own compiler, once a
+process, so that neither the machines nor their systems need be alike. A worker that dies loses only what it was at: the scheduler
+gives that to another.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lstm_mpc import __version__
 from lstm_mpc.errors import InputError, SolverError
-
-RETRIES = 5  # workers that may die over one task before the task is to blame
 
 
 def run(
@@ -41,20 +41,24 @@ def run(
             raise InputError(f"cluster: {address} has no workers; start some with `dask worker {address}`") from error
         # A task of its own, not a message to one worker: whoever has lost it gets it again. A name of its own: campaigns may share workers.
         key = os.urandom(8).hex()
-        shared = client.submit(_same, common, key=f"campaign-{key}", retries=RETRIES)
-        futures = [
-            client.submit(function, shared, *task, key=f"part-{key}-{number}", retries=RETRIES, pure=False)
-            for number, task in enumerate(tasks)
-        ]
+        shared = client.submit(_received, common, __version__, key=f"campaign-{key}")
+        futures = [client.submit(function, shared, *task, key=f"part-{key}-{number}") for number, task in enumerate(tasks)]
         try:
-            for future in as_completed(futures):
+            for future in as_completed(futures, loop=client.loop):
                 on_result(future.result())
                 future.release()
         except KilledWorker as error:
             raise SolverError(f"cluster: workers keep dying (out of memory, or killed): {error}") from error
+        except RuntimeError as error:
+            if "deserialization" not in str(error):  # what the scheduler says when it lacks a module
+                raise
+            raise InputError(f"cluster: scheduler and workers cannot read what is sent; install lstm_mpc {__version__} there") from error
         finally:
             client.cancel(futures, force=True)
 
 
-def _same(value: Any) -> Any:
+def _received(value: Any, version: str) -> Any:
+    """On a worker: what was sent, if this is the version that it is meant for."""
+    if version != __version__:
+        raise InputError(f"cluster: a worker has lstm_mpc {__version__}, this machine {version}; install the same")
     return value
