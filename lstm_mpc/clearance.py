@@ -84,7 +84,7 @@ def _loop_reasons(
         if found != own:
             which = f"another {what} ({found[:12]}, not {own[:12]})"
             reasons.append(f"the loop verification speaks of {which}; `{command} --force` makes it anew")
-    if loop.epsilon > policy.epsilon or loop.beta > policy.beta:
+    if not (loop.epsilon <= policy.epsilon and loop.beta <= policy.beta):
         claim = f"ε = {loop.epsilon:g}, β = {loop.beta:g}"
         reasons.append(f"the loop verification claims {claim}, the policy asks ε ≤ {policy.epsilon:g}, β ≤ {policy.beta:g}")
     if loop.steps < policy.min_loop_steps:
@@ -92,10 +92,12 @@ def _loop_reasons(
     needed = scenario_count(loop.epsilon, loop.beta, rule="exact")
     if loop.scenarios < needed:
         reasons.append(f"{loop.scenarios} closed loops cannot carry ε = {loop.epsilon:g}, β = {loop.beta:g}; {needed} are needed")
-    if any(x < a or b < z for (a, b), (x, z) in zip(release.safe_set, loop.claimed, strict=True)):
+    if len(loop.safe_set) != len(release.safe_set):
+        reasons.append(f"the loop was verified against the safe set {loop.safe_set}, the release asks {release.safe_set}")
+    elif not all(a <= x and z <= b for (a, b), (x, z) in zip(release.safe_set, loop.claimed, strict=True)):
         claimed, safe = _spans(release, loop.claimed), _spans(release, release.safe_set)
         reasons.append(f"the claimed set {claimed} leaves the safe set {safe}; see it: `{command} --replay {loop.worst}`")
-    if loop.violator is not None:
+    if loop.violation != 0 or loop.violator is not None:
         reasons.append(f"an input was moved {loop.violation:.3g} beyond its limits; see it: `{command} --replay {loop.violator}`")
     return reasons
 

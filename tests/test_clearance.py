@@ -91,6 +91,8 @@ def test_scenarios_clear_a_controller_without_a_tube(passed, loop):
         (lambda v: replace(v, reach=1.2), r"claimed set pH in \[4.000, 10.000\] pH leaves the safe set pH in \[4.500, 9.500\] pH; see it: "
                                           r"`lstm-mpc verify-loop my/design --replay 17`"),
         (lambda v: replace(v, safe_set=((3.0, 11.0),), reach=0.9), r"claimed set pH in \[3.400, 10.600\] pH leaves the safe set"),
+        (lambda v: replace(v, reach=float("nan")), r"claimed set pH in \[nan, nan\] pH leaves the safe set"),
+        (lambda v: replace(v, safe_set=()), r"the loop was verified against the safe set \(\), the release asks \(\(4.5, 9.5\),\)"),
         (lambda v: replace(v, violation=0.25, violator=4), r"an input was moved 0.25 beyond its limits; see it: .*--replay 4`"),
     ],
 )  # fmt: skip

@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import need
+from tolerances import ROUND_OFF
 
 from lstm_mpc import store
 from lstm_mpc.control import verify
 from lstm_mpc.control.compiled import Compiled
 from lstm_mpc.control.loop import close_loop, draw_scenario, draw_scenarios
 from lstm_mpc.control.move import Status
+from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.sqp import Budget
 from lstm_mpc.control.verify import LoopLaw, campaign_of, fly, reach_of, replay_loop, verify_loop
 from lstm_mpc.design import load_design
 from lstm_mpc.errors import InputError, SolverError
@@ -175,6 +178,20 @@ def test_preview_sees_the_coming_setpoints(passed, uncertain):
     files = controller(passed, problem, SHIPPED.budget)
     ahead = campaign_of(passed, problem, files, plant=uncertain, law=replace(LAW, dwell=(50.0, 100.0)), **SHORT)
     assert max(reach_of(replay_loop(ahead, i), ahead.safe_set) for i in range(3)) == fly(ahead, 0, 3).reach
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_several_inputs_and_outputs(mimo, preview):
+    problem, system = Problem(horizon=4, max_move=0.5, preview=preview), mimo.model.system
+    law = LoopLaw(setpoint=((-0.2, 0.3), (-1.5, -0.5)), start=((0.5, 1.5), (3.0, 5.0)), dwell=(50.0, 90.0), noise=0.01)
+    both = campaign_of(mimo, problem, controller(mimo, problem, Budget()), plant=system, law=law, **SHORT)
+    part, runs = fly(both, 0, 3), [replay_loop(both, i) for i in range(3)]
+    truth = np.array([run.truth for run in runs])
+    # the network's twin is a matrix product, which rounds otherwise beside others
+    assert part.reach == pytest.approx(max(reach_of(run, both.safe_set) for run in runs), rel=ROUND_OFF)
+    assert part.low == pytest.approx(truth.min(axis=(0, 1)), rel=ROUND_OFF)
+    assert part.high == pytest.approx(truth.max(axis=(0, 1)), rel=ROUND_OFF)
+    assert part.violation == 0.0
 
 
 def test_an_input_beyond_its_limits_is_a_violation(campaign):

@@ -1,7 +1,7 @@
 """Scenario verification of the closed loop: the very C that is exported, on simulated plants none of which is the nominal one.
 
 One scenario is a whole run: a plant, a start, setpoints, disturbances and noise, drawn from a law. It belongs to its index: the
-result does not depend on who computes it, nor beside what.
+result does not depend on who computes it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lstm_mpc.scenario import scenario_count
 from lstm_mpc.system import Array, System
 
 ASK = 20  # samples between two looks for Ctrl-C
-CHUNK = 128  # scenarios that run side by side: one task, and what is lost at most when the power goes
+CHUNK = 128  # scenarios that run side by side: one task, and what is lost when the power goes; fixed, as round-off may depend on it
 Pairs = tuple[tuple[float, float], ...]
 
 
@@ -301,7 +301,8 @@ def tuning_digest(problem: Problem, budget: Budget) -> str:
 
 
 def replay_loop(campaign: Campaign, index: int) -> Run:
-    """Scenario `index` again, alone and in full, to the bit as it was among the others."""
+    """Scenario `index` again, alone and in full: to the bit as it was among the others where the plant's twin works entry by entry, as
+    that of pH does; to round-off where it multiplies matrices."""
     c = campaign
     scenario, before = c.law.draw(index, seed=c.seed, plant=c.plant, steps=c.steps)
     return close_loop(c.plant, Compiled(dict(c.sources)), scenario, u_start=before, horizon=c.ahead)
