@@ -86,7 +86,7 @@ def main(workers, dompc, large):
             before = peak()
             wall, _, _ = timed(lambda: campaign(passed, sources, large, workers, checkpoint=kept, on_progress=look))
             grown = peak() - before
-        print(f"\n{large} scenarios: {wall:.0f} s with {workers} workers, {1e3 * wall * workers / large:.2f} ms of a core each; ", end="")
+        print(f"\n{large} scenarios: {wall:.0f} s with {workers} workers; ", end="")
         print(f"the calling process grew by {grown:.1f} MB; checkpoint {sizes[-1] / 1024:.0f} KiB in {-(-large // CHUNK)} parts. ", end="")
         print(f"Sent once to each worker {sent / 1024:.0f} KiB, back for each part {len(part)} bytes.")
 
