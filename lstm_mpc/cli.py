@@ -7,12 +7,18 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lstm_mpc import __version__, parallel
 from lstm_mpc.choices import CORES, ENGINES, TARGETS
 from lstm_mpc.errors import InputError, LstmMpcError, Refused
+
+if TYPE_CHECKING:  # the parser is quick without them
+    from lstm_mpc.control.loop import Sample, Scenario
+    from lstm_mpc.system import System
 
 _VERBS = {
     "record": "run the experiment on the simulated plant of the design",
@@ -31,7 +37,7 @@ _VERBS = {
 _EXAMPLES = {
     "train": "lstm-mpc train some/design          lstm-mpc train some/design --from foreign/model.json",
     "certify": "lstm-mpc certify models/ph          lstm-mpc certify some/model.json --condition iss",
-    "control": "lstm-mpc control models/ph          lstm-mpc control models/ph --engine c",
+    "control": "lstm-mpc control models/ph          lstm-mpc control models/ph --engine c --live --log loop.csv",
     "verify-loop": "lstm-mpc verify-loop models/ph          lstm-mpc verify-loop models/ph --replay 17",
     "export": "lstm-mpc export models/ph          lstm-mpc export models/ph --target fmu",
     "pil": "lstm-mpc pil models/ph          lstm-mpc pil models/ph --core cortex-m7 --double",
@@ -61,6 +67,31 @@ class Console:
     def clear(self) -> None:
         if self._live and not self._quiet:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+class Live:
+    """The running loop in a window or, where there is no display, as lines on stderr; `speed` times faster than real, None: at once."""
+
+    def __init__(self, system: System, speed: float | None) -> None:
+        from lstm_mpc import report
+
+        self._system, self._speed, self._window = system, speed, report.window(system)
+        if self._window is None:
+            print("no display for a window: the loop runs down here, a line a sample", file=sys.stderr)
+
+    def __call__(self, scenario: Scenario, sample: Sample) -> None:
+        from lstm_mpc import live
+
+        if sample.k == 0:
+            self._began = time.monotonic()
+        if self._speed:
+            early = self._began + sample.t / self._speed - time.monotonic()
+            self._window.wait(early) if self._window else time.sleep(max(0.0, early))
+        if self._window:
+            self._window.show(scenario, sample)
+            return
+        lines = [live.heading(self._system, scenario)] if sample.k == 0 else []
+        print(*lines, live.line(self._system, scenario, sample), sep="\n", file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,6 +128,14 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument("--replay", type=_index, metavar="INDEX", help="show one scenario with a figure instead")
         if name == "control":
             verb.add_argument("--engine", choices=ENGINES, default="dompc", help="what solves (default: %(default)s)")
+            verb.add_argument("--live", action="store_true", help="show the running loop, in a window or, without a display, as text")
+            verb.add_argument(
+                "--speed", type=_speed, metavar="FACTOR", help="with --live: times faster than real (default: as fast as it goes)"
+            )
+            verb.add_argument("--log", type=Path, metavar="FILE", help="one row a sample for a historian, .csv or .parquet")
+            verb.add_argument(
+                "--log-start", metavar="TIME", help="time of its first row, ISO 8601, UTC unless it has an offset (default: now)"
+            )
         if name == "pil":
             verb.add_argument("--core", action="append", choices=CORES, help="core to emulate (default: all)")
             verb.add_argument("--double", action="store_true", help="double precision")
@@ -117,10 +156,20 @@ def _index(text: str) -> int:
     return int(text)
 
 
+def _speed(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < inf:
+        raise argparse.ArgumentTypeError(f"needs a positive number, got {text!r}")
+    return value
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     choice = _parser().parse_args(arguments)
-    console = Console(choice.quiet or choice.json)
+    console = Console(choice.quiet or choice.json or getattr(choice, "live", False))
     try:
         content = _run(choice, console) if choice.verb == "run" else _single(choice, console)
     except LstmMpcError as error:
@@ -174,7 +223,7 @@ def _single(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
     elif choice.verb == "export":
         result = deploy.export_verb(design.load_design(choice.directory), options, target=choice.target)
     elif choice.verb == "control":
-        result = deploy.control_verb(design.load_design(choice.directory), options, engine=choice.engine)
+        result = _control(choice, options)
     elif choice.verb == "pil":
         result = deploy.pil_verb(design.load_design(choice.directory), options, cores=choice.core or CORES, double=choice.double)
     else:
@@ -183,6 +232,20 @@ def _single(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
     if not choice.json:
         print(*result.lines, sep="\n")
     return dict(result.content)
+
+
+def _control(choice: argparse.Namespace, options: Any) -> Any:
+    from lstm_mpc import deploy, design
+    from lstm_mpc.log import Log, start_of_log
+
+    if choice.speed and not choice.live:
+        raise InputError("--speed needs --live: without a view there is nothing to slow down for")
+    if choice.log_start and not choice.log:
+        raise InputError("--log-start needs --log FILE")
+    start = start_of_log(choice.log_start) if choice.log_start else datetime.now(UTC).replace(microsecond=0)
+    log, plan = Log(choice.log, start) if choice.log else None, design.load_design(choice.directory)
+    extra = {"watch": Live(plan.system, choice.speed)} if choice.live and plan.system else {}
+    return deploy.control_verb(plan, options, engine=choice.engine, log=log, **extra)
 
 
 def _run(choice: argparse.Namespace, console: Console) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from lstm_mpc import store
 from lstm_mpc.artefacts import ASSURANCE, FIGURES, LOOP, PARTS, PIL, RELEASE, Options, Result, claim, waivers
 from lstm_mpc.choices import CORES, OF_THE_MODEL
 from lstm_mpc.clearance import ControllerRelease, clear, sentence
-from lstm_mpc.control.loop import Run, close_loop, metrics
+from lstm_mpc.control.loop import Run, Sample, Scenario, close_loop, metrics
 from lstm_mpc.control.move import Controller
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.control.sqp import Budget, Sqp
@@ -21,6 +22,7 @@ from lstm_mpc.design import Design
 from lstm_mpc.errors import InputError, LstmMpcError
 from lstm_mpc.evidence import LoopVerification
 from lstm_mpc.export import pil
+from lstm_mpc.log import Log, write_log
 from lstm_mpc.release import Release
 from lstm_mpc.scenario import scenario_count
 
@@ -39,26 +41,38 @@ def engine_of(name: str, passed: Release, problem: Problem, budget: Budget) -> C
     return Compiled(controller(passed, problem, budget), double=name == "c-double")
 
 
-def control_verb(design: Design, options: Options, *, engine: str = "dompc") -> Result:
-    """Closed loops of the released model under an engine of ENGINES against the plant, one per scenario → closed-loop.json."""
-    claim(design.file(LOOP), options)
+def control_verb(
+    design: Design,
+    options: Options,
+    *,
+    engine: str = "dompc",
+    watch: Callable[[Scenario, Sample], None] = lambda scenario, sample: None,
+    log: Log | None = None,
+) -> Result:
+    """Closed loops of the released model under an engine of ENGINES against the plant, one per scenario → closed-loop.json, and a log
+    where one is asked for; `watch` sees every sample."""
+    for path in [design.file(LOOP), *([log.path] if log else [])]:
+        claim(path, options)
     passed = Release.load(design.file(RELEASE))
     if design.plant is None or not design.scenarios:
         raise InputError(f"{design.folder}: control needs a [plant] and at least one [[scenario]] in design.toml")
     from lstm_mpc import report
 
     controllers: dict[float, Controller] = {}
-    lines, content = waivers(passed), []
+    lines, content, runs = waivers(passed), [], []
     lines.append("  scenario      IAE    travel  max |offset|  overshoot  settling of each step [s]          solve ms med/max  failures")
     for number, scenario in enumerate(design.scenarios):
         plant, believed = design.plant_of(scenario), scenario.believed
         if believed not in controllers:
             controllers[believed] = engine_of(engine, passed, replace(design.control, dead_time=believed), design.budget)
 
-        def tell(k: int, N: int, label: str = scenario.name, before: int = number) -> None:
-            options.progress("control", (before + k / N) / len(design.scenarios), f"{label}: sample {k} of {N}")
+        def tell(sample: Sample, scenario: Scenario = scenario, before: int = number) -> None:
+            share = (before + (sample.k + 1) / sample.N) / len(design.scenarios)
+            options.progress("control", share, f"{scenario.name}: sample {sample.k + 1} of {sample.N}")
+            watch(scenario, sample)
 
         run = close_loop(plant, controllers[believed], scenario, u_start=design.u_start, horizon=design.control.ahead, on_step=tell)
+        runs.append(run)
         m = metrics(run)
         content.append({"metrics": m, "series": _series(run)})
         report.save(report.plot_loop(run, plant), design.file(FIGURES), f"loop-{scenario.name}")
@@ -71,11 +85,15 @@ def control_verb(design: Design, options: Options, *, engine: str = "dompc") -> 
     y, u = passed.model.outputs[0], passed.model.inputs[0]
     lines.append(f"  units: IAE {y.unit}·s, travel {u.unit}, offset (mean error over the last 100 s of each step) and overshoot {y.unit}")
     store.write_json(design.file(LOOP), "lstm_mpc closed loop", {"model": passed.model.digest, "engine": engine, "runs": content})
+    if log:
+        write_log(log, runs, plant)
+        lines.append(f"  log: {sum(len(run.t) for run in runs)} samples → {log.path}")
     return Result(tuple(lines), {"model": passed.model.digest, "engine": engine, "runs": [c["metrics"] for c in content]})
 
 
 def _series(run: Run) -> dict[str, Any]:
-    return {"Ts": run.Ts, "y": run.y, "truth": run.truth, "reference": run.reference, "u": run.u, "d": run.d}
+    measured = [[None if isnan(value) else value for value in row] for row in run.y.tolist()]  # JSON has no NaN
+    return {"Ts": run.Ts, "y": measured, "truth": run.truth, "reference": run.reference, "u": run.u, "d": run.d}
 
 
 def verify_loop_verb(design: Design, options: Options, *, cluster: str | None = None, scenarios: int | None = None) -> Result:

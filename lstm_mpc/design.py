@@ -14,8 +14,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.loop import Scenario
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.problem import KalmanTuning, Problem
 from lstm_mpc.control.sqp import Budget
 from lstm_mpc.control.verify import LoopLaw
 from lstm_mpc.data import Dataset, Record, read_csv, record
@@ -193,6 +194,7 @@ _TABLES = [
     "verify",
     "release",
     "control",
+    "observer",
     "budget",
     "scenario",
     "import",
@@ -220,6 +222,7 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
     u_start = control.pop("u_start", [s.nominal for s in inputs])
     if not isinstance(u_start, list) or len(u_start) != len(inputs) or not all(_fits(v, float) for v in u_start):
         raise InputError(f"[control] u_start needs {len(inputs)} number(s), the inputs in force before control begins")
+    _known(control, [f.name for f in dataclasses.fields(Problem) if f.name != "observer"], "[control]")
     policy = _make(Policy, _table(content, "release"), "[release]")
     training = {"conditions": list(policy.conditions), **_table(content, "train")}  # what the gate asks is trained in
     return Design(
@@ -235,13 +238,25 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
         safe_set=tuple(_interval(safe.get(s.name, [s.low, s.high]), s) for s in outputs),
         verify=_make(Verifying, _table(content, "verify"), "[verify]"),
         release=policy,
-        control=_make(Problem, control, "[control]"),
+        control=dataclasses.replace(_make(Problem, control, "[control]"), observer=_observer(_table(content, "observer"))),
         budget=_make(Budget, _table(content, "budget"), "[budget]"),
         u_start=tuple(float(v) for v in u_start),
         scenarios=tuple(_scenario(table, system) for table in _tables(content, "scenario")),
         foreign=_make(Import, _table(content, "import"), "[import]"),
         verify_loop=_looping(_table(content, "verify_loop"), system) if "verify_loop" in content else None,
     )
+
+
+def _observer(table: dict[str, Any]) -> KalmanTuning | None:
+    """`[observer]`: its kind decides the other keys; none: the open-loop observer of `[control]`."""
+    kind = table.pop("kind", "open_loop")
+    if kind not in ("open_loop", "kalman"):
+        raise InputError(f"[observer] kind must be 'open_loop' or 'kalman', got {kind!r}")
+    if kind == "open_loop":
+        _known(table, ["kind"], "[observer]")
+        return None
+    made: KalmanTuning = _make(KalmanTuning, table, "[observer]")
+    return made
 
 
 def _table(content: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -310,21 +325,22 @@ def _interval(value: Any, signal: Signal) -> tuple[float, float]:
 
 
 def _scenario(table: Mapping[str, Any], system: System | None) -> Scenario:
-    """A `[[scenario]]`: `setpoint` = [[t, value, …], …]; one list of [t, value] per disturbance name."""
+    """A `[[scenario]]`: `setpoint` = [[t, value, …], …]; one list of [t, value] per disturbance name; `[[scenario.fault]]` tables."""
     if system is None:
         raise InputError("[[scenario]] needs a [plant] to simulate")
     disturbances = {s.name: s for s in system.disturbances}
-    plain = [f.name for f in dataclasses.fields(Scenario) if f.name != "disturbances"]
+    plain = [f.name for f in dataclasses.fields(Scenario) if f.name not in ("disturbances", "faults")]
     where = f"[[scenario]] {table.get('name', '')!r}"
-    _known(table, [*plain, *disturbances], where)
-    values = {k: v for k, v in table.items() if k not in disturbances}
+    _known(table, [*plain, "fault", *disturbances], where)
+    values = {k: v for k, v in table.items() if k != "fault" and k not in disturbances}
+    faults = tuple(_make(Fault, row, f"{where} [[scenario.fault]]") for row in _tables(table, "fault"))
     values["setpoint"] = _steps(values.get("setpoint", []), f"{where} setpoint")
     if any(name in table for name in disturbances):
         schedules = [_steps(table.get(n, [[0.0, s.nominal]]), f"{where} {n}") for n, s in disturbances.items()]
         times = sorted({t for schedule in schedules for t in schedule.times})
         values["disturbances"] = Steps(tuple(times), [[float(_at(s, t)) for s in schedules] for t in times])
     made: Scenario = _make(Scenario, values, where)
-    return made
+    return dataclasses.replace(made, faults=faults)
 
 
 def _looping(table: dict[str, Any], system: System | None) -> LoopVerifying:

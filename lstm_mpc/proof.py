@@ -77,13 +77,14 @@ def _outward(interval: Any) -> tuple[float, float]:
     return float(np.nextafter(low, -np.inf)), float(np.nextafter(high, np.inf))
 
 
-def certify(model: Model, name: str = "iss") -> Certificate:
-    """Decide condition `name` on the very numbers of `model`, for all inputs within its actuator limits (a-posteriori use, Remark 5).
+def certify(model: Model, name: str = "iss", *, beyond: float = 0.0) -> Certificate:
+    """Decide condition `name` on the very numbers of `model`, for all inputs within its actuator limits (a-posteriori use, Remark 5), and
+    as much as `beyond` [normalised] outside them.
 
     A failed condition is a value: `Certificate.holds` is false and the failed lines name what is to blame. `holds` is decided in
     interval arithmetic; a margin within its rounding counts as failed.
     """
-    radius = model.scaling.radius
+    radius = model.scaling.radius + beyond
     found, theta = quantities(model.sizes, (name,), radius), lstm.pack(model.network)
     try:
         witnesses = found.witnesses(theta)

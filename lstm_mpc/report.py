@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from lstm_mpc.control.loop import Run
+from lstm_mpc.control.loop import Run, Sample, Scenario
 from lstm_mpc.data import Dataset, fit_index
 from lstm_mpc.evidence import Verification
 from lstm_mpc.model import Model, start_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BLUE, ORANGE, GREEN, GREY, RED = "#0072b2", "#e69f00", "#009e73", "#6b6b6b", "#d55e00"  # safe for colour-blind readers
+_SHARES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)  # of what PI needs
 _STYLE: dict[str, Any] = {"font.size": 9, "axes.grid": True, "grid.alpha": 0.25, "svg.hashsalt": "lstm_mpc"}
 _STYLE |= {"axes.spines.top": False, "axes.spines.right": False}
 
@@ -166,3 +168,94 @@ def plot_loop(run: Run, plant: System, *, safe_set: Sequence[tuple[float, float]
         axes[1].axvline(minutes[k], color=RED, lw=0.8)
     axes[-1].set_xlabel("time [min]")
     return figure
+
+
+def plot_arena(rows: Sequence[dict[str, Any]], *, unit: str) -> Figure:
+    """`arena.standings`: the total IAE of each controller by condition, and below it the travel of the valve, both as share of PI's."""
+    conditions, names = (list(dict.fromkeys(row[key] for row in rows)) for key in ("condition", "controller"))
+    colors = dict(zip([name for name in names if name != "PI"], (ORANGE, BLUE, GREEN, RED), strict=False))
+    figure, axes = _figure(2, 5.2)
+    for axis, key, label in zip(axes, ("÷ PI", "travel ÷ PI"), ("IAE ÷ IAE of PI", "travel ÷ travel of PI"), strict=True):
+        for number, (name, color) in enumerate(colors.items()):
+            own = [(conditions.index(row["condition"]), row[key]) for row in rows if row["controller"] == name and row[key] is not None]
+            places = [place + (number - 0.5 * (len(colors) - 1)) * 0.8 / len(colors) for place, _ in own]
+            axis.bar(places, [share - 1.0 for _, share in own], 0.75 / len(colors), bottom=1.0, color=color, label=name)
+        axis.set_yscale("log")  # half as much and twice as much look alike
+        axis.set_yticks(_SHARES, [f"{share:g}" for share in _SHARES])
+        axis.minorticks_off()
+        shares = [row[key] for row in rows if row[key] is not None]
+        axis.set_ylim(0.85 * min([0.5, *shares]), 1.15 * max([1.5, *shares]))
+        axis.axhline(1.0, color=GREY, lw=1.2, label="PI, tuned for the condition")
+        axis.set_ylabel(label)
+        axis.grid(visible=False, axis="x")
+        axis.set_axisbelow(True)
+    iae = {row["condition"]: row["total"] for row in rows if row["controller"] == "PI"}
+    axes[-1].set_xticks(range(len(conditions)), [f"{name}\n{iae[name]:.0f} {unit}" if name in iae else name for name in conditions])
+    axes[-1].set_xlabel("condition, and the IAE of PI")
+    axes[0].legend(ncols=len(colors) + 1, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return figure
+
+
+class Window:
+    """The running loop on a screen: measurement and setpoint above, input below. A new scenario wipes it; closed, it stays closed."""
+
+    def __init__(self, system: System, figure: Figure) -> None:
+        self._system, self._figure, self._open = system, figure, True
+        figure.canvas.mpl_connect("close_event", lambda event: setattr(self, "_open", False))
+
+    def show(self, scenario: Scenario, sample: Sample) -> None:
+        """Draw a sample."""
+        if not self._open:
+            return
+        if sample.k == 0:
+            self._begin(scenario)
+        self._points.append((sample.t / 60, sample.y[0], sample.reference[0], sample.move.u[0]))
+        t, *values = np.array(self._points).T
+        for line, value in zip(self._lines, values, strict=True):
+            line.set_data(t, value)
+        for axis in self._axes:
+            axis.relim()
+            axis.autoscale_view()
+        if not sample.move.optimal:
+            self._axes[1].axvline(t[-1], color=RED, lw=0.8)
+        self._axes[0].set_title(f"{scenario.name}: {sample.move.status}", loc="left")
+        self._figure.canvas.draw_idle()
+        self._figure.canvas.flush_events()
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass; the window goes on answering the mouse."""
+        if self._open and seconds > 0:
+            self._figure.canvas.start_event_loop(seconds)
+        else:
+            sleep(max(0.0, seconds))
+
+    def _begin(self, scenario: Scenario) -> None:
+        self._figure.clear()
+        self._points: list[tuple[float, float, float, float]] = []
+        with matplotlib.rc_context(_STYLE):
+            above, below = self._axes = self._figure.subplots(2, 1, sharex=True)
+        steps = {"drawstyle": "steps-post"}
+        looks: list[tuple[Axes, dict[str, Any]]] = [(above, {"color": BLUE, "label": "measured"})]
+        looks += [(above, {"color": RED, "ls": "--", "label": "setpoint"} | steps), (below, {"color": GREEN} | steps)]
+        self._lines = [axis.plot([], [], lw=1.2, **look)[0] for axis, look in looks]
+        above.set_ylabel(self._system.outputs[0].label)
+        above.legend(ncols=2, frameon=False, loc="upper right")
+        below.set_ylabel(self._system.inputs[0].label)
+        below.set_xlabel("time [min]")
+        above.set_xlim(0, scenario.duration / 60)
+
+
+def window(system: System) -> Window | None:
+    """An open window, or None where matplotlib finds no display."""
+    from matplotlib import pyplot
+
+    try:
+        with matplotlib.rc_context(_STYLE):
+            pyplot.ion()
+            figure = pyplot.figure("closed loop", figsize=(9, 5), layout="constrained")
+    except ImportError:  # a backend was asked for that has no display here
+        return None
+    if figure.canvas.required_interactive_framework is None:
+        pyplot.close(figure)
+        return None
+    return Window(system, figure)

@@ -1,5 +1,7 @@
 """Fixtures: made once, small and cheap."""
 
+import shutil
+
 import numpy as np
 import pytest
 from builders import paper_policy, stable_model, validation_for
@@ -81,3 +83,16 @@ def mimo():
     model = stable_model(3, nu=2, nx=(3, 2), ny=2)
     checked = verify(model, safe_set=2 * WIDE, steps=5, settle=0)
     return release(model, [certify(model)], checked, validation_for(model), paper_policy(), safe_set=2 * WIDE)
+
+
+@pytest.fixture
+def short_design(tmp_path, pytestconfig):
+    """The shipped design and its release with two scenarios of ten samples, the second with a sensor that drops out."""
+    shipped, folder = pytestconfig.rootpath / "models" / "ph", tmp_path / "short"
+    folder.mkdir()
+    shutil.copy(shipped / "release.json", folder)
+    text = (shipped / "design.toml").read_text()
+    rows = [f'[[scenario]]\nname = "{name}"\nduration = 100.0\nsetpoint = [[0, 7.0]]\n' for name in ("step", "lost")]
+    fault = '[[scenario.fault]]\nkind = "dropout"\nbegin = 50.0\nend = 70.0\n'
+    (folder / "design.toml").write_text(text[: text.index("[[scenario]]")] + "".join(rows) + fault)
+    return folder

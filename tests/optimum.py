@@ -1,6 +1,7 @@
 """One step of an engine beside the plain nonlinear program of the same sample."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -50,13 +51,19 @@ def step(controller, y, reference, *, model=None, limits=None):
     references = coming(reference, controller.problem.horizon, len(np.atleast_1d(y)))
     if not controller.problem.preview:
         references[:] = references[0]
-    chi, before, guess, found, solve = controller.observer.chi, controller._before, controller._plan, [], controller._solve
-    controller._solve = lambda references: found.append(solve(references)) or found[-1]
+    before, guess, found, solve, held = controller._before, controller._plan, [], controller._solve, controller.observer
+
+    def watched(references):
+        known = SimpleNamespace(chi=held.chi, disturbance=held.disturbance, input_disturbance=held.input_disturbance)
+        found.append((solve(references), known))
+        return found[-1][0]
+
+    controller._solve = watched
     move = controller.step(y, reference)
     controller._solve = solve
-    limits = limits or controller.limits
-    best, cost = plain.solve(controller.release.model, limits, chi, before, move.disturbance, references, guess)
-    return Compared(move, found[0].plan, best, cost, references, before)
+    solution, known = found[0]
+    best, cost = plain.solve(controller.release.model, limits or controller.limits, known, before, references, guess)
+    return Compared(move, solution.plan, best, cost, references, before)
 
 
 def compared(controller, y, u, reference, kicks, **options):

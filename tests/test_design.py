@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lstm_mpc.control.loop import draw_scenario
 from lstm_mpc.data import Dataset, Record, write_csv
 from lstm_mpc.design import load_design
 from lstm_mpc.errors import InputError
@@ -53,6 +54,17 @@ def test_a_scenario_merges_its_disturbances(tmp_path):
     scenario = load(tmp_path, text).scenarios[0]
     assert scenario.disturbances.times == (0.0, 20.0, 40.0)
     assert np.asarray(scenario.disturbances.levels).tolist() == [[16.6, 0.5], [17.0, 0.5], [17.0, 0.6]]
+
+
+def test_a_scenario_may_have_a_slow_valve_and_another_plant(tmp_path):
+    table = "[[scenario]]\nname='s'\nduration=100.0\nsetpoint=[[0,7.0]]\n"
+    design = load(tmp_path, PLANT + table + "noise=0.02\ndelay=30.0\nvalve_lag=20\nmismatch=0.02\n" + table)
+    other, nominal = design.scenarios
+    assert (other.noise, other.delay, other.valve_lag, other.mismatch) == (0.02, 30.0, 20, 0.02)
+    assert (len(design.plant_of(other).parameters), len(design.plant_of(nominal).parameters)) == (6, 0)
+    chi = [draw_scenario(design.plant_of(s), s, u_start=design.u_start).chi for s in (other, nominal)]
+    assert (chi[0][3:] != 1).all()
+    assert chi[1].size == 3
 
 
 OWN = "[control]\nu_start = [0.0]\n[[input]]\nname='u'\nunit='V'\n[[output]]\nname='y'\nunit='V'\n"

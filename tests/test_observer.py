@@ -6,7 +6,7 @@ from builders import stable_model
 from tolerances import ROUND_OFF
 
 from lstm_mpc.control.move import OPTIMAL, Status
-from lstm_mpc.control.observer import Observer, state_bound
+from lstm_mpc.control.observer import OpenLoop, state_bound
 from lstm_mpc.control.problem import Problem, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.system import rest, simulate
@@ -27,9 +27,13 @@ def run(observer, y, u):
 @pytest.fixture
 def watch(mimo):
     """Makes an observer of the model."""
-    return lambda gain=0.6, *, lag=0, **options: Observer(
-        mimo.model, limits(mimo, Problem(**options)), gain, lag=lag, frozen_after=options.get("frozen_after", 0)
-    )
+
+    def make(gain=0.6, *, lag=0, **options):
+        problem = Problem(**options, dead_time=lag * mimo.model.Ts)
+        object.__setattr__(problem, "observer_gain", gain)  # also one that `Problem` refuses
+        return OpenLoop(mimo.model, limits(mimo, problem), problem)
+
+    return make
 
 
 def experiment(model, lag=0):

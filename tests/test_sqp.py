@@ -293,7 +293,7 @@ def test_its_cost_is_that_of_the_problem_in_normalised_units(starts):
     for _ in range(20):
         v, before, y = rng.uniform(-1, 1, (len(starts), 2)), rng.uniform(-1, 1, 2), rng.normal(0, 1, (6, 3))
         reference, offset, scaling = rng.normal(0, 1, (6, 3)), rng.normal(0, 1, 3), model.scaling
-        sample = Sample(np.zeros(model.sizes.n), before, scaling.y_in(reference - offset), offset / scaling.y_span)
+        sample = Sample(np.zeros(model.sizes.n), np.zeros(2), before, scaling.y_in(reference - offset), offset / scaling.y_span)
         outputs = np.vstack([np.zeros(3), scaling.y_out(y) + offset])
         plan = np.repeat(scaling.u_out(v), np.diff(starts, append=6), axis=0)
         asked = limits.cost(outputs, np.vstack([np.zeros(3), reference]), plan, scaling.u_out(before))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import subprocess
 import tempfile
 import time
@@ -14,13 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lstm_mpc import store
 from lstm_mpc.control.move import Move, Status, coming
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.folder import write_sources
 from lstm_mpc.export.templates import name_of, named
 from lstm_mpc.system import Array
 
-FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-fPIC", "-shared")
+FLAGS = ("-std=c99", "-O3", "-ffp-contract=off", "-fPIC", "-shared")
 
 
 Sources = tuple[tuple[str, str], ...]  # (name, text): what is compiled once in a process
@@ -48,12 +50,13 @@ class Compiled:
 
     def __init__(self, files: Mapping[str, str], *, double: bool = False, compiler: str = "cc") -> None:
         self._library = library(tuple(files.items()), double=double, compiler=compiler)
+        self._digest = store.digest([dict(files), double]).encode()
         self.real: np.dtype[np.floating] = np.dtype(np.float64 if double else np.float32)
         nu, ny, self._N, self._rows, *held = _sizes(self._library)
         self.struct_bytes = dict(zip(("state", "work", "model"), held, strict=True))
         self._state, self._work = (ctypes.create_string_buffer(size) for size in held[:2])
         self._y, self._u, self._reference = np.zeros(ny, self.real), np.zeros(nu, self.real), np.zeros((self._rows, ny), self.real)
-        self._predicted, self._said = np.zeros((self._N + 1, ny), self.real), np.zeros(1 + ny, self.real)
+        self._predicted, self._said = np.zeros((self._N + 1, ny), self.real), np.zeros(1 + ny + nu, self.real)
         self._counts = np.zeros(3, np.uint32)
 
     def reset(self, y: ArrayLike, u: ArrayLike) -> None:
@@ -73,7 +76,26 @@ class Compiled:
         flags, passes, _ = (int(count) for count in self._counts)
         said: Array = self._said.astype(np.float64)
         predicted = self._predicted.astype(np.float64)
-        return Move(self._u.astype(np.float64), Status(flags), passes, float(said[0]), predicted, said[1:], seconds)
+        disturbance, drive = said[1 : 1 + len(self._y)], said[1 + len(self._y) :]
+        return Move(self._u.astype(np.float64), Status(flags), passes, float(said[0]), predicted, disturbance, seconds, "", drive)
+
+    def save(self) -> bytes:
+        """The state as it lies in memory, sealed: another process with the same sources and precision goes on from it to the bit."""
+        state = bytes(self._state)
+        return self._seal(state) + state
+
+    def restore(self, saved: bytes) -> None:
+        """Go on from what `save` gave; InputError when it is not from this controller, or not as it was."""
+        needed = len(self._state) + len(self._seal(b""))
+        if len(saved) != needed:
+            raise InputError(f"controller: a saved state of this controller has {needed} bytes, got {len(saved)}")
+        state = saved[-len(self._state) :]
+        if self._seal(state) + state != saved:
+            raise InputError("controller: the saved state is of another controller, or was altered")
+        ctypes.memmove(self._state, state, len(state))
+
+    def _seal(self, state: bytes) -> bytes:
+        return hashlib.sha256(self._digest + state).digest()
 
 
 class Fleet:

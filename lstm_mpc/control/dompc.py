@@ -26,7 +26,7 @@ class DoMpc(Supervisor):
     def __init__(self, release: Release, problem: Problem) -> None:
         super().__init__(release, problem)
         self._ahead = np.zeros((problem.horizon + 1, len(release.model.outputs)))
-        self._mpc = _build(release, problem, self.limits, lambda: (self._ahead, self.observer.disturbance))
+        self._mpc = _build(release, problem, self.limits, lambda: (self._ahead, self.observer))
 
     def _restart(self) -> None:
         self._ready = False
@@ -56,7 +56,7 @@ class DoMpc(Supervisor):
 
 
 def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
-    """The do-mpc controller: SX, discrete, state [χ; u_{k−1}], setpoint and disturbance as time-varying parameters."""
+    """The do-mpc controller: SX, discrete, state [χ; u_{k−1}], setpoint and disturbances as time-varying parameters."""
     do_mpc = _import()
     own = release.model
     n, nu, ny, N = own.sizes.n, len(own.inputs), len(own.outputs), problem.horizon
@@ -66,12 +66,13 @@ def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
     u = model.set_variable("_u", "u", (nu, 1))
     model.set_variable("_tvp", "reference", (ny, 1))
     model.set_variable("_tvp", "disturbance", (ny, 1))
-    model.set_rhs("chi", own.step(chi, u))
+    drive = model.set_variable("_tvp", "input_disturbance", (nu, 1))
+    model.set_rhs("chi", own.step(chi, u + drive))
     model.set_rhs("u_before", u)
     model.setup()
     chi, before, u = model.x["chi"], model.x["u_before"], model.u["u"]
-    reference, disturbance = model.tvp["reference"], model.tvp["disturbance"]
-    y, y_next = own.output(chi) + disturbance, own.output(own.step(chi, u)) + disturbance
+    reference, disturbance, drive = (model.tvp[name] for name in ("reference", "disturbance", "input_disturbance"))
+    y, y_next = own.output(chi) + disturbance, own.output(own.step(chi, u + drive)) + disturbance
     error = (y - reference) ** 2
     stage = ca.dot(bounds.output_weight, error)
     with warnings.catch_warnings():
@@ -97,10 +98,11 @@ def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
     template = mpc.get_tvp_template()
 
     def parameters(_: float) -> Any:
-        references, offset = now()
+        references, observer = now()
         for k in range(N + 1):
             template["_tvp", k, "reference"] = references[k]
-            template["_tvp", k, "disturbance"] = offset
+            template["_tvp", k, "disturbance"] = observer.disturbance
+            template["_tvp", k, "input_disturbance"] = observer.input_disturbance
         return template
 
     mpc.set_tvp_fun(parameters)

@@ -12,10 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lstm_mpc.control.move import Controller, Move
+from lstm_mpc.control import faults
+from lstm_mpc.control.faults import Fault
+from lstm_mpc.control.move import Controller, Move, Seer
+from lstm_mpc.control.problem import Limits, moves_of
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Steps
 from lstm_mpc.system import Array, System, rests
+
+_SINGLE = 1e-5  # [input unit] by which a controller in single precision may miss its own bounds
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ class Scenario:
     """One closed-loop run: setpoints and disturbances as steps ([time s, value] pairs), for `duration` [s]. The measurement has `noise`
     (standard deviation, [output unit]) and comes `delay` [s] late; `dead_time` [s] is what the controller takes the delay to be; by
     default it knows. The valve follows its command with the time constant `valve_lag` [s]. Every parameter of an uncertain plant is
-    drawn within ±`mismatch` of its nominal value. A `[[scenario]]` of a design; all that is random comes from `seed`."""
+    drawn within ±`mismatch` of its nominal value. `faults` come and go. A `[[scenario]]` of a design; all that is random comes from
+    `seed`."""
 
     name: str
     setpoint: Steps
@@ -35,6 +41,7 @@ class Scenario:
     valve_lag: float = 0.0
     mismatch: float = 0.0
     seed: int = 0
+    faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
         bounds = {
@@ -55,8 +62,20 @@ class Scenario:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Sample `k` of `N` as it was: what was measured, `y` (ny,), and asked, `reference` (ny,), and the move."""
+
+    k: int
+    N: int
+    t: float
+    y: Array
+    reference: Array
+    move: Move
+
+
+@dataclass(frozen=True)
 class Run:
-    """A finished closed loop: `t` (N,), `y` measured and `truth` noise-free (N, ny), `reference` (N, ny), `u` (N, nu),
+    """A finished closed loop: `t` (N,), `y` measured and `truth` noise-free (N, ny), `reference` (N, ny), the commands `u` (N, nu),
     `d` (N, nd), every move, and the setpoints `ahead` (N, rows, ny) that the controller saw. Engineering units."""
 
     scenario: Scenario
@@ -84,23 +103,30 @@ def close_loop(
     *,
     u_start: ArrayLike,
     horizon: int = 0,
-    on_step: Callable[[int, int], None] = lambda k, N: None,
+    on_step: Callable[[Sample], None] = lambda sample: None,
 ) -> Run:
-    """Run `controller` on `plant` from rest under `u_start` (nu,). `horizon` > 0 hands the coming setpoints over (preview)."""
+    """Run `controller` on `plant` from rest under `u_start` (nu,). `horizon` > 0 hands the coming setpoints over (preview). A `Seer`
+    is told the truth as well."""
     draw = draw_scenario(plant, scenario, u_start=u_start, horizon=horizon)
     N, before, chi, twin = len(draw.d), draw.u_start, draw.chi[:, None], plant.vectorised  # a batch of one is this run to the bit
     valve, probe = Valve(before, scenario.valve_lag, plant.Ts), Probe(scenario.delay, plant.Ts)
+    seer = controller if isinstance(controller, Seer) else None
+    wrong = faults.Loop(scenario.faults, controller, before, ny=plant.ny, Ts=plant.Ts, name=scenario.name)
     y, truth, u, moves = np.empty((N, plant.ny)), np.empty((N, plant.ny)), np.empty((N, plant.nu)), []
     for k in range(N):
         truth[k] = twin.output(chi)[:, 0]
-        y[k] = probe.read(truth[k]) + draw.noise[k]
+        y[k] = wrong.measured(k, probe.read(truth[k]) + draw.noise[k])
         if k == 0:
             controller.reset(y[k], before)
-        move = controller.step(y[k], draw.reference[k : k + horizon + 1])
+        if seer is not None:
+            seer.see(chi[:, 0], draw.d[k], valve.position)
+        move = wrong.decided(k, y[k], draw.reference[k : k + horizon + 1])
         u[k] = move.u
         moves.append(move)
-        chi = twin.step(chi, valve.follow(u[k])[:, None], draw.d[k][:, None])
-        on_step(k + 1, N)
+        told, stood = wrong.told(k, u[k]), valve.position
+        valve.position = wrong.held(k, told, stood, valve.follow(told))
+        chi = twin.step(chi, valve.position[:, None], draw.d[k][:, None])
+        on_step(Sample(k, N, k * plant.Ts, y[k], draw.reference[k], move))
     ahead = np.stack([draw.reference[k : k + horizon + 1] for k in range(N)])
     t = plant.Ts * np.arange(N, dtype=np.float64)
     return Run(scenario, plant.Ts, t, y, truth, draw.reference[:N], u, draw.d, before, tuple(moves), ahead)
@@ -178,10 +204,11 @@ class Probe:
         return self._under_way[0]
 
 
-def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0) -> dict[str, Any]:
+def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0, limits: Limits | None = None) -> dict[str, Any]:
     """Figures of a run, on the noise-free output, worst output where several: IAE [unit·s]; valve travel [input unit];
     per step the settling time into ±`band` [s] (None: never), overshoot [unit] (where only a disturbance stepped: the largest
-    deviation) and mean error over the last `tail` [s] [unit]; failures; solve times [ms]."""
+    deviation) and mean error over the last `tail` [s] [unit]; failures; solve times [ms]. With `limits` also the largest `excess` of the
+    output over its soft bounds [unit], and how many inputs were `inadmissible`: outside the bounds or changed faster than the rates."""
     error = run.truth - run.reference
     changes = np.flatnonzero(np.any(np.diff(run.reference, axis=0) != 0, axis=1)) + 1
     if run.scenario.disturbances is not None:
@@ -199,13 +226,14 @@ def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0) -> dict[str, An
             {
                 "t": float(run.t[first]),
                 "setpoint": run.reference[first].tolist(),
+                "length": float(len(part) * run.Ts),
                 "settling": None if settled == len(part) else float(settled * run.Ts),
                 "overshoot": float(max(0.0, beyond.max())),
                 "offset": float(np.abs(window.mean(axis=0)).max()),
             }
         )
     milliseconds = 1e3 * np.array([move.seconds for move in run.moves])
-    travel = np.abs(np.diff(np.vstack([run.u_start, run.u]), axis=0)).sum(axis=0)
+    travel = np.abs(moves_of(run.u, run.u_start)).sum(axis=0)
     return {
         "scenario": run.scenario.name,
         "iae": float(np.abs(error).sum(axis=0).max() * run.Ts),
@@ -215,4 +243,12 @@ def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0) -> dict[str, An
         "steps": steps,
         "failures": len(run.failures),
         "solve_ms": {"median": float(np.median(milliseconds)), "max": float(milliseconds.max())},
+        **({} if limits is None else _violations(run, limits)),
     }
+
+
+def _violations(run: Run, limits: Limits) -> dict[str, Any]:
+    outside = (run.u < limits.u_low - _SINGLE) | (run.u > limits.u_high + _SINGLE)
+    fast = np.abs(moves_of(run.u, run.u_start)) > limits.max_move + _SINGLE
+    excess = np.maximum(run.truth - limits.y_high, limits.y_low - run.truth)
+    return {"excess": float(max(0.0, excess.max())), "inadmissible": int((outside | fast).any(axis=1).sum())}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntFlag
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -51,8 +51,9 @@ def status_table(prefix: str) -> str:
 class Move:
     """What one control step decided.
 
-    `u` (nu,) [engineering] is always within bounds and rate limits. `predicted` (N+1, ny) are the outputs expected under the
-    plan, `disturbance` (ny,) the estimated output disturbance, `seconds` the time of the whole step, `detail` what the solver said.
+    `u` (nu,) [engineering] is always within bounds and rate limits. `predicted` (N+1, ny) are the outputs expected under the plan,
+    `disturbance` (ny,) and `input_disturbance` (nu,) what is estimated to act at outputs and inputs, `seconds` the time of the whole step,
+    `detail` what the solver said.
     """
 
     u: Array
@@ -63,6 +64,7 @@ class Move:
     disturbance: Array
     seconds: float
     detail: str = ""
+    input_disturbance: Array = field(default_factory=lambda: np.zeros(0))
 
     @property
     def optimal(self) -> bool:
@@ -83,6 +85,14 @@ class Controller(Protocol):
 
     def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
         """The input for this sample from the measurement `y` (ny,) and the setpoint: (ny,), or (N+1, ny) from now on with preview."""
+
+
+@runtime_checkable
+class Seer(Controller, Protocol):
+    """A controller that is told the truth before every step: what is possible at all, for comparison."""
+
+    def see(self, chi: Array, d: Array, position: Array) -> None:
+        """The state `chi` (n,) of the plant, the disturbances `d` (nd,) of this sample, the valve's `position` (nu,) before it."""
 
 
 def coming(reference: ArrayLike, horizon: int, ny: int) -> Array:

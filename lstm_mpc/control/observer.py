@@ -1,41 +1,99 @@
-"""Open-loop observer with an output disturbance: offset-free at every steady state, whatever the model error."""
+"""What every observer does, and the open-loop one: offset-free at every steady state, whatever the model error."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 
 import casadi as ca
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from lstm_mpc import lstm, stability
 from lstm_mpc.control.move import OPTIMAL, Status
-from lstm_mpc.control.problem import Limits
+from lstm_mpc.control.problem import Limits, Problem
 from lstm_mpc.errors import InputError
 from lstm_mpc.model import Model
 from lstm_mpc.system import Array, rest
 
 
-class Observer:
-    """χ̂⁺ = f(χ̂, u), d̂ ← d̂ + L_d (y − g(χ̂) − d̂): the model runs along, the disturbance explains the rest.
+class Observer(ABC):
+    """The state of the model now, `chi` (n,), and what explains the rest: a `disturbance` (ny,) added to the output and an
+    `input_disturbance` (nu,) added to the input [engineering], both taken to stay.
 
-    If d̂ settles, the predicted output g(χ̂) + d̂ equals the measured one, so a controller that brings the prediction to the
-    setpoint leaves no offset. Convergence of χ̂ needs δISS; (7) alone bounds it. `lag` is the dead time of the probe in
-    samples: a measurement is compared with the output predicted for the moment it speaks of.
+    Each sample: `correct` by the measurement, then `predict` under the input that was applied. What a correction changed is told twice:
+    `prior`, the state and the normalised input disturbance before it, and `change`, what the correction made of them to first order, so
+    that a solver may prepare before the measurement is there.
 
     An output whose measurement is not finite, outside the sensor's range, or equal to itself `frozen_after` times in a row (0: not
-    asked) leaves its disturbance as it was.
+    asked) is not believed.
     """
 
-    def __init__(self, model: Model, limits: Limits, gain: float, *, lag: int = 0, frozen_after: int = 0) -> None:
-        self._system, self._limits, self._gain, self._lag, self._frozen_after = model.system, limits, gain, lag, frozen_after
-        self._bound = state_bound(model)
-        self._start = rest(self._system, limits.u_safe)
-        self._begin(self._start)
+    chi: Array
+    disturbance: Array
+    input_disturbance: Array
+    prior: tuple[Array, Array]
+    change: tuple[Array, Array]
+
+    def __init__(self, model: Model, limits: Limits, problem: Problem) -> None:
+        self._system, self._limits, self._frozen_after = model.system, limits, problem.frozen_after
+        self._lag = round(problem.dead_time / model.Ts)
         self._forget()
 
+    @abstractmethod
     def reset(self, y: ArrayLike, u: ArrayLike) -> Array:
-        """Start at rest under the input `u` (nu,), the whole mismatch with `y` (ny,) taken as disturbance. The output now, (ny,)."""
+        """Start at rest under the input `u` (nu,) that explains the measurement `y` (ny,). The output now, (ny,)."""
+
+    @abstractmethod
+    def sound(self) -> bool:
+        """Is the state one that the model can be in? If not it is made anew, at rest under the safe input."""
+
+    @abstractmethod
+    def correct(self, y: ArrayLike, *, gain: float | None = None) -> Status:
+        """Take in the measurement `y` (ny,) of this sample, and say what was wrong with it; after a reset `gain` is 1."""
+
+    @abstractmethod
+    def predict(self, u: ArrayLike) -> None:
+        """Move on to the next sample under the applied input `u` (nu,)."""
+
+    def _forget(self) -> None:
+        self._last, self._still = np.full(self._system.ny, np.nan), np.zeros(self._system.ny, dtype=int)
+
+    def _believed(self, measurement: ArrayLike) -> tuple[Array, NDArray[np.bool_], Status]:
+        """The measurement, which of it is believed, and what is wrong with the rest."""
+        y: Array = np.array(measurement, dtype=np.float64).ravel()  # a copy: the caller may measure into the same memory again
+        if y.size != self._system.ny:
+            raise InputError(f"control: a measurement needs {self._system.ny} value(s), got {y.tolist()}")
+        self._still = np.where(y == self._last, self._still + 1, 0)
+        self._last = y
+        valid = np.isfinite(y) & (y >= self._limits.sensor_low) & (y <= self._limits.sensor_high)
+        frozen = valid & (self._still >= self._frozen_after) & (self._frozen_after > 0)
+        invalid = OPTIMAL if valid.all() else Status.MEASUREMENT_INVALID
+        return y, valid & ~frozen, invalid | Status.MEASUREMENT_FROZEN if frozen.any() else invalid
+
+
+class OpenLoop(Observer):
+    """χ̂⁺ = f(χ̂, u), d̂ ← d̂ + L_d (y − g(χ̂) − d̂): the model runs along, an output disturbance explains the rest.
+
+    If d̂ settles, the predicted output g(χ̂) + d̂ equals the measured one, so a controller that brings the prediction to the
+    setpoint leaves no offset. Convergence of χ̂ needs δISS, and 0 < L_d < 2 that of d̂; (7) alone bounds it. With a dead time a measurement
+    is compared with the output predicted for the moment it speaks of. What is not believed leaves its disturbance as it was.
+    """
+
+    def __init__(self, model: Model, limits: Limits, problem: Problem) -> None:
+        super().__init__(model, limits, problem)
+        self._gain, self._bound = problem.observer_gain, state_bound(model)
+        self._start = rest(self._system, limits.u_safe)
+        self.input_disturbance = np.zeros(self._system.nu)
+        self.change = np.zeros(self._system.n), np.zeros(self._system.nu)
+        self._begin(self._start)
+
+    @property
+    def prior(self) -> tuple[Array, Array]:  # type: ignore[override]
+        return self.chi, self.input_disturbance
+
+    def reset(self, y: ArrayLike, u: ArrayLike) -> Array:
+        """At rest under `u`, the whole mismatch with `y` taken as disturbance."""
         self._begin(rest(self._system, u))
         self._forget()
         self.correct(y, gain=1.0)
@@ -43,7 +101,6 @@ class Observer:
         return self._under_way[0] + self.disturbance
 
     def sound(self) -> bool:
-        """Is the state one that the model can be in? If not it is made anew, at rest under the safe input."""
         held = np.concatenate([self.chi, self.disturbance, *self._under_way])
         if np.isfinite(held).all() and (np.abs(self.chi) <= self._bound).all():
             return True
@@ -55,26 +112,14 @@ class Observer:
         self.disturbance: Array = np.zeros(self._system.ny)
         self._under_way = deque([self._output()] * (self._lag + 1), maxlen=self._lag + 1)  # the oldest is the one now measured
 
-    def _forget(self) -> None:
-        self._last, self._still = np.full(self._system.ny, np.nan), np.zeros(self._system.ny, dtype=int)
-
     def correct(self, y: ArrayLike, *, gain: float | None = None) -> Status:
-        """Take in the measurement `y` (ny,) of this sample, and say what was wrong with it; `gain` instead of L_d where given."""
-        y = np.array(y, dtype=np.float64).ravel()  # a copy: the caller may measure into the same memory again
-        if y.size != self._system.ny:
-            raise InputError(f"control: a measurement needs {self._system.ny} value(s), got {y.tolist()}")
-        self._still = np.where(y == self._last, self._still + 1, 0)
-        self._last = y
-        valid = np.isfinite(y) & (y >= self._limits.sensor_low) & (y <= self._limits.sensor_high)
-        frozen = valid & (self._still >= self._frozen_after) & (self._frozen_after > 0)
-        innovation = np.where(valid & ~frozen, y, 0.0) - self._under_way[0] - self.disturbance
+        y, believed, status = self._believed(y)
+        innovation = np.where(believed, y, 0.0) - self._under_way[0] - self.disturbance
         moved = self.disturbance + (self._gain if gain is None else gain) * innovation
-        self.disturbance = np.where(valid & ~frozen, moved, self.disturbance)
-        invalid = OPTIMAL if valid.all() else Status.MEASUREMENT_INVALID
-        return invalid | Status.MEASUREMENT_FROZEN if frozen.any() else invalid
+        self.disturbance = np.where(believed, moved, self.disturbance)
+        return status
 
     def predict(self, u: ArrayLike) -> None:
-        """Move on to the next sample under the applied input `u` (nu,)."""
         self.chi = np.asarray(self._system.step(self.chi, u, np.zeros(0))).ravel()
         self._under_way.append(self._output())
 
@@ -82,11 +127,12 @@ class Observer:
         return np.asarray(self._system.output(self.chi)).ravel()
 
 
-def state_bound(model: Model) -> Array:
-    """What |χ| (n,) cannot exceed: in every cell |x| ≤ x̄ = i c/(1 − f) from any start within, and |ξ| < 1."""
+def state_bound(model: Model, *, beyond: float = 0.0) -> Array:
+    """What |χ| (n,) cannot exceed: in every cell |x| ≤ x̄ = i c/(1 − f) from any start within, and |ξ| < 1; for inputs as much as `beyond`
+    [normalised] outside the actuator limits."""
     bounds = []
     for number, layer in enumerate(model.network.layers):
-        radius = stability.layer_radius(number, model.scaling.radius)
+        radius = stability.layer_radius(number, model.scaling.radius + beyond)
         f, i, _, c = (np.asarray(ca.DM(stability.gate_tops(layer, g, stability.Numbers(), radius))).ravel() for g in lstm.GATES)
         bounds += [i * c / (1 - f) * (1 + 1e-6) + 1e-6, np.ones(layer.nx)]
     return np.concatenate(bounds)

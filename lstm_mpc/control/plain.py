@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import casadi as ca
 import numpy as np
 
@@ -19,13 +21,20 @@ class Plain(Supervisor):
         """A solve leaves nothing to the next."""
 
     def _solve(self, references: Array) -> Solution:
-        plan, _ = solve(self.release.model, self.limits, self.observer.chi, self._before, self.observer.disturbance, references, self._plan)
-        return Solution(plan)
+        return Solution(solve(self.release.model, self.limits, self.observer, self._before, references, self._plan)[0])
 
 
-def solve(model: Model, limits: Limits, chi: Array, before: Array, offset: Array, references: Array, guess: Array) -> tuple[Array, float]:
-    """The optimal plan (N, nu) and its cost, from state `chi` (n,), input `before` (nu,), disturbance `offset` (ny,), and setpoints
-    `references` (N+1, ny); IPOPT starts at the plan `guess` (N, nu)."""
+class Known(Protocol):
+    """What an observer knows."""
+
+    chi: Array
+    disturbance: Array
+    input_disturbance: Array
+
+
+def solve(model: Model, limits: Limits, known: Known, before: Array, references: Array, guess: Array) -> tuple[Array, float]:
+    """The optimal plan (N, nu) and its cost, from what is known, the input `before` (nu,), and setpoints `references` (N+1, ny); IPOPT
+    starts at the plan `guess` (N, nu)."""
     N, nu, ny, n = len(references) - 1, len(model.inputs), len(model.outputs), model.sizes.n
     u, x, e = ca.SX.sym("u", nu, N), ca.SX.sym("x", n, N), ca.SX.sym("e", ny, N)
     cost, g, low, high = 0, [], [], []
@@ -36,11 +45,11 @@ def solve(model: Model, limits: Limits, chi: Array, before: Array, offset: Array
         high.append(np.broadcast_to(most, expression.shape[0]))
 
     for k in range(N):
-        held, move = (ca.DM(chi) if k == 0 else x[:, k - 1]), u[:, k] - (before if k == 0 else u[:, k - 1])
-        constrain(x[:, k] - model.step(held, u[:, k]), 0.0, 0.0)
+        held, move = (ca.DM(known.chi) if k == 0 else x[:, k - 1]), u[:, k] - (before if k == 0 else u[:, k - 1])
+        constrain(x[:, k] - model.step(held, u[:, k] + known.input_disturbance), 0.0, 0.0)
         reach = limits.max_move if k in limits.starts else np.zeros(nu)
         constrain(move, -reach, reach)
-        y = model.output(x[:, k]) + offset
+        y = model.output(x[:, k]) + known.disturbance
         constrain(y - e[:, k], -np.inf, limits.y_high)
         constrain(y + e[:, k], limits.y_low, np.inf)
         cost += ca.dot(limits.output_weight, (y - references[k + 1]) ** 2) + ca.dot(limits.move_penalty, move**2)
@@ -49,7 +58,7 @@ def solve(model: Model, limits: Limits, chi: Array, before: Array, offset: Array
     variables = ca.vertcat(*map(ca.vec, (u, x, e)))
     solver = ca.nlpsol("plain", "ipopt", {"x": variables, "f": cost, "g": ca.vertcat(*g)}, {"ipopt": options, "print_time": False})
     solution = solver(
-        x0=np.concatenate([guess.ravel(), np.tile(chi, N), np.zeros(ny * N)]),
+        x0=np.concatenate([guess.ravel(), np.tile(known.chi, N), np.zeros(ny * N)]),
         lbx=np.concatenate([np.tile(limits.u_low, N), np.full(n * N, -np.inf), np.zeros(ny * N)]),
         ubx=np.concatenate([np.tile(limits.u_high, N), np.full((n + ny) * N, np.inf)]),
         lbg=np.concatenate(low),

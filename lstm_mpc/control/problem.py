@@ -14,11 +14,42 @@ from lstm_mpc.release import Release
 from lstm_mpc.system import Array
 
 
-def _per_signal(value: ArrayLike, count: int, name: str) -> Array:
+def per_signal(value: ArrayLike, count: int, name: str) -> Array:
+    """`value` for each of `count` signals; InputError where it is not one number or that many."""
     array = np.asarray(value, dtype=np.float64)
     if array.ndim > 1 or array.size not in (1, count) or np.isnan(array).any():
         raise InputError(f"control: {name} needs one number or {count}, got {value!r}")
     return np.broadcast_to(array, (count,)).copy()
+
+
+@dataclass(frozen=True)
+class KalmanTuning:
+    """An extended Kalman filter instead of the open-loop observer: `noise` [output unit] standard deviation of the measurement, `drift`
+    [unit per sample] that of how the disturbance moves, `largest` [unit] the largest disturbance; the `disturbance` acts at the "input" (of
+    the same units) or is added to the "output". `state_noise` (normalised) is what the model's states may err by in a sample, `alert` how
+    much faster the disturbance may drift when innovations keep their sign, `timing` the share of the dead time that is not known.
+
+    One number per signal, or one for all. The table `[observer]` of a design, kind = "kalman".
+    """
+
+    noise: ArrayLike
+    drift: ArrayLike
+    largest: ArrayLike
+    disturbance: str = "input"
+    state_noise: float = 3e-4
+    alert: float = 20.0
+    timing: float = 0.6
+
+    def __post_init__(self) -> None:
+        if self.disturbance not in ("input", "output"):
+            raise InputError(f"observer: disturbance must be 'input' or 'output', got {self.disturbance!r}")
+        for key in ("state_noise", "alert", "timing"):
+            if not 0 <= getattr(self, key) < inf:
+                raise InputError(f"observer: {key} must be a number, not negative, got {getattr(self, key)}")
+
+    @property
+    def input(self) -> bool:
+        return self.disturbance == "input"
 
 
 @dataclass(frozen=True)
@@ -30,10 +61,10 @@ class Problem:
     exact L1 penalty `violation_weight` v [1/unit]. `blocks` (move blocking) are the samples for which the input is held, block
     by block; the last lasts to the horizon; none: every sample is free. `preview`: the controller sees the coming setpoints.
 
-    What keeps it honest: `observer_gain` is L_d of the output-disturbance observer, in (0, 2); `dead_time` [s] is what it takes the
-    probe delay to be. A measurement outside `sensor_low`, `sensor_high` [unit] (default: the range of the output) is not believed, nor
-    one that repeats itself `frozen_after` times (0: never asked). `safe_input` [unit] is where the input goes when no plan is left
-    (default: the nominal input, or the middle of the range).
+    What keeps it honest: `observer_gain` is L_d of the output-disturbance observer, in (0, 2), used where no other `observer` is given;
+    `dead_time` [s] is what it takes the probe delay to be. A measurement outside `sensor_low`, `sensor_high` [unit] (default: the range of
+    the output) is not believed, nor one that repeats itself `frozen_after` times (0: never asked). `safe_input` [unit] is where the input
+    goes when no plan is left (default: the nominal input, or the middle of the range).
 
     One number per signal, or one for all. The keys of `[control]` in a design.
     """
@@ -55,6 +86,7 @@ class Problem:
     sensor_high: ArrayLike = inf
     frozen_after: int = 0
     safe_input: ArrayLike | None = None
+    observer: KalmanTuning | None = None
 
     def __post_init__(self) -> None:
         if self.horizon < 1:
@@ -141,8 +173,8 @@ def moves_of(plan: Array, before: Array) -> Array:
 def input_range(model: Model, problem: Problem) -> tuple[Array, Array]:
     """The input range [engineering] the controller may use: its bounds within the actuator limits."""
     nu = len(model.inputs)
-    low = np.maximum(_per_signal(problem.u_low, nu, "u_low"), model.u_low)
-    high = np.minimum(_per_signal(problem.u_high, nu, "u_high"), model.u_high)
+    low = np.maximum(per_signal(problem.u_low, nu, "u_low"), model.u_low)
+    high = np.minimum(per_signal(problem.u_high, nu, "u_high"), model.u_high)
     if not (low < high).all():
         raise InputError(f"control: u_low {low.tolist()} must be below u_high {high.tolist()} within the actuator limits")
     return low, high
@@ -159,20 +191,20 @@ def limits(release: Release, problem: Problem) -> Limits:
         covered = f"[{release.u_low.tolist()}, {release.u_high.tolist()}]"
         raise InputError(f"control: inputs in [{low.tolist()}, {high.tolist()}] are not covered by the release, which allows {covered}")
     nominal = [0.5 * (a + b) if s.nominal is None else s.nominal for s, a, b in zip(model.inputs, low, high, strict=True)]
-    u_safe = np.clip(nominal, low, high) if problem.safe_input is None else _per_signal(problem.safe_input, nu, "safe_input")
+    u_safe = np.clip(nominal, low, high) if problem.safe_input is None else per_signal(problem.safe_input, nu, "safe_input")
     if not ((low <= u_safe) & (u_safe <= high)).all():
         raise InputError(f"control: safe_input {u_safe.tolist()} must lie in [{low.tolist()}, {high.tolist()}]")
     return Limits(
         u_low=low,
         u_high=high,
-        max_move=_per_signal(problem.max_move, nu, "max_move"),
+        max_move=per_signal(problem.max_move, nu, "max_move"),
         u_safe=u_safe,
-        y_low=_per_signal(problem.y_low, ny, "y_low"),
-        y_high=_per_signal(problem.y_high, ny, "y_high"),
-        sensor_low=np.maximum(_per_signal(problem.sensor_low, ny, "sensor_low"), [s.low for s in model.outputs]),
-        sensor_high=np.minimum(_per_signal(problem.sensor_high, ny, "sensor_high"), [s.high for s in model.outputs]),
-        output_weight=_per_signal(problem.output_weight, ny, "output_weight"),
-        move_penalty=_per_signal(problem.move_penalty, nu, "move_penalty"),
+        y_low=per_signal(problem.y_low, ny, "y_low"),
+        y_high=per_signal(problem.y_high, ny, "y_high"),
+        sensor_low=np.maximum(per_signal(problem.sensor_low, ny, "sensor_low"), [s.low for s in model.outputs]),
+        sensor_high=np.minimum(per_signal(problem.sensor_high, ny, "sensor_high"), [s.high for s in model.outputs]),
+        output_weight=per_signal(problem.output_weight, ny, "output_weight"),
+        move_penalty=per_signal(problem.move_penalty, nu, "move_penalty"),
         violation_weight=problem.violation_weight,
         starts=problem.starts,
     )

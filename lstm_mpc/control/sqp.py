@@ -67,10 +67,15 @@ class Sqp(Supervisor):
     def _passes(self, references: Array) -> Solution:
         program, budget, scaling = self._program, self.budget, self.release.model.scaling
         aim = scaling.y_in(references[1:] - self.observer.disturbance)
-        sample = Sample(self.observer.chi, scaling.u_in(self._before), aim, self.observer.disturbance / scaling.y_span)
+        drive = self.observer.input_disturbance / scaling.u_span
+        sample = Sample(self.observer.chi, drive, scaling.u_in(self._before), aim, self.observer.disturbance / scaling.y_span)
         v, marks, last = scaling.u_in(self._plan[list(self.limits.starts)]), self._marks, 0.0
-        states: Array | None = program.states(sample.chi, v)  # along the plan, as long as they are known
-        stage = program.prepare(sample.chi, v, marks, states)
+        states: Array | None = None  # along the plan, as long as they are known
+        if self.observer.prior[0] is sample.chi:
+            states = program.states(sample.chi, v + drive)
+            stage = program.prepare(sample.chi, v + drive, marks, states)
+        else:  # prepared before the measurement, whose correction then counts to first order
+            stage = program.prepare(self.observer.prior[0], v + self.observer.prior[1], marks, change=self.observer.change)
         cost, _ = program.cost(stage.y, v, sample)
         for number in range(1, budget.passes + 1):
             step = program.solve(stage, v, sample, changes=budget.changes)
@@ -87,7 +92,7 @@ class Sqp(Supervisor):
             if size <= budget.tolerance or size * size <= budget.tolerance * (last - size):  # what a linear rate leaves
                 break
             if number < budget.passes:
-                last, stage = size, program.prepare(sample.chi, v, marks, states)
+                last, stage = size, program.prepare(sample.chi, v + drive, marks, states)
             elif number > 1:
                 flags |= Status.BUDGET
             elif size > budget.correct and 4 * step.changes <= budget.changes:
@@ -115,7 +120,7 @@ class Sqp(Supervisor):
             trial, size = v + move, float(np.abs(move).max())
             if size <= trusted:
                 return trial, cost, size, None
-            reached, outputs = self._program.simulate(sample.chi, trial)
+            reached, outputs = self._program.simulate(sample.chi, trial + sample.drive)
             trial_cost, fuzz = self._program.cost(outputs, trial, sample)
             if trial_cost <= cost + _ROUNDING * fuzz:
                 return trial, trial_cost, size, reached
@@ -125,10 +130,11 @@ class Sqp(Supervisor):
 
 @dataclass(frozen=True)
 class Sample:
-    """What a sample asks, in normalised units: state `chi` (n,), the input `before` (nu,) in force, setpoints less disturbance `aim`
-    (N, ny), and the `disturbance` (ny,)."""
+    """What a sample asks, in normalised units: state `chi` (n,), input disturbance `drive` (nu,), the input `before` (nu,) in force,
+    setpoints less disturbance `aim` (N, ny), and the `disturbance` (ny,)."""
 
     chi: Array
+    drive: Array
     before: Array
     aim: Array
     disturbance: Array
@@ -197,30 +203,47 @@ class Condensed:
         return np.asarray(marks[self._source])
 
     def simulate(self, chi: Array, v: Array) -> tuple[Array, Array]:
-        """The states (N, n) and outputs (N, ny) under the plan `v`, without disturbance."""
+        """The states (N, n) and outputs (N, ny) under the inputs `v` (blocks, nu), without disturbance of the output."""
         states = self.states(chi, v)
         return states, self.outputs(states)
 
     def states(self, chi: Array, v: Array) -> Array:
-        """The states (N, n) under the plan `v`, the first one sample ahead."""
+        """The states (N, n) under the inputs `v`, the first one sample ahead."""
         return self._roll(chi, v[self.block])[0].reshape(self._N, self._n)
 
     def outputs(self, states: Array) -> Array:
         """The outputs (…, ny) in states (…, n)."""
         return np.asarray(states[:, self._xi] @ self._C.T + self._b)
 
-    def _gains(self, chi: Array, v: Array, states: Array) -> Array:
+    def _linearised(self, chi: Array, v: Array, states: Array) -> Array:
+        """∂χ⁺/∂[χ; v] along the inputs `v`, (N, n, n+nu)."""
+        points = np.concatenate([chi[None], states[:-1]])
+        return self._slopes(points, v[self.block])[0].reshape(self._N, -1, self._n).transpose(0, 2, 1)
+
+    def _gains(self, slopes: Array) -> Array:
         """∂y/∂v along the plan, (N·ny, nv)."""
-        slopes = self._slopes(np.concatenate([chi[None], states[:-1]]), v[self.block])[0].reshape(self._N, -1, self._n).transpose(0, 2, 1)
         for slope, (now, following) in zip(slopes, self._chain, strict=True):
             np.dot(slope, now, out=following)
         return np.asarray(self._C @ self._S[1:, self._xi]).reshape(-1, self._nv)
 
-    def prepare(self, chi: Array, v: Array, marks: Array, states: Array | None = None) -> Stage:
-        """Linearise along the plan and factorise; needs no measurement. Marks that cannot be are taken for none. `states` along the plan,
-        where they are known."""
+    def _changed(self, slopes: Array, change: tuple[Array, Array]) -> Array:
+        """What a `change` of the state (n,) and of every input (nu,) makes of the outputs, (N, ny), to first order."""
+        moved, y = np.concatenate(change), np.empty((self._N, self._ny))
+        for k, slope in enumerate(slopes):
+            moved[: self._n] = slope @ moved
+            y[k] = self._C @ moved[self._xi]
+        return y
+
+    def prepare(
+        self, chi: Array, v: Array, marks: Array, states: Array | None = None, *, change: tuple[Array, Array] | None = None
+    ) -> Stage:
+        """Linearise along the inputs `v` and factorise; needs no measurement. Marks that cannot be are taken for none. `states` along the
+        plan, where they are known; a `change` of state and inputs since counts to first order."""
         states = self.states(chi, v) if states is None else states
-        y, gains = self.outputs(states), self._gains(chi, v, states)
+        slopes = self._linearised(chi, v, states)
+        y, gains = self.outputs(states), self._gains(slopes)
+        if change is not None:
+            y = y + self._changed(slopes, change)
         H = gains.T @ (self._weight * gains) + self._smooth
         H.flat[:: self._nv + 1] += _DAMPING * H.diagonal().max()
         normals = np.concatenate([self._hard, gains, -gains])
@@ -232,8 +255,10 @@ class Condensed:
 
     def correct(self, stage: Stage, v: Array, marks: Array, sample: Sample) -> tuple[Stage, Array]:
         """The stage with the outputs at `v` itself, whose working set is `marks`, and the exact gains there, for the gradient alone."""
-        states = self.states(sample.chi, v)
-        return Stage(self.outputs(states), stage.normals, stage.working, marks), self._gains(sample.chi, v, states)
+        driven = v + sample.drive
+        states = self.states(sample.chi, driven)
+        gains = self._gains(self._linearised(sample.chi, driven, states))
+        return Stage(self.outputs(states), stage.normals, stage.working, marks), gains
 
     def solve(self, stage: Stage, v: Array, sample: Sample, *, changes: int, exact: Array | None = None) -> Step:
         """The program around the plan `v`; its gradient with the gains `exact` where given."""

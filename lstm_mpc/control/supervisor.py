@@ -6,11 +6,13 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import casadi as ca
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lstm_mpc.control.kalman import Kalman
 from lstm_mpc.control.move import OPTIMAL, Move, Status, coming
-from lstm_mpc.control.observer import Observer
+from lstm_mpc.control.observer import Observer, OpenLoop
 from lstm_mpc.control.problem import Limits, Problem, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.release import Release
@@ -40,10 +42,12 @@ class Supervisor(ABC):
     def __init__(self, release: Release, problem: Problem) -> None:
         self.release, self.problem = release, problem
         self.limits: Limits = limits(release, problem)
-        lag = round(problem.dead_time / release.model.Ts)
-        self.observer = Observer(release.model, self.limits, problem.observer_gain, lag=lag, frozen_after=problem.frozen_after)
+        kind = OpenLoop if problem.observer is None else Kalman
+        self.observer: Observer = kind(release.model, self.limits, problem)
         N, system = problem.horizon, release.model.system
-        self._roll, self._outputs = Buffered(system.step.mapaccum(N)), Buffered(system.output.map(N + 1))
+        chi, u = ca.SX.sym("chi", system.n), ca.SX.sym("u", system.nu)
+        step = ca.Function("step", [chi, u], [release.model.step(chi, u)])  # an input with its disturbance may be beyond the limits
+        self._roll, self._outputs = Buffered(step.mapaccum(N)), Buffered(system.output.map(N + 1))
         self.reset(np.full(system.ny, np.nan), self.limits.u_safe)
 
     def reset(self, y: ArrayLike, u: ArrayLike) -> None:
@@ -81,10 +85,11 @@ class Supervisor(ABC):
         self._plan = self.limits.block(plan, before)
         u, predicted = self._plan[0], self._predict() if solution.predicted is None else solution.predicted
         cost = self.limits.cost(predicted, references, self._plan, before)
-        disturbance = self.observer.disturbance
+        disturbance, drive = self.observer.disturbance, self.observer.input_disturbance
         self.observer.predict(u)
         self._before, self._plan = u, self.limits.shift(self._plan, u)
-        return Move(u, flags, solution.iterations, cost, predicted, disturbance, time.perf_counter() - began, solution.detail)
+        seconds = time.perf_counter() - began
+        return Move(u, flags, solution.iterations, cost, predicted, disturbance, seconds, solution.detail, drive)
 
     def _watch(self) -> Status:
         """Make anew what cannot be a state of this controller."""
@@ -109,7 +114,7 @@ class Supervisor(ABC):
 
     def _predict(self) -> Array:
         """Outputs expected under the plan from the observer's state, (N+1, ny)."""
-        later = self._roll(self.observer.chi, self._plan)[0]
+        later = self._roll(self.observer.chi, self._plan + self.observer.input_disturbance)[0]
         y = self._outputs(np.concatenate([self.observer.chi, later]))[0]
         return y.reshape(self.problem.horizon + 1, -1) + self.observer.disturbance
 

@@ -7,7 +7,7 @@ result does not depend on who computes it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,8 @@ class LoopLaw:
         self._scenario("law", Steps((0.0,), [0.0]), 0.0)
 
     def _scenario(self, name: str, setpoint: Steps, duration: float, disturbances: Steps | None = None, seed: int = 0) -> Scenario:
-        errors = {"noise": self.noise, "delay": self.delay, "valve_lag": self.valve_lag, "mismatch": self.mismatch}
-        return Scenario(name, setpoint, duration, disturbances, **errors, seed=seed)
+        made = Scenario(name, setpoint, duration, disturbances, seed=seed)
+        return replace(made, noise=self.noise, delay=self.delay, valve_lag=self.valve_lag, mismatch=self.mismatch)
 
     def draw(self, index: int, *, seed: int, plant: System, steps: int) -> tuple[Scenario, Array]:
         """Scenario `index`, and the inputs (nu,) in force before it."""

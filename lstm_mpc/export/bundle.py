@@ -7,7 +7,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ def bundle(release: Release, problem: Problem, budget: Budget, *, u_start: Array
     files |= {"selftest.c": _selftest(name, vectors), "Makefile": named("Makefile", name), "CMakeLists.txt": named("CMakeLists.txt", name)}
     facts: dict[str, Any] = {
         "model": release.model.digest,
-        "problem": {key: value for key, value in problem.__dict__.items() if value is None or np.isfinite(value).all()},
+        "problem": {key: value for key, value in asdict(problem).items() if isinstance(value, dict | None) or np.isfinite(value).all()},
         "budget": dict(budget.__dict__),
         "agreement": {precision: _agreement(files, name, precision) for precision in TOLERANCE},
         "target": _target(files, name, vectors),

@@ -11,6 +11,7 @@ from textwrap import wrap
 import numpy as np
 
 from lstm_mpc import lstm
+from lstm_mpc.control.kalman import beyond, tuned
 from lstm_mpc.control.observer import state_bound
 from lstm_mpc.control.problem import Problem, limits
 from lstm_mpc.control.sqp import Budget
@@ -18,6 +19,7 @@ from lstm_mpc.errors import InputError
 from lstm_mpc.evidence import Certificate
 from lstm_mpc.export.c_model import comment, identifier, number
 from lstm_mpc.export.templates import named
+from lstm_mpc.model import Model
 from lstm_mpc.proof import certify
 from lstm_mpc.release import Release
 from lstm_mpc.system import Array, rest
@@ -31,7 +33,9 @@ def controller(release: Release, problem: Problem, budget: Budget) -> dict[str, 
     """The C of the controller, name -> text: header, algorithm and data. The same release, problem and budget give the same bytes."""
     name = identifier(release.model.name) + "_controller"
     story = "\n".join(line for sentence in _story(release) for line in comment(sentence))
-    iss, delta_iss = (certify(release.model, condition) for condition in ("iss", "delta_iss"))
+    if problem.observer is not None and not problem.observer.input:
+        raise InputError("controller: of Kalman filters the C knows those with disturbance = 'input'; or leave [observer] out")
+    iss, delta_iss = (certify(release.model, condition, beyond=beyond(release.model, problem)) for condition in ("iss", "delta_iss"))
     header = named("controller.h", name, digest=release.model.digest, Ts=number(release.model.Ts), story=story,
                    dimensions=_dimensions(release, problem, (iss, delta_iss), name.upper()))  # fmt: skip
     data = _data(release, problem, budget, delta_iss, name)
@@ -69,6 +73,8 @@ def _dimensions(release: Release, problem: Problem, certificates: tuple[Certific
         "WEIGHTS": sum(4 * n * (m + n + 1) for n, m in zip(nx, below, strict=True)),
         "STAGE": sum(2 * n * (1 + m + n) for n, m in zip(nx, below, strict=True)),
         "LAG": round(problem.dead_time / model.Ts),
+        "KALMAN": int(problem.observer is not None),
+        "NP": model.sizes.n + nu,
         "REFERENCES": problem.ahead + 1,
         "GAINS": gains,
         "RATE_ROWS": 2 * nv if rates else 0,
@@ -91,7 +97,7 @@ def _dimensions(release: Release, problem: Problem, certificates: tuple[Certific
 def numbers(release: Release, problem: Problem, budget: Budget, delta_iss: Certificate, real: Real) -> dict[str, Array]:
     """The reals of the model struct in order, as a build with `real` is to hold them: limits are rounded inwards."""
     model, bounds = release.model, limits(release, problem)
-    scaling, network = model.scaling, model.network
+    scaling, network, outside = model.scaling, model.network, beyond(model, problem)
     largest = np.maximum(np.abs(bounds.u_low), np.abs(bounds.u_high))
     return {
         "weights": np.concatenate([np.hstack(layer.gate(g)).ravel() for layer in network.layers for g in lstm.GATES]),
@@ -115,14 +121,23 @@ def numbers(release: Release, problem: Problem, budget: Budget, delta_iss: Certi
         "output_weight": bounds.output_weight * scaling.y_span**2,
         "move_penalty": bounds.move_penalty * scaling.u_span**2,
         "violation_weight": bounds.violation_weight * scaling.y_span,
-        "observer_gain": np.array(problem.observer_gain),
+        **_observer(model, problem),
         "tolerance": np.array(budget.tolerance if real is np.float64 else max(budget.tolerance, _FLOAT_TOLERANCE)),
         "correct": np.array(min(budget.correct, _NEVER)),
-        "radius": np.array(scaling.radius),
+        "radius": np.array(scaling.radius + outside),
         "start": rest(model.system, bounds.u_safe),
-        "bound": state_bound(model),
+        "bound": state_bound(model, beyond=outside),
         "witness": _witness(delta_iss, model.sizes.n),
     }
+
+
+def _observer(model: Model, problem: Problem) -> dict[str, Array]:
+    """The members that only its kind of observer has."""
+    if problem.observer is None:
+        return {"observer_gain": np.array(problem.observer_gain)}
+    t = tuned(model, problem, problem.observer)
+    scalars = {"state_noise": t.state, "alert": t.alert, "timing": t.timing}
+    return {"noise": t.noise, "drift": t.drift, "largest": t.largest} | {key: np.array(value) for key, value in scalars.items()}
 
 
 def _within(values: Array) -> Array:

@@ -40,7 +40,14 @@ enum {
   LAYERS = @NAME@_LAYERS,
   NXI = @NAME@_NXI,
   NCHI = @NAME@_NCHI,
-  PROBES = @NAME@_LAG + 1,
+  LAG = @NAME@_LAG,
+  PROBES = LAG + 1, /* places for what is under way to the probe ... */
+#if @NAME@_KALMAN
+  NP = @NAME@_NP, /* states and input disturbances */
+  WIDE = NU, /* ... inputs */
+#else
+  WIDE = NY, /* ... outputs */
+#endif
   BOUND_ROWS = 2 * NV,
   HARD_ROWS = BOUND_ROWS + @NAME@_RATE_ROWS,
   ROWS = @NAME@_ROWS
@@ -73,9 +80,17 @@ enum { FREE = 0, ACTIVE = 1, CAPPED = 2 };
 #define NEVER R(1e30) /* a number that nothing here reaches */
 #define SETTLE 3000u /* samples that the observer may take to come to rest, at init only */
 #define READY 0x4C53544Du
+#if @NAME@_KALMAN
+#define SPREAD 200u /* samples in which the covariance becomes that of a rest, at init only */
+#define LEAST R(3e-4) /* variance of the noise, as a share of the declared one */
+#define FADE R(0.1) /* share of what is new in it */
+#define MEMORY R(0.5) /* of the trend */
+#define WHITE R(2.0) /* squared trend, of white innovations 1, that is none yet */
+#endif
 
 static const uint16_t cells[LAYERS] = @NAME@_CELLS;
 #define CELLS(layer) (LAYERS == 1 ? (uint32_t)NXI : (uint32_t)cells[layer]) /* a constant in one layer */
+static const real unit[2 * NU - 1] = {[NU - 1] = R(1.0)}; /* unit vector j of the inputs begins at NU - 1 - j */
 static const uint16_t starts[BLOCKS + 1] = @NAME@_STARTS; /* first sample of each block, and N */
 static const uint16_t row_start[N] = @NAME@_ROW_START; /* where the gains of a sample begin; NY rows of ... */
 static const uint16_t row_length[N] = @NAME@_ROW_LENGTH; /* ... this length */
@@ -264,10 +279,10 @@ static void advance_chi(const model_t *model, real chi[NCHI], const real v[NU], 
   }
 }
 
-/* One row of slopes, d chi / d variable, through a stage; `input` is the input that the variable is now, or NU. */
-OUT_OF_LINE static void carry(const real *stage, real *x, uint32_t input) {
+/* One row of slopes, d chi / d variable, through a stage; `push` is what the variable does to the inputs now, NULL: nothing. */
+OUT_OF_LINE static void carry(const real *stage, real *x, const real *push) {
   real fresh[@NAME@_WIDEST];
-  const real *below = NULL;
+  const real *below = push;
   uint32_t layer, i, width = NU;
   for (layer = 0u; layer < LAYERS; ++layer) {
     const uint32_t nx = CELLS(layer);
@@ -279,11 +294,6 @@ OUT_OF_LINE static void carry(const real *stage, real *x, uint32_t input) {
       if (below != NULL) {
         a = a + short_dot(to_x, below, width);
         b = short_dot(to_xi, below, width);
-      } else if (input < NU) {
-        a = a + to_x[input];
-        b = to_xi[input];
-      } else {
-        /* an input of another block */
       }
       for (j = 0u; j < nx; ++j) {
         a = a + to_x[width + j] * xi[j];
@@ -333,9 +343,22 @@ OUT_OF_LINE static void output(const model_t *model, const real chi[NCHI], real 
   }
 }
 
+/* The input `v` with its disturbance, in `sum` where there is one. */
+static const real *driven(const state_t *state, const real v[NU], real sum[NU]) {
+#if @NAME@_KALMAN
+  copy(sum, v, NU);
+  add_scaled(sum, R(1.0), &state->seen[NCHI], NU);
+  return sum;
+#else
+  (void)state;
+  (void)sum;
+  return v;
+#endif
+}
+
 /* The outputs along `plan` into `outputs`, and with a `path` the states that the stages begin with. */
 static void simulate(const context *c, const real plan[NV], real outputs[N * NY], real *path) {
-  real *chi = c->work->chi;
+  real *chi = c->work->chi, sum[NU];
   uint32_t block, k;
   copy(chi, c->state->chi, NCHI);
   for (block = 0u; block < BLOCKS; ++block) {
@@ -343,7 +366,7 @@ static void simulate(const context *c, const real plan[NV], real outputs[N * NY]
       if (path != NULL) {
         copy(&path[k * NCHI], chi, NCHI);
       }
-      advance_chi(c->model, chi, &plan[block * NU], NULL);
+      advance_chi(c->model, chi, driven(c->state, &plan[block * NU], sum), NULL);
       output(c->model, chi, &outputs[k * NY]);
     }
   }
@@ -410,12 +433,12 @@ static void output_gradient(const context *c, real gradient[NV]) {
 /* ... or exact at the plan, by one sweep back; R of the working set is lost. */
 static void exact_gradient(const context *c, real gradient[NV]) {
   work_t *work = c->work;
-  real *price = work->chi;
+  real *price = work->chi, sum[NU];
   uint32_t block, k, i;
   simulate(c, c->state->plan, work->outputs, work->a.path);
   fill(price, R(0.0), NCHI);
   for (block = BLOCKS; block > 0u; --block) {
-    const real *v = &c->state->plan[(block - 1u) * NU];
+    const real *v = driven(c->state, &c->state->plan[(block - 1u) * NU], sum);
     for (k = START(block); k > START(block - 1u); --k) {
       for (i = 0u; i < NY; ++i) {
         const real push = R(2.0) * c->model->output_weight[i] * error_of(c, work->outputs, k - 1u, i);
@@ -823,15 +846,66 @@ OUT_OF_LINE static void begin(state_t *state) {
   state->failures = 0u;
 }
 
-/* Every output under way to the probe is the one now. */
-OUT_OF_LINE static void fill_probe(const model_t *model, state_t *state) {
+/* The observer begins at rest in state->chi under the normalised input `v`. */
+OUT_OF_LINE static void settle(const model_t *model, state_t *state, const real v[NU]) {
   uint32_t k;
+#if @NAME@_KALMAN
+  copy(state->seen, state->chi, NCHI);
+  fill(&state->seen[NCHI], R(0.0), NU);
+  fill(state->covariance, R(0.0), NP * NP);
+  for (k = 0u; k < NU; ++k) {
+    state->covariance[(NCHI + k) * (NP + 1u)] = R(0.25) * model->largest[k] * model->largest[k];
+  }
+  copy(state->variance, model->noise, NY);
+  fill(state->trend, R(0.0), NY);
+  fill(state->error, NEVER, NY);
+  fill(state->slope, R(0.0), NY);
+#endif
   for (k = 0u; k < PROBES; ++k) {
+#if @NAME@_KALMAN
+    copy(&state->under_way[k * NU], v, NU);
+#else
+    (void)v;
     output(model, state->chi, &state->under_way[k * NY]);
+#endif
   }
   fill(state->disturbance, R(0.0), NY);
   state->oldest = 0u;
 }
+
+#if @NAME@_KALMAN
+/* The normalised input `k` samples after the moment that the probe speaks of. */
+static const real *under_way(const state_t *state, uint32_t k) { return &state->under_way[(state->oldest + k) % PROBES * NU]; }
+
+/* The state now, from what the probe speaks of. */
+OUT_OF_LINE static void run_on(const model_t *model, state_t *state) {
+  real sum[NU];
+  uint32_t k;
+  copy(state->chi, state->seen, NCHI);
+  for (k = 0u; k + 1u < PROBES; ++k) {
+    advance_chi(model, state->chi, driven(state, under_way(state, k), sum), NULL);
+  }
+}
+
+/* What the probe speaks of moves on by one sample under the input `v`, and its covariance: A P A'. */
+OUT_OF_LINE static void spread(const model_t *model, state_t *state, const real v[NU], real stage[@NAME@_STAGE]) {
+  real *P = state->covariance, sum[NU];
+  uint32_t side, r, j;
+  advance_chi(model, state->seen, driven(state, v, sum), stage);
+  for (side = 0u; side < 2u; ++side) { /* each row through the stage: P A', then the same of its transpose */
+    for (r = 0u; r < NP; ++r) {
+      carry(stage, &P[r * NP], &P[r * NP + NCHI]);
+    }
+    for (r = 0u; r < NP; ++r) {
+      for (j = 0u; j < r; ++j) {
+        const real kept = P[r * NP + j];
+        P[r * NP + j] = P[j * NP + r];
+        P[j * NP + r] = kept;
+      }
+    }
+  }
+}
+#endif
 
 /* `plan` brought into bounds and rates, block after block. */
 OUT_OF_LINE static void project(const context *c, real plan[NV]) {
@@ -851,6 +925,9 @@ OUT_OF_LINE static void normalise(const model_t *model, state_t *state) {
   }
 }
 
+/* The safe input, normalised. */
+static real safe(const model_t *model, uint32_t i) { return (model->u_safe[i] - model->u_mid[i]) / model->u_span[i]; }
+
 /* Make anew what cannot be a state of this controller. */
 static uint32_t watch(const model_t *model, state_t *state, work_t *work) {
   const context c = {model, state, work, NULL, 0u};
@@ -858,8 +935,20 @@ static uint32_t watch(const model_t *model, state_t *state, work_t *work) {
   uint32_t j;
   for (j = 0u; j < NCHI; ++j) {
     sound = sound && magnitude(state->chi[j]) <= model->bound[j];
+#if @NAME@_KALMAN
+    sound = sound && magnitude(state->seen[j]) <= model->bound[j];
+#endif
   }
-  sound = sound && all_finite(state->disturbance, NY) && all_finite(state->reference, NY) && all_finite(state->under_way, PROBES * NY);
+  sound = sound && all_finite(state->disturbance, NY) && all_finite(state->reference, NY) && all_finite(state->under_way, PROBES * WIDE);
+#if @NAME@_KALMAN
+  for (j = 0u; j < NU; ++j) {
+    sound = sound && magnitude(state->seen[NCHI + j]) <= model->largest[j];
+  }
+  for (j = 0u; j < NY; ++j) {
+    sound = sound && state->variance[j] > R(0.0) && finite(state->variance[j]) && finite(state->trend[j]) && finite(state->slope[j]);
+  }
+  sound = sound && all_finite(state->covariance, NP * NP) && all_finite(state->error, NY);
+#endif
   for (j = 0u; j < NU; ++j) {
     const bool inside = state->applied[j] >= model->u_low[j] && state->applied[j] <= model->u_high[j];
     if (!inside) {
@@ -875,7 +964,12 @@ static uint32_t watch(const model_t *model, state_t *state, work_t *work) {
   }
   if (!sound) {
     copy(state->chi, model->start, NCHI);
-    fill_probe(model, state);
+#if @NAME@_KALMAN
+    for (j = 0u; j < NU; ++j) {
+      work->trial[j] = safe(model, j);
+    }
+#endif
+    settle(model, state, work->trial);
     for (j = 0u; j < NY; ++j) {
       state->reference[j] = finite(state->reference[j]) ? state->reference[j] : model->y_mid[j];
     }
@@ -890,30 +984,109 @@ static uint32_t watch(const model_t *model, state_t *state, work_t *work) {
 /* As if there had been no measurement: nothing is equal to the next one. */
 OUT_OF_LINE static void forget(state_t *state) {
   uint32_t j;
+#if @NAME@_KALMAN
+  fill(state->error, NEVER, NY);
+#endif
   for (j = 0u; j < NY; ++j) {
     state->last[j] = NEVER;
     state->still[j] = 0u;
   }
 }
 
-/* Take in the measurement, where it can be believed. */
-static uint32_t correct(const model_t *model, state_t *state, const real y[NY], real gain) {
+#if @NAME@_KALMAN
+/* Take in output `j`, measured as `y` (normalised). With a `lean`, the predicted `outputs` change to first order. */
+static void take_in(const model_t *model, state_t *state, uint32_t j, real y, real *lean, real *outputs) {
+  const real *head = &model->head[j * (NXI + 1u)];
+  real D[NP], *P = state->covariance, error, s;
+  uint32_t r;
+  for (r = 0u; r < NP; ++r) {
+    D[r] = short_dot(head, &P[r * NP + NCHI - NXI], NXI);
+  }
+  error = y - (short_dot(head, &state->seen[NCHI - NXI], NXI) + head[NXI]);
+  s = most(short_dot(head, &D[NCHI - NXI], NXI), R(0.0)) + state->variance[j] + model->timing * state->slope[j] * state->slope[j];
+  if (lean != NULL) {
+    add_scaled(outputs, error / s, &lean[j * N * NY], N * NY);
+    for (r = j + 1u; r < NY; ++r) { /* what the others will still change */
+      const real share = short_dot(&model->head[r * (NXI + 1u)], &D[NCHI - NXI], NXI) / s;
+      add_scaled(&lean[r * N * NY], -share, &lean[j * N * NY], N * NY);
+    }
+  }
+  add_scaled(state->seen, error / s, D, NP);
+  for (r = 0u; r < NP; ++r) {
+    add_scaled(&P[r * NP], -D[r] / s, D, NP);
+  }
+  state->trend[j] = MEMORY * state->trend[j] + (R(1.0) - MEMORY) * error / root(s);
+  if (magnitude(state->error[j]) < NEVER) {
+    const real turn = error - state->error[j], seen = least(R(0.5) * turn * turn, R(9.0) * state->variance[j]);
+    state->variance[j] = most(state->variance[j] + FADE * (seen - state->variance[j]), LEAST * model->noise[j]);
+  }
+  state->error[j] = error;
+}
+#endif
+
+/* Take in the measurement, where it can be believed; `work` where outputs were predicted from what was known before. */
+static uint32_t correct(const model_t *model, state_t *state, work_t *work, const real y[NY], real gain) {
   uint32_t j, status = 0u;
   for (j = 0u; j < NY; ++j) {
     const bool valid = finite(y[j]) && y[j] >= model->sensor_low[j] && y[j] <= model->sensor_high[j];
     state->still[j] = y[j] == state->last[j] ? state->still[j] + 1u : 0u;
     state->last[j] = y[j];
-    if (!valid) {
-      status |= @NAME@_MEASUREMENT_INVALID;
-    } else if (model->frozen > 0u && state->still[j] >= model->frozen) {
-      status |= @NAME@_MEASUREMENT_FROZEN;
-    } else {
-      const real seen = (y[j] - model->y_mid[j]) / model->y_span[j] - state->under_way[state->oldest % PROBES * NY + j];
+    if (valid && (model->frozen == 0u || state->still[j] < model->frozen)) {
+      const real normal = (y[j] - model->y_mid[j]) / model->y_span[j];
+#if @NAME@_KALMAN
+      take_in(model, state, j, normal, work != NULL ? work->lean : NULL, work != NULL ? work->outputs : NULL);
+#else
+      const real seen = normal - state->under_way[state->oldest % PROBES * NY + j];
       state->disturbance[j] = state->disturbance[j] + gain * (seen - state->disturbance[j]);
+#endif
+    } else {
+      status |= valid ? @NAME@_MEASUREMENT_FROZEN : @NAME@_MEASUREMENT_INVALID;
+#if @NAME@_KALMAN
+      state->error[j] = NEVER;
+#endif
     }
   }
+#if @NAME@_KALMAN
+  (void)gain;
+  for (j = 0u; j < NP; ++j) {
+    const real end = j < NCHI ? model->bound[j] : model->largest[j - NCHI];
+    state->seen[j] = clamp(state->seen[j], -end, end);
+  }
+  run_on(model, state);
+#else
+  (void)work;
+#endif
   return status;
 }
+
+#if @NAME@_KALMAN
+/* The filter goes to the next sample, whose input is state->before. */
+static void move_on(const model_t *model, state_t *state, real stage[@NAME@_STAGE]) {
+  real y[NY], *P = state->covariance, alarm = R(0.0);
+  uint32_t j;
+  copy(&state->under_way[(state->oldest + LAG) % PROBES * NU], state->before, NU);
+  output(model, state->seen, y);
+  spread(model, state, under_way(state, 0u), stage);
+  state->oldest = (state->oldest + 1u) % PROBES;
+  output(model, state->seen, state->slope);
+  for (j = 0u; j < NY; ++j) {
+    state->slope[j] = state->slope[j] - y[j];
+    alarm = most(alarm, state->trend[j] * state->trend[j]);
+  }
+  alarm = R(1.0) + model->alert * most(R(0.0), alarm * ((R(1.0) + MEMORY) / (R(1.0) - MEMORY)) - WHITE);
+  for (j = 0u; j < NP; ++j) {
+    real *own = &P[j * (NP + 1u)];
+    if (j < NCHI) {
+      *own = *own + model->state_noise;
+    } else if (*own < R(0.25) * model->largest[j - NCHI] * model->largest[j - NCHI]) {
+      *own = *own + alarm * model->drift[j - NCHI];
+    } else {
+      /* as uncertain as it can be */
+    }
+  }
+  run_on(model, state);
+}
+#endif
 
 /* The outputs that the linearisation expects after the step. */
 static void predict(const context *c, real outputs[N * NY]) {
@@ -973,16 +1146,37 @@ static uint32_t go(const context *c, uint32_t halvings, bool complete, real *gon
 /* Linearise along the plan, factorise, and take in the rows that were active. */
 static void linearise(const context *c) {
   work_t *work = c->work;
-  real *gain = work->gains;
+  real *gain = work->gains, sum[NU];
   uint32_t block, k, i, j, row;
+#if @NAME@_KALMAN
+  real moved[NY * NP]; /* what a measurement will change, on its way to the outputs */
+  for (j = 0u; j < NY * NP; ++j) {
+    moved[j] = short_dot(&c->model->head[j / NP * (NXI + 1u)], &c->state->covariance[j % NP * NP + NCHI - NXI], NXI);
+  }
+  copy(work->chi, c->state->seen, NCHI);
+  for (k = 0u; k + 1u < PROBES; ++k) {
+    advance_chi(c->model, work->chi, driven(c->state, under_way(c->state, k), sum), work->stage);
+    for (j = 0u; j < NY; ++j) {
+      carry(work->stage, &moved[j * NP], &moved[j * NP + NCHI]);
+    }
+  }
+#endif
   copy(work->chi, c->state->chi, NCHI);
   for (block = 0u; block < BLOCKS; ++block) {
     fill(&work->a.slope[block * NU * NCHI], R(0.0), NU * NCHI);
     for (k = START(block); k < START(block + 1u); ++k) {
-      advance_chi(c->model, work->chi, &c->state->plan[block * NU], work->stage);
+      advance_chi(c->model, work->chi, driven(c->state, &c->state->plan[block * NU], sum), work->stage);
       output(c->model, work->chi, &work->outputs[k * NY]);
+#if @NAME@_KALMAN
+      for (j = 0u; j < NY; ++j) {
+        carry(work->stage, &moved[j * NP], &moved[j * NP + NCHI]);
+        for (i = 0u; i < NY; ++i) {
+          work->lean[(j * N + k) * NY + i] = short_dot(&c->model->head[i * (NXI + 1u)], &moved[j * NP + NCHI - NXI], NXI);
+        }
+      }
+#endif
       for (j = 0u; j < ROW_LENGTH(k); ++j) {
-        carry(work->stage, &work->a.slope[j * NCHI], j >= block * NU ? j - block * NU : (uint32_t)NU);
+        carry(work->stage, &work->a.slope[j * NCHI], j >= block * NU ? &unit[NU - 1u - (j - block * NU)] : NULL);
       }
       for (i = 0u; i < NY; ++i) {
         for (j = 0u; j < ROW_LENGTH(k); ++j) {
@@ -1011,7 +1205,7 @@ static void linearise(const context *c) {
 }
 
 /* One more program with the matrices of the stage, but the gradient exact at the plan that was reached. */
-static uint32_t refine(const context *c) {
+static void refine(const context *c) {
   work_t *work = c->work;
   real gone, wanted;
   uint32_t k, status;
@@ -1022,7 +1216,9 @@ static uint32_t refine(const context *c) {
     copy(column(work, k), work->image, k + 1u);
   }
   status = solve_program(c);
-  return status == @NAME@_SOLVE_FAILED ? status : status | go(c, 0u, status == 0u, &gone, &wanted);
+  if (status != @NAME@_SOLVE_FAILED) { /* else, as where it leads nowhere, the plan stands as it is */
+    (void)go(c, 0u, status == 0u, &gone, &wanted);
+  }
 }
 
 /* The plan for this sample, and what was wrong with it. */
@@ -1059,7 +1255,7 @@ OUT_OF_LINE static uint32_t plan_ahead(const context *c) {
       if (model->passes > 1u) {
         status |= @NAME@_BUDGET;
       } else if (gone > model->correct && 4u * work->changes <= model->changes) {
-        (void)refine(c); /* where it fails the plan stands as it is */
+        refine(c);
       } else {
         /* a real-time step that was small enough, or no time left */
       }
@@ -1146,6 +1342,9 @@ uint32_t @name@_verify(const model_t *model) {
 }
 
 uint32_t @name@_init(const model_t *model, state_t *state, const real y[NY], const real u[NU]) {
+#if @NAME@_KALMAN
+  real stage[@NAME@_STAGE];
+#endif
   uint32_t j, k;
   state->ready = 0u;
   state->status = 0u;
@@ -1168,12 +1367,18 @@ uint32_t @name@_init(const model_t *model, state_t *state, const real y[NY], con
       break;
     }
   }
-  fill_probe(model, state);
+  settle(model, state, state->before);
   forget(state);
-  (void)correct(model, state, y, R(1.0));
+#if @NAME@_KALMAN
+  for (k = 0u; k < SPREAD; ++k) { /* the mismatch is that of a disturbance which has long been there */
+    spread(model, state, state->before, stage);
+  }
+#endif
+  (void)correct(model, state, NULL, y, R(1.0));
   forget(state); /* the first step may bring this measurement once more */
+  output(model, state->chi, state->reference);
   for (j = 0u; j < NY; ++j) {
-    state->reference[j] = model->y_mid[j] + model->y_span[j] * (state->under_way[j] + state->disturbance[j]);
+    state->reference[j] = model->y_mid[j] + model->y_span[j] * (state->reference[j] + state->disturbance[j]);
   }
   begin(state);
   state->ready = READY;
@@ -1197,7 +1402,11 @@ uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, con
     return @NAME@_REFUSED;
   }
   status = state->status;
-  status |= correct(model, state, y, status != 0u ? R(1.0) : model->observer_gain);
+#if @NAME@_KALMAN
+  status |= correct(model, state, work, y, R(1.0));
+#else
+  status |= correct(model, state, work, y, status != 0u ? R(1.0) : model->observer_gain);
+#endif
   for (j = 0u; j < @NAME@_REFERENCES * NY; ++j) {
     if (!finite(reference[j])) {
       c.reference = state->reference;
@@ -1215,7 +1424,7 @@ uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, con
   } else {
     status |= @NAME@_SAFE_INPUT;
     for (j = 0u; j < NV; ++j) {
-      state->plan[j] = (model->u_safe[j % NU] - model->u_mid[j % NU]) / model->u_span[j % NU];
+      state->plan[j] = safe(model, j % NU);
     }
     project(&c, state->plan);
   }
@@ -1236,9 +1445,13 @@ void @name@_advance(const model_t *model, state_t *state, work_t *work) {
     return;
   }
   normalise(model, state);
+#if @NAME@_KALMAN
+  move_on(model, state, work->stage);
+#else
   advance_chi(model, state->chi, state->before, NULL);
   output(model, state->chi, &state->under_way[state->oldest % PROBES * NY]);
   state->oldest = (state->oldest + 1u) % PROBES;
+#endif
   for (block = 0u; block < BLOCKS; ++block) {
     const uint32_t single = START(block) + 1u == START(block + 1u) && block + 1u < BLOCKS ? 1u : 0u, from = (block + single) * NU;
     for (i = 0u; i < NU; ++i) {

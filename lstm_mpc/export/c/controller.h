@@ -53,7 +53,16 @@ typedef struct {
   @name@_real output_weight[@NAME@_NY];
   @name@_real move_penalty[@NAME@_NU];
   @name@_real violation_weight[@NAME@_NY];
+#if @NAME@_KALMAN
+  @name@_real noise[@NAME@_NY]; /* variance of the measurement that was declared */
+  @name@_real drift[@NAME@_NU]; /* variance that the input disturbance gains in a sample */
+  @name@_real largest[@NAME@_NU]; /* |input disturbance| */
+  @name@_real state_noise; /* variance that every state gains in a sample */
+  @name@_real alert; /* drift times this when innovations keep their sign */
+  @name@_real timing; /* variance for each squared move of the output in a sample */
+#else
   @name@_real observer_gain;
+#endif
   @name@_real tolerance; /* expected distance from the optimum that ends the passes */
   @name@_real correct; /* in real-time mode a larger step is corrected once */
   @name@_real radius; /* largest |input| */
@@ -69,9 +78,19 @@ typedef struct {
 
 /* What the controller remembers from sample to sample. Normalised units. */
 typedef struct {
-  @name@_real chi[@NAME@_NCHI]; /* observer: per layer x, xi */
-  @name@_real disturbance[@NAME@_NY];
+  @name@_real chi[@NAME@_NCHI]; /* the model now: per layer x, xi */
+  @name@_real disturbance[@NAME@_NY]; /* of the outputs; 0 where the inputs have one */
+#if @NAME@_KALMAN
+  @name@_real seen[@NAME@_NP]; /* state where the probe speaks, and input disturbance */
+  @name@_real covariance[@NAME@_NP * @NAME@_NP]; /* of these */
+  @name@_real under_way[(@NAME@_LAG + 1) * @NAME@_NU]; /* normalised inputs since then */
+  @name@_real variance[@NAME@_NY]; /* of the measurement, as learned */
+  @name@_real trend[@NAME@_NY]; /* of the innovations, in their standard deviations */
+  @name@_real error[@NAME@_NY]; /* last innovation, or a number that none is */
+  @name@_real slope[@NAME@_NY]; /* how far the output moved in a sample */
+#else
   @name@_real under_way[(@NAME@_LAG + 1) * @NAME@_NY]; /* predicted outputs until the probe speaks of them */
+#endif
   @name@_real reference[@NAME@_NY]; /* [output unit] last valid setpoint */
   @name@_real last[@NAME@_NY]; /* [output unit] last measurement */
   @name@_real applied[@NAME@_NU]; /* [input unit] the input in force */
@@ -102,6 +121,9 @@ typedef struct {
   @name@_real outputs[@NAME@_N * @NAME@_NY]; /* predicted along the plan, without the disturbance */
   @name@_real trial_outputs[@NAME@_N * @NAME@_NY];
   @name@_real stage[@NAME@_STAGE]; /* linearised gates */
+#if @NAME@_KALMAN
+  @name@_real lean[@NAME@_NY * @NAME@_N * @NAME@_NY]; /* how the outputs change with each measurement, per unit of its image */
+#endif
   @name@_real gains[@NAME@_GAINS]; /* d output / d plan, rows of rising length */
   @name@_real factor[@NAME@_NV * @NAME@_NV]; /* J: inverse Hessian = J J' */
   union { /* never needed at once */

@@ -21,28 +21,33 @@ void sil_sizes(uint32_t size[7]) {
 
 uint32_t sil_init(@name@_state *state, const @name@_real *y, const @name@_real *u) { return @name@_init(&@name@_data, state, y, u); }
 
-/* `predicted` begins with the output now; `said` is the cost and the disturbances in units of the outputs. */
+/* `predicted` begins with the output now; `said` is the cost, then the disturbances of the outputs and of the inputs in their units. */
 void sil_step(@name@_state *state, @name@_work *work, const @name@_real *y, const @name@_real *reference, @name@_real *u,
               @name@_real *predicted, @name@_real *said, uint32_t *counts) {
   const @name@_model *model = &@name@_data;
   uint32_t i;
   @name@_prepare(model, state, work);
-  for (i = 0u; i < @NAME@_NY; ++i) {
-    uint32_t j;
-    const @name@_real *head = &model->head[i * (@NAME@_NXI + 1u)];
-    predicted[i] = head[@NAME@_NXI];
-    for (j = 0u; j < @NAME@_NXI; ++j) {
-      predicted[i] += head[j] * state->chi[@NAME@_NCHI - @NAME@_NXI + j];
-    }
-  }
   counts[0] = @name@_feedback(model, state, work, y, reference, u);
   counts[1] = work->passes;
   counts[2] = work->changes;
   said[0] = work->cost;
   @name@_predicted(model, state, work, &predicted[@NAME@_NY]);
   for (i = 0u; i < @NAME@_NY; ++i) {
-    predicted[i] = model->y_mid[i] + model->y_span[i] * (predicted[i] + state->disturbance[i]);
+    uint32_t j;
+    const @name@_real *head = &model->head[i * (@NAME@_NXI + 1u)];
+    @name@_real now = head[@NAME@_NXI];
+    for (j = 0u; j < @NAME@_NXI; ++j) {
+      now += head[j] * state->chi[@NAME@_NCHI - @NAME@_NXI + j];
+    }
+    predicted[i] = model->y_mid[i] + model->y_span[i] * (now + state->disturbance[i]);
     said[1u + i] = model->y_span[i] * state->disturbance[i];
+  }
+  for (i = 0u; i < @NAME@_NU; ++i) {
+#if @NAME@_KALMAN
+    said[1u + @NAME@_NY + i] = model->u_span[i] * state->seen[@NAME@_NCHI + i];
+#else
+    said[1u + @NAME@_NY + i] = 0;
+#endif
   }
   @name@_advance(model, state, work);
 }
