@@ -148,9 +148,11 @@ def plot_loop(run: Run, plant: System, *, safe_set: Sequence[tuple[float, float]
     axes[0].plot(minutes, run.y[:, 0], color=GREY, lw=0.7, label="measured")
     axes[0].plot(minutes, run.truth[:, 0], color=BLUE, lw=1.3, label="plant")
     axes[0].plot(minutes, run.reference[:, 0], color=RED, lw=1.0, ls="--", drawstyle="steps-post", label="setpoint")
+    for edge in safe_set[0] if safe_set else ():
+        axes[0].axhline(edge, color=GREEN, lw=1.2, ls=":", label="safe set" if edge == safe_set[0][0] else None)
     axes[0].set_ylabel(plant.outputs[0].label)
     axes[0].set_title(f"closed loop: {run.scenario.name}", loc="left")
-    axes[0].legend(ncols=3, frameon=False, loc="best")
+    axes[0].legend(ncols=4, frameon=False, loc="best")
     axes[1].plot(minutes, run.u[:, 0], color=GREEN, lw=1.2, drawstyle="steps-post")
     for edge in (plant.inputs[0].low, plant.inputs[0].high):
         axes[1].axhline(edge, color=GREY, lw=0.8, ls=":")

@@ -67,6 +67,36 @@ def test_a_scenario_may_have_a_slow_valve_and_another_plant(tmp_path):
     assert chi[1].size == 3
 
 
+OWN = "[control]\nu_start = [0.0]\n[[input]]\nname='u'\nunit='V'\n[[output]]\nname='y'\nunit='V'\n"
+LAW = PLANT + "[verify_loop]\nsetpoint = [[6.5, 7]]\nstart = [[15.0, 15.5]]\n"
+
+
+def test_the_law_of_the_closed_loop_stands_among_the_keys_of_its_verification(tmp_path):
+    made = load(tmp_path, LAW + "q2 = [0.5, 0.6]\nsteps = 100\nnoise = 0.01\n").verify_loop
+    assert made.steps == 100
+    assert made.law.setpoint == ((6.5, 7.0),)
+    assert made.law.disturbances == {"q2": (0.5, 0.6)}
+    assert made.law.noise == 0.01
+    assert load(tmp_path, PLANT).verify_loop is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (LAW + "qq = [1.0, 2.0]", r"unknown key 'qq' in \[verify_loop\]"),
+        (LAW + "law = 1", r"unknown key 'law' in \[verify_loop\]"),
+        (LAW + "disturbances = 1", r"unknown key 'disturbances' in \[verify_loop\]"),
+        (LAW + "q1 = 3.0", r"\[verify_loop\] disturbances = .* is of the wrong type"),
+        (LAW + "q1 = [3.0, 2.0]", r"loop law: q1 \[3, 2\] must rise"),
+        (PLANT + "[verify_loop]\nsetpoint = [[6.5, 7]]", r"\[verify_loop\]: .*start"),
+        (OWN + "[verify_loop]", r"\[verify_loop\] needs a \[plant\] to simulate"),
+    ],
+)
+def test_a_law_of_the_closed_loop_that_is_none(tmp_path, text, words):
+    with pytest.raises(InputError, match=words):
+        load(tmp_path, text)
+
+
 def test_own_data(tmp_path):
     u, y = (Signal("u", "V", 0.0, 1.0),), (Signal("y", "mm", 0.0, 2.0),)
     rng = np.random.default_rng(0)

@@ -12,8 +12,8 @@ import lstm_mpc
 ROOT = Path(lstm_mpc.__file__).parent
 FLOORS = [
     {"errors", "choices"},
-    {"store", "parallel", "system", "export.templates"},
-    {"excitation", "lstm", "ph", "evidence", "export.folder", "export.pil"},
+    {"store", "parallel", "cluster", "system", "export.templates"},
+    {"excitation", "lstm", "ph", "evidence", "export.folder", "export.pil", "control.checkpoint"},
     {"data", "sensitivity", "foreign.gates", "foreign.onnx_file"},
     {"model", "foreign.weights", "foreign.onnx_axes"},
     {"foreign.onnx_graph"},
@@ -28,15 +28,22 @@ FLOORS = [
     {"control.kalman"},
     {"control.supervisor", "control.baselines", "control.ideal", "control.linear", "control.arena"},
     {"control.sqp", "control.dompc", "control.plain", "control.compiled"},
+    {"control.verify"},
     {"report", "live", "log", "design", "artefacts", "export.fmu_xml", "export.wrappers", "export.controller", "export.golden"},
-    {"export.fmu", "export.bundle"},
+    {"export.fmu", "export.bundle", "clearance"},
     {"deploy"},
     {"verbs"},
     {"cli"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-HEAVY = {"matplotlib": {"report"}, "do_mpc": {"control.dompc"}, "onnx": {"foreign.onnx_file"}, "safetensors": {"foreign.weights"}}
-HEAVY |= {"pyarrow": {"log"}}
+HEAVY = {
+    "matplotlib": {"report"},
+    "do_mpc": {"control.dompc"},
+    "onnx": {"foreign.onnx_file"},
+    "safetensors": {"foreign.weights"},
+    "distributed": {"cluster"},
+    "pyarrow": {"log"},
+}
 
 
 def modules():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, inf
@@ -18,7 +18,7 @@ from lstm_mpc.control.move import Controller, Move, Seer
 from lstm_mpc.control.problem import Limits, moves_of
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Steps
-from lstm_mpc.system import Array, System, rest
+from lstm_mpc.system import Array, System, rests
 
 _SINGLE = 1e-5  # [input unit] by which a controller in single precision may miss its own bounds
 
@@ -108,24 +108,24 @@ def close_loop(
     """Run `controller` on `plant` from rest under `u_start` (nu,). `horizon` > 0 hands the coming setpoints over (preview). A `Seer`
     is told the truth as well."""
     draw = draw_scenario(plant, scenario, u_start=u_start, horizon=horizon)
-    N, before, chi = len(draw.d), draw.u_start, draw.chi
+    N, before, chi, twin = len(draw.d), draw.u_start, draw.chi[:, None], plant.vectorised  # a batch of one is this run to the bit
     valve, probe = Valve(before, scenario.valve_lag, plant.Ts), Probe(scenario.delay, plant.Ts)
     seer = controller if isinstance(controller, Seer) else None
     wrong = faults.Loop(scenario.faults, controller, before, ny=plant.ny, Ts=plant.Ts, name=scenario.name)
     y, truth, u, moves = np.empty((N, plant.ny)), np.empty((N, plant.ny)), np.empty((N, plant.nu)), []
     for k in range(N):
-        truth[k] = np.asarray(plant.output(chi)).ravel()
+        truth[k] = twin.output(chi)[:, 0]
         y[k] = wrong.measured(k, probe.read(truth[k]) + draw.noise[k])
         if k == 0:
             controller.reset(y[k], before)
         if seer is not None:
-            seer.see(chi, draw.d[k], valve.position)
+            seer.see(chi[:, 0], draw.d[k], valve.position)
         move = wrong.decided(k, y[k], draw.reference[k : k + horizon + 1])
         u[k] = move.u
         moves.append(move)
         told, stood = wrong.told(k, u[k]), valve.position
         valve.position = wrong.held(k, told, stood, valve.follow(told))
-        chi = np.asarray(plant.step(chi, valve.position, draw.d[k])).ravel()
+        chi = twin.step(chi, valve.position[:, None], draw.d[k][:, None])
         on_step(Sample(k, N, k * plant.Ts, y[k], draw.reference[k], move))
     ahead = np.stack([draw.reference[k : k + horizon + 1] for k in range(N)])
     t = plant.Ts * np.arange(N, dtype=np.float64)
@@ -134,8 +134,9 @@ def close_loop(
 
 @dataclass(frozen=True)
 class Draw:
-    """A scenario on a plant, all chance decided: setpoints `reference` (N + horizon, ny), disturbances `d` (N, nd), measurement `noise`
-    (N, ny), and the plant at rest: its state `chi` (n,) under `u_start` (nu,). Engineering units."""
+    """A scenario on a plant, all chance decided: setpoints `reference` (N + horizon + 1, ny), disturbances `d` (N, nd), measurement
+    `noise` (N, ny), and the plant at rest: its state `chi` (n,) under `u_start` (nu,). Engineering units. Of B scenarios at once every
+    array has a last axis (B)."""
 
     reference: Array
     d: Array
@@ -146,6 +147,20 @@ class Draw:
 
 def draw_scenario(plant: System, scenario: Scenario, *, u_start: ArrayLike, horizon: int = 0) -> Draw:
     """Decide what is random in `scenario`; InputError where it does not fit the plant."""
+    draw = draw_scenarios(plant, [scenario], u_starts=[np.asarray(u_start, dtype=np.float64).ravel()], horizon=horizon)
+    return Draw(**{name: array[..., 0] for name, array in draw.__dict__.items()})
+
+
+def draw_scenarios(plant: System, scenarios: Sequence[Scenario], *, u_starts: Sequence[Array], horizon: int = 0) -> Draw:
+    """`draw_scenario` for scenarios of one duration, each from rest under its own input (nu,) of `u_starts`."""
+    reference, d, noise, drawn = (np.stack(parts, axis=-1) for parts in zip(*(_chance(plant, s, horizon) for s in scenarios), strict=True))
+    start, before = np.repeat(plant.x0[:, None], len(scenarios), axis=1), np.stack(u_starts, axis=-1)
+    start[plant.n - len(plant.parameters) :] = drawn
+    return Draw(reference, d, noise, rests(plant, start, before), before)
+
+
+def _chance(plant: System, scenario: Scenario, horizon: int) -> tuple[Array, Array, Array, Array]:
+    """Setpoints, disturbances, noise and the parameters of the plant (np,)."""
     N = round(scenario.duration / plant.Ts)
     if N < 1:
         raise InputError(f"scenario {scenario.name!r}: duration {scenario.duration} s is less than one sample of {plant.Ts} s")
@@ -159,9 +174,7 @@ def draw_scenario(plant: System, scenario: Scenario, *, u_start: ArrayLike, hori
         raise InputError(f"scenario {scenario.name!r}: {given}; the plant has {plant.ny}, {plant.nd}")
     noise = scenario.noise * rng.standard_normal((N, plant.ny))
     nominal = np.array([s.nominal for s in plant.parameters], dtype=np.float64)
-    drawn = nominal * (1 + scenario.mismatch * rng.uniform(-1, 1, nominal.size))
-    before = np.asarray(u_start, dtype=np.float64).ravel()
-    return Draw(reference, d, noise, rest(plant.having(drawn), before), before)
+    return reference, d, noise, nominal * (1 + scenario.mismatch * rng.uniform(-1, 1, nominal.size))
 
 
 class Valve:
