@@ -157,8 +157,10 @@ def plot_loop(run: Run, plant: System, *, safe_set: Sequence[tuple[float, float]
     for edge in (plant.inputs[0].low, plant.inputs[0].high):
         axes[1].axhline(edge, color=GREY, lw=0.8, ls=":")
     axes[1].set_ylabel(plant.inputs[0].label)
-    axes[2].plot(minutes, [move.disturbance[0] for move in run.moves], color=ORANGE, lw=1.0)
-    axes[2].set_ylabel(f"d̂ [{plant.outputs[0].unit}]")
+    acting = "input_disturbance" if any(move.input_disturbance.any() for move in run.moves) else "disturbance"
+    at = plant.inputs[0] if acting == "input_disturbance" else plant.outputs[0]
+    axes[2].plot(minutes, [getattr(move, acting)[0] for move in run.moves], color=ORANGE, lw=1.0)
+    axes[2].set_ylabel(f"d̂ at {at.label}")
     if disturbed:
         for j, s in enumerate(plant.disturbances):
             axes[3].plot(minutes, 100 * (run.d[:, j] / (s.nominal or 1.0) - 1), lw=1.2, drawstyle="steps-post", label=s.name)
