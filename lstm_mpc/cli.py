@@ -28,6 +28,7 @@ _VERBS = {
     "verify": "scenario verification: how far does the output go?",
     "reach": "interval tubes: the outputs that no input within the limits can leave, proved",
     "release": "pass the gate, or be refused with every reason",
+    "tune-observer": "noise and drift of the Kalman filter from the validation data, as a table to paste into the design",
     "control": "closed loops of the released model under do-mpc, the fast SQP or the exported C",
     "verify-loop": "scenario verification of the closed loop: the exported C on plants that differ from the model",
     "export": "the released model or its controller as C, ONNX, FMU, Simulink S-function or Arduino library",
@@ -118,6 +119,8 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument("--from", dest="origin", type=Path, metavar="MODEL", help="model to begin from instead of random weights")
         if name == "certify":
             verb.add_argument("--condition", action="append", help="condition to check (default: the design's policy, or iss)")
+        if name == "tune-observer":
+            verb.add_argument("--disturbance", choices=("input", "output"), default="input", help="where it acts (default: %(default)s)")
         if name == "export":
             verb.add_argument(
                 "--target", choices=TARGETS, default="controller", help="what to make (default: %(default)s; c: the model alone)"
@@ -222,6 +225,8 @@ def _single(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
             result = deploy.replay_verb(plan, options, choice.replay)
     elif choice.verb == "export":
         result = deploy.export_verb(design.load_design(choice.directory), options, target=choice.target)
+    elif choice.verb == "tune-observer":
+        result = deploy.tune_observer_verb(design.load_design(choice.directory), options, disturbance=choice.disturbance)
     elif choice.verb == "control":
         result = _control(choice, options)
     elif choice.verb == "pil":

@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from lstm_mpc import store
-from lstm_mpc.artefacts import ASSURANCE, FIGURES, LOOP, PARTS, PIL, RELEASE, Options, Result, claim, waivers
+from lstm_mpc.artefacts import ASSURANCE, FIGURES, LOOP, MODEL, PARTS, PIL, RELEASE, Options, Result, claim, waivers
 from lstm_mpc.choices import CORES, OF_THE_MODEL
 from lstm_mpc.clearance import ControllerRelease, clear, sentence
 from lstm_mpc.control.loop import Run, Sample, Scenario, close_loop, metrics
 from lstm_mpc.control.move import Controller
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.control.sqp import Budget, Sqp
+from lstm_mpc.control.tuning import tune
 from lstm_mpc.control.verify import LoopLaw, campaign_of, reach_of, replay_loop, verify_loop
 from lstm_mpc.design import Design
 from lstm_mpc.errors import InputError, LstmMpcError
 from lstm_mpc.evidence import LoopVerification
 from lstm_mpc.export import pil
 from lstm_mpc.log import Log, write_log
+from lstm_mpc.model import Model
 from lstm_mpc.release import Release
 from lstm_mpc.scenario import scenario_count
 
@@ -89,6 +91,31 @@ def control_verb(
         write_log(log, runs, plant)
         lines.append(f"  log: {sum(len(run.t) for run in runs)} samples → {log.path}")
     return Result(tuple(lines), {"model": passed.model.digest, "engine": engine, "runs": [c["metrics"] for c in content]})
+
+
+def tune_observer_verb(design: Design, options: Options, *, disturbance: str = "input") -> Result:
+    """The Kalman filter's numbers from the validation data, as a table `[observer]` to paste into the design; nothing is written."""
+    model, dataset = Model.load(design.file(MODEL)), design.records("validation")
+
+    def tell(count: int, tuning: Any) -> None:
+        options.progress("tune", min(1.0, count / 20), f"filter {count}: noise {tuning.noise}, drift {tuning.drift}")
+
+    found = tune(model, dataset, disturbance=disturbance, dead_time=design.control.dead_time, skip=design.search.skip, on_progress=tell)
+    at = model.inputs if found.input else model.outputs
+    rounded = {key: [float(f"{x:.3g}") for x in getattr(found, key)] for key in ("noise", "drift", "largest")}
+    numbers = {key: value[0] if len(value) == 1 else value for key, value in rounded.items()}
+    outputs, units = (", ".join(f"{s.name} [{s.unit}]" for s in signals) for signals in (model.outputs, at))
+    lines = (
+        f"# from {dataset.samples} samples of validation data",
+        "[observer]",
+        'kind = "kalman"',
+        f'disturbance = "{disturbance}"',
+        f"noise = {numbers['noise']}  # {outputs}, standard deviation",
+        f"drift = {numbers['drift']}  # {units} per sample",
+        f"largest = {numbers['largest']}  # {units}",
+        f"state_noise = {found.state_noise:.3g}  # normalised",
+    )
+    return Result(lines, {"model": model.digest, "kind": "kalman", "disturbance": disturbance, **numbers, "state_noise": found.state_noise})
 
 
 def _series(run: Run) -> dict[str, Any]:

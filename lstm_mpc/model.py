@@ -208,7 +208,8 @@ def signal_from(content: dict[str, Any]) -> Signal:
 def estimate_start(model: Model, u: ArrayLike, y: ArrayLike) -> Array:
     """The state χ0 (n,) from which the model explains a window of measurements best: `u` (W, nu), `y` (W, ny), engineering units.
 
-    Least squares from the state at rest under u[0], towards which χ0 is drawn a little, since a window shows only some of it.
+    Least squares from the state at rest under u[0], towards which χ0 is drawn a little, since a window shows only some of it. What was
+    not measured (NaN) does not count.
     """
     from scipy.optimize import least_squares  # half a second, for those who need it
 
@@ -219,7 +220,7 @@ def estimate_start(model: Model, u: ArrayLike, y: ArrayLike) -> Array:
 
     def residual(starts: Array) -> Array:
         """One column for each start (B, n)."""
-        error = simulate_batch(system, np.repeat(u[None], len(starts), axis=0), starts) - y
+        error = np.where(np.isnan(y), 0.0, simulate_batch(system, np.repeat(u[None], len(starts), axis=0), starts) - y)
         return np.vstack([(error / model.scaling.y_span).reshape(len(starts), -1).T, _RIDGE * (starts - origin).T])
 
     def slope(start: Array) -> Array:

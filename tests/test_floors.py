@@ -26,7 +26,7 @@ FLOORS = [
     {"control.faults"},
     {"control.observer", "control.loop", "export.unit"},
     {"control.kalman"},
-    {"control.supervisor", "control.baselines", "control.ideal", "control.linear", "control.arena"},
+    {"control.supervisor", "control.tuning", "control.baselines", "control.ideal", "control.linear", "control.arena"},
     {"control.sqp", "control.dompc", "control.plain", "control.compiled"},
     {"control.verify"},
     {"report", "live", "log", "design", "artefacts", "export.fmu_xml", "export.wrappers", "export.controller", "export.golden"},

@@ -72,13 +72,17 @@ class Kalman(Observer):
     quick and quiet with one tuning: r is learned from how the innovations alternate; when they keep their sign, w is let drift `alert`
     times as fast; and an output that moves fast is believed less, for a dead time is never known exactly. The estimate is kept within the
     set that no trajectory leaves, so it stays bounded whatever is measured; that the corrections converge is measured, not proved.
+    `innovations` are the last ones (ny,) and their variances (ny,), normalised; NaN where the measurement was not believed.
     """
+
+    innovations: tuple[Array, Array]
+    learning = True  # r
 
     def __init__(self, model: Model, limits: Limits, problem: Problem) -> None:
         super().__init__(model, limits, problem)
         tuning = problem.observer
         assert tuning is not None
-        self._t, self._input, self._scaling, self._model = tuned(model, problem, tuning), tuning.input, model.scaling, model
+        self._t, self._input, self._scaling = tuned(model, problem, tuning), tuning.input, model.scaling
         n, nu, ny = model.sizes.n, len(model.inputs), len(model.outputs)
         self._n, self._m = n, len(self._t.drift)
         self._bound = state_bound(model, beyond=beyond(model, problem))
@@ -95,13 +99,25 @@ class Kalman(Observer):
     def reset(self, y: ArrayLike, u: ArrayLike) -> Array:
         """At rest under `u`; the mismatch with `y` is taken for a disturbance that has long been there."""
         self._begin(rest(self._system, u), self._scaling.u_in(u))
-        for _ in range(200):  # P becomes that of a rest under an uncertain disturbance
-            self._P = self._carried(self._slopes(self._seen, self._scaling.u_in(np.asarray(u, dtype=np.float64)))[1])
+        self._settle(self._scaling.u_in(u))
         self._forget()
         self.correct(y)
         self._forget()  # the first step may bring this measurement once more
         self._error[:] = np.nan
-        return np.asarray(self._scaling.y_out(self._H[:, : self._n] @ self.chi + self._b)) + self.disturbance
+        return self.output()
+
+    def _from(self, chi: Array, u: Array) -> None:
+        v = self._scaling.u_in(u)
+        self._begin(chi, self._scaling.u_mid)
+        self._settle(v[0] if len(v) else np.zeros(self._system.nu))
+        self._queue.clear()
+        self._queue.extend(v)
+        self._tell()
+
+    def _settle(self, v: Array) -> None:
+        """P becomes that of a rest under the input `v` (nu,) and an uncertain disturbance."""
+        for _ in range(200):
+            self._P = self._carried(self._slopes(self._seen, v)[1])
 
     def sound(self) -> bool:
         held = [self.chi, self._seen, self._w, self._P.ravel(), self._r, self._trend, self._slope, *self._queue]
@@ -155,16 +171,18 @@ class Kalman(Observer):
         n, t, prior = self._n, self._t, (self.chi, self._drive())
         z, before = np.concatenate([self._seen, self._w]), np.concatenate([self._seen, self._w])
         measured = self._scaling.y_in(np.where(believed, y, self._scaling.y_mid))
+        self.innovations = np.full(len(y), np.nan), np.full(len(y), np.nan)
         for j, h in enumerate(self._H):
             if not believed[j]:
                 self._error[j] = np.nan
                 continue
             D = self._P @ h
             error, s = measured[j] - (h @ z + self._b[j]), max(h @ D, 0.0) + self._r[j] + t.timing * self._slope[j] ** 2
+            self.innovations[0][j], self.innovations[1][j] = error, s
             z = z + D * (error / s)
             self._P -= np.outer(D, D) / s
             self._trend[j] = MEMORY * self._trend[j] + (1 - MEMORY) * error / np.sqrt(s)
-            if np.isfinite(self._error[j]):
+            if self.learning and np.isfinite(self._error[j]):
                 self._r[j] += FADE * (min(0.5 * (error - self._error[j]) ** 2, 9 * self._r[j]) - self._r[j])
                 self._r[j] = max(self._r[j], FLOOR * t.noise[j])
             self._error[j] = error
@@ -173,7 +191,9 @@ class Kalman(Observer):
         for v in self._queue:  # to first order, along the inputs since
             chi, slopes = self._slopes(chi, v)
             change[:n] = slopes @ change
-        self._seen, self._w = np.clip(z[:n], -self._bound, self._bound), np.clip(z[n:], -t.largest, t.largest)
+        end = np.concatenate([self._bound, t.largest])
+        z = np.fmin(np.fmax(z, -end), end)  # also what overflowed: NaN becomes the lower end, as in the C
+        self._seen, self._w = z[:n], z[n:]
         self._tell()
         self.prior, self.change = prior, (change[:n], change[n:] if self._input else np.zeros(self._system.nu))
         return status

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc.control import faults
 from lstm_mpc.control.faults import Fault
-from lstm_mpc.control.move import Controller, Move, Seer
+from lstm_mpc.control.move import Controller, Move, Seer, Tracking
 from lstm_mpc.control.problem import Limits, moves_of
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Steps
@@ -103,15 +103,21 @@ def close_loop(
     *,
     u_start: ArrayLike,
     horizon: int = 0,
+    manual: ArrayLike = (),
     on_step: Callable[[Sample], None] = lambda sample: None,
 ) -> Run:
-    """Run `controller` on `plant` from rest under `u_start` (nu,). `horizon` > 0 hands the coming setpoints over (preview). A `Seer`
-    is told the truth as well."""
+    """Run `controller` on `plant` from rest under `u_start` (nu,). `horizon` > 0 hands the coming setpoints over (preview). In the first
+    samples an operator applies the inputs `manual` (M, nu), and the controller tracks. A `Seer` is told the truth as well."""
     draw = draw_scenario(plant, scenario, u_start=u_start, horizon=horizon)
     N, before, chi, twin = len(draw.d), draw.u_start, draw.chi[:, None], plant.vectorised  # a batch of one is this run to the bit
     valve, probe = Valve(before, scenario.valve_lag, plant.Ts), Probe(scenario.delay, plant.Ts)
     seer = controller if isinstance(controller, Seer) else None
     wrong = faults.Loop(scenario.faults, controller, before, ny=plant.ny, Ts=plant.Ts, name=scenario.name)
+    by_hand = np.reshape(manual, (-1, plant.nu))
+    if len(by_hand) and not isinstance(controller, Tracking):
+        raise InputError(
+            f"scenario {scenario.name!r}: the engine {type(controller).__name__} cannot track an operator; use 'sqp' or 'dompc'"
+        )
     y, truth, u, moves = np.empty((N, plant.ny)), np.empty((N, plant.ny)), np.empty((N, plant.nu)), []
     for k in range(N):
         truth[k] = twin.output(chi)[:, 0]
@@ -120,7 +126,10 @@ def close_loop(
             controller.reset(y[k], before)
         if seer is not None:
             seer.see(chi[:, 0], draw.d[k], valve.position)
-        move = wrong.decided(k, y[k], draw.reference[k : k + horizon + 1])
+        if k < len(by_hand) and isinstance(controller, Tracking):
+            move = controller.track(y[k], by_hand[k])
+        else:
+            move = wrong.decided(k, y[k], draw.reference[k : k + horizon + 1])
         u[k] = move.u
         moves.append(move)
         told, stood = wrong.told(k, u[k]), valve.position

@@ -95,6 +95,14 @@ class Seer(Controller, Protocol):
         """The state `chi` (n,) of the plant, the disturbances `d` (nd,) of this sample, the valve's `position` (nu,) before it."""
 
 
+@runtime_checkable
+class Tracking(Protocol):
+    """A controller that runs along while the operator drives."""
+
+    def track(self, y: ArrayLike, u: ArrayLike) -> Move:
+        """A sample in manual: the measurement `y` (ny,) and the input `u` (nu,) that the operator applies, which is the move."""
+
+
 def coming(reference: ArrayLike, horizon: int, ny: int) -> Array:
     """The setpoints of samples 0 … N, (N+1, ny); a single setpoint is held."""
     array: Any = np.atleast_1d(np.asarray(reference, dtype=np.float64))

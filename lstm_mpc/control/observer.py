@@ -13,7 +13,7 @@ from lstm_mpc import lstm, stability
 from lstm_mpc.control.move import OPTIMAL, Status
 from lstm_mpc.control.problem import Limits, Problem
 from lstm_mpc.errors import InputError
-from lstm_mpc.model import Model
+from lstm_mpc.model import Model, estimate_start
 from lstm_mpc.system import Array, rest
 
 
@@ -36,7 +36,7 @@ class Observer(ABC):
     change: tuple[Array, Array]
 
     def __init__(self, model: Model, limits: Limits, problem: Problem) -> None:
-        self._system, self._limits, self._frozen_after = model.system, limits, problem.frozen_after
+        self._model, self._system, self._limits, self._frozen_after = model, model.system, limits, problem.frozen_after
         self._lag = round(problem.dead_time / model.Ts)
         self._forget()
 
@@ -55,6 +55,30 @@ class Observer(ABC):
     @abstractmethod
     def predict(self, u: ArrayLike) -> None:
         """Move on to the next sample under the applied input `u` (nu,)."""
+
+    @abstractmethod
+    def _from(self, chi: Array, u: Array) -> None:
+        """Start as far back as the probe speaks of: in the state `chi` (n,) then, under the inputs `u` (lag, nu) since."""
+
+    def begin(self, u: ArrayLike, y: ArrayLike) -> Array:
+        """Start from the past: the inputs `u` (W, nu) of the last W samples and what was measured before each, `y` (W, ny) [engineering].
+        The state of W samples ago is fitted to them, then the observer runs along. The output now, (ny,), before its measurement."""
+        applied: Array = np.clip(np.atleast_2d(u), self._model.u_low, self._model.u_high)
+        measured: Array = np.atleast_2d(np.asarray(y, dtype=np.float64))
+        lag, W = self._lag, len(applied)
+        if not lag < W:
+            raise InputError(f"control: to begin from the past needs more than the {lag} sample(s) of dead time, got {W}")
+        inside = (measured >= self._limits.sensor_low) & (measured <= self._limits.sensor_high)
+        self._from(estimate_start(self._model, applied[: W - lag], np.where(inside, measured, np.nan)[lag:]), applied[:lag])
+        self._forget()
+        for k in range(lag, W):
+            self.correct(measured[k], gain=1.0 if k == lag else None)
+            self.predict(applied[k])
+        return self.output()
+
+    def output(self) -> Array:
+        """The output now with the disturbance added to it, (ny,)."""
+        return np.asarray(self._system.output(self.chi)).ravel() + self.disturbance
 
     def _forget(self) -> None:
         self._last, self._still = np.full(self._system.ny, np.nan), np.zeros(self._system.ny, dtype=int)
@@ -98,7 +122,12 @@ class OpenLoop(Observer):
         self._forget()
         self.correct(y, gain=1.0)
         self._forget()  # the first step may bring this measurement once more
-        return self._under_way[0] + self.disturbance
+        return self.output()
+
+    def _from(self, chi: Array, u: Array) -> None:
+        self._begin(chi)
+        for applied in u:
+            self.predict(applied)
 
     def sound(self) -> bool:
         held = np.concatenate([self.chi, self.disturbance, *self._under_way])

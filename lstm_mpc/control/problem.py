@@ -182,14 +182,20 @@ def input_range(model: Model, problem: Problem) -> tuple[Array, Array]:
 
 def limits(release: Release, problem: Problem) -> Limits:
     """The problem's limits; InputError when it asks for inputs outside the range its release covers."""
-    model = release.model
+    found = limits_of(release.model, problem)
+    if (found.u_low < release.u_low).any() or (found.u_high > release.u_high).any():
+        covered = f"[{release.u_low.tolist()}, {release.u_high.tolist()}]"
+        asked = f"[{found.u_low.tolist()}, {found.u_high.tolist()}]"
+        raise InputError(f"control: inputs in {asked} are not covered by the release, which allows {covered}")
+    return found
+
+
+def limits_of(model: Model, problem: Problem) -> Limits:
+    """The problem's limits on a model, for what needs no release."""
     if abs(problem.dead_time / model.Ts - round(problem.dead_time / model.Ts)) > 1e-9:
         raise InputError(f"control: dead_time {problem.dead_time} s must be a multiple of the sampling time {model.Ts} s")
     nu, ny = len(model.inputs), len(model.outputs)
     low, high = input_range(model, problem)
-    if (low < release.u_low).any() or (high > release.u_high).any():
-        covered = f"[{release.u_low.tolist()}, {release.u_high.tolist()}]"
-        raise InputError(f"control: inputs in [{low.tolist()}, {high.tolist()}] are not covered by the release, which allows {covered}")
     nominal = [0.5 * (a + b) if s.nominal is None else s.nominal for s, a, b in zip(model.inputs, low, high, strict=True)]
     u_safe = np.clip(nominal, low, high) if problem.safe_input is None else per_signal(problem.safe_input, nu, "safe_input")
     if not ((low <= u_safe) & (u_safe <= high)).all():

@@ -52,12 +52,37 @@ class Supervisor(ABC):
 
     def reset(self, y: ArrayLike, u: ArrayLike) -> None:
         """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force [engineering], taken into the bounds."""
-        u = np.asarray(u, dtype=np.float64).ravel()
-        if u.size != len(self.limits.u_low):
-            raise InputError(f"control: the input in force needs {len(self.limits.u_low)} value(s), got {u.tolist()}")
-        self._before: Array = np.clip(u, self.limits.u_low, self.limits.u_high)
+        self._take(u)
         self._setpoint = self.observer.reset(y, self._before)
         self._hold()
+
+    def begin(self, u: ArrayLike, y: ArrayLike) -> None:
+        """Begin from the past: inputs `u` (W, nu), the last one in force, and what was measured before each, `y` (W, ny) [engineering]."""
+        self._setpoint = self.observer.begin(u, y)
+        self._take(np.atleast_2d(u)[-1])
+        self._hold()
+
+    def track(self, y: ArrayLike, u: ArrayLike) -> Move:
+        """A sample in manual: measurement (ny,) and the input (nu,) that the operator applies. The observer runs along, nothing is solved,
+        and the setpoint follows the output, so that the `step` after it begins without a bump."""
+        began = time.perf_counter()
+        sound = self.observer.sound()
+        flags = self.observer.correct(y, gain=None if sound else 1.0) | (OPTIMAL if sound else Status.STATE_RESET)
+        applied = self._take(u)
+        self._hold()
+        predicted = self._predict()
+        self._setpoint = predicted[0]
+        disturbance, drive = self.observer.disturbance, self.observer.input_disturbance
+        self.observer.predict(applied)
+        return Move(applied, flags, 0, np.nan, predicted, disturbance, time.perf_counter() - began, "manual", drive)
+
+    def _take(self, u: ArrayLike) -> Array:
+        """`u` (nu,) is in force: within the actuator limits, where it is returned, and for the next move within the bounds."""
+        given = np.array(u, dtype=np.float64).ravel()
+        if given.size != len(self.limits.u_low) or not np.isfinite(given).all():
+            raise InputError(f"control: the input in force needs {len(self.limits.u_low)} finite value(s), got {given.tolist()}")
+        self._before: Array = np.clip(given, self.limits.u_low, self.limits.u_high)
+        return np.clip(given, self.release.model.u_low, self.release.model.u_high)
 
     def _hold(self) -> None:
         """Plan to leave the input where it is; the solver begins afresh."""
