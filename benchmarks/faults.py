@@ -37,7 +37,7 @@ CASES = {  # what the table calls it, the fault, and what the controller does ab
     "none": (None, "controls"),
     "dropout, 300 s": (Fault("dropout", BEGIN, END), "holds the disturbance, goes on from the model"),
     "frozen, 300 s": (Fault("frozen", BEGIN, END), f"after {FROZEN_AFTER} equal samples as without a measurement"),
-    "spike of 1 pH": (Fault("spike", BEGIN, SAMPLE, size=1.0), "believes it by 60 % for a sample"),
+    "spike of 1 pH": (Fault("spike", BEGIN, SAMPLE, size=1.0), "believes part of it, for a few samples"),
     "spike of 5 pH": (Fault("spike", BEGIN, SAMPLE, size=5.0), "out of range: left out"),
     "bias of 0.3 pH, 300 s": (Fault("bias", BEGIN, END, size=0.3), "cannot know: controls the reading"),
     "drift of 0.001 pH/s, 300 s": (Fault("drift", BEGIN, END, rate=1e-3), "cannot know: controls the reading"),

@@ -13,6 +13,7 @@ from lstm_mpc.release import Release
 
 MODEL, TRAINING, VERIFICATION, TUBES = "model.json", "training.json", "verification.json", "tubes.json"
 RELEASE, LOOP, PIL = "release.json", "closed-loop.json", "pil.json"
+ASSURANCE, PARTS = "loop-verification.json", "loop-verification.parts"
 FIGURES = "figures"
 
 

@@ -30,6 +30,7 @@ _VERBS = {
     "release": "pass the gate, or be refused with every reason",
     "tune-observer": "noise and drift of the Kalman filter from the validation data, as a table to paste into the design",
     "control": "closed loops of the released model under do-mpc, the fast SQP or the exported C",
+    "verify-loop": "scenario verification of the closed loop: the exported C on plants that differ from the model",
     "export": "the released model or its controller as C, ONNX, FMU, Simulink S-function or Arduino library",
     "pil": "processor in the loop: the exported controller on emulated Cortex-M cores, compared with this computer to the bit",
     "run": "everything above, in order, into a folder of its own",
@@ -38,6 +39,7 @@ _EXAMPLES = {
     "train": "lstm-mpc train some/design          lstm-mpc train some/design --from foreign/model.json",
     "certify": "lstm-mpc certify models/ph          lstm-mpc certify some/model.json --condition iss",
     "control": "lstm-mpc control models/ph          lstm-mpc control models/ph --engine c --live --log loop.csv",
+    "verify-loop": "lstm-mpc verify-loop models/ph          lstm-mpc verify-loop models/ph --replay 17",
     "export": "lstm-mpc export models/ph          lstm-mpc export models/ph --target fmu",
     "pil": "lstm-mpc pil models/ph          lstm-mpc pil models/ph --core cortex-m7 --double",
     "import": "lstm-mpc import net.onnx my_design",
@@ -111,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("--json", action="store_true", help="print the result as one JSON object")
         verb.add_argument("--quiet", action="store_true", help="no progress")
         verb.add_argument("--force", action="store_true", help="replace earlier artefacts of this verb")
-        if name in ("train", "verify", "run"):
+        if name in ("train", "verify", "verify-loop", "run"):
             verb.add_argument("--workers", type=_positive, default=parallel.cores(), help="processes (default: all cores, %(default)s)")
         if name == "train":
             verb.add_argument("--from", dest="origin", type=Path, metavar="MODEL", help="model to begin from instead of random weights")
@@ -123,6 +125,10 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument(
                 "--target", choices=TARGETS, default="controller", help="what to make (default: %(default)s; c: the model alone)"
             )
+        if name == "verify-loop":
+            verb.add_argument("--cluster", metavar="ADDRESS", help="scheduler of a Dask cluster that does the work (tcp://host:port)")
+            verb.add_argument("--scenarios", type=_positive, metavar="N", help="so many only, to try it: no evidence if fewer than needed")
+            verb.add_argument("--replay", type=_index, metavar="INDEX", help="show one scenario with a figure instead")
         if name == "control":
             verb.add_argument("--engine", choices=ENGINES, default="dompc", help="what solves (default: %(default)s)")
             verb.add_argument("--live", action="store_true", help="show the running loop, in a window or, without a display, as text")
@@ -144,6 +150,12 @@ def _parser() -> argparse.ArgumentParser:
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"needs a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _index(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"needs the number of a scenario, got {text!r}")
     return int(text)
 
 
@@ -205,6 +217,12 @@ def _single(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
         result = verbs.train_verb(design.load_design(choice.directory), options, choice.origin)
     elif choice.verb == "import":
         result = verbs.import_verb(choice.file, design.load_design(choice.directory), options)
+    elif choice.verb == "verify-loop":
+        plan = design.load_design(choice.directory)
+        if choice.replay is None:
+            result = deploy.verify_loop_verb(plan, options, cluster=choice.cluster, scenarios=choice.scenarios)
+        else:
+            result = deploy.replay_verb(plan, options, choice.replay)
     elif choice.verb == "export":
         result = deploy.export_verb(design.load_design(choice.directory), options, target=choice.target)
     elif choice.verb == "tune-observer":

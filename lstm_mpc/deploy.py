@@ -10,19 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from lstm_mpc import store
-from lstm_mpc.artefacts import FIGURES, LOOP, MODEL, PIL, RELEASE, Options, Result, claim, waivers
-from lstm_mpc.choices import CORES
+from lstm_mpc.artefacts import ASSURANCE, FIGURES, LOOP, MODEL, PARTS, PIL, RELEASE, Options, Result, claim, waivers
+from lstm_mpc.choices import CORES, OF_THE_MODEL
+from lstm_mpc.clearance import ControllerRelease, clear, sentence
 from lstm_mpc.control.loop import Run, Sample, Scenario, close_loop, metrics
 from lstm_mpc.control.move import Controller
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.control.sqp import Budget, Sqp
 from lstm_mpc.control.tuning import tune
+from lstm_mpc.control.verify import LoopLaw, campaign_of, reach_of, replay_loop, verify_loop
 from lstm_mpc.design import Design
 from lstm_mpc.errors import InputError, LstmMpcError
+from lstm_mpc.evidence import LoopVerification
 from lstm_mpc.export import pil
 from lstm_mpc.log import Log, write_log
 from lstm_mpc.model import Model
 from lstm_mpc.release import Release
+from lstm_mpc.scenario import scenario_count
 
 
 def engine_of(name: str, passed: Release, problem: Problem, budget: Budget) -> Controller:
@@ -119,6 +123,78 @@ def _series(run: Run) -> dict[str, Any]:
     return {"Ts": run.Ts, "y": measured, "truth": run.truth, "reference": run.reference, "u": run.u, "d": run.d}
 
 
+def verify_loop_verb(design: Design, options: Options, *, cluster: str | None = None, scenarios: int | None = None) -> Result:
+    """Scenario verification of the closed loop of the exported C → loop-verification.json. What an interrupted campaign has finished is
+    not done again."""
+    claim(design.file(ASSURANCE), options)
+    if design.verify_loop is None:
+        raise InputError(f"{design.folder}: verify-loop needs a [plant] and a [verify_loop] table in design.toml")
+    from lstm_mpc.export.controller import controller
+
+    passed, v = Release.load(design.file(RELEASE)), design.verify_loop
+    found = verify_loop(
+        passed,
+        design.control,
+        budget=design.budget,
+        sources=controller(passed, design.control, design.budget),
+        plant=design.plant_of(v.law),
+        scenarios=scenarios,
+        workers=options.workers,
+        cluster=cluster,
+        checkpoint=design.file(PARTS),
+        on_progress=lambda share: options.progress("verify-loop", share, f"{share:.0%} of the closed loops"),
+        **v.__dict__,
+    )
+    found.save(design.file(ASSURANCE))
+    shown = replay_verb(design, options, found.worst)
+    samples = found.scenarios * found.steps
+    lines = [*waivers(passed), f"N = {found.scenarios} closed loops of {found.steps} steps, seed {found.seed} → {design.file(ASSURANCE)}"]
+    if found.scenarios < (needed := scenario_count(found.epsilon, found.beta, rule="exact")):
+        claimed = f"ε = {found.epsilon:g}, β = {found.beta:g}"
+        lines.append(f"NO EVIDENCE: {found.scenarios} closed loops show how it works; {claimed} need {needed}, and the gate asks for them")
+    else:
+        lines.append(f"sampled: {sentence(found, passed)}")
+    reached = ", ".join(
+        f"{s.name} {a:.3f} … {b:.3f} {s.unit}, error after {found.settle} quiet samples at most {e:.3f}"
+        for s, a, b, e in zip(passed.model.outputs, found.low, found.high, found.tracking, strict=True)
+    )
+    lines.append(f"reached: {reached}")
+    lines.append(
+        f"the claimed set is {found.reach:.3f} of the safe set, {'within it' if found.reach <= 1 else 'LEAVES it'}; "
+        + ("no input beyond its limits" if found.violator is None else f"INPUT {found.violation:.3g} BEYOND ITS LIMITS in {found.violator}")
+    )
+    said = ", ".join(f"{name} {count}" for name, count in found.status.items() if count) or "none"
+    lines.append(f"flags of the controller in {samples} samples: {said}")
+    return Result((*lines, *shown.lines), found.content())
+
+
+def replay_verb(design: Design, options: Options, index: int) -> Result:
+    """One scenario of the loop verification again, in full, with its figure. The law is that of the evidence, where there is some."""
+    from lstm_mpc import report
+    from lstm_mpc.export.controller import controller
+
+    passed, v, evidence = Release.load(design.file(RELEASE)), design.verify_loop, _evidence(design)
+    if v is None:
+        raise InputError(f"{design.folder}: verify-loop needs a [plant] and a [verify_loop] table in design.toml")
+    law, of = (v.law, v) if evidence is None else (LoopLaw.from_description(evidence.law), evidence)
+    plant, sources = design.plant_of(law), controller(passed, design.control, design.budget)
+    campaign = campaign_of(passed, design.control, sources, plant=plant, law=law, steps=of.steps, settle=of.settle, seed=of.seed)
+    run = replay_loop(campaign, index)
+    reach, name = reach_of(run, passed.safe_set), f"loop-number-{index}"
+    report.save(report.plot_loop(run, plant, safe_set=passed.safe_set), design.file(FIGURES), name)
+    ends = ", ".join(f"{s.name} {y.min():.3f} … {y.max():.3f} {s.unit}" for s, y in zip(plant.outputs, run.truth.T, strict=True))
+    lines = [f"scenario {index}: {ends}, {reach:.3f} of the safe set → {design.file(FIGURES) / name}.png"]
+    if evidence is not None and index == evidence.worst:
+        same = "the same to the bit as" if reach == evidence.reach else f"NOT the {evidence.reach:.3f} of"
+        lines.append(f"  {same} {design.file(ASSURANCE)}")
+    return Result(tuple(lines), {"index": index, "reach": reach, "metrics": metrics(run)})
+
+
+def _evidence(design: Design) -> LoopVerification | None:
+    """What was found about the closed loop, if it was verified."""
+    return LoopVerification.load(design.file(ASSURANCE)) if design.file(ASSURANCE).exists() else None
+
+
 def export_verb(design: Design, options: Options, *, target: str = "controller") -> Result:
     """The released model or its controller for elsewhere, into a folder of the target's name: see TARGETS."""
     from lstm_mpc.export.folder import refuse_foreign, write_folder
@@ -126,7 +202,13 @@ def export_verb(design: Design, options: Options, *, target: str = "controller")
     passed, folder = Release.load(design.file(RELEASE)), design.file(target)
     kind, products = _kind(target)
     refuse_foreign(folder, kind)  # before the work, not after it
-    made, facts, words = _exported(passed, design, target, folder)
+    if target in OF_THE_MODEL:
+        made, facts, words = _exported(passed, design, target, folder)
+    else:
+        cleared = clear(passed, design.control, budget=design.budget, loop=_evidence(design), folder=str(design.folder))
+        made, facts, words = _deployed(cleared, design, target, folder)
+        facts = {**facts, "cleared": [list(pair) for pair in cleared.evidence]}
+        words = [*words, *(f"  cleared by what is {how}: {claim}" for how, claim in cleared.evidence)]
     write_folder(folder, made, kind=kind, products=products, facts=facts)
     content = {"model": passed.model.digest, "folder": str(folder), "files": list(made), **facts}
     return Result((*waivers(passed), *words), content)
@@ -146,24 +228,31 @@ def _kind(target: str) -> tuple[str, Sequence[str]]:
     }[target]
 
 
-def _exported(passed: Release, design: Design, target: str, folder: Path) -> tuple[Mapping[str, str | bytes], dict[str, Any], list[str]]:
-    """Files, facts for the manifest, and what to say."""
-    from lstm_mpc.export import bundle, c_model, fmu, onnx_model, wrappers
-    from lstm_mpc.export.controller import controller
+Made = tuple[Mapping[str, str | bytes], dict[str, Any], list[str]]  # files, facts for the manifest, and what to say
+
+
+def _exported(passed: Release, design: Design, target: str, folder: Path) -> Made:
+    """The model alone."""
+    from lstm_mpc.export import c_model, onnx_model
 
     made: Mapping[str, str | bytes]
     if target == "c":
         made = c_model.c_model(passed)
         return made, {}, [f"C model: {', '.join(made)} → {folder}; `make -C {folder} test` checks it"]
-    if target == "onnx":
-        made = onnx_model.onnx_model(passed)
-        words = f"ONNX model: {', '.join(made)} → {folder}; its LSTM nodes are in single precision"
-        return made, {}, [words]
+    made = onnx_model.onnx_model(passed)
+    return made, {}, [f"ONNX model: {', '.join(made)} → {folder}; its LSTM nodes are in single precision"]
+
+
+def _deployed(cleared: ControllerRelease, design: Design, target: str, folder: Path) -> Made:
+    """What contains the controller."""
+    from lstm_mpc.export import bundle, fmu, wrappers
+
+    made: Mapping[str, str | bytes]
+    passed, files = cleared.release, dict(cleared.files)
     if target == "controller":
-        packed = bundle.bundle(passed, design.control, design.budget, u_start=design.u_start)
+        packed = bundle.bundle(passed, cleared.problem, cleared.budget, u_start=design.u_start)
         words = f"C controller: {', '.join(packed.files)} → {folder}; `make -C {folder} test` checks it"
         return packed.files, packed.facts, [words, *_controller_words(packed.facts)]
-    files = controller(passed, design.control, design.budget)
     if target == "fmu":
         made = fmu.fmu_folder(passed, files, u_start=design.u_start)
         return made, {}, [f"FMUs: {', '.join(made)} → {folder}"]

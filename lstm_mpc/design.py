@@ -18,6 +18,7 @@ from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.loop import Scenario
 from lstm_mpc.control.problem import GatedTuning, KalmanTuning, MheTuning, Problem
 from lstm_mpc.control.sqp import Budget
+from lstm_mpc.control.verify import LoopLaw
 from lstm_mpc.data import Dataset, Record, read_csv, record
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Mprs, Steps
@@ -81,6 +82,20 @@ class Verifying:
 
 
 @dataclass(frozen=True)
+class LoopVerifying:
+    """`[verify_loop]`: the keyword arguments of `control.verify.verify_loop`. The keys of its law stand among them, a disturbance by its
+    own name."""
+
+    law: LoopLaw
+    epsilon: float = 1e-2
+    beta: float = 1e-6
+    rule: str = "exact"
+    steps: int = 360
+    settle: int = 60
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Design:
     """A design directory as read: where it lies and what its `design.toml` says."""
 
@@ -101,16 +116,17 @@ class Design:
     u_start: tuple[float, ...]
     scenarios: tuple[Scenario, ...] = field(default=())
     foreign: Import = field(default=Import())
+    verify_loop: LoopVerifying | None = None
 
     @property
     def system(self) -> System | None:
         """The simulated plant, where the design has one, with an ideal probe."""
         return None if self.plant is None else self.plant.system()
 
-    def plant_of(self, scenario: Scenario) -> System:
-        """The simulated plant as `scenario` needs it."""
+    def plant_of(self, scenario: Scenario | LoopLaw) -> System:
+        """The simulated plant as a scenario, or a law of scenarios, needs it."""
         if self.plant is None:
-            raise InputError(f"{self.folder}: scenario {scenario.name!r} needs a [plant] to simulate")
+            raise InputError(f"{self.folder}: a closed loop needs a [plant] to simulate")
         return dataclasses.replace(self.plant, uncertain=scenario.mismatch > 0).system()
 
     def file(self, name: str) -> Path:
@@ -182,6 +198,7 @@ _TABLES = [
     "budget",
     "scenario",
     "import",
+    "verify_loop",
 ]
 
 
@@ -226,6 +243,7 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
         u_start=tuple(float(v) for v in u_start),
         scenarios=tuple(_scenario(table, system) for table in _tables(content, "scenario")),
         foreign=_make(Import, _table(content, "import"), "[import]"),
+        verify_loop=_looping(_table(content, "verify_loop"), system) if "verify_loop" in content else None,
     )
 
 
@@ -293,7 +311,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if get_origin(hint) is UnionType:
         return any(_fits(value, kind) for kind in get_args(hint))
     if get_origin(hint) is Mapping:
-        return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
+        return isinstance(value, dict) and all(_fits(v, get_args(hint)[1]) for v in value.values())
     if isinstance(value, bool) or hint is bool:
         return isinstance(value, bool) and hint is bool
     return isinstance(value, (int, float) if hint is float else hint)
@@ -326,6 +344,20 @@ def _scenario(table: Mapping[str, Any], system: System | None) -> Scenario:
         values["disturbances"] = Steps(tuple(times), [[float(_at(s, t)) for s in schedules] for t in times])
     made: Scenario = _make(Scenario, values, where)
     return dataclasses.replace(made, faults=faults)
+
+
+def _looping(table: dict[str, Any], system: System | None) -> LoopVerifying:
+    """`[verify_loop]`: one [low, high] per setpoint, start and disturbance name."""
+    if system is None:
+        raise InputError("[verify_loop] needs a [plant] to simulate")
+    disturbances = [s.name for s in system.disturbances]
+    of_law = [f.name for f in dataclasses.fields(LoopLaw) if f.name != "disturbances"]
+    own = [f.name for f in dataclasses.fields(LoopVerifying) if f.name != "law"]
+    _known(table, [*own, *of_law, *disturbances], "[verify_loop]")
+    parts = [{k: v for k, v in table.items() if k in names} for names in (of_law, disturbances, own)]
+    law = _make(LoopLaw, {**parts[0], "disturbances": parts[1]}, "[verify_loop]")
+    made: LoopVerifying = _make(LoopVerifying, {**parts[2], "law": law}, "[verify_loop]")
+    return made
 
 
 def _steps(rows: Any, where: str) -> Steps:

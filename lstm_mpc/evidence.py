@@ -160,6 +160,57 @@ class Verification(Evidence):
 
 
 @dataclass(frozen=True)
+class LoopVerification(Evidence):
+    """Scenario verification of the closed loop: the exported C on simulated plants. A claim that is *sampled*: with confidence 1−β, a new
+    run of `steps` samples from the same law leaves the safe set, scaled about its middle by `reach`, with probability at most ε. A run
+    that moves an input beyond its bounds or rate limits counts as one that leaves every set, so that the claim (d = 1) covers both.
+
+    `model`, `problem` and `source` are the digests of the model, of problem and budget, and of the C; `law` describes how scenarios were
+    drawn. `low`, `high` are the extreme noise-free outputs, `worst` is the scenario that made `reach`; `violation` is the largest
+    excess over bounds and rate limits [input unit] and `violator` its scenario. As further information: `tracking`, the largest error per
+    output once nothing has changed for `settle` samples, and the samples with each flag of the controller's `status`.
+    """
+
+    model: str
+    problem: str
+    source: str
+    epsilon: float
+    beta: float
+    rule: str
+    scenarios: int
+    steps: int
+    settle: int
+    seed: int
+    law: dict[str, Any]
+    safe_set: tuple[tuple[float, float], ...]
+    reach: float
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    worst: int
+    violation: float
+    violator: int | None
+    tracking: tuple[float, ...]
+    status: dict[str, int]
+
+    kind = "lstm_mpc loop verification"
+
+    @property
+    def safe(self) -> bool:
+        return self.reach <= 1.0 and self.violation == 0.0
+
+    @property
+    def claimed(self) -> tuple[tuple[float, float], ...]:
+        """The claimed set, (low, high) per output: the safe set scaled about its middle."""
+        middles = [(0.5 * (a + b), 0.5 * self.reach * (b - a)) for a, b in self.safe_set]
+        return tuple((middle - half, middle + half) for middle, half in middles)
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Self:
+        names = ("low", "high", "tracking")
+        return cls(**{**content, **{n: tuple(content[n]) for n in names}, "safe_set": tuple(map(tuple, content["safe_set"]))})
+
+
+@dataclass(frozen=True)
 class Reach(Evidence):
     """The interval tube of a model: a claim that is *proved*, for every input |u| ≤ `radius` [normalised], every start in `start_box` (one
     number for |χ0_j|, or low and high of every state), all k.

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,9 @@ def rows_of(runs: Sequence[Run], system: System, *, start: datetime) -> dict[str
             add(f"{signal.name} setpoint [{signal.unit}]", run.reference[:, j].tolist())
             add(f"{signal.name}{TRUTH} [{signal.unit}]", run.truth[:, j].tolist())
             add(f"{signal.name} disturbance estimate [{signal.unit}]", [float(move.disturbance[j]) for move in run.moves])
+        for j, signal in enumerate(system.inputs):
+            told = [float(move.input_disturbance[j]) if move.input_disturbance.size else nan for move in run.moves]
+            add(f"{signal.name} disturbance estimate [{signal.unit}]", told)
         add("flags", [int(move.flags) for move in run.moves])
         add("status", [move.status for move in run.moves])
         add("solve [ms]", [1e3 * move.seconds for move in run.moves])

@@ -56,9 +56,11 @@ def run(
     *,
     workers: int,
     on_report: Callable[[Any], None] = lambda _: None,
+    on_result: Callable[[Any], None] = lambda _: None,
     graceful: bool = False,
 ) -> list[Any]:
-    """`[function(*task) for task in tasks]` in `workers` processes; `function` and tasks must be picklable.
+    """`[function(*task) for task in tasks]` in `workers` processes; `function` and tasks must be picklable. `on_result` is told of each
+    result once it is there.
 
     Ctrl-C makes `stopped()` true inside the tasks under way, which a long task must ask, and raises KeyboardInterrupt once they have
     ended. With `graceful`, the first one raises nothing: the tasks return what they have. Raises SolverError when a worker process dies.
@@ -74,9 +76,13 @@ def run(
         ):
             futures = [pool.submit(function, *task) for task in tasks]  # workers inherit that they ignore Ctrl-C
             restore(_first_stops(stop) if graceful else signal.default_int_handler)
+            waiting = set(futures)
             try:
-                while not all(future.done() for future in futures):
+                while waiting:
                     _drain(reports, on_report, timeout=0.1)
+                    for future in [f for f in waiting if f.done()]:
+                        waiting.remove(future)
+                        on_result(future.result())
             except BaseException:
                 stop.set()  # or the tasks under way would go on to their end, and this process with them
                 pool.shutdown(cancel_futures=True)

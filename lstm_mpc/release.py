@@ -21,7 +21,7 @@ from lstm_mpc.system import Array
 
 KIND = "lstm_mpc release"
 _MACHINE = 1e-6  # how far honest evidence may differ between two machines
-CHECKS = ("certificate", "scenario", "safe_set", "input_range", "tube", "fit")
+CHECKS = ("certificate", "scenario", "safe_set", "input_range", "tube", "fit", "controller")
 OUTPUT_SETS = ("scenario", "tube", "either")
 
 
@@ -33,8 +33,9 @@ class Policy:
     `conditions` must be certified. `output_set` says what must show that outputs stay in the safe set: "scenario" (sampled, for the
     law that was drawn), "tube" (proved, for every input within the limits) or "either". The scenario verification must be at
     least as strong as `epsilon`, `beta` and as long as `min_steps`; `min_fit` is the least mean-removed FIT [%] on validation
-    data, against the measured output. `waive` maps a check (certificate, scenario, safe_set, input_range, tube, fit) to the
-    reason why it is waived; it is stored and printed wherever the release is used.
+    data, against the measured output. `controller` says what a controller needs to be exported: "tube" (with δISS), "scenario" (closed
+    loops of at least `min_loop_steps`, as strong as `epsilon` and `beta`) or "either". `waive` maps a check (certificate, scenario,
+    safe_set, input_range, tube, fit, controller) to the reason why it is waived; it is stored and printed wherever the release is used.
     """
 
     conditions: tuple[str, ...] = ("delta_iss",)
@@ -43,14 +44,17 @@ class Policy:
     beta: float = 1e-6
     min_steps: int = 1
     min_fit: float = 95.0
+    controller: str = "either"
+    min_loop_steps: int = 1
     waive: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "conditions", tuple(self.conditions))
         for name in self.conditions:
             stability.condition(name)
-        if self.output_set not in OUTPUT_SETS:
-            raise InputError(f"release: output_set must be one of {', '.join(OUTPUT_SETS)}, got {self.output_set!r}")
+        for key, value in (("output_set", self.output_set), ("controller", self.controller)):
+            if value not in OUTPUT_SETS:
+                raise InputError(f"release: {key} must be one of {', '.join(OUTPUT_SETS)}, got {value!r}")
         if not (0 < self.epsilon < 1 and 0 < self.beta < 1 and np.isfinite(self.min_fit)):
             raise InputError(f"release: ε = {self.epsilon} and β = {self.beta} must lie in (0, 1), min_fit = {self.min_fit} must be finite")
         for check, reason in self.waive.items():

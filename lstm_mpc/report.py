@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BLUE, ORANGE, GREEN, GREY, RED = "#0072b2", "#e69f00", "#009e73", "#6b6b6b", "#d55e00"  # safe for colour-blind readers
+_SHARES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)  # of what PI needs
 _STYLE: dict[str, Any] = {"font.size": 9, "axes.grid": True, "grid.alpha": 0.25, "svg.hashsalt": "lstm_mpc"}
 _STYLE |= {"axes.spines.top": False, "axes.spines.right": False}
 
@@ -147,15 +148,19 @@ def plot_loop(run: Run, plant: System, *, safe_set: Sequence[tuple[float, float]
     axes[0].plot(minutes, run.y[:, 0], color=GREY, lw=0.7, label="measured")
     axes[0].plot(minutes, run.truth[:, 0], color=BLUE, lw=1.3, label="plant")
     axes[0].plot(minutes, run.reference[:, 0], color=RED, lw=1.0, ls="--", drawstyle="steps-post", label="setpoint")
+    for edge in safe_set[0] if safe_set else ():
+        axes[0].axhline(edge, color=GREEN, lw=1.2, ls=":", label="safe set" if edge == safe_set[0][0] else None)
     axes[0].set_ylabel(plant.outputs[0].label)
     axes[0].set_title(f"closed loop: {run.scenario.name}", loc="left")
-    axes[0].legend(ncols=3, frameon=False, loc="best")
+    axes[0].legend(ncols=4, frameon=False, loc="best")
     axes[1].plot(minutes, run.u[:, 0], color=GREEN, lw=1.2, drawstyle="steps-post")
     for edge in (plant.inputs[0].low, plant.inputs[0].high):
         axes[1].axhline(edge, color=GREY, lw=0.8, ls=":")
     axes[1].set_ylabel(plant.inputs[0].label)
-    axes[2].plot(minutes, [move.disturbance[0] for move in run.moves], color=ORANGE, lw=1.0)
-    axes[2].set_ylabel(f"d̂ [{plant.outputs[0].unit}]")
+    acting = "input_disturbance" if any(move.input_disturbance.any() for move in run.moves) else "disturbance"
+    at = plant.inputs[0] if acting == "input_disturbance" else plant.outputs[0]
+    axes[2].plot(minutes, [getattr(move, acting)[0] for move in run.moves], color=ORANGE, lw=1.0)
+    axes[2].set_ylabel(f"d̂ at {at.label}")
     if disturbed:
         for j, s in enumerate(plant.disturbances):
             axes[3].plot(minutes, 100 * (run.d[:, j] / (s.nominal or 1.0) - 1), lw=1.2, drawstyle="steps-post", label=s.name)
@@ -164,6 +169,32 @@ def plot_loop(run: Run, plant: System, *, safe_set: Sequence[tuple[float, float]
     for k in run.failures:
         axes[1].axvline(minutes[k], color=RED, lw=0.8)
     axes[-1].set_xlabel("time [min]")
+    return figure
+
+
+def plot_arena(rows: Sequence[dict[str, Any]], *, unit: str) -> Figure:
+    """`arena.standings`: the total IAE of each controller by condition, and below it the travel of the valve, both as share of PI's."""
+    conditions, names = (list(dict.fromkeys(row[key] for row in rows)) for key in ("condition", "controller"))
+    colors = dict(zip([name for name in names if name != "PI"], (ORANGE, BLUE, GREEN, RED), strict=False))
+    figure, axes = _figure(2, 5.2)
+    for axis, key, label in zip(axes, ("÷ PI", "travel ÷ PI"), ("IAE ÷ IAE of PI", "travel ÷ travel of PI"), strict=True):
+        for number, (name, color) in enumerate(colors.items()):
+            own = [(conditions.index(row["condition"]), row[key]) for row in rows if row["controller"] == name and row[key] is not None]
+            places = [place + (number - 0.5 * (len(colors) - 1)) * 0.8 / len(colors) for place, _ in own]
+            axis.bar(places, [share - 1.0 for _, share in own], 0.75 / len(colors), bottom=1.0, color=color, label=name)
+        axis.set_yscale("log")  # half as much and twice as much look alike
+        axis.set_yticks(_SHARES, [f"{share:g}" for share in _SHARES])
+        axis.minorticks_off()
+        shares = [row[key] for row in rows if row[key] is not None]
+        axis.set_ylim(0.85 * min([0.5, *shares]), 1.15 * max([1.5, *shares]))
+        axis.axhline(1.0, color=GREY, lw=1.2, label="PI, tuned for the condition")
+        axis.set_ylabel(label)
+        axis.grid(visible=False, axis="x")
+        axis.set_axisbelow(True)
+    iae = {row["condition"]: row["total"] for row in rows if row["controller"] == "PI"}
+    axes[-1].set_xticks(range(len(conditions)), [f"{name}\n{iae[name]:.0f} {unit}" if name in iae else name for name in conditions])
+    axes[-1].set_xlabel("condition, and the IAE of PI")
+    axes[0].legend(ncols=len(colors) + 1, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return figure
 
 

@@ -211,13 +211,20 @@ def simulate_batch(system: System, u: ArrayLike, x0: ArrayLike, *, disturbances:
 
 def rest(system: System, u: ArrayLike, *, steps: int = 3000) -> Array:
     """The state (n,) after holding `u` (nu,) for `steps` samples from x0, disturbances at rest: the equilibrium of a stable system."""
-    chi, d = system.x0[:, None], system.d_nominal[:, None]
-    held, twin = frozen_array(np.reshape(u, (-1, 1)), 2, f"{system.name}: u"), system.vectorised
+    return rests(system, system.x0[:, None], frozen_array(np.reshape(u, (-1, 1)), 2, f"{system.name}: u"), steps=steps)[:, 0]
+
+
+def rests(system: System, chi: Array, u: Array, *, steps: int = 3000) -> Array:
+    """`rest` for B systems at once, from `chi` (n, B) under `u` (nu, B): (n, B). None waits for those beside it."""
+    twin, chi, moving = system.vectorised, chi.copy(), np.arange(chi.shape[1])
     for _ in range(steps):
-        before, chi = chi, twin.step(chi, held, d)
-        if np.abs(chi - before).max() <= 1e-15 * np.abs(chi).max():
+        before = chi.take(moving, axis=1)
+        after = twin.step(before, u.take(moving, axis=1), np.repeat(system.d_nominal[:, None], moving.size, axis=1))
+        chi[:, moving] = after
+        moving = moving[np.abs(after - before).max(axis=0) > 1e-15 * np.abs(after).max(axis=0)]
+        if not moving.size:
             break
-    return chi[:, 0]
+    return chi
 
 
 def _signal(values: ArrayLike, width: int, name: str) -> Array:

@@ -9,9 +9,11 @@ from typing import Any
 
 from lstm_mpc import store
 from lstm_mpc.artefacts import (
+    ASSURANCE,
     FIGURES,
     LOOP,
     MODEL,
+    PARTS,
     PIL,
     RELEASE,
     TRAINING,
@@ -25,7 +27,7 @@ from lstm_mpc.artefacts import (
 from lstm_mpc.bounds import bounds_table
 from lstm_mpc.control.problem import input_range
 from lstm_mpc.data import scale, write_csv
-from lstm_mpc.deploy import control_verb, export_verb
+from lstm_mpc.deploy import control_verb, export_verb, verify_loop_verb
 from lstm_mpc.design import Design, load_design
 from lstm_mpc.errors import InputError
 from lstm_mpc.evidence import Certificate, Tubes, Verification
@@ -250,7 +252,7 @@ def _claim_lines(passed: Release) -> list[str]:
     return [f"  {kind}: {sentence}" for kind, sentence in passed.claims()]
 
 
-ARTEFACTS = ("data-training.csv", "data-validation.csv", MODEL, TRAINING, VERIFICATION, TUBES, RELEASE, LOOP, PIL)
+ARTEFACTS = ("data-training.csv", "data-validation.csv", MODEL, TRAINING, VERIFICATION, TUBES, RELEASE, LOOP, ASSURANCE, PIL)
 
 
 def chain(folder: Path) -> tuple[tuple[str, Callable[[Options], Result]], ...]:
@@ -258,6 +260,7 @@ def chain(folder: Path) -> tuple[tuple[str, Callable[[Options], Result]], ...]:
     design = load_design(folder)
     recording = (("record", lambda options: record_verb(design, options)),) if not design.data.training else ()
     driving = (("control", lambda options: control_verb(design, options)),) if design.scenarios else ()
+    assuring = (("verify-loop", lambda options: verify_loop_verb(design, options)),) if design.verify_loop else ()
     return (
         *recording,
         ("train", lambda options: train_verb(design, options)),
@@ -266,6 +269,7 @@ def chain(folder: Path) -> tuple[tuple[str, Callable[[Options], Result]], ...]:
         ("reach", lambda options: reach_verb(design, options)),
         ("release", lambda options: release_verb(design, options)),
         *driving,
+        *assuring,
         ("export", lambda options: export_verb(design, options)),
     )
 
@@ -279,7 +283,8 @@ def prepare(source: Path, out: Path, options: Options) -> None:
             raise InputError(f"{out}: is not empty; --force replaces an earlier run, --out names another folder")
         for name in (*ARTEFACTS, *(certificate_file(c) for c in design.release.conditions)):
             (out / name).unlink(missing_ok=True)
-        shutil.rmtree(out / FIGURES, ignore_errors=True)
+        for name in (FIGURES, PARTS):
+            shutil.rmtree(out / name, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
     for name in ("design.toml", *names):
         store.write_text(out / name, (source / name).read_text(encoding="utf-8"))

@@ -2,9 +2,11 @@
 
 from itertools import product
 
+import casadi as ca
 import numpy as np
 
 from lstm_mpc import lstm
+from lstm_mpc.control.problem import Limits
 from lstm_mpc.data import Scaling
 from lstm_mpc.evidence import Validation
 from lstm_mpc.lstm import GATES, Layer, Network, Sizes
@@ -12,7 +14,7 @@ from lstm_mpc.model import Model
 from lstm_mpc.proof import certify
 from lstm_mpc.release import Policy, release
 from lstm_mpc.scenario import verify
-from lstm_mpc.system import Signal
+from lstm_mpc.system import Signal, System
 
 DEPTHS = ((1, (3,), 1), (2, (3,), 2), (1, (2, 3), 1), (2, (3, 2), 3))  # (nu, nx, ny): one and two layers, SISO and MIMO
 RELEASES = {"siso": (0, 1, (5,), 1), "mimo": (1, 2, (4, 3), 3)}  # seed, nu, nx, ny
@@ -97,3 +99,20 @@ def released(kind):
     safe = [(-100.0, 100.0)] * len(model.outputs)
     evidence = verify(model, safe_set=safe, steps=20, settle=5)
     return release(model, [certify(model)], evidence, validation_for(model), paper_policy(), safe_set=safe)
+
+
+def limits_of(low=0.0, high=10.0, move=2.0, signals=1):
+    """Limits put together by hand."""
+    full = np.ones(signals)
+    return Limits(
+        low * full, high * full, move * full, 0.5 * (low + high) * full, -np.inf * full, np.inf * full, -100 * full, 100 * full,
+        full, 0.1 * full, 1.0, (0,),
+    )  # fmt: skip
+
+
+def first_order(pole, gain):
+    """y⁺ = pole·y + (1 − pole)·gain·u, every 10 s."""
+    x, u, d = ca.SX.sym("x"), ca.SX.sym("u"), ca.SX.sym("d", 0)
+    step = ca.Function("step", [x, u, d], [pole * x + (1 - pole) * gain * u])
+    signals = (Signal("u", "V", -100.0, 100.0, 0.0),), (Signal("y", "m"),)
+    return System("first order", *signals, 10.0, np.zeros(1), step, ca.Function("output", [x], [x]))

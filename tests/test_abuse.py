@@ -7,13 +7,14 @@ LSTM_MPC_ABUSE=1000000.
 import os
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from compiling import built, run, tool
 from optimum import all_at_once
 
-from lstm_mpc.control.problem import Problem, limits
+from lstm_mpc.control.problem import KalmanTuning, Problem, limits
 from lstm_mpc.control.sqp import Budget
 from lstm_mpc.design import load_design
 from lstm_mpc.export.controller import controller
@@ -33,10 +34,12 @@ def sources(mimo):
 
 
 def designs(mimo):
-    """Release, problem and budget of each."""
+    """Release, problem and budget of each; the shipped ones have the Kalman filter, "mimo" the open-loop observer."""
     design, passed = load_design(SHIPPED), Release.load(SHIPPED / "release.json")
     everything = Problem(**all_at_once(dead_time=20.0, blocks=(1, 1, 2, 3), frozen_after=4))
-    return {"shipped": (passed, design.control, design.budget), "deep": (passed, design.control, DEEP), "mimo": (mimo, everything, DEEP)}
+    filtered = replace(everything, observer=KalmanTuning(noise=0.003, drift=0.01, largest=0.2))
+    made = {"shipped": (passed, design.control, design.budget), "deep": (passed, design.control, DEEP)}
+    return made | {"mimo": (mimo, everything, DEEP), "mimo kalman": (mimo, filtered, DEEP)}
 
 
 def ends(release, problem):
@@ -74,17 +77,23 @@ def campaigns(*cases):
     return pytest.mark.parametrize(("kind", "double", "count"), [brief, *slow])
 
 
-@campaigns(("shipped", False, 1.0), ("mimo", False, 0.1))
+@campaigns(("shipped", False, 1.0), ("mimo", False, 0.1), ("mimo kalman", False, 0.1))
 def test_hostile_samples_never_bring_an_input_out_of_bounds_or_rates(programs, kind, double, count):
     found = counted(run(programs(kind, double), "steps", count, 1))
     assert found["seen"] >= count
     assert found["excess"] <= 1e-6
     assert min(found[bit] for bit in ("clean", "invalid", "setpoint", "budget", "failed")) > 0.005 * found["seen"]  # it was hostile
-    assert (found["frozen"] > 0) == (kind == "mimo")  # the only one that asks
+    assert (found["frozen"] > 0) == ("mimo" in kind)  # the only one that asks
     assert found["refused"] == 0
 
 
-@campaigns(*((kind, double, share) for kind, share in (("shipped", 0.03), ("deep", 0.01), ("mimo", 0.01)) for double in (False, True)))
+@campaigns(
+    *(
+        (kind, double, share)
+        for kind, share in (("shipped", 0.03), ("deep", 0.01), ("mimo", 0.01), ("mimo kalman", 0.01))
+        for double in (False, True)
+    )
+)
 def test_any_state_plan_and_working_set_is_solved(programs, kind, double, count):
     """States within their bounds, plans and marks of any kind: no solve fails, and no sound state is refused."""
     found = counted(run(programs(kind, double), "solves", count, 2))
@@ -103,7 +112,7 @@ def test_bits_that_flip_between_prepare_and_feedback_cannot_get_past_the_bounds(
     assert counted(run(programs(kind, double), "window", count, 4))["seen"] == count
 
 
-@campaigns(("shipped", False, 0.1), ("mimo", False, 0.1))
+@campaigns(("shipped", False, 0.1), ("mimo", False, 0.1), ("mimo kalman", False, 0.1))
 def test_bits_that_flip_between_samples_leave_a_sound_state_and_an_input_within_bounds_and_rates(programs, kind, double, count):
     found = counted(run(programs(kind, double), "rot", count, 5))
     assert found["reset"] > 0.01 * found["seen"]

@@ -54,6 +54,15 @@ min_fit = 50.0
 [control]
 horizon = 8
 u_start = [15.55]
+[verify_loop]
+epsilon = 0.05
+beta = 1e-3
+steps = 20
+settle = 5
+dwell = [50.0, 100.0]
+setpoint = [[6.8, 7.2]]
+start = [[15.4, 15.6]]
+q1 = [16.5, 16.7]
 [[scenario]]
 name = "step"
 duration = 400.0
@@ -92,7 +101,9 @@ def test_run_makes_every_artefact(done):
     found = {path.name for path in done.iterdir()}
     assert found == {*ARTEFACTS, "certificate-iss.json", "design.toml", "controller", "figures"} - {"pil.json"}
     figures = {path.name for path in (done / "figures").iterdir()}
-    assert figures == {f"{name}.{kind}" for name in ("validation", "scenarios", "bounds", "reach", "loop-step") for kind in ("png", "svg")}
+    worst = f"loop-number-{json.loads((done / 'loop-verification.json').read_text())['worst']}"
+    names = ("validation", "scenarios", "bounds", "reach", "loop-step", worst)
+    assert figures == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
 
 
 def test_the_chain_is_tied_by_digests(done):
@@ -178,7 +189,7 @@ def test_a_waiver_is_printed_wherever_the_release_is_used(copy, capsys):
     text = (copy / "design.toml").read_text().replace("min_fit = 50.0", 'min_fit = 99.9\nwaive = { fit = "bench test only" }')
     (copy / "design.toml").write_text(text)
     assert said(capsys, "release", copy, "--force")[0] == 0
-    for verb, *options in (["control", "--engine", "sqp"], ["export"]):
+    for verb, *options in (["control", "--engine", "sqp"], ["verify-loop", "--workers", "1"], ["export"]):
         code, out, _ = said(capsys, verb, copy, *options, "--force")
         assert code == 0
         assert "WAIVED: fit" in out

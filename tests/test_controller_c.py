@@ -15,7 +15,7 @@ from tolerances import ROUND_OFF
 from lstm_mpc.control import qp, sqp
 from lstm_mpc.control.compiled import Compiled
 from lstm_mpc.control.move import Status
-from lstm_mpc.control.problem import Problem, limits
+from lstm_mpc.control.problem import KalmanTuning, Problem, limits
 from lstm_mpc.control.sqp import Budget, Sqp
 from lstm_mpc.design import load_design
 from lstm_mpc.errors import InputError
@@ -31,6 +31,8 @@ SISO = {
     "y_low": 6.0, "y_high": 8.6, "violation_weight": 50.0,
 }  # fmt: skip
 REAL_TIME = Budget(passes=1, changes=20, halvings=1)
+KALMAN = KalmanTuning(noise=0.02, drift=0.01, largest=1.0)
+TWO = KalmanTuning(noise=0.003, drift=0.01, largest=0.2)
 CASES = {  # kind, problem, budget
     "bounds, rates, soft bounds": ("siso", SISO, None),
     "two layers with preview": ("mimo", all_at_once(), None),
@@ -44,6 +46,10 @@ CASES = {  # kind, problem, budget
     "real time, corrected": ("siso", SISO, Budget(passes=1, changes=40, halvings=1, correct=0.0)),
     "real time, two": ("mimo", all_at_once(), REAL_TIME),
     "one sample": ("siso", {"horizon": 1}, None),
+    "Kalman": ("siso", {**SISO, "observer": KALMAN}, None),
+    "Kalman, real time, dead time": ("siso", {**SISO, "observer": KALMAN, "dead_time": 30.0}, REAL_TIME),
+    "Kalman of two": ("mimo", all_at_once(dead_time=20.0, observer=TWO), None),
+    "Kalman of two, real time": ("mimo", all_at_once(observer=TWO), REAL_TIME),
 }
 
 
@@ -110,13 +116,15 @@ def test_in_double_precision_it_is_its_twin(siso, mimo, kind, options, budget):
     made = compiled(files, double=True)
     made.reset(y, u)
     bounds, span = limits(item, problem), item.model.scaling.y_span
-    exact = (budget or Budget()).passes > 1 or budget.correct == 0.0  # else small steps are predicted linearly
+    exact = (budget or Budget()).passes > 1 or budget.correct == 0.0  # else small steps are predicted linearly ...
+    exact = exact and problem.observer is None  # ... as is the correction of a plan that then stays
     used = set()
     for y, reference, twin in rows:
         move = made.step(y, reference)
         used.add(twin.flags)
         np.testing.assert_allclose(move.u / (bounds.u_high - bounds.u_low), twin.u / (bounds.u_high - bounds.u_low), rtol=0, atol=AGREE)
         np.testing.assert_allclose(move.disturbance / span, twin.disturbance / span, rtol=0, atol=AGREE)
+        np.testing.assert_allclose(move.input_disturbance, twin.input_disturbance, rtol=0, atol=AGREE)
         assert (move.flags, move.iterations) == (twin.flags, twin.iterations)
         if exact:
             assert move.cost == pytest.approx(twin.cost, rel=AGREE, abs=AGREE)
@@ -127,10 +135,12 @@ def test_in_double_precision_it_is_its_twin(siso, mimo, kind, options, budget):
     assert (np.ptp(inputs, axis=0) > 0.1 * (bounds.u_high - bounds.u_low)).any()  # it was not asleep
 
 
+@pytest.mark.parametrize("filtered", [False, True], ids=["open loop", "Kalman"])
 @pytest.mark.parametrize("kind", ["siso", "mimo"])
-def test_every_fault_has_the_same_name_in_both(siso, mimo, kind):
+def test_every_fault_has_the_same_name_in_both(siso, mimo, kind, filtered):
     item = mimo if kind == "mimo" else siso
     options = {"frozen_after": 3, "sensor_low": -9.0, "sensor_high": 9.2}
+    options |= {"observer": TWO if kind == "mimo" else KALMAN} if filtered else {}
     problem = Problem(**(all_at_once(**options) if kind == "mimo" else {**SISO, **options}))
     (y, u), rows, files = loop(item, problem, samples=50)
     made, twin = compiled(files, double=True), Sqp(item, problem)
@@ -145,6 +155,7 @@ def test_every_fault_has_the_same_name_in_both(siso, mimo, kind):
         assert move.flags == expected.flags, k
         np.testing.assert_allclose(move.u, expected.u, rtol=0, atol=1e-8)
         np.testing.assert_allclose(move.disturbance, expected.disturbance, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(move.input_disturbance, expected.input_disturbance, rtol=0, atol=1e-8)
         seen |= move.flags
         assert (Status.MEASUREMENT_INVALID in move.flags) == (k in (5, 8, 9, 12, 13))
         assert (Status.MEASUREMENT_FROZEN in move.flags) == (23 <= k < 28)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lstm_mpc.control.loop import draw_scenario
 from lstm_mpc.data import Dataset, Record, write_csv
 from lstm_mpc.design import load_design
 from lstm_mpc.errors import InputError
@@ -53,6 +54,47 @@ def test_a_scenario_merges_its_disturbances(tmp_path):
     scenario = load(tmp_path, text).scenarios[0]
     assert scenario.disturbances.times == (0.0, 20.0, 40.0)
     assert np.asarray(scenario.disturbances.levels).tolist() == [[16.6, 0.5], [17.0, 0.5], [17.0, 0.6]]
+
+
+def test_a_scenario_may_have_a_slow_valve_and_another_plant(tmp_path):
+    table = "[[scenario]]\nname='s'\nduration=100.0\nsetpoint=[[0,7.0]]\n"
+    design = load(tmp_path, PLANT + table + "noise=0.02\ndelay=30.0\nvalve_lag=20\nmismatch=0.02\n" + table)
+    other, nominal = design.scenarios
+    assert (other.noise, other.delay, other.valve_lag, other.mismatch) == (0.02, 30.0, 20, 0.02)
+    assert (len(design.plant_of(other).parameters), len(design.plant_of(nominal).parameters)) == (6, 0)
+    chi = [draw_scenario(design.plant_of(s), s, u_start=design.u_start).chi for s in (other, nominal)]
+    assert (chi[0][3:] != 1).all()
+    assert chi[1].size == 3
+
+
+OWN = "[control]\nu_start = [0.0]\n[[input]]\nname='u'\nunit='V'\n[[output]]\nname='y'\nunit='V'\n"
+LAW = PLANT + "[verify_loop]\nsetpoint = [[6.5, 7]]\nstart = [[15.0, 15.5]]\n"
+
+
+def test_the_law_of_the_closed_loop_stands_among_the_keys_of_its_verification(tmp_path):
+    made = load(tmp_path, LAW + "q2 = [0.5, 0.6]\nsteps = 100\nnoise = 0.01\n").verify_loop
+    assert made.steps == 100
+    assert made.law.setpoint == ((6.5, 7.0),)
+    assert made.law.disturbances == {"q2": (0.5, 0.6)}
+    assert made.law.noise == 0.01
+    assert load(tmp_path, PLANT).verify_loop is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (LAW + "qq = [1.0, 2.0]", r"unknown key 'qq' in \[verify_loop\]"),
+        (LAW + "law = 1", r"unknown key 'law' in \[verify_loop\]"),
+        (LAW + "disturbances = 1", r"unknown key 'disturbances' in \[verify_loop\]"),
+        (LAW + "q1 = 3.0", r"\[verify_loop\] disturbances = .* is of the wrong type"),
+        (LAW + "q1 = [3.0, 2.0]", r"loop law: q1 \[3, 2\] must rise"),
+        (PLANT + "[verify_loop]\nsetpoint = [[6.5, 7]]", r"\[verify_loop\]: .*start"),
+        (OWN + "[verify_loop]", r"\[verify_loop\] needs a \[plant\] to simulate"),
+    ],
+)
+def test_a_law_of_the_closed_loop_that_is_none(tmp_path, text, words):
+    with pytest.raises(InputError, match=words):
+        load(tmp_path, text)
 
 
 def test_own_data(tmp_path):

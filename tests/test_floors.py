@@ -12,8 +12,8 @@ import lstm_mpc
 ROOT = Path(lstm_mpc.__file__).parent
 FLOORS = [
     {"errors", "choices", "control.library"},
-    {"store", "parallel", "system", "export.templates"},
-    {"excitation", "lstm", "ph", "evidence", "export.folder", "export.pil"},
+    {"store", "parallel", "cluster", "system", "export.templates"},
+    {"excitation", "lstm", "ph", "evidence", "export.folder", "export.pil", "control.checkpoint"},
     {"data", "sensitivity", "foreign.gates", "foreign.onnx_file"},
     {"model", "foreign.weights", "foreign.onnx_axes"},
     {"foreign.onnx_graph"},
@@ -26,18 +26,25 @@ FLOORS = [
     {"control.faults"},
     {"control.observer", "control.loop", "export.unit"},
     {"control.kalman", "control.gated"},
-    {"control.mhe", "control.tuning"},
-    {"control.supervisor"},
+    {"control.mhe"},
+    {"control.supervisor", "control.tuning", "control.baselines", "control.ideal", "control.linear", "control.arena"},
     {"control.sqp", "control.dompc", "control.plain", "control.compiled"},
+    {"control.verify"},
     {"report", "live", "log", "design", "artefacts", "export.fmu_xml", "export.wrappers", "export.controller", "export.golden"},
-    {"export.fmu", "export.bundle"},
+    {"export.fmu", "export.bundle", "clearance"},
     {"deploy"},
     {"verbs"},
     {"cli"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-HEAVY = {"matplotlib": {"report"}, "do_mpc": {"control.library"}, "onnx": {"foreign.onnx_file"}, "safetensors": {"foreign.weights"}}
-HEAVY |= {"pyarrow": {"log"}}
+HEAVY = {
+    "matplotlib": {"report"},
+    "do_mpc": {"control.library"},
+    "onnx": {"foreign.onnx_file"},
+    "safetensors": {"foreign.weights"},
+    "distributed": {"cluster"},
+    "pyarrow": {"log"},
+}
 
 
 def modules():

@@ -18,14 +18,16 @@ from lstm_mpc.log import Log, rows_of, start_of_log, write_log
 
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 HEADER = ["time", "scenario", "t [s]", "q3 [mL/s]", "pH [pH]", "pH setpoint [pH]", "pH noise-free [pH]", "pH disturbance estimate [pH]",
-          "flags", "status", "solve [ms]"]  # fmt: skip
+          "q3 disturbance estimate [mL/s]", "flags", "status", "solve [ms]"]  # fmt: skip
 
 
 def made(name="one", y=(7.1, 7.2, 7.3), flags=OPTIMAL):
     """A run put together by hand, Ts = 10 s, with numbers that need all their digits."""
     N = len(y)
     column = np.array(y, dtype=float)[:, None]
-    moves = tuple(Move(np.zeros(1), flags, 0, 0.0, np.zeros((1, 1)), np.array([0.1 / (k + 3)]), 1e-3 / 3) for k in range(N))
+    moves = tuple(
+        Move(np.zeros(1), flags, 0, 0.0, np.zeros((1, 1)), np.array([0.1 / (k + 3)]), 1e-3 / 3, "", np.array([k / 7])) for k in range(N)
+    )
     u = 15.0 + np.arange(N)[:, None] / 3
     scenario = Scenario(name, Steps((0.0,), [7.0]), 10.0 * N)
     return Run(scenario, 10.0, 10.0 * np.arange(N), column, column / 7, column * 0 + 7.0, u, np.zeros((N, 0)), u[0], moves, column[:, None])
@@ -54,6 +56,7 @@ def test_a_log_has_every_sample_exactly(log, plant):
     for name, field in exact.items():
         assert found[name].tolist() == [float(v) for run in runs for v in getattr(run, field)[:, 0]]
     assert found["pH disturbance estimate [pH]"].tolist() == [float(move.disturbance[0]) for run in runs for move in run.moves]
+    assert found["q3 disturbance estimate [mL/s]"].tolist() == 2 * [0.0, 1 / 7, 2 / 7]
     assert found["flags"].tolist() == [0, 0, 0, 48, 48, 48]
     assert found["status"].tolist()[2:4] == ["optimal", "solve failed; last good plan applied; no plan left; going to the safe input"]
     assert found["solve [ms]"].tolist() == 6 * [1e3 * (1e-3 / 3)]

@@ -7,7 +7,7 @@ from tolerances import IPOPT_INPUT, OFFSET, ROUND_OFF
 from lstm_mpc.control.dompc import DoMpc
 from lstm_mpc.control.loop import Probe, Run, Scenario, Valve, close_loop, draw_scenario, metrics
 from lstm_mpc.control.move import OPTIMAL, Move, Status
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.problem import Problem, limits
 from lstm_mpc.control.sqp import Sqp
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Steps
@@ -187,8 +187,8 @@ def test_the_figures_of_a_run_made_by_hand():
     assert found["iae"] == pytest.approx(10 * (0 + 1 + 0.5 + 0.3 + 0.05 + 0.02 + 1 + 0.5))
     assert found["travel"] == pytest.approx(1 + 2 + 1 + 2)
     rest, up, down = found["steps"]
-    assert rest == {"t": 0.0, "setpoint": [7.0], "settling": 0.0, "overshoot": 0.0, "offset": 0.0}
-    assert (up["t"], up["setpoint"], up["settling"]) == (10.0, [8.0], 30.0)
+    assert rest == {"t": 0.0, "setpoint": [7.0], "length": 10.0, "settling": 0.0, "overshoot": 0.0, "offset": 0.0}
+    assert (up["t"], up["setpoint"], up["length"], up["settling"]) == (10.0, [8.0], 50.0, 30.0)
     assert (up["overshoot"], up["offset"]) == (pytest.approx(0.3), pytest.approx(0.035))
     assert (down["t"], down["settling"], down["overshoot"]) == (60.0, None, 0.0)
     assert down["offset"] == found["offset"] == pytest.approx(0.75)
@@ -219,3 +219,33 @@ def test_a_disturbance_step_begins_a_section_where_the_scenario_has_disturbances
 def test_of_several_outputs_and_inputs_the_worst_counts():
     found = metrics(made([[0, 0], [1, 3]], [[0, 0], [0, 0]], [[1, 0], [1, 5]]))
     assert (found["iae"], found["travel"], found["offset"]) == (30.0, 5.0, 1.5)
+
+
+def test_violations_are_counted_against_the_limits_that_were_given(released):
+    bounds = limits(released, Problem(max_move=1.0, y_low=6.0, y_high=8.0))
+    run = replace(made([7.0, 8.25, 5.5, 7.0, 7.0], [7.0] * 5, [15.0, 16.0, 17.1, 16.5, 15.0]), u_start=np.array([15.5]))
+    found = metrics(run, limits=bounds)
+    assert (found["excess"], found["inadmissible"]) == (0.5, 2)  # 17.1 is too much and too far, the last move is too far
+    sound = metrics(replace(run, truth=np.full((5, 1), 7.0), u=np.full((5, 1), 15.0)), limits=bounds)
+    assert (sound["excess"], sound["inadmissible"]) == (0.0, 0)
+    assert "excess" not in metrics(run)
+
+
+def test_a_seer_is_told_the_truth_before_every_step(plant):
+    class Sees(Proportional):
+        told = ()
+
+        def see(self, chi, d, position):
+            self.told += ((float(np.asarray(plant.output(chi)).item()), d.tolist(), float(position[0])),)
+
+    scenario = Scenario(
+        "s", Steps((0.0,), [7.5]), 50.0, Steps((0.0, 20.0), [[16.6, 0.55], [16.0, 0.6]]), noise=0.1, delay=10.0, valve_lag=20.0
+    )
+    controller = Sees()
+    run = close_loop(plant, controller, scenario, u_start=[15.6])
+    truths, disturbances, positions = zip(*controller.told, strict=True)
+    np.testing.assert_allclose(truths, run.truth[:, 0], rtol=ROUND_OFF)
+    assert list(disturbances) == run.d.tolist()
+    share = 1 - np.exp(-0.5)
+    assert positions[0] == 15.6
+    assert positions[1] == pytest.approx(15.6 + share * (run.u[0, 0] - 15.6))

@@ -66,6 +66,12 @@ def ctrl_c(_):
     signal.raise_signal(signal.SIGINT)
 
 
+def test_every_result_is_told_once_it_is_there():
+    told = []
+    assert parallel.run(pow, [(2, n) for n in range(4)], workers=2, on_result=told.append) == [1, 2, 4, 8]
+    assert sorted(told) == [1, 2, 4, 8]
+
+
 def test_a_graceful_ctrl_c_keeps_what_the_tasks_return():
     before = signal.getsignal(signal.SIGINT)
     assert parallel.run(patient, [(60.0,)], workers=1, on_report=ctrl_c, graceful=True) == [True]

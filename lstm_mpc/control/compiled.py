@@ -8,7 +8,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,31 +22,37 @@ from lstm_mpc.export.folder import write_sources
 from lstm_mpc.export.templates import name_of, named
 from lstm_mpc.system import Array
 
-FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-fPIC", "-shared")
+FLAGS = ("-std=c99", "-O3", "-ffp-contract=off", "-fPIC", "-shared")
+
+
+Sources = tuple[tuple[str, str], ...]  # (name, text): what is compiled once in a process
+
+
+@lru_cache(maxsize=16)
+def library(sources: Sources, *, double: bool = False, compiler: str = "cc") -> ctypes.CDLL:
+    """The C compiled and loaded; the same sources are compiled once in a process. They keep no data of their own."""
+    name = name_of(dict(sources))
+    with tempfile.TemporaryDirectory() as folder:
+        write_sources(folder, {**dict(sources), "sil.c": named("sil.c", name)})
+        codes = [f"{name}.c", f"{name}_data.c", "sil.c"]
+        command = [compiler, *FLAGS, *([f"-D{name.upper()}_DOUBLE"] if double else []), "-o", "sil.so", *codes]
+        try:
+            subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+        except FileNotFoundError as error:
+            raise InputError(f"controller: a C compiler named {compiler!r} is needed to run the exported code; install gcc") from error
+        except subprocess.CalledProcessError as error:
+            raise InputError(f"controller: {compiler} failed: {error.stderr.strip()[:200]}") from error
+        return ctypes.CDLL(str(Path(folder, "sil.so")))
 
 
 class Compiled:
     """The `reset / step` protocol on C sources (name -> text), in single precision, or `double`. Holds the state; see `Move.flags`."""
 
     def __init__(self, files: Mapping[str, str], *, double: bool = False, compiler: str = "cc") -> None:
-        name = name_of(files)
+        self._library = library(tuple(files.items()), double=double, compiler=compiler)
         self._digest = store.digest([dict(files), double]).encode()
-        sources = {**files, "sil.c": named("sil.c", name)}
-        with tempfile.TemporaryDirectory() as folder:
-            write_sources(folder, sources)
-            codes = [f"{name}.c", f"{name}_data.c", "sil.c"]
-            command = [compiler, *FLAGS, *([f"-D{name.upper()}_DOUBLE"] if double else []), "-o", "sil.so", *codes]
-            try:
-                subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
-            except FileNotFoundError as error:
-                raise InputError(f"controller: a C compiler named {compiler!r} is needed to run the exported code; install gcc") from error
-            except subprocess.CalledProcessError as error:
-                raise InputError(f"controller: {compiler} failed: {error.stderr.strip()[:200]}") from error
-            self._library = ctypes.CDLL(str(Path(folder, "sil.so")))
         self.real: np.dtype[np.floating] = np.dtype(np.float64 if double else np.float32)
-        sizes = (ctypes.c_uint32 * 7)()
-        self._library.sil_sizes(sizes)
-        nu, ny, self._N, self._rows, *held = sizes
+        nu, ny, self._N, self._rows, *held = _sizes(self._library)
         self.struct_bytes = dict(zip(("state", "work", "model"), held, strict=True))
         self._state, self._work = (ctypes.create_string_buffer(size) for size in held[:2])
         self._y, self._u, self._reference = np.zeros(ny, self.real), np.zeros(nu, self.real), np.zeros((self._rows, ny), self.real)
@@ -88,6 +96,37 @@ class Compiled:
 
     def _seal(self, state: bytes) -> bytes:
         return hashlib.sha256(self._digest + state).digest()
+
+
+class Fleet:
+    """`count` controllers on the same C in single precision, side by side: columns are controllers. One call a sample serves them all;
+    each answers to the bit as `Compiled` does."""
+
+    def __init__(self, sources: Sources, count: int) -> None:
+        self._library, self._count = library(sources), count
+        nu, ny, _, rows, state, work, _ = _sizes(self._library)
+        self._states, self._work = ctypes.create_string_buffer(count * state), ctypes.create_string_buffer(work)
+        self._y, self._u = np.zeros((count, ny), np.float32), np.zeros((count, nu), np.float32)
+        self._reference, self._status = np.zeros((count, rows, ny), np.float32), np.zeros(count, np.uint32)
+
+    def reset(self, y: Array, u: Array) -> None:
+        """Begin at the measured outputs `y` (ny, B) with the inputs `u` (nu, B) in force."""
+        self._y[:], self._u[:] = y.T, u.T
+        if self._library.sil_init_many(self._states, self._count, _at(self._y), _at(self._u)):
+            raise InputError("controller: the exported code refuses its model")
+
+    def step(self, y: Array, reference: Array) -> tuple[Array, Any]:
+        """Measurements (ny, B) and setpoints (1 or, with preview, N+1, ny, B) → inputs (nu, B) and status (B,)."""
+        self._y[:], self._reference[:] = y.T, reference.transpose(2, 0, 1)
+        places = [_at(array) for array in (self._y, self._reference, self._u, self._status)]
+        self._library.sil_step_many(self._states, self._work, self._count, *places)
+        return self._u.T.astype(np.float64), self._status
+
+
+def _sizes(of: ctypes.CDLL) -> tuple[int, ...]:
+    sizes = (ctypes.c_uint32 * 7)()
+    of.sil_sizes(sizes)
+    return tuple(sizes)
 
 
 def _at(array: np.ndarray) -> ctypes.c_void_p:

@@ -18,7 +18,7 @@ from lstm_mpc.model import Model
 from lstm_mpc.sensitivity import Buffered
 from lstm_mpc.system import Array, rest
 
-FLOOR = 3e-4  # least variance of the noise, as a share of the declared one
+FLOOR = 1e-4  # least variance of the noise, as a share of the declared one
 FADE = 0.1  # how fast the noise is learned: share of what is new
 MEMORY = 0.5  # of the trend of the innovations
 WHITE = 2.0  # squared trend, of white innovations 1, that is none yet

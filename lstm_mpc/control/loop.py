@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, inf
@@ -14,10 +14,13 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc.control import faults
 from lstm_mpc.control.faults import Fault
-from lstm_mpc.control.move import Controller, Move, Tracking
+from lstm_mpc.control.move import Controller, Move, Seer, Tracking
+from lstm_mpc.control.problem import Limits, moves_of
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Steps
-from lstm_mpc.system import Array, System, rest
+from lstm_mpc.system import Array, System, rests
+
+_SINGLE = 1e-5  # [input unit] by which a controller in single precision may miss its own bounds
 
 
 @dataclass(frozen=True)
@@ -104,10 +107,11 @@ def close_loop(
     on_step: Callable[[Sample], None] = lambda sample: None,
 ) -> Run:
     """Run `controller` on `plant` from rest under `u_start` (nu,). `horizon` > 0 hands the coming setpoints over (preview). In the first
-    samples an operator applies the inputs `manual` (M, nu), and the controller tracks."""
+    samples an operator applies the inputs `manual` (M, nu), and the controller tracks. A `Seer` is told the truth as well."""
     draw = draw_scenario(plant, scenario, u_start=u_start, horizon=horizon)
-    N, before, chi = len(draw.d), draw.u_start, draw.chi
+    N, before, chi, twin = len(draw.d), draw.u_start, draw.chi[:, None], plant.vectorised  # a batch of one is this run to the bit
     valve, probe = Valve(before, scenario.valve_lag, plant.Ts), Probe(scenario.delay, plant.Ts)
+    seer = controller if isinstance(controller, Seer) else None
     wrong = faults.Loop(scenario.faults, controller, before, ny=plant.ny, Ts=plant.Ts, name=scenario.name)
     by_hand = np.reshape(manual, (-1, plant.nu))
     if len(by_hand) and not isinstance(controller, Tracking):
@@ -116,10 +120,12 @@ def close_loop(
         )
     y, truth, u, moves = np.empty((N, plant.ny)), np.empty((N, plant.ny)), np.empty((N, plant.nu)), []
     for k in range(N):
-        truth[k] = np.asarray(plant.output(chi)).ravel()
+        truth[k] = twin.output(chi)[:, 0]
         y[k] = wrong.measured(k, probe.read(truth[k]) + draw.noise[k])
         if k == 0:
             controller.reset(y[k], before)
+        if seer is not None:
+            seer.see(chi[:, 0], draw.d[k], valve.position)
         if k < len(by_hand) and isinstance(controller, Tracking):
             move = controller.track(y[k], by_hand[k])
         else:
@@ -128,7 +134,7 @@ def close_loop(
         moves.append(move)
         told, stood = wrong.told(k, u[k]), valve.position
         valve.position = wrong.held(k, told, stood, valve.follow(told))
-        chi = np.asarray(plant.step(chi, valve.position, draw.d[k])).ravel()
+        chi = twin.step(chi, valve.position[:, None], draw.d[k][:, None])
         on_step(Sample(k, N, k * plant.Ts, y[k], draw.reference[k], move))
     ahead = np.stack([draw.reference[k : k + horizon + 1] for k in range(N)])
     t = plant.Ts * np.arange(N, dtype=np.float64)
@@ -137,8 +143,9 @@ def close_loop(
 
 @dataclass(frozen=True)
 class Draw:
-    """A scenario on a plant, all chance decided: setpoints `reference` (N + horizon, ny), disturbances `d` (N, nd), measurement `noise`
-    (N, ny), and the plant at rest: its state `chi` (n,) under `u_start` (nu,). Engineering units."""
+    """A scenario on a plant, all chance decided: setpoints `reference` (N + horizon + 1, ny), disturbances `d` (N, nd), measurement
+    `noise` (N, ny), and the plant at rest: its state `chi` (n,) under `u_start` (nu,). Engineering units. Of B scenarios at once every
+    array has a last axis (B)."""
 
     reference: Array
     d: Array
@@ -149,6 +156,20 @@ class Draw:
 
 def draw_scenario(plant: System, scenario: Scenario, *, u_start: ArrayLike, horizon: int = 0) -> Draw:
     """Decide what is random in `scenario`; InputError where it does not fit the plant."""
+    draw = draw_scenarios(plant, [scenario], u_starts=[np.asarray(u_start, dtype=np.float64).ravel()], horizon=horizon)
+    return Draw(**{name: array[..., 0] for name, array in draw.__dict__.items()})
+
+
+def draw_scenarios(plant: System, scenarios: Sequence[Scenario], *, u_starts: Sequence[Array], horizon: int = 0) -> Draw:
+    """`draw_scenario` for scenarios of one duration, each from rest under its own input (nu,) of `u_starts`."""
+    reference, d, noise, drawn = (np.stack(parts, axis=-1) for parts in zip(*(_chance(plant, s, horizon) for s in scenarios), strict=True))
+    start, before = np.repeat(plant.x0[:, None], len(scenarios), axis=1), np.stack(u_starts, axis=-1)
+    start[plant.n - len(plant.parameters) :] = drawn
+    return Draw(reference, d, noise, rests(plant, start, before), before)
+
+
+def _chance(plant: System, scenario: Scenario, horizon: int) -> tuple[Array, Array, Array, Array]:
+    """Setpoints, disturbances, noise and the parameters of the plant (np,)."""
     N = round(scenario.duration / plant.Ts)
     if N < 1:
         raise InputError(f"scenario {scenario.name!r}: duration {scenario.duration} s is less than one sample of {plant.Ts} s")
@@ -162,9 +183,7 @@ def draw_scenario(plant: System, scenario: Scenario, *, u_start: ArrayLike, hori
         raise InputError(f"scenario {scenario.name!r}: {given}; the plant has {plant.ny}, {plant.nd}")
     noise = scenario.noise * rng.standard_normal((N, plant.ny))
     nominal = np.array([s.nominal for s in plant.parameters], dtype=np.float64)
-    drawn = nominal * (1 + scenario.mismatch * rng.uniform(-1, 1, nominal.size))
-    before = np.asarray(u_start, dtype=np.float64).ravel()
-    return Draw(reference, d, noise, rest(plant.having(drawn), before), before)
+    return reference, d, noise, nominal * (1 + scenario.mismatch * rng.uniform(-1, 1, nominal.size))
 
 
 class Valve:
@@ -194,10 +213,11 @@ class Probe:
         return self._under_way[0]
 
 
-def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0) -> dict[str, Any]:
+def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0, limits: Limits | None = None) -> dict[str, Any]:
     """Figures of a run, on the noise-free output, worst output where several: IAE [unit·s]; valve travel [input unit];
     per step the settling time into ±`band` [s] (None: never), overshoot [unit] (where only a disturbance stepped: the largest
-    deviation) and mean error over the last `tail` [s] [unit]; failures; solve times [ms]."""
+    deviation) and mean error over the last `tail` [s] [unit]; failures; solve times [ms]. With `limits` also the largest `excess` of the
+    output over its soft bounds [unit], and how many inputs were `inadmissible`: outside the bounds or changed faster than the rates."""
     error = run.truth - run.reference
     changes = np.flatnonzero(np.any(np.diff(run.reference, axis=0) != 0, axis=1)) + 1
     if run.scenario.disturbances is not None:
@@ -215,13 +235,14 @@ def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0) -> dict[str, An
             {
                 "t": float(run.t[first]),
                 "setpoint": run.reference[first].tolist(),
+                "length": float(len(part) * run.Ts),
                 "settling": None if settled == len(part) else float(settled * run.Ts),
                 "overshoot": float(max(0.0, beyond.max())),
                 "offset": float(np.abs(window.mean(axis=0)).max()),
             }
         )
     milliseconds = 1e3 * np.array([move.seconds for move in run.moves])
-    travel = np.abs(np.diff(np.vstack([run.u_start, run.u]), axis=0)).sum(axis=0)
+    travel = np.abs(moves_of(run.u, run.u_start)).sum(axis=0)
     return {
         "scenario": run.scenario.name,
         "iae": float(np.abs(error).sum(axis=0).max() * run.Ts),
@@ -231,4 +252,12 @@ def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0) -> dict[str, An
         "steps": steps,
         "failures": len(run.failures),
         "solve_ms": {"median": float(np.median(milliseconds)), "max": float(milliseconds.max())},
+        **({} if limits is None else _violations(run, limits)),
     }
+
+
+def _violations(run: Run, limits: Limits) -> dict[str, Any]:
+    outside = (run.u < limits.u_low - _SINGLE) | (run.u > limits.u_high + _SINGLE)
+    fast = np.abs(moves_of(run.u, run.u_start)) > limits.max_move + _SINGLE
+    excess = np.maximum(run.truth - limits.y_high, limits.y_low - run.truth)
+    return {"excess": float(max(0.0, excess.max())), "inadmissible": int((outside | fast).any(axis=1).sum())}

@@ -88,6 +88,14 @@ class Controller(Protocol):
 
 
 @runtime_checkable
+class Seer(Controller, Protocol):
+    """A controller that is told the truth before every step: what is possible at all, for comparison."""
+
+    def see(self, chi: Array, d: Array, position: Array) -> None:
+        """The state `chi` (n,) of the plant, the disturbances `d` (nd,) of this sample, the valve's `position` (nu,) before it."""
+
+
+@runtime_checkable
 class Tracking(Protocol):
     """A controller that runs along while the operator drives."""
 

@@ -36,7 +36,7 @@ class KalmanTuning:
     drift: ArrayLike
     largest: ArrayLike
     disturbance: str = "input"
-    state_noise: float = 3e-4
+    state_noise: float = 6e-4
     alert: float = 20.0
     timing: float = 0.6
 

@@ -186,10 +186,25 @@ static int any_state(void) {
   for (j = 0u; j < NCHI; ++j) {
     state.chi[j] = between(-MODEL->bound[j], MODEL->bound[j]);
   }
+#if @NAME@_KALMAN
+  for (j = 0u; j < NP; ++j) {
+    const real end = j < NCHI ? MODEL->bound[j] : MODEL->largest[j - NCHI];
+    state.seen[j] = between(-end, end);
+    state.covariance[j * NP] = between(R(-0.1), R(0.1)); /* the vector whose square it becomes */
+  }
+  for (j = NP * NP; j > 0u; --j) {
+    state.covariance[j - 1u] = state.covariance[(j - 1u) / NP * NP] * state.covariance[(j - 1u) % NP * NP];
+  }
+  for (j = 0u; j < NY; ++j) {
+    state.variance[j] = between(R(1e-9), R(1e-2));
+    state.trend[j] = between(R(-9.0), R(9.0));
+  }
+#else
   for (j = 0u; j < NY; ++j) {
     state.disturbance[j] = between(R(-1.0), R(1.0));
   }
-  for (j = 0u; j < PROBES * NY; ++j) {
+#endif
+  for (j = 0u; j < PROBES * WIDE; ++j) {
     state.under_way[j] = between(R(-1.0), R(1.0));
   }
   state.oldest = draw() % PROBES;

@@ -82,7 +82,7 @@ enum { FREE = 0, ACTIVE = 1, CAPPED = 2 };
 #define READY 0x4C53544Du
 #if @NAME@_KALMAN
 #define SPREAD 200u /* samples in which the covariance becomes that of a rest, at init only */
-#define LEAST R(3e-4) /* variance of the noise, as a share of the declared one */
+#define LEAST R(1e-4) /* variance of the noise, as a share of the declared one */
 #define FADE R(0.1) /* share of what is new in it */
 #define MEMORY R(0.5) /* of the trend */
 #define WHITE R(2.0) /* squared trend, of white innovations 1, that is none yet */

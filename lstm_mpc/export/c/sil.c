@@ -1,10 +1,13 @@
-/* The controller for a process that loads it: sizes, and one call a sample. */
+/* The controller for a process that loads it: sizes, and one call a sample, for one controller or for many. */
 #include "@name@.h"
 
 void sil_sizes(uint32_t size[7]);
 uint32_t sil_init(@name@_state *state, const @name@_real *y, const @name@_real *u);
 void sil_step(@name@_state *state, @name@_work *work, const @name@_real *y, const @name@_real *reference, @name@_real *u,
               @name@_real *predicted, @name@_real *said, uint32_t *counts);
+uint32_t sil_init_many(@name@_state *states, uint32_t count, const @name@_real *y, const @name@_real *u);
+void sil_step_many(@name@_state *states, @name@_work *work, uint32_t count, const @name@_real *y, const @name@_real *reference,
+                   @name@_real *u, uint32_t *status);
 
 void sil_sizes(uint32_t size[7]) {
   size[0] = @NAME@_NU;
@@ -47,4 +50,22 @@ void sil_step(@name@_state *state, @name@_work *work, const @name@_real *y, cons
 #endif
   }
   @name@_advance(model, state, work);
+}
+
+uint32_t sil_init_many(@name@_state *states, uint32_t count, const @name@_real *y, const @name@_real *u) {
+  uint32_t refused = 0u, i;
+  for (i = 0u; i < count; ++i) {
+    refused |= sil_init(&states[i], &y[i * @NAME@_NY], &u[i * @NAME@_NU]);
+  }
+  return refused;
+}
+
+/* Controllers side by side; rows of `y`, `reference`, `u` and `status` are controllers. One scratch serves them all. */
+void sil_step_many(@name@_state *states, @name@_work *work, uint32_t count, const @name@_real *y, const @name@_real *reference,
+                   @name@_real *u, uint32_t *status) {
+  uint32_t i;
+  for (i = 0u; i < count; ++i) {
+    status[i] = @name@_step(&@name@_data, &states[i], work, &y[i * @NAME@_NY], &reference[i * @NAME@_REFERENCES * @NAME@_NY],
+                            &u[i * @NAME@_NU]);
+  }
 }

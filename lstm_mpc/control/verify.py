@@ -1,0 +1,313 @@
+"""Scenario verification of the closed loop: the very C that is exported, on simulated plants none of which is the nominal one.
+
+One scenario is a whole run: a plant, a start, setpoints, disturbances and noise, drawn from a law. It belongs to its index: the
+result does not depend on who computes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_mpc import parallel, store
+from lstm_mpc.control.checkpoint import Checkpoint
+from lstm_mpc.control.compiled import Compiled, Fleet, Sources
+from lstm_mpc.control.loop import Probe, Run, Scenario, Valve, close_loop, draw_scenarios
+from lstm_mpc.control.move import Status
+from lstm_mpc.control.problem import Problem, limits
+from lstm_mpc.control.sqp import Budget
+from lstm_mpc.errors import InputError, SolverError
+from lstm_mpc.evidence import LoopVerification
+from lstm_mpc.excitation import Mprs, Steps
+from lstm_mpc.release import Release
+from lstm_mpc.scenario import scenario_count
+from lstm_mpc.system import Array, System
+
+ASK = 20  # samples between two looks for Ctrl-C
+CHUNK = 128  # scenarios that run side by side: one task, and what is lost when the power goes; fixed, as round-off may depend on it
+Pairs = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class LoopLaw:
+    """How closed loops are drawn: setpoints within `setpoint`, one (low, high) per output [unit], and `disturbances`, name -> (low, high)
+    [unit], the others at rest; each level uniform and held for a time uniform in `dwell` [s]. The plant begins at rest under inputs
+    uniform in `start`, one (low, high) per input [unit]. `noise`, `delay`, `valve_lag` and `mismatch` are those of a `Scenario`.
+    """
+
+    setpoint: Pairs
+    start: Pairs
+    dwell: tuple[float, float] = (600.0, 1800.0)
+    disturbances: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    noise: float = 0.0
+    delay: float = 0.0
+    valve_lag: float = 0.0
+    mismatch: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("setpoint", "start"):
+            object.__setattr__(self, name, tuple(_pair(pair, name) for pair in getattr(self, name)))
+        object.__setattr__(self, "disturbances", {name: _pair(pair, name) for name, pair in self.disturbances.items()})
+        Mprs((0.0,), (0.0,), self.dwell)  # they refuse what is no law
+        self._scenario("law", Steps((0.0,), [0.0]), 0.0)
+
+    def _scenario(self, name: str, setpoint: Steps, duration: float, disturbances: Steps | None = None, seed: int = 0) -> Scenario:
+        made = Scenario(name, setpoint, duration, disturbances, seed=seed)
+        return replace(made, noise=self.noise, delay=self.delay, valve_lag=self.valve_lag, mismatch=self.mismatch)
+
+    def draw(self, index: int, *, seed: int, plant: System, steps: int) -> tuple[Scenario, Array]:
+        """Scenario `index`, and the inputs (nu,) in force before it."""
+        unknown = set(self.disturbances) - {s.name for s in plant.disturbances}
+        if unknown or (len(self.setpoint), len(self.start)) != (plant.ny, plant.nu):
+            asked = f"{len(self.setpoint)} setpoint(s), {len(self.start)} start(s), disturbances {', '.join(self.disturbances) or 'none'}"
+            has = f"{plant.ny}, {plant.nu}, {', '.join(s.name for s in plant.disturbances) or 'none'}"
+            raise InputError(f"loop law: {asked}; {plant.name} has {has}")
+        rng = np.random.default_rng([seed, index])
+
+        def schedule(pairs: Sequence[tuple[float, float]]) -> Steps:
+            low, high = zip(*pairs, strict=True)
+            drawn = Mprs(low, high, self.dwell).draw(rng, steps, plant.Ts)
+            return Steps(tuple(plant.Ts * drawn.starts), drawn.levels)
+
+        # A controller in single precision is told the input in force; what it was told is what counts for its first move.
+        before = rng.uniform(*np.transpose(self.start)).astype(np.float32).astype(np.float64)
+        noise = int(rng.integers(2**63))
+        ranges = [self.disturbances.get(s.name, (d, d)) for s, d in zip(plant.disturbances, plant.d_nominal.tolist(), strict=True)]
+        setpoint, disturbances = schedule(self.setpoint), schedule(ranges) if ranges else None
+        return self._scenario(f"number {index}", setpoint, steps * plant.Ts, disturbances, noise), before
+
+    def describe(self) -> dict[str, Any]:
+        described: dict[str, Any] = store.plain(self.__dict__)
+        return described
+
+    @staticmethod
+    def from_description(law: dict[str, Any]) -> LoopLaw:
+        return LoopLaw(**{**law, "dwell": tuple(law["dwell"])})
+
+
+def _pair(pair: Sequence[float], name: str) -> tuple[float, float]:
+    low, high = map(float, pair)
+    if not (isfinite(low) and isfinite(high) and low <= high):
+        raise InputError(f"loop law: {name} [{low:g}, {high:g}] must rise and be finite")
+    return low, high
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """Everything that decides how scenarios end. `u_low`, `u_high`, `max_move` (nu,) are what no input may exceed."""
+
+    plant: System
+    sources: Sources
+    law: LoopLaw
+    safe_set: Pairs
+    u_low: Array
+    u_high: Array
+    max_move: Array
+    ahead: int
+    steps: int
+    settle: int
+    seed: int
+
+    @property
+    def digest(self) -> str:
+        # CasADi's text holds every equation and constant of the plant.
+        plant = [self.plant.step.serialize(), self.plant.output.serialize(), self.plant.x0, self.plant.Ts]
+        own = {name: value for name, value in self.__dict__.items() if name not in ("plant", "law")}
+        return store.digest({**own, "max_move": repr(self.max_move.tolist()), "plant": plant, "law": self.law.describe(), "chunk": CHUNK})
+
+
+@dataclass(frozen=True)
+class Part:
+    """What scenarios from `first` on have shown; see `LoopVerification`."""
+
+    first: int
+    count: int
+    reach: float
+    worst: int
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    violation: float
+    violator: int | None
+    tracking: tuple[float, ...]
+    status: dict[str, int]
+
+    @staticmethod
+    def from_content(content: dict[str, Any]) -> Part:
+        return Part(**{**content, **{name: tuple(content[name]) for name in ("low", "high", "tracking")}})
+
+
+def campaign_of(
+    release: Release, problem: Problem, sources: Mapping[str, str], *, plant: System, law: LoopLaw, steps: int, settle: int, seed: int
+) -> Campaign:
+    """The closed loops of the released controller, whose C is `sources` (name -> text), on `plant`."""
+    if not 0 <= settle < steps:
+        raise InputError(f"verify_loop: settle = {settle} must lie between 0 and steps = {steps}")
+    bounds = limits(release, problem)
+    hard = {"u_low": bounds.u_low, "u_high": bounds.u_high, "max_move": bounds.max_move}
+    files = tuple(sources.items())
+    return Campaign(plant, files, law, release.safe_set, **hard, ahead=problem.ahead, steps=steps, settle=settle, seed=seed)
+
+
+def fly(campaign: Campaign, first: int, last: int) -> Part:
+    """Run scenarios first … last−1 side by side; memory does not depend on how many there are elsewhere."""
+    c, twin = campaign, campaign.plant.vectorised
+    drawn = [c.law.draw(i, seed=c.seed, plant=c.plant, steps=c.steps) for i in range(first, last)]
+    draw = draw_scenarios(c.plant, [s for s, _ in drawn], u_starts=[u for _, u in drawn], horizon=c.ahead)
+    chi, before, fleet, quiet = draw.chi, draw.u_start, Fleet(c.sources, last - first), _quiet(draw.reference[: c.steps], draw.d)
+    valve, probe = Valve(before, c.law.valve_lag, c.plant.Ts), Probe(c.law.delay, c.plant.Ts)
+    low = high = twin.output(chi)
+    tracking, violation, flags = np.zeros_like(low), np.zeros(last - first), np.zeros(2 * Status.REFUSED, np.int64)
+    bounds = [array[:, None] for array in (c.u_low, c.u_high, c.max_move)]
+    for k in range(c.steps):
+        if k % ASK == 0 and parallel.stopped():
+            raise KeyboardInterrupt
+        truth = twin.output(chi)
+        y = probe.read(truth) + draw.noise[k]
+        if k == 0:
+            fleet.reset(y, before)
+        u, status = fleet.step(y, draw.reference[k : k + c.ahead + 1])
+        low, high = np.minimum(low, truth), np.maximum(high, truth)
+        tracking = np.maximum(tracking, np.where(quiet[k] >= c.settle, np.abs(truth - draw.reference[k]), 0.0))
+        violation = np.maximum(violation, _excess(u, before, *bounds))
+        flags += np.bincount(status, minlength=len(flags))
+        chi, before = twin.step(chi, valve.follow(u), draw.d[k]), u
+    reach = _reach(low, high, c.safe_set)
+    if not np.isfinite(reach).all():
+        lost = first + int(np.argmin(np.isfinite(reach)))
+        raise SolverError(f"verify_loop: scenario {lost} leaves what the equations of {c.plant.name} can describe")
+    worst, violator = int(reach.argmax()), int(violation.argmax())
+    return Part(
+        first,
+        last - first,
+        float(reach[worst]),
+        first + worst,
+        tuple(low.min(axis=1).tolist()),
+        tuple(high.max(axis=1).tolist()),
+        float(violation[violator]),
+        first + violator if violation[violator] > 0 else None,
+        tuple(tracking.max(axis=1).tolist()),
+        {str(flag.name): int(flags[np.arange(len(flags)) & flag > 0].sum()) for flag in Status},
+    )
+
+
+def _quiet(reference: Array, d: Array) -> Array:
+    """How many samples ago a setpoint or disturbance last changed, (N, B)."""
+    both = np.concatenate([reference, d], axis=1)
+    samples = np.arange(len(both))[:, None]
+    changed = np.vstack([np.zeros_like(both[:1, 0]), np.any(np.diff(both, axis=0) != 0, axis=1)])
+    return np.asarray(samples - np.maximum.accumulate(np.where(changed, samples, 0), axis=0))
+
+
+def _excess(u: Array, before: Array, low: Array, high: Array, move: Array) -> Array:
+    """How far inputs (nu, B) lie beyond bounds and rate limits, the worst of each column [input unit]; NaN counts as without end."""
+    beyond = np.maximum(np.maximum(low - u, u - high), np.abs(u - before) - move).max(axis=0)
+    return np.where(np.isnan(beyond), np.finfo(np.float64).max, np.maximum(beyond, 0.0))
+
+
+def _reach(low: Array, high: Array, safe_set: Pairs) -> Array:
+    """By what the safe set is to be scaled about its middle to hold outputs between `low` and `high` (ny, B)."""
+    edges = np.array(safe_set)
+    middle, half = edges.mean(axis=1)[:, None], 0.5 * np.diff(edges, axis=1)
+    return np.asarray(np.maximum((high - middle) / half, (middle - low) / half).max(axis=0))
+
+
+def verify_loop(
+    release: Release,
+    problem: Problem,
+    *,
+    budget: Budget,
+    sources: Mapping[str, str],
+    plant: System,
+    law: LoopLaw,
+    epsilon: float = 1e-2,
+    beta: float = 1e-6,
+    rule: str = "exact",
+    steps: int = 360,
+    settle: int = 60,
+    seed: int = 0,
+    scenarios: int | None = None,
+    workers: int = 1,
+    cluster: str | None = None,
+    checkpoint: Path | None = None,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> LoopVerification:
+    """Scenario verification of the released controller, as its exported C (`sources`) in single precision, on `plant`.
+
+    Scenarios are drawn once, from `seed`; a failed verification is a value, not a reason to draw again. Fewer `scenarios` than ε and β
+    need are no evidence; the gate refuses them. The work is shared by `workers` processes here, or by those of a Dask `cluster`
+    (tcp://host:port). What is finished is kept in the folder `checkpoint`, from where an interrupted campaign goes on.
+    """
+    needed = scenario_count(epsilon, beta, rule=rule)
+    count = needed if scenarios is None else scenarios
+    campaign = campaign_of(release, problem, sources, plant=plant, law=law, steps=steps, settle=settle, seed=seed)
+    kept = Checkpoint(checkpoint, store.digest([campaign.digest, count]))
+    parts = {part.first: part for part in map(Part.from_content, kept.found())}
+
+    def keep(part: Part) -> None:
+        kept.keep(part.first, part.__dict__)
+        parts[part.first] = part
+        on_progress(sum(p.count for p in parts.values()) / count)
+
+    edges = [(first, min(first + CHUNK, count)) for first in range(0, count, CHUNK)]
+    _share(campaign, [edge for edge in edges if edge[0] not in parts], workers=workers, cluster=cluster, keep=keep)
+    whole = [parts[first] for first, _ in edges]
+    kept.forget()
+    worst = max(whole, key=lambda part: part.reach)  # the first of equals
+    breach = max(whole, key=lambda part: part.violation)
+    return LoopVerification(
+        model=release.model.digest,
+        problem=tuning_digest(problem, budget),
+        source=store.digest(dict(sources)),
+        epsilon=epsilon,
+        beta=beta,
+        rule=rule,
+        scenarios=count,
+        steps=steps,
+        settle=settle,
+        seed=seed,
+        law=law.describe(),
+        safe_set=release.safe_set,
+        reach=worst.reach,
+        low=tuple(min(ends) for ends in zip(*(part.low for part in whole), strict=True)),
+        high=tuple(max(ends) for ends in zip(*(part.high for part in whole), strict=True)),
+        worst=worst.worst,
+        violation=breach.violation,
+        violator=breach.violator,
+        tracking=tuple(max(errors) for errors in zip(*(part.tracking for part in whole), strict=True)),
+        status={name: sum(part.status[name] for part in whole) for name in whole[0].status},
+    )
+
+
+def _share(campaign: Campaign, edges: list[tuple[int, int]], *, workers: int, cluster: str | None, keep: Callable[[Part], None]) -> None:
+    if cluster is not None:
+        from lstm_mpc.cluster import run
+
+        run(fly, campaign, edges, address=cluster, on_result=keep)
+    elif workers == 1 or len(edges) < 2:
+        for edge in edges:
+            keep(fly(campaign, *edge))
+    else:
+        parallel.run(fly, [(campaign, *edge) for edge in edges], workers=workers, on_result=keep)
+
+
+def tuning_digest(problem: Problem, budget: Budget) -> str:
+    """SHA-256 of every number of problem and budget, the infinite ones too."""
+    return store.digest({key: repr(np.asarray(value).tolist()) for key, value in (problem.__dict__ | budget.__dict__).items()})
+
+
+def replay_loop(campaign: Campaign, index: int) -> Run:
+    """Scenario `index` again, alone and in full: to the bit as it was among the others where the plant's twin works entry by entry, as
+    that of pH does; to round-off where it multiplies matrices."""
+    c = campaign
+    scenario, before = c.law.draw(index, seed=c.seed, plant=c.plant, steps=c.steps)
+    return close_loop(c.plant, Compiled(dict(c.sources)), scenario, u_start=before, horizon=c.ahead)
+
+
+def reach_of(run: Run, safe_set: Pairs) -> float:
+    """The `reach` of one run."""
+    return float(_reach(run.truth.min(axis=0)[:, None], run.truth.max(axis=0)[:, None], safe_set)[0])
