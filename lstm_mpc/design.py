@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.loop import Scenario
-from lstm_mpc.control.problem import KalmanTuning, Problem
+from lstm_mpc.control.problem import GatedTuning, KalmanTuning, MheTuning, Problem
 from lstm_mpc.control.sqp import Budget
 from lstm_mpc.control.verify import LoopLaw
 from lstm_mpc.data import Dataset, Record, read_csv, record
@@ -247,15 +247,18 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
     )
 
 
-def _observer(table: dict[str, Any]) -> KalmanTuning | None:
+_OBSERVERS: dict[str, type] = {"kalman": KalmanTuning, "gated": GatedTuning, "mhe": MheTuning}
+
+
+def _observer(table: dict[str, Any]) -> KalmanTuning | GatedTuning | None:
     """`[observer]`: its kind decides the other keys; none: the open-loop observer of `[control]`."""
     kind = table.pop("kind", "open_loop")
-    if kind not in ("open_loop", "kalman"):
-        raise InputError(f"[observer] kind must be 'open_loop' or 'kalman', got {kind!r}")
     if kind == "open_loop":
         _known(table, ["kind"], "[observer]")
         return None
-    made: KalmanTuning = _make(KalmanTuning, table, "[observer]")
+    if kind not in _OBSERVERS:
+        raise InputError(f"[observer] kind must be {', '.join(map(repr, ['open_loop', *_OBSERVERS]))}, got {kind!r}")
+    made: KalmanTuning | GatedTuning = _make(_OBSERVERS[kind], table, "[observer]")
     return made
 
 

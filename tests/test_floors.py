@@ -11,7 +11,7 @@ import lstm_mpc
 
 ROOT = Path(lstm_mpc.__file__).parent
 FLOORS = [
-    {"errors", "choices"},
+    {"errors", "choices", "control.library"},
     {"store", "parallel", "cluster", "system", "export.templates"},
     {"excitation", "lstm", "ph", "evidence", "export.folder", "export.pil", "control.checkpoint"},
     {"data", "sensitivity", "foreign.gates", "foreign.onnx_file"},
@@ -25,8 +25,9 @@ FLOORS = [
     {"control.problem", "control.move", "export.c_model", "export.onnx_model"},
     {"control.faults"},
     {"control.observer", "control.loop", "export.unit"},
-    {"control.kalman"},
-    {"control.supervisor", "control.tuning", "control.baselines", "control.ideal", "control.linear", "control.arena"},
+    {"control.kalman", "control.gated"},
+    {"control.mhe", "control.tuning"},
+    {"control.supervisor", "control.baselines", "control.ideal", "control.linear", "control.arena"},
     {"control.sqp", "control.dompc", "control.plain", "control.compiled"},
     {"control.verify"},
     {"report", "live", "log", "design", "artefacts", "export.fmu_xml", "export.wrappers", "export.controller", "export.golden"},
@@ -38,7 +39,7 @@ FLOORS = [
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 HEAVY = {
     "matplotlib": {"report"},
-    "do_mpc": {"control.dompc"},
+    "do_mpc": {"control.library"},
     "onnx": {"foreign.onnx_file"},
     "safetensors": {"foreign.weights"},
     "distributed": {"cluster"},

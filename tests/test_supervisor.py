@@ -227,7 +227,7 @@ def test_without_a_reset_a_controller_begins_at_rest_under_the_safe_input(releas
     [
         ([7.0], [15.6, 15.6], r"control: the input in force needs 1 finite value\(s\), got \[15.6, 15.6\]"),
         ([7.0, 7.0], [15.6], r"control: a measurement needs 1 value\(s\), got \[7.0, 7.0\]"),
-        ([7.0], [np.nan], "must be finite"),
+        ([7.0], [np.nan], "needs 1 finite value"),
     ],
 )
 def test_a_reset_with_what_does_not_fit_is_an_input_error(released, y, u, words):

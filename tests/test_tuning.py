@@ -24,14 +24,16 @@ def shipped(pytestconfig):
     return Release.load(pytestconfig.rootpath / "models" / "ph" / "release.json").model
 
 
-def data(model, drift, disturbance, *, seed, N=450):
+def data(model, drift, disturbance, *, seed, N=350):
     """The model itself under a disturbance that walks at random [unit per sample], measured with noise."""
     rng = np.random.default_rng(seed)
     u = np.repeat(rng.uniform(13.5, 16.5, (-(-N // 30), 1)), 30, axis=0)[:N]
     walk = np.cumsum(drift * rng.standard_normal((N, 1)), axis=0)
     at_input, at_output = (walk, 0.0) if disturbance == "input" else (0.0, walk)
     y = simulate(model.system, np.clip(u + at_input, model.u_low, model.u_high), x0=rest(model.system, u[0])).y + at_output
-    return Dataset(model.inputs, model.outputs, model.Ts, (Record("made", u, y + NOISE * rng.standard_normal(y.shape)),))
+    y = y + NOISE * rng.standard_normal(y.shape)
+    halves = tuple(Record(f"half {k}", u[part], y[part]) for k, part in enumerate((slice(None, N // 2), slice(N // 2, None))))
+    return Dataset(model.inputs, model.outputs, model.Ts, halves)
 
 
 @pytest.mark.parametrize(("disturbance", "drift"), [("input", 0.03), ("output", 0.006)])
@@ -46,10 +48,10 @@ def test_known_noise_and_drift_are_found(shipped, disturbance, drift):
 def test_each_output_has_its_own_noise(mimo):
     """Two inputs, two outputs: three ratios and a scale; the same data, the same answer."""
     model, rng = mimo.model, np.random.default_rng(2)
-    u = np.repeat(rng.uniform(model.u_low, model.u_high, (20, 2)), 8, axis=0)
-    walk = np.cumsum([0.001, 0.005] * rng.standard_normal((160, 2)), axis=0)
-    y = simulate(model.system, u, x0=rest(model.system, u[0])).y + walk + [0.002, 0.01] * rng.standard_normal((160, 2))
-    dataset = Dataset(model.inputs, model.outputs, model.Ts, (Record("a", u[:80], y[:80]), Record("b", u[80:], y[80:])))
+    u = np.repeat(rng.uniform(model.u_low, model.u_high, (15, 2)), 8, axis=0)
+    walk = np.cumsum([0.001, 0.005] * rng.standard_normal((120, 2)), axis=0)
+    y = simulate(model.system, u, x0=rest(model.system, u[0])).y + walk + [0.002, 0.01] * rng.standard_normal((120, 2))
+    dataset = Dataset(model.inputs, model.outputs, model.Ts, (Record("made", u, y),))
     seen = []
     found = tune(model, dataset, disturbance="output", skip=10, on_progress=lambda count, tuning: seen.append((count, tuning)))
     assert (found.noise > np.array([0.002, 0.01]) / FACTOR).all()
@@ -71,11 +73,11 @@ def test_what_is_refused(shipped, model):
 
 
 def test_the_command_line_prints_a_table_to_paste(pytestconfig, tmp_path, capsys):
-    """On the first 300 samples of the shipped validation data, whose probe has a noise of 0.01 pH."""
+    """On the first 220 samples of the shipped validation data, whose probe has a noise of 0.01 pH."""
     shipped = pytestconfig.rootpath / "models" / "ph"
     text = (shipped / "design.toml").read_text(encoding="utf-8")
     (tmp_path / "model.json").write_bytes((shipped / "model.json").read_bytes())
-    rows = (shipped / "data-validation.csv").read_text(encoding="utf-8").splitlines(keepends=True)[:301]
+    rows = (shipped / "data-validation.csv").read_text(encoding="utf-8").splitlines(keepends=True)[:221]
     (tmp_path / "data-validation.csv").write_text("".join(rows), encoding="utf-8")
     (tmp_path / "design.toml").write_text(text, encoding="utf-8")
     assert main(["tune-observer", str(tmp_path), "--quiet"]) == 0

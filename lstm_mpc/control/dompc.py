@@ -1,6 +1,6 @@
 """Model predictive control by do-mpc and IPOPT, with the released LSTM as prediction model: the reference engine.
 
-The only importer of do-mpc. Every solve is checked: do-mpc returns some input even when IPOPT failed, and says nothing.
+Every solve is checked: do-mpc returns some input even when IPOPT failed, and says nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 import casadi as ca
 import numpy as np
 
+from lstm_mpc.control import library
 from lstm_mpc.control.problem import Limits, Problem
 from lstm_mpc.control.supervisor import Solution, Supervisor
 from lstm_mpc.release import Release
@@ -57,7 +58,7 @@ class DoMpc(Supervisor):
 
 def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
     """The do-mpc controller: SX, discrete, state [χ; u_{k−1}], setpoint and disturbances as time-varying parameters."""
-    do_mpc = _import()
+    do_mpc = library.do_mpc()
     own = release.model
     n, nu, ny, N = own.sizes.n, len(own.inputs), len(own.outputs), problem.horizon
     model = do_mpc.model.Model("discrete", "SX")
@@ -116,10 +117,3 @@ def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
             mpc.nlp_cons_ub.append(np.zeros(held.shape))
         mpc.create_nlp()
     return mpc
-
-
-def _import() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # do-mpc warns of its optional extras
-        import do_mpc
-    return do_mpc

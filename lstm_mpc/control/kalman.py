@@ -26,7 +26,7 @@ WHITE = 2.0  # squared trend, of white innovations 1, that is none yet
 
 def beyond(model: Model, problem: Problem) -> float:
     """How far [normalised] the inputs of the model go beyond the actuator limits, with the disturbance that the observer may put there."""
-    if problem.observer is None or not problem.observer.input:
+    if not isinstance(problem.observer, KalmanTuning) or not problem.observer.input:
         return 0.0
     return float((per_signal(problem.observer.largest, len(model.inputs), "largest") / model.scaling.u_span).max())
 
@@ -81,7 +81,7 @@ class Kalman(Observer):
     def __init__(self, model: Model, limits: Limits, problem: Problem) -> None:
         super().__init__(model, limits, problem)
         tuning = problem.observer
-        assert tuning is not None
+        assert isinstance(tuning, KalmanTuning)
         self._t, self._input, self._scaling = tuned(model, problem, tuning), tuning.input, model.scaling
         n, nu, ny = model.sizes.n, len(model.inputs), len(model.outputs)
         self._n, self._m = n, len(self._t.drift)

@@ -53,6 +53,35 @@ class KalmanTuning:
 
 
 @dataclass(frozen=True)
+class GatedTuning:
+    """Correction gains inside the gates, with an output disturbance as the open-loop observer has it: kind = "gated" of `[observer]`.
+
+    `gains` (normalised) are those of the gates f, i, o, c one after the other, each by rows, (nx, ny) of the last layer; none: those that
+    `gated.choose` finds when they may cost the `share` of the margin that the open-loop observer's certificate has.
+    """
+
+    gains: tuple[float, ...] = ()
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise InputError(f"observer: share must lie in (0, 1), got {self.share}")
+
+
+@dataclass(frozen=True)
+class MheTuning(KalmanTuning):
+    """Moving horizon estimation by do-mpc over the last `window` samples, weighted as the Kalman filter is; kind = "mhe" of `[observer]`.
+    `alert` and `timing` have no part in it."""
+
+    window: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.window < 2:
+            raise InputError(f"observer: window must be at least 2 samples, got {self.window}")
+
+
+@dataclass(frozen=True)
 class Problem:
     """minimise Σ_{k=1..N} q (y_k − r_k)² + Σ_{k=0..N−1} s (u_k − u_{k−1})² + v·(violation of soft output bounds)
 
@@ -86,7 +115,7 @@ class Problem:
     sensor_high: ArrayLike = inf
     frozen_after: int = 0
     safe_input: ArrayLike | None = None
-    observer: KalmanTuning | None = None
+    observer: KalmanTuning | GatedTuning | None = None
 
     def __post_init__(self) -> None:
         if self.horizon < 1:

@@ -10,14 +10,18 @@ import casadi as ca
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lstm_mpc.control.gated import Gated
 from lstm_mpc.control.kalman import Kalman
+from lstm_mpc.control.mhe import Mhe
 from lstm_mpc.control.move import OPTIMAL, Move, Status, coming
 from lstm_mpc.control.observer import Observer, OpenLoop
-from lstm_mpc.control.problem import Limits, Problem, limits
+from lstm_mpc.control.problem import GatedTuning, KalmanTuning, Limits, MheTuning, Problem, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.release import Release
 from lstm_mpc.sensitivity import Buffered
 from lstm_mpc.system import Array
+
+_OBSERVERS: dict[type, type[Observer]] = {type(None): OpenLoop, KalmanTuning: Kalman, GatedTuning: Gated, MheTuning: Mhe}
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,7 @@ class Supervisor(ABC):
     def __init__(self, release: Release, problem: Problem) -> None:
         self.release, self.problem = release, problem
         self.limits: Limits = limits(release, problem)
-        kind = OpenLoop if problem.observer is None else Kalman
-        self.observer: Observer = kind(release.model, self.limits, problem)
+        self.observer: Observer = _OBSERVERS[type(problem.observer)](release.model, self.limits, problem)
         N, system = problem.horizon, release.model.system
         chi, u = ca.SX.sym("chi", system.n), ca.SX.sym("u", system.nu)
         step = ca.Function("step", [chi, u], [release.model.step(chi, u)])  # an input with its disturbance may be beyond the limits

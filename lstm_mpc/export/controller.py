@@ -13,7 +13,7 @@ import numpy as np
 from lstm_mpc import lstm
 from lstm_mpc.control.kalman import beyond, tuned
 from lstm_mpc.control.observer import state_bound
-from lstm_mpc.control.problem import Problem, limits
+from lstm_mpc.control.problem import KalmanTuning, Problem, limits
 from lstm_mpc.control.sqp import Budget
 from lstm_mpc.errors import InputError
 from lstm_mpc.evidence import Certificate
@@ -33,7 +33,9 @@ def controller(release: Release, problem: Problem, budget: Budget) -> dict[str, 
     """The C of the controller, name -> text: header, algorithm and data. The same release, problem and budget give the same bytes."""
     name = identifier(release.model.name) + "_controller"
     story = "\n".join(line for sentence in _story(release) for line in comment(sentence))
-    if problem.observer is not None and not problem.observer.input:
+    if type(problem.observer) not in (type(None), KalmanTuning):
+        raise InputError("controller: the C knows the observers 'open_loop' and 'kalman'; give one of them, or leave [observer] out")
+    if isinstance(problem.observer, KalmanTuning) and not problem.observer.input:
         raise InputError("controller: of Kalman filters the C knows those with disturbance = 'input'; or leave [observer] out")
     iss, delta_iss = (certify(release.model, condition, beyond=beyond(release.model, problem)) for condition in ("iss", "delta_iss"))
     header = named("controller.h", name, digest=release.model.digest, Ts=number(release.model.Ts), story=story,
@@ -133,7 +135,7 @@ def numbers(release: Release, problem: Problem, budget: Budget, delta_iss: Certi
 
 def _observer(model: Model, problem: Problem) -> dict[str, Array]:
     """The members that only its kind of observer has."""
-    if problem.observer is None:
+    if not isinstance(problem.observer, KalmanTuning):
         return {"observer_gain": np.array(problem.observer_gain)}
     t = tuned(model, problem, problem.observer)
     scalars = {"state_noise": t.state, "alert": t.alert, "timing": t.timing}
