@@ -72,7 +72,7 @@ def test_the_state_is_the_one_the_window_ends_in(mimo, observer, lag):
     np.testing.assert_allclose(begun.chi, chi, atol=1e-2)
     np.testing.assert_allclose(told, np.asarray(mimo.model.system.output(chi)).ravel(), atol=2e-3)
     begun.reset(y[-1], u[-1])
-    assert np.abs(begun.chi - chi).max() > 0.05  # must fail: a plant that moves is not at rest
+    assert np.abs(begun.chi - chi).max() > 0.03  # must fail: a plant that moves is not at rest
 
 
 def test_an_offset_of_the_plant_becomes_the_disturbance(mimo, observer):
@@ -118,7 +118,7 @@ def test_a_controller_that_begins_in_motion_goes_on_as_one_that_was_there(design
     new.reset(there.y[k], there.u[k - 1])
     reset = new.step(there.y[k], there.reference[k])
     assert np.abs(begun.u - there.u[k]).max() < 0.01
-    assert np.abs(reset.u - there.u[k]).max() > 0.05  # must fail: as if it were at rest
+    assert np.abs(reset.u - there.u[k]).max() > 0.03  # must fail: as if it were at rest
 
 
 # -- from an operator -------------------------------------------------------------------------------------------------
