@@ -140,7 +140,7 @@ def test_what_is_refused(mimo, pytestconfig, tmp_path):
     with pytest.raises(InputError, match="controller: the C knows the observers 'open_loop' and 'kalman'"):
         controller(mimo, Problem(observer=TUNING), Budget())
     shipped = pytestconfig.rootpath / "models" / "ph"
-    own = load_design(shipped).control.observer
-    text = (shipped / "design.toml").read_text(encoding="utf-8").replace('kind = "kalman"', 'kind = "mhe"\nwindow = 7')
+    own, text = load_design(shipped).control.observer, (shipped / "design.toml").read_text(encoding="utf-8")
+    text = text.replace('kind = "kalman"', 'kind = "mhe"\nwindow = 7')
     (tmp_path / "design.toml").write_text(text, encoding="utf-8")
     assert load_design(tmp_path).control.observer == MheTuning(noise=own.noise, drift=own.drift, largest=own.largest, window=7)

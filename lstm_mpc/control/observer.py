@@ -66,7 +66,7 @@ class Observer(ABC):
         applied: Array = np.clip(np.atleast_2d(u), self._model.u_low, self._model.u_high)
         measured: Array = np.atleast_2d(np.asarray(y, dtype=np.float64))
         lag, W = self._lag, len(applied)
-        if not lag < W:
+        if lag >= W:
             raise InputError(f"control: to begin from the past needs more than the {lag} sample(s) of dead time, got {W}")
         inside = (measured >= self._limits.sensor_low) & (measured <= self._limits.sensor_high)
         self._from(estimate_start(self._model, applied[: W - lag], np.where(inside, measured, np.nan)[lag:]), applied[:lag])
