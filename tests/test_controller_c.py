@@ -275,7 +275,8 @@ def test_a_function_that_is_a_little_wrong_is_seen(shipped, tmp_path):
 def rules(files, folder):
     """Rules of MISRA C:2012 that cppcheck finds broken, and its own warnings."""
     name = write(folder, files)
-    command = [tool("cppcheck"), "--enable=warning,style,performance,portability", "--suppress=moduloofone", "--addon=misra"]
+    command = [tool("cppcheck"), "--enable=warning,style,performance,portability", "--addon=misra"]
+    command += ["--suppress=moduloofone", "--suppress=knownConditionTrueFalse"]  # dimensions may be 1, a dead time 0
     command += ["--std=c99", "--quiet", "--template={id}"]
     out = subprocess.run([*command, f"{name}.c", f"{name}_data.c"], cwd=folder, capture_output=True, text=True, timeout=120)
     assert out.returncode == 0, out.stderr

@@ -90,7 +90,6 @@ enum { FREE = 0, ACTIVE = 1, CAPPED = 2 };
 
 static const uint16_t cells[LAYERS] = @NAME@_CELLS;
 #define CELLS(layer) (LAYERS == 1 ? (uint32_t)NXI : (uint32_t)cells[layer]) /* a constant in one layer */
-static const real unit[2 * NU - 1] = {[NU - 1] = R(1.0)}; /* unit vector j of the inputs begins at NU - 1 - j */
 static const uint16_t starts[BLOCKS + 1] = @NAME@_STARTS; /* first sample of each block, and N */
 static const uint16_t row_start[N] = @NAME@_ROW_START; /* where the gains of a sample begin; NY rows of ... */
 static const uint16_t row_length[N] = @NAME@_ROW_LENGTH; /* ... this length */
@@ -1146,6 +1145,7 @@ static uint32_t go(const context *c, uint32_t halvings, bool complete, real *gon
 /* Linearise along the plan, factorise, and take in the rows that were active. */
 static void linearise(const context *c) {
   work_t *work = c->work;
+  static const real unit[2 * NU - 1] = {[NU - 1] = R(1.0)}; /* unit vector j of the inputs begins at NU - 1 - j */
   real *gain = work->gains, sum[NU];
   uint32_t block, k, i, j, row;
 #if @NAME@_KALMAN
