@@ -13,12 +13,13 @@ from lstm_mpc import store
 from lstm_mpc.artefacts import ASSURANCE, FIGURES, LOOP, MODEL, PARTS, PIL, RELEASE, Options, Result, claim, waivers
 from lstm_mpc.choices import CORES, OF_THE_MODEL
 from lstm_mpc.clearance import ControllerRelease, clear, sentence
+from lstm_mpc.control.law import LoopLaw
 from lstm_mpc.control.loop import Run, Sample, Scenario, close_loop, metrics
 from lstm_mpc.control.move import Controller
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.control.sqp import Budget, Sqp
 from lstm_mpc.control.tuning import tune
-from lstm_mpc.control.verify import LoopLaw, campaign_of, reach_of, replay_loop, verify_loop
+from lstm_mpc.control.verify import campaign_of, reach_of, replay_loop, verify_loop
 from lstm_mpc.design import Design
 from lstm_mpc.errors import InputError, LstmMpcError
 from lstm_mpc.evidence import LoopVerification

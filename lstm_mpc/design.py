@@ -6,19 +6,16 @@ import dataclasses
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from lstm_mpc.control.faults import Fault
+from lstm_mpc.control.law import LoopLaw
 from lstm_mpc.control.loop import Scenario
 from lstm_mpc.control.problem import GatedTuning, KalmanTuning, MheTuning, Problem
 from lstm_mpc.control.sqp import Budget
-from lstm_mpc.control.verify import LoopLaw
 from lstm_mpc.data import Dataset, Record, read_csv, record
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Mprs, Steps
@@ -26,6 +23,7 @@ from lstm_mpc.foreign.adopt import Import
 from lstm_mpc.ph import Plant
 from lstm_mpc.release import Policy
 from lstm_mpc.system import Signal, System
+from lstm_mpc.tables import fits, known, make, table_of, tables_of
 from lstm_mpc.training import Settings
 
 
@@ -180,7 +178,6 @@ def load_design(folder: str | Path) -> Design:
         raise InputError(f"{path}: {error}") from error
 
 
-_NUMBERS = (ArrayLike, ArrayLike | None)
 _TABLES = [
     "name",
     "plant",
@@ -203,47 +200,47 @@ _TABLES = [
 
 
 def _design(folder: Path, content: dict[str, Any]) -> Design:
-    _known(content, _TABLES, "the design")
+    known(content, _TABLES, "the design")
     plant = None
     if "plant" in content:
-        table = _table(content, "plant")
+        table = table_of(content, "plant")
         kind = table.pop("kind", None)
         if kind != "ph":
             raise InputError(f"[plant] kind must be 'ph', got {kind!r}; other plants are used from Python")
-        plant = _make(Plant, table, "[plant]")
+        plant = make(Plant, table, "[plant]")
     system = plant.system() if plant else None
-    inputs = tuple(_make(Signal, table, "[[input]]") for table in _tables(content, "input")) or (system.inputs if system else ())
-    outputs = tuple(_make(Signal, table, "[[output]]") for table in _tables(content, "output")) or (system.outputs if system else ())
+    inputs = tuple(make(Signal, table, "[[input]]") for table in tables_of(content, "input")) or (system.inputs if system else ())
+    outputs = tuple(make(Signal, table, "[[output]]") for table in tables_of(content, "output")) or (system.outputs if system else ())
     if not inputs or not outputs:
         raise InputError("without a [plant] the design needs [[input]] and [[output]] tables (name, unit, low, high)")
-    safe = _table(content, "safe_set")
-    _known(safe, [s.name for s in outputs], "[safe_set]")
-    control = _table(content, "control")
+    safe = table_of(content, "safe_set")
+    known(safe, [s.name for s in outputs], "[safe_set]")
+    control = table_of(content, "control")
     u_start = control.pop("u_start", [s.nominal for s in inputs])
-    if not isinstance(u_start, list) or len(u_start) != len(inputs) or not all(_fits(v, float) for v in u_start):
+    if not isinstance(u_start, list) or len(u_start) != len(inputs) or not all(fits(v, float) for v in u_start):
         raise InputError(f"[control] u_start needs {len(inputs)} number(s), the inputs in force before control begins")
-    _known(control, [f.name for f in dataclasses.fields(Problem) if f.name != "observer"], "[control]")
-    policy = _make(Policy, _table(content, "release"), "[release]")
-    training = {"conditions": list(policy.conditions), **_table(content, "train")}  # what the gate asks is trained in
+    known(control, [f.name for f in dataclasses.fields(Problem) if f.name != "observer"], "[control]")
+    policy = make(Policy, table_of(content, "release"), "[release]")
+    training = {"conditions": list(policy.conditions), **table_of(content, "train")}  # what the gate asks is trained in
     return Design(
         folder=folder,
         name=str(content.get("name", folder.resolve().name)),
         plant=plant,
         inputs=inputs,
         outputs=outputs,
-        experiment=_make(Experiment, _table(content, "experiment"), "[experiment]"),
-        data=_make(Data, _table(content, "data"), "[data]"),
-        train=_make(Settings, training, "[train]"),
-        search=_make(Search, _table(content, "search"), "[search]"),
+        experiment=make(Experiment, table_of(content, "experiment"), "[experiment]"),
+        data=make(Data, table_of(content, "data"), "[data]"),
+        train=make(Settings, training, "[train]"),
+        search=make(Search, table_of(content, "search"), "[search]"),
         safe_set=tuple(_interval(safe.get(s.name, [s.low, s.high]), s) for s in outputs),
-        verify=_make(Verifying, _table(content, "verify"), "[verify]"),
+        verify=make(Verifying, table_of(content, "verify"), "[verify]"),
         release=policy,
-        control=dataclasses.replace(_make(Problem, control, "[control]"), observer=_observer(_table(content, "observer"))),
-        budget=_make(Budget, _table(content, "budget"), "[budget]"),
+        control=dataclasses.replace(make(Problem, control, "[control]"), observer=_observer(table_of(content, "observer"))),
+        budget=make(Budget, table_of(content, "budget"), "[budget]"),
         u_start=tuple(float(v) for v in u_start),
-        scenarios=tuple(_scenario(table, system) for table in _tables(content, "scenario")),
-        foreign=_make(Import, _table(content, "import"), "[import]"),
-        verify_loop=_looping(_table(content, "verify_loop"), system) if "verify_loop" in content else None,
+        scenarios=tuple(_scenario(table, system) for table in tables_of(content, "scenario")),
+        foreign=make(Import, table_of(content, "import"), "[import]"),
+        verify_loop=_looping(table_of(content, "verify_loop"), system) if "verify_loop" in content else None,
     )
 
 
@@ -254,67 +251,12 @@ def _observer(table: dict[str, Any]) -> KalmanTuning | GatedTuning | None:
     """`[observer]`: its kind decides the other keys; none: the open-loop observer of `[control]`."""
     kind = table.pop("kind", "open_loop")
     if kind == "open_loop":
-        _known(table, ["kind"], "[observer]")
+        known(table, ["kind"], "[observer]")
         return None
     if kind not in _OBSERVERS:
         raise InputError(f"[observer] kind must be {', '.join(map(repr, ['open_loop', *_OBSERVERS]))}, got {kind!r}")
-    made: KalmanTuning | GatedTuning = _make(_OBSERVERS[kind], table, "[observer]")
+    made: KalmanTuning | GatedTuning = make(_OBSERVERS[kind], table, "[observer]")
     return made
-
-
-def _table(content: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """The table `[key]`, empty where the design has none."""
-    table = content.get(key, {})
-    if not isinstance(table, Mapping):
-        raise InputError(f"[{key}] must be a table, got {table!r:.40}")
-    return dict(table)
-
-
-def _tables(content: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    """The tables `[[key]]`, none where the design has none."""
-    tables = content.get(key, [])
-    if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):
-        raise InputError(f"[[{key}]] must be a list of tables, got {tables!r:.40}")
-    return [dict(table) for table in tables]
-
-
-def _known(table: Mapping[str, Any], names: Any, where: str) -> None:
-    for key in table:
-        if key not in names:
-            near = get_close_matches(key, names, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
-            raise InputError(f"unknown key {key!r} in {where}; {hint}")
-
-
-def _make(kind: Any, table: Mapping[str, Any], where: str) -> Any:
-    """A dataclass from a TOML table; every key must be a field, every value of the field's type."""
-    hints = get_type_hints(kind)
-    _known(table, [f.name for f in dataclasses.fields(kind)], where)
-    for key, value in table.items():
-        if not _fits(value, hints[key]):
-            expected = "a number or a list of numbers" if hints[key] in _NUMBERS else getattr(hints[key], "__name__", hints[key])
-            raise InputError(f"{where} {key} = {value!r} is of the wrong type, expected {expected}")
-    try:
-        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
-    except TypeError as error:
-        raise InputError(f"{where}: {error}") from error
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Has a TOML value the annotated type? A whole number may stand for a real one, a list for a tuple."""
-    if hint in _NUMBERS:
-        return _fits(value, float) or (isinstance(value, list) and all(_fits(v, float) for v in value))
-    if get_origin(hint) is tuple:
-        kinds = get_args(hint)
-        kinds = (kinds[0],) * len(value) if isinstance(value, list) and kinds[-1] is Ellipsis else kinds
-        return isinstance(value, list) and len(value) == len(kinds) and all(map(_fits, value, kinds))
-    if get_origin(hint) is UnionType:
-        return any(_fits(value, kind) for kind in get_args(hint))
-    if get_origin(hint) is Mapping:
-        return isinstance(value, dict) and all(_fits(v, get_args(hint)[1]) for v in value.values())
-    if isinstance(value, bool) or hint is bool:
-        return isinstance(value, bool) and hint is bool
-    return isinstance(value, (int, float) if hint is float else hint)
 
 
 def _interval(value: Any, signal: Signal) -> tuple[float, float]:
@@ -334,15 +276,15 @@ def _scenario(table: Mapping[str, Any], system: System | None) -> Scenario:
     disturbances = {s.name: s for s in system.disturbances}
     plain = [f.name for f in dataclasses.fields(Scenario) if f.name not in ("disturbances", "faults")]
     where = f"[[scenario]] {table.get('name', '')!r}"
-    _known(table, [*plain, "fault", *disturbances], where)
+    known(table, [*plain, "fault", *disturbances], where)
     values = {k: v for k, v in table.items() if k != "fault" and k not in disturbances}
-    faults = tuple(_make(Fault, row, f"{where} [[scenario.fault]]") for row in _tables(table, "fault"))
+    faults = tuple(make(Fault, row, f"{where} [[scenario.fault]]") for row in tables_of(table, "fault"))
     values["setpoint"] = _steps(values.get("setpoint", []), f"{where} setpoint")
     if any(name in table for name in disturbances):
         schedules = [_steps(table.get(n, [[0.0, s.nominal]]), f"{where} {n}") for n, s in disturbances.items()]
         times = sorted({t for schedule in schedules for t in schedule.times})
         values["disturbances"] = Steps(tuple(times), [[float(_at(s, t)) for s in schedules] for t in times])
-    made: Scenario = _make(Scenario, values, where)
+    made: Scenario = make(Scenario, values, where)
     return dataclasses.replace(made, faults=faults)
 
 
@@ -353,10 +295,10 @@ def _looping(table: dict[str, Any], system: System | None) -> LoopVerifying:
     disturbances = [s.name for s in system.disturbances]
     of_law = [f.name for f in dataclasses.fields(LoopLaw) if f.name != "disturbances"]
     own = [f.name for f in dataclasses.fields(LoopVerifying) if f.name != "law"]
-    _known(table, [*own, *of_law, *disturbances], "[verify_loop]")
+    known(table, [*own, *of_law, *disturbances], "[verify_loop]")
     parts = [{k: v for k, v in table.items() if k in names} for names in (of_law, disturbances, own)]
-    law = _make(LoopLaw, {**parts[0], "disturbances": parts[1]}, "[verify_loop]")
-    made: LoopVerifying = _make(LoopVerifying, {**parts[2], "law": law}, "[verify_loop]")
+    law = make(LoopLaw, {**parts[0], "disturbances": parts[1]}, "[verify_loop]")
+    made: LoopVerifying = make(LoopVerifying, {**parts[2], "law": law}, "[verify_loop]")
     return made
 
 

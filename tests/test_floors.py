@@ -12,7 +12,7 @@ import lstm_mpc
 ROOT = Path(lstm_mpc.__file__).parent
 FLOORS = [
     {"errors", "choices", "control.library"},
-    {"store", "parallel", "cluster", "system", "export.templates"},
+    {"store", "parallel", "cluster", "system", "tables", "export.templates"},
     {"excitation", "lstm", "ph", "evidence", "export.folder", "export.pil", "control.checkpoint"},
     {"data", "sensitivity", "foreign.gates", "foreign.onnx_file"},
     {"model", "foreign.weights", "foreign.onnx_axes"},
@@ -25,7 +25,7 @@ FLOORS = [
     {"control.problem", "control.move", "export.c_model", "export.onnx_model"},
     {"control.faults"},
     {"control.observer", "control.loop", "export.unit"},
-    {"control.kalman", "control.gated"},
+    {"control.kalman", "control.gated", "control.law"},
     {"control.mhe", "control.tuning"},
     {"control.supervisor", "control.baselines", "control.ideal", "control.linear", "control.arena"},
     {"control.sqp", "control.dompc", "control.plain", "control.compiled"},

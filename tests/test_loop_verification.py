@@ -12,11 +12,12 @@ from tolerances import ROUND_OFF
 from lstm_mpc import store
 from lstm_mpc.control import verify
 from lstm_mpc.control.compiled import Compiled
+from lstm_mpc.control.law import LoopLaw
 from lstm_mpc.control.loop import close_loop, draw_scenario, draw_scenarios
 from lstm_mpc.control.move import Status
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.control.sqp import Budget
-from lstm_mpc.control.verify import LoopLaw, campaign_of, fly, reach_of, replay_loop, verify_loop
+from lstm_mpc.control.verify import campaign_of, fly, reach_of, replay_loop, verify_loop
 from lstm_mpc.design import load_design
 from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.evidence import LoopVerification

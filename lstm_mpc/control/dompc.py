@@ -86,16 +86,7 @@ def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
     mpc.set_objective(mterm=stage, lterm=stage + ca.dot(bounds.move_penalty, (u - before) ** 2))
     mpc.set_rterm(u=0.0)  # the move penalty acts on u − u_before, also at k = 0
     mpc.bounds["lower", "_u", "u"], mpc.bounds["upper", "_u", "u"] = bounds.u_low, bounds.u_high
-    for j in range(nu):
-        if np.isfinite(bounds.max_move[j]):
-            move = u[j] - before[j]
-            mpc.set_nl_cons(f"rise{j}", move, bounds.max_move[j])
-            mpc.set_nl_cons(f"fall{j}", -move, bounds.max_move[j])
-    for j in range(ny):  # on the next output: k = 1 … N, never the present, which no input can change
-        sides = {"above": (y_next[j], bounds.y_high[j]), "below": (-y_next[j], -bounds.y_low[j])}
-        for name, (value, limit) in sides.items():
-            if np.isfinite(limit):
-                mpc.set_nl_cons(f"{name}{j}", value, limit, soft_constraint=True, penalty_term_cons=problem.violation_weight)
+    _limit(mpc, bounds, move=u - before, y_next=y_next)
     template = mpc.get_tvp_template()
 
     def parameters(_: float) -> Any:
@@ -110,10 +101,27 @@ def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mpc.prepare_nlp()
-        for k in sorted(set(range(N)) - set(problem.starts)):  # within a block the input is held
-            held = mpc.opt_x["_u", k, 0] - mpc.opt_x["_u", k - 1, 0]
-            mpc.nlp_cons.append(held)
-            mpc.nlp_cons_lb.append(np.zeros(held.shape))
-            mpc.nlp_cons_ub.append(np.zeros(held.shape))
+        _hold(mpc, set(range(N)) - set(problem.starts))
         mpc.create_nlp()
     return mpc
+
+
+def _limit(mpc: Any, bounds: Limits, *, move: Any, y_next: Any) -> None:
+    """Rate limits on the `move`, and soft bounds on the next output: k = 1 … N, never the present, which no input can change."""
+    for j, reach in enumerate(bounds.max_move):
+        if np.isfinite(reach):
+            mpc.set_nl_cons(f"rise{j}", move[j], reach)
+            mpc.set_nl_cons(f"fall{j}", -move[j], reach)
+    for j, (low, high) in enumerate(zip(bounds.y_low, bounds.y_high, strict=True)):
+        for name, value, limit in (("above", y_next[j], high), ("below", -y_next[j], -low)):
+            if np.isfinite(limit):
+                mpc.set_nl_cons(f"{name}{j}", value, limit, soft_constraint=True, penalty_term_cons=bounds.violation_weight)
+
+
+def _hold(mpc: Any, samples: set[int]) -> None:
+    """In these samples the input is that of the sample before: they lie within a block."""
+    for k in sorted(samples):
+        held = mpc.opt_x["_u", k, 0] - mpc.opt_x["_u", k - 1, 0]
+        mpc.nlp_cons.append(held)
+        mpc.nlp_cons_lb.append(np.zeros(held.shape))
+        mpc.nlp_cons_ub.append(np.zeros(held.shape))

@@ -190,13 +190,7 @@ class Gated(Observer):
         chi, v, e = ca.SX.sym("chi", n), ca.SX.sym("v", len(model.inputs)), ca.SX.sym("e", len(model.outputs))
         gains = {g: np.asarray(L) for g, L in _by_gate(ca.DM(given), compared.shape).items()}
         self._stage = Buffered(ca.Function("gated", [chi, v, e], [_step(model.network, gains, chi, v, e)]))
-        self.input_disturbance = np.zeros(self._system.nu)
-        self.change = np.zeros(n), np.zeros(self._system.nu)
         self._begin(rest(model.system, limits.u_safe), self._scaling.u_in(limits.u_safe))
-
-    @property
-    def prior(self) -> tuple[Array, Array]:  # type: ignore[override]
-        return self.chi, self.input_disturbance
 
     def reset(self, y: ArrayLike, u: ArrayLike) -> Array:
         """At rest under `u`, the whole mismatch with `y` taken as disturbance."""

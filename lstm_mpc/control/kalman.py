@@ -137,7 +137,6 @@ class Kalman(Observer):
         self._P[self._n :, self._n :] = np.diag(0.25 * self._t.largest**2)
         self._queue = deque([np.asarray(v, dtype=np.float64)] * self._lag)  # inputs since what is seen
         self._r, self._trend, self._slope, self._error = self._t.noise.copy(), np.zeros(ny), np.zeros(ny), np.full(ny, np.nan)
-        self.change = np.zeros(self._n), np.zeros(self._system.nu)
         self._tell()
 
     def _tell(self) -> None:
@@ -148,7 +147,7 @@ class Kalman(Observer):
         zero_u, zero_y = np.zeros(self._system.nu), np.zeros(self._system.ny)
         self.input_disturbance = self._w * self._scaling.u_span if self._input else zero_u
         self.disturbance = zero_y if self._input else self._w * self._scaling.y_span
-        self.prior = self.chi, self._drive()  # until a correction
+        self._corrected = None
 
     def _drive(self) -> Array:
         return self._w.copy() if self._input else np.zeros(self._system.nu)
@@ -195,7 +194,7 @@ class Kalman(Observer):
         z = np.fmin(np.fmax(z, -end), end)  # also what overflowed: NaN becomes the lower end, as in the C
         self._seen, self._w = z[:n], z[n:]
         self._tell()
-        self.prior, self.change = prior, (change[:n], change[n:] if self._input else np.zeros(self._system.nu))
+        self._corrected = prior, (change[:n], change[n:] if self._input else np.zeros(self._system.nu))
         return status
 
     def predict(self, u: ArrayLike) -> None:
@@ -210,4 +209,3 @@ class Kalman(Observer):
         self._slope = self._H[:, : self._n] @ (following - self._seen)
         self._seen = following
         self._tell()
-        self.change = np.zeros(self._n), np.zeros(self._system.nu)

@@ -69,7 +69,6 @@ class Mhe(Kalman):
         found = np.fmin(np.fmax(found, -end), end)
         self._seen, self._w = found[: self._n], found[self._n :]
         self._tell()
-        self.change = np.zeros(self._n), np.zeros(self._system.nu)
         return status
 
     def predict(self, u: ArrayLike) -> None:

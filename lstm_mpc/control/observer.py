@@ -32,13 +32,23 @@ class Observer(ABC):
     chi: Array
     disturbance: Array
     input_disturbance: Array
-    prior: tuple[Array, Array]
-    change: tuple[Array, Array]
+    _corrected: tuple[tuple[Array, Array], tuple[Array, Array]] | None = None  # prior and change, where a correction changed the state
 
     def __init__(self, model: Model, limits: Limits, problem: Problem) -> None:
         self._model, self._system, self._limits, self._frozen_after = model, model.system, limits, problem.frozen_after
         self._lag = round(problem.dead_time / model.Ts)
+        self.input_disturbance = np.zeros(self._system.nu)
         self._forget()
+
+    @property
+    def prior(self) -> tuple[Array, Array]:
+        if self._corrected is None:
+            return self.chi, self.input_disturbance / self._model.scaling.u_span
+        return self._corrected[0]
+
+    @property
+    def change(self) -> tuple[Array, Array]:
+        return (np.zeros(self._system.n), np.zeros(self._system.nu)) if self._corrected is None else self._corrected[1]
 
     @abstractmethod
     def reset(self, y: ArrayLike, u: ArrayLike) -> Array:
@@ -108,13 +118,7 @@ class OpenLoop(Observer):
         super().__init__(model, limits, problem)
         self._gain, self._bound = problem.observer_gain, state_bound(model)
         self._start = rest(self._system, limits.u_safe)
-        self.input_disturbance = np.zeros(self._system.nu)
-        self.change = np.zeros(self._system.n), np.zeros(self._system.nu)
         self._begin(self._start)
-
-    @property
-    def prior(self) -> tuple[Array, Array]:  # type: ignore[override]
-        return self.chi, self.input_disturbance
 
     def reset(self, y: ArrayLike, u: ArrayLike) -> Array:
         """At rest under `u`, the whole mismatch with `y` taken as disturbance."""

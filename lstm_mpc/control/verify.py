@@ -6,9 +6,9 @@ result does not depend on who computes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from math import isfinite
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -17,84 +17,19 @@ import numpy as np
 from lstm_mpc import parallel, store
 from lstm_mpc.control.checkpoint import Checkpoint
 from lstm_mpc.control.compiled import Compiled, Fleet, Sources
-from lstm_mpc.control.loop import Probe, Run, Scenario, Valve, close_loop, draw_scenarios
+from lstm_mpc.control.law import LoopLaw, Pairs
+from lstm_mpc.control.loop import Probe, Run, Valve, close_loop, draw_scenarios
 from lstm_mpc.control.move import Status
 from lstm_mpc.control.problem import Problem, limits
 from lstm_mpc.control.sqp import Budget
 from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.evidence import LoopVerification
-from lstm_mpc.excitation import Mprs, Steps
 from lstm_mpc.release import Release
 from lstm_mpc.scenario import scenario_count
 from lstm_mpc.system import Array, System
 
 ASK = 20  # samples between two looks for Ctrl-C
 CHUNK = 128  # scenarios that run side by side: one task, and what is lost when the power goes; fixed, as round-off may depend on it
-Pairs = tuple[tuple[float, float], ...]
-
-
-@dataclass(frozen=True)
-class LoopLaw:
-    """How closed loops are drawn: setpoints within `setpoint`, one (low, high) per output [unit], and `disturbances`, name -> (low, high)
-    [unit], the others at rest; each level uniform and held for a time uniform in `dwell` [s]. The plant begins at rest under inputs
-    uniform in `start`, one (low, high) per input [unit]. `noise`, `delay`, `valve_lag` and `mismatch` are those of a `Scenario`.
-    """
-
-    setpoint: Pairs
-    start: Pairs
-    dwell: tuple[float, float] = (600.0, 1800.0)
-    disturbances: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    noise: float = 0.0
-    delay: float = 0.0
-    valve_lag: float = 0.0
-    mismatch: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("setpoint", "start"):
-            object.__setattr__(self, name, tuple(_pair(pair, name) for pair in getattr(self, name)))
-        object.__setattr__(self, "disturbances", {name: _pair(pair, name) for name, pair in self.disturbances.items()})
-        Mprs((0.0,), (0.0,), self.dwell)  # they refuse what is no law
-        self._scenario("law", Steps((0.0,), [0.0]), 0.0)
-
-    def _scenario(self, name: str, setpoint: Steps, duration: float, disturbances: Steps | None = None, seed: int = 0) -> Scenario:
-        made = Scenario(name, setpoint, duration, disturbances, seed=seed)
-        return replace(made, noise=self.noise, delay=self.delay, valve_lag=self.valve_lag, mismatch=self.mismatch)
-
-    def draw(self, index: int, *, seed: int, plant: System, steps: int) -> tuple[Scenario, Array]:
-        """Scenario `index`, and the inputs (nu,) in force before it."""
-        unknown = set(self.disturbances) - {s.name for s in plant.disturbances}
-        if unknown or (len(self.setpoint), len(self.start)) != (plant.ny, plant.nu):
-            asked = f"{len(self.setpoint)} setpoint(s), {len(self.start)} start(s), disturbances {', '.join(self.disturbances) or 'none'}"
-            has = f"{plant.ny}, {plant.nu}, {', '.join(s.name for s in plant.disturbances) or 'none'}"
-            raise InputError(f"loop law: {asked}; {plant.name} has {has}")
-        rng = np.random.default_rng([seed, index])
-
-        def schedule(pairs: Sequence[tuple[float, float]]) -> Steps:
-            low, high = zip(*pairs, strict=True)
-            drawn = Mprs(low, high, self.dwell).draw(rng, steps, plant.Ts)
-            return Steps(tuple(plant.Ts * drawn.starts), drawn.levels)
-
-        # A controller in single precision is told the input in force; what it was told is what counts for its first move.
-        before = rng.uniform(*np.transpose(self.start)).astype(np.float32).astype(np.float64)
-        noise = int(rng.integers(2**63))
-        ranges = [self.disturbances.get(s.name, (d, d)) for s, d in zip(plant.disturbances, plant.d_nominal.tolist(), strict=True)]
-        setpoint, disturbances = schedule(self.setpoint), schedule(ranges) if ranges else None
-        return self._scenario(f"number {index}", setpoint, steps * plant.Ts, disturbances, noise), before
-
-    def describe(self) -> dict[str, Any]:
-        described: dict[str, Any] = store.plain(self.__dict__)
-        return described
-
-    @staticmethod
-    def from_description(law: dict[str, Any]) -> LoopLaw:
-        return LoopLaw(**{**law, "dwell": tuple(law["dwell"])})
-
-
-def _pair(pair: Sequence[float], name: str) -> tuple[float, float]:
-    low, high = map(float, pair)
-    if not (isfinite(low) and isfinite(high) and low <= high):
-        raise InputError(f"loop law: {name} [{low:g}, {high:g}] must rise and be finite")
-    return low, high
 
 
 @dataclass(frozen=True)
@@ -139,6 +74,23 @@ class Part:
     @staticmethod
     def from_content(content: dict[str, Any]) -> Part:
         return Part(**{**content, **{name: tuple(content[name]) for name in ("low", "high", "tracking")}})
+
+
+def _both(one: Part, other: Part) -> Part:
+    """What two neighbours have shown together; of equals the first is the worst."""
+    worst, breach = max(one, other, key=lambda part: part.reach), max(one, other, key=lambda part: part.violation)
+    return Part(
+        one.first,
+        one.count + other.count,
+        worst.reach,
+        worst.worst,
+        tuple(map(min, one.low, other.low)),
+        tuple(map(max, one.high, other.high)),
+        breach.violation,
+        breach.violator,
+        tuple(map(max, one.tracking, other.tracking)),
+        {name: count + other.status[name] for name, count in one.status.items()},
+    )
 
 
 def campaign_of(
@@ -255,10 +207,9 @@ def verify_loop(
 
     edges = [(first, min(first + CHUNK, count)) for first in range(0, count, CHUNK)]
     _share(campaign, [edge for edge in edges if edge[0] not in parts], workers=workers, cluster=cluster, keep=keep)
-    whole = [parts[first] for first, _ in edges]
+    whole = reduce(_both, (parts[first] for first, _ in edges))
     kept.forget()
-    worst = max(whole, key=lambda part: part.reach)  # the first of equals
-    breach = max(whole, key=lambda part: part.violation)
+    shown = {name: value for name, value in whole.__dict__.items() if name not in ("first", "count")}
     return LoopVerification(
         model=release.model.digest,
         problem=tuning_digest(problem, budget),
@@ -272,14 +223,7 @@ def verify_loop(
         seed=seed,
         law=law.describe(),
         safe_set=release.safe_set,
-        reach=worst.reach,
-        low=tuple(min(ends) for ends in zip(*(part.low for part in whole), strict=True)),
-        high=tuple(max(ends) for ends in zip(*(part.high for part in whole), strict=True)),
-        worst=worst.worst,
-        violation=breach.violation,
-        violator=breach.violator,
-        tracking=tuple(max(errors) for errors in zip(*(part.tracking for part in whole), strict=True)),
-        status={name: sum(part.status[name] for part in whole) for name in whole[0].status},
+        **shown,
     )
 
 
