@@ -15,8 +15,8 @@ from lstm_mpc.choices import CORES, OF_THE_MODEL
 from lstm_mpc.clearance import ControllerRelease, clear, sentence
 from lstm_mpc.control.law import LoopLaw
 from lstm_mpc.control.loop import Run, Sample, Scenario, close_loop, metrics
-from lstm_mpc.control.move import Controller
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.move import WORDS, Controller, Status
+from lstm_mpc.control.problem import Problem, limits
 from lstm_mpc.control.sqp import Budget, Sqp
 from lstm_mpc.control.tuning import tune
 from lstm_mpc.control.verify import campaign_of, reach_of, replay_loop, verify_loop
@@ -62,6 +62,7 @@ def control_verb(
     from lstm_mpc import report
 
     controllers: dict[float, Controller] = {}
+    bounds = limits(passed, design.control)
     lines, content, runs = waivers(passed), [], []
     lines.append("  scenario      IAE    travel  max |offset|  overshoot  settling of each step [s]          solve ms med/max  failures")
     for number, scenario in enumerate(design.scenarios):
@@ -76,7 +77,7 @@ def control_verb(
 
         run = close_loop(plant, controllers[believed], scenario, u_start=design.u_start, horizon=design.control.ahead, on_step=tell)
         runs.append(run)
-        m = metrics(run)
+        m = metrics(run, limits=bounds)
         content.append({"metrics": m, "series": _series(run)})
         report.save(report.plot_loop(run, plant), design.file(FIGURES), f"loop-{scenario.name}")
         settling = ", ".join("never" if s["settling"] is None else f"{s['settling']:.0f}" for s in m["steps"])
@@ -84,7 +85,10 @@ def control_verb(
             f"  {scenario.name:<10} {m['iae']:7.1f}  {m['travel']:7.2f}  {m['offset']:12.4f}  {m['overshoot']:9.3f}  {settling:<33}"
             f"  {m['solve_ms']['median']:6.1f} / {m['solve_ms']['max']:.1f}  {m['failures']:8d}"
         )
-        lines += [f"  {scenario.name}: sample {k}: {run.moves[k].status}" for k in run.failures]
+        told = [k for k in run.flagged if run.moves[k].flags != Status.BUDGET]
+        lines += [f"  {scenario.name}: sample {k}: {run.moves[k].status}" for k in told]
+        if len(told) < len(run.flagged):
+            lines.append(f"  {scenario.name}: {len(run.flagged) - len(told)} sample(s): {WORDS[Status.BUDGET]}")
     y, u = passed.model.outputs[0], passed.model.inputs[0]
     lines.append(f"  units: IAE {y.unit}·s, travel {u.unit}, offset (mean error over the last 100 s of each step) and overshoot {y.unit}")
     store.write_json(design.file(LOOP), "lstm_mpc closed loop", {"model": passed.model.digest, "engine": engine, "runs": content})

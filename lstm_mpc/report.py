@@ -164,7 +164,7 @@ def plot_loop(run: Run, plant: System, *, safe_set: Sequence[tuple[float, float]
     if disturbed:
         for j, s in enumerate(plant.disturbances):
             axes[3].plot(minutes, 100 * (run.d[:, j] / (s.nominal or 1.0) - 1), lw=1.2, drawstyle="steps-post", label=s.name)
-        axes[3].set_ylabel("disturbance [% of nominal]")
+        axes[3].set_ylabel("d − nominal [%]")
         axes[3].legend(ncols=2, frameon=False)
     for k in run.failures:
         axes[1].axvline(minutes[k], color=RED, lw=0.8)

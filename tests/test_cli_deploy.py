@@ -59,6 +59,8 @@ def test_every_engine_drives_the_loop_alike(design, capsys, engine):
     iae = [run["metrics"]["iae"] for run in content["runs"]]
     assert iae == pytest.approx([26.72, 10.19], rel=0.1), out  # on the tank itself; a single pass loses a sample at a large jump
     assert all(run["metrics"]["offset"] < 0.02 for run in content["runs"])
+    assert ("sample(s): budget used up" in out) == (engine != "dompc")  # told once, not sample by sample
+    assert all(run["metrics"]["failures"] == 0 for run in content["runs"])
 
 
 @pytest.mark.parametrize("target", choices.TARGETS)

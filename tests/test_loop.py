@@ -76,11 +76,13 @@ def test_failures_are_counted(plant):
     class Sometimes(Proportional):
         def step(self, y, reference):
             done = super().step(y, reference)
-            return replace(done, flags=Status.SOLVE_FAILED) if len(self.seen) in (3, 5) else done
+            flags = {3: Status.SOLVE_FAILED, 5: Status.SOLVE_FAILED | Status.SAFE_INPUT, 6: Status.BUDGET}
+            return replace(done, flags=flags.get(len(self.seen), OPTIMAL))
 
     run = close_loop(plant, Sometimes(), CONSTANT, u_start=[15.6])
     assert run.failures == (2, 4)
-    assert metrics(run)["failures"] == 2
+    assert run.flagged == (2, 4, 5)
+    assert (metrics(run)["failures"], metrics(run)["flagged"]) == (2, 3)
 
 
 @pytest.mark.parametrize(

@@ -296,6 +296,6 @@ def test_when_the_faults_have_gone_no_offset_is_left(plant, released, engine):
     controller = engine(released, Problem(horizon=8, max_move=0.5))
     scenario = Scenario("accidents", Steps((0.0, 100.0), [7.0, 7.6]), 1000.0)
     run = close_loop(plant, Faulty(controller, dict(enumerate(names, start=8))), scenario, u_start=[15.6])
-    assert run.failures == tuple(range(8, 8 + len(names)))
+    assert run.flagged == tuple(range(8, 8 + len(names)))
     assert metrics(run)["steps"][-1]["offset"] < OFFSET
     assert (np.abs(np.diff(run.u, axis=0)) <= 0.5 + ROUND_OFF)[: 8 + names.index("before nan") - 1].all()

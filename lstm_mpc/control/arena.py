@@ -173,7 +173,7 @@ def standings(entries: Sequence[Entry]) -> list[dict[str, Any]]:
                 "settling": sum(step["length"] if step["settling"] is None else step["settling"] for step in steps) / len(steps),
                 "excess": max(e.figures["excess"] for e in own),
                 "inadmissible": sum(e.figures["inadmissible"] for e in own),
-                "flagged": sum(e.figures["failures"] for e in own),
+                "flagged": sum(e.figures["flagged"] for e in own),
                 "median ms": float(np.median([e.figures["solve_ms"]["median"] for e in own])),
                 "max ms": max(e.figures["solve_ms"]["max"] for e in own),
             }

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc.control import faults
 from lstm_mpc.control.faults import Fault
-from lstm_mpc.control.move import Controller, Move, Seer, Tracking
+from lstm_mpc.control.move import Controller, Move, Seer, Status, Tracking
 from lstm_mpc.control.problem import Limits, moves_of
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Steps
@@ -93,6 +93,11 @@ class Run:
     @property
     def failures(self) -> tuple[int, ...]:
         """Samples whose solve failed, so that a fallback was applied."""
+        return tuple(k for k, move in enumerate(self.moves) if move.flags & (Status.SOLVE_FAILED | Status.REFUSED))
+
+    @property
+    def flagged(self) -> tuple[int, ...]:
+        """Samples that anything is said of; a budget used up is an everyday matter of the real-time mode."""
         return tuple(k for k, move in enumerate(self.moves) if not move.optimal)
 
 
@@ -216,8 +221,9 @@ class Probe:
 def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0, limits: Limits | None = None) -> dict[str, Any]:
     """Figures of a run, on the noise-free output, worst output where several: IAE [unit·s]; valve travel [input unit];
     per step the settling time into ±`band` [s] (None: never), overshoot [unit] (where only a disturbance stepped: the largest
-    deviation) and mean error over the last `tail` [s] [unit]; failures; solve times [ms]. With `limits` also the largest `excess` of the
-    output over its soft bounds [unit], and how many inputs were `inadmissible`: outside the bounds or changed faster than the rates."""
+    deviation) and mean error over the last `tail` [s] [unit]; failures and flagged samples; solve times [ms]. With `limits` also the
+    largest `excess` of the output over its soft bounds [unit], and how many inputs were `inadmissible`: outside the bounds or changed
+    faster than the rates."""
     error = run.truth - run.reference
     changes = np.flatnonzero(np.any(np.diff(run.reference, axis=0) != 0, axis=1)) + 1
     if run.scenario.disturbances is not None:
@@ -251,6 +257,7 @@ def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0, limits: Limits 
         "overshoot": max(s["overshoot"] for s in steps),
         "steps": steps,
         "failures": len(run.failures),
+        "flagged": len(run.flagged),
         "solve_ms": {"median": float(np.median(milliseconds)), "max": float(milliseconds.max())},
         **({} if limits is None else _violations(run, limits)),
     }
