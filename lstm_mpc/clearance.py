@@ -35,11 +35,16 @@ def clear(
     """Pass the gate or raise `Refused` with every reason.
 
     The policy's `controller` says what is needed: "tube", outputs proved for every input and an observer that forgets its start;
-    "scenario", the closed loop on plants that differ from the model; "either". `folder` is the design that the commands in a refusal name.
+    "scenario", the closed loop on plants that differ from the model; "either". Scenarios that speak against this very controller are a
+    reason whatever is needed. `folder` is the design that the commands in a refusal name.
     """
-    files, policy = controller(release, problem, budget), release.policy
-    tube, sampled = _tube_reasons(release), _loop_reasons(release, problem, budget, files, loop, f"{COMMAND} {folder}")
+    files, policy, command = controller(release, problem, budget), release.policy, f"{COMMAND} {folder}"
+    own = {"model": release.model.digest, "problem and budget": tuning_digest(problem, budget), "C source": store.digest(dict(files))}
+    lacks, against = _loop_lacks(release, own, loop, command), _loop_against(release, loop, command)
+    tube, sampled = _tube_reasons(release), lacks + against
     needed = {"tube": tube, "scenario": sampled, "either": tube + sampled if tube and sampled else []}[policy.controller]
+    if loop is not None and (loop.model, loop.problem, loop.source) == tuple(own.values()):
+        needed = needed + [why for why in against if why not in needed]
     evidence = []
     if not tube and policy.controller != "scenario":
         evidence.append(("proved", "δISS, and no input within the actuator limits takes the model's output out of the safe set"))
@@ -69,20 +74,14 @@ def _tube_reasons(release: Release) -> list[str]:
     return reasons
 
 
-def _loop_reasons(
-    release: Release, problem: Problem, budget: Budget, files: Mapping[str, str], loop: LoopVerification | None, command: str
-) -> list[str]:
-    """Why the scenarios of the closed loop do not clear this controller."""
+def _loop_lacks(release: Release, own: Mapping[str, str], loop: LoopVerification | None, command: str) -> list[str]:
+    """What the scenarios of the closed loop lack to speak for the controller whose digests are `own`."""
     if loop is None:
         return [f"the closed loop was never verified; `{command}` does"]
     reasons, policy = [], release.policy
-    for what, found, own in (
-        ("model", loop.model, release.model.digest),
-        ("problem and budget", loop.problem, tuning_digest(problem, budget)),
-        ("C source", loop.source, store.digest(dict(files))),
-    ):
-        if found != own:
-            which = f"another {what} ({found[:12]}, not {own[:12]})"
+    for (what, mine), found in zip(own.items(), (loop.model, loop.problem, loop.source), strict=True):
+        if found != mine:
+            which = f"another {what} ({found[:12]}, not {mine[:12]})"
             reasons.append(f"the loop verification speaks of {which}; `{command} --force` makes it anew")
     if not (loop.epsilon <= policy.epsilon and loop.beta <= policy.beta):
         claim = f"ε = {loop.epsilon:g}, β = {loop.beta:g}"
@@ -94,7 +93,17 @@ def _loop_reasons(
         reasons.append(f"{loop.scenarios} closed loops cannot carry ε = {loop.epsilon:g}, β = {loop.beta:g}; {needed} are needed")
     if len(loop.safe_set) != len(release.safe_set):
         reasons.append(f"the loop was verified against the safe set {loop.safe_set}, the release asks {release.safe_set}")
-    elif not all(a <= x and z <= b for (a, b), (x, z) in zip(release.safe_set, loop.claimed, strict=True)):
+    return reasons
+
+
+def _loop_against(release: Release, loop: LoopVerification | None, command: str) -> list[str]:
+    """What the scenarios of the closed loop have shown that must not be, and how to see it."""
+    if loop is None:
+        return []
+    reasons = []
+    if len(loop.safe_set) == len(release.safe_set) and not all(
+        a <= x and z <= b for (a, b), (x, z) in zip(release.safe_set, loop.claimed, strict=True)
+    ):
         claimed, safe = _spans(release, loop.claimed), _spans(release, release.safe_set)
         reasons.append(f"the claimed set {claimed} leaves the safe set {safe}; see it: `{command} --replay {loop.worst}`")
     if loop.violation != 0 or loop.violator is not None:

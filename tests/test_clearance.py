@@ -103,6 +103,16 @@ def test_every_lack_of_evidence_is_a_reason(passed, loop, spoil, words):
     assert re.search(words, reason), reason
 
 
+@pytest.mark.parametrize("asked", ["either", "tube", "scenario"])
+@pytest.mark.parametrize("shown", [{"reach": 1.2}, {"violation": 0.25, "violator": 4}], ids=["safe set", "input"])
+def test_what_speaks_against_this_controller_counts_whatever_is_asked(passed, loop, asked, shown):
+    release = asking(passed, asked)
+    (reason,) = refusal(release, replace(loop, **shown))
+    assert f"`lstm-mpc verify-loop my/design --replay {shown.get('violator', 17)}`" in reason
+    if asked != "scenario":
+        assert cleared(release, replace(loop, source="0" * 64, **shown))  # of another controller: nothing is said of this one
+
+
 def test_all_reasons_are_listed_at_once(passed, loop):
     bare = replace(passed, tube=None, certificates=passed.certificates[:1])
     reasons = refusal(bare, replace(of(bare, loop), model="0" * 64, reach=1.2, violation=0.1, violator=3))
