@@ -7,6 +7,7 @@ import pytest
 from builders import paper_policy, stable_model, validation_for
 from compiling import lacking
 
+from lstm_mpc.control import compiled as loaded
 from lstm_mpc.data import Dataset, record, scale
 from lstm_mpc.excitation import Mprs
 from lstm_mpc.export.pil import missing
@@ -16,6 +17,9 @@ from lstm_mpc.proof import certify
 from lstm_mpc.release import release
 from lstm_mpc.scenario import verify
 from lstm_mpc.training import Settings, train
+
+# Half the time to compile, and the same bits: what the text fixes no level of optimisation moves.
+loaded.FLAGS = tuple("-O1" if flag == "-O3" else flag for flag in loaded.FLAGS)
 
 WIDE = ((-100.0, 100.0),)  # a safe set nothing leaves
 SETTINGS = Settings(nx=(3,), iterations=60)

@@ -313,6 +313,7 @@ def test_ctrl_c_ends_a_verification_at_once_with_nothing_written(copy):
     assert not (copy / "verification.json").exists()
 
 
+@pytest.mark.slow
 def test_training_from_a_model_that_fails_reports_the_price(copy, capsys, tmp_path):
     """Weights far outside δISS, in a scaling of their own, come back certified; the file they came from is left alone."""
     model = Model.load(copy / "model.json")

@@ -82,6 +82,7 @@ def test_every_target_is_exported_but_not_over_other_files(design, capsys, monke
     assert "notes.txt" in err
 
 
+@pytest.mark.slow
 def test_pil_runs_every_scenario_on_the_cores_asked_for(design, capsys):
     need("host", "cortex-m4f", "cortex-m7")
     code, out, err = said(capsys, "pil", design, "--core", "cortex-m4f", "--core", "cortex-m7", "--json")

@@ -36,7 +36,7 @@ def data(model, drift, disturbance, *, seed, N=350):
     return Dataset(model.inputs, model.outputs, model.Ts, halves)
 
 
-@pytest.mark.parametrize(("disturbance", "drift"), [("input", 0.03), ("output", 0.006)])
+@pytest.mark.parametrize(("disturbance", "drift"), [("input", 0.03), pytest.param("output", 0.006, marks=pytest.mark.slow)])
 def test_known_noise_and_drift_are_found(shipped, disturbance, drift):
     found = tune(shipped, data(shipped, drift, disturbance, seed=1), disturbance=disturbance, skip=20)
     assert NOISE / FACTOR < found.noise[0] < NOISE * FACTOR
@@ -45,6 +45,7 @@ def test_known_noise_and_drift_are_found(shipped, disturbance, drift):
     assert found.largest[0] > 0.5  # δISS admits twice as much
 
 
+@pytest.mark.slow
 def test_each_output_has_its_own_noise(mimo):
     """Two inputs, two outputs: three ratios and a scale; the same data, the same answer."""
     model, rng = mimo.model, np.random.default_rng(2)
