@@ -95,9 +95,13 @@ def validation_for(model, fit=97.0):
 
 def released(kind):
     """A stable model of RELEASES, through a gate that asks little."""
-    model = stable_model(*RELEASES[kind])
+    return released_of(stable_model(*RELEASES[kind]))
+
+
+def released_of(model):
+    """A stable model through a gate that asks little, with a safe set that nothing leaves."""
     safe = [(-100.0, 100.0)] * len(model.outputs)
-    evidence = verify(model, safe_set=safe, steps=20, settle=5)
+    evidence = verify(model, safe_set=safe, steps=5, settle=0)
     return release(model, [certify(model)], evidence, validation_for(model), paper_policy(), safe_set=safe)
 
 

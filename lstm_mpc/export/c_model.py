@@ -85,7 +85,7 @@ def _header(release: Release, name: str) -> str:
     for kind, sentence in release.claims():
         lines += comment(f"{kind}: {sentence}", " *   ")
     lines += [" */", f"#ifndef {upper}_H", f"#define {upper}_H", ""]
-    for what, count in (("STATES", model.sizes.n), ("INPUTS", len(model.inputs)), ("OUTPUTS", len(model.outputs))):
+    for what, count in (("STATES", model.system.n), ("INPUTS", len(model.inputs)), ("OUTPUTS", len(model.outputs))):
         lines.append(f"#define {upper}_{what} {count}")
     lines += [f"#define {upper}_TS {number(model.Ts)} /* [s] */", f'#define {upper}_DIGEST "{model.digest}"', ""]
     lines += ["/* The state before any sample. */", f"void {name}_init(double state[{upper}_STATES]);", ""]
