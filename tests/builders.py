@@ -1,5 +1,6 @@
 """Seeded builders shared by the tests: random networks and models of any size, and small pieces of evidence."""
 
+from dataclasses import replace
 from itertools import product
 
 import casadi as ca
@@ -103,6 +104,11 @@ def released_of(model):
     safe = [(-100.0, 100.0)] * len(model.outputs)
     evidence = verify(model, safe_set=safe, steps=5, settle=0)
     return release(model, [certify(model)], evidence, validation_for(model), paper_policy(), safe_set=safe)
+
+
+def later(released, delays):
+    """The same release with inputs that are late: its evidence speaks of the network, which is the same."""
+    return replace(released, model=replace(released.model, delays=delays))
 
 
 def limits_of(low=0.0, high=10.0, move=2.0, signals=1):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders import paper_policy, released_of, stable_model, validation_for
+from builders import later, paper_policy, released_of, stable_model, validation_for
 from compiling import lacking
 
 from lstm_mpc.control import compiled as loaded
@@ -89,14 +89,14 @@ def mimo():
 
 @pytest.fixture(scope="session")
 def late_mimo(mimo):
-    """The same with inputs that are 1 and 3 samples late."""
+    """The same with inputs that are 1 and 3 samples late, through a gate of its own."""
     return released_of(replace(mimo.model, delays=(1, 3)))
 
 
 @pytest.fixture(scope="session")
 def late_siso(released):
     """The model of the pH plant as if its input were three samples late."""
-    return released_of(replace(released.model, delays=(3,)))
+    return later(released, (3,))
 
 
 @pytest.fixture
