@@ -77,6 +77,7 @@ def _header(release: Release, name: str) -> str:
     for role, signals in (("input ", model.inputs), ("output", model.outputs)):
         for j, s in enumerate(signals):
             span = f", clipped to [{s.low!r}, {s.high!r}]" if role == "input " else ""
+            span += f", {model.delays[j]} sample(s) late" if role == "input " and model.delays[j] else ""
             lines.append(f" * {role} {j}: {s.label}{span}")
     lines += [" *", " * All values at this interface are in engineering units; the scalings are inside:"]
     lines.append(f" *   u = {_array(model.scaling.u_mid)} + {_array(model.scaling.u_span)} * normalised")

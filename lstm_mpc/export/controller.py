@@ -48,7 +48,8 @@ def _story(release: Release) -> list[str]:
     model = release.model
     lines = [f"LSTM model {model.name!r}, SHA-256 {model.digest}, sampling time {model.Ts!r} s"]
     lines += [f"measures {j}: {s.label}" for j, s in enumerate(model.outputs)]
-    lines += [f"gives {j}: {s.label} in [{s.low!r}, {s.high!r}]" for j, s in enumerate(model.inputs)]
+    for j, (s, delay) in enumerate(zip(model.inputs, model.delays, strict=True)):
+        lines.append(f"gives {j}: {s.label} in [{s.low!r}, {s.high!r}]" + (f", {delay} sample(s) late" if delay else ""))
     return lines + ["Released, because:", *(f"{kind}: {sentence}" for kind, sentence in release.claims())]
 
 
@@ -75,6 +76,8 @@ def _dimensions(release: Release, problem: Problem, certificates: tuple[Certific
         "WEIGHTS": sum(4 * n * (m + n + 1) for n, m in zip(nx, below, strict=True)),
         "STAGE": sum(2 * n * (1 + m + n) for n, m in zip(nx, below, strict=True)),
         "LAG": problem.lag(model),
+        "LINE": int(model.uneven_delays.max()),
+        "SHARED": model.shared_delay if problem.preview else 0,
         "KALMAN": int(problem.observer is not None),
         "NP": model.sizes.n + nu,
         "REFERENCES": problem.ahead(model) + 1,
@@ -88,6 +91,8 @@ def _dimensions(release: Release, problem: Problem, certificates: tuple[Certific
         "ROW_LENGTH": lengths,
         "ROW_START": ny * np.concatenate([[0], np.cumsum(lengths[:-1])]),
     }
+    if sizes["LINE"]:
+        tables["LATE"] = model.uneven_delays
     lines = [f"#define {upper}_{key} {value}" for key, value in sizes.items()]
     lines += [f"#define {upper}_{key} {{{', '.join(str(int(v)) for v in table)}}}" for key, table in tables.items()]
     for certificate in certificates:
