@@ -27,7 +27,8 @@ class KalmanTuning:
     """An extended Kalman filter instead of the open-loop observer: `noise` [output unit] standard deviation of the measurement, `drift`
     [unit per sample] that of how the disturbance moves, `largest` [unit] the largest disturbance; the `disturbance` acts at the "input" (of
     the same units) or is added to the "output". `state_noise` (normalised) is what the model's states may err by in a sample, `alert` how
-    much faster the disturbance may drift when innovations keep their sign, `timing` the share of the dead time that is not known.
+    much faster the disturbance may drift when innovations keep their sign, `timing` the share of the dead time
+    (and of the delay that all inputs share) that is not known.
 
     One number per signal, or one for all. The table `[observer]` of a design, kind = "kalman".
     """
