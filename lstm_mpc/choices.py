@@ -4,3 +4,4 @@ ENGINES = ("dompc", "sqp", "c", "c-double")
 TARGETS = ("c", "controller", "onnx", "fmu", "simulink", "arduino")
 OF_THE_MODEL = ("c", "onnx")  # targets without a controller
 CORES = ("cortex-m3", "cortex-m4f", "cortex-m7", "cortex-m55")
+SHELLS = ("bash", "zsh", "fish")
