@@ -15,7 +15,7 @@ from typing import Any
 
 from lstm_mpc import __version__, parallel
 from lstm_mpc.arguments import Parser, index, positive, speed
-from lstm_mpc.choices import CORES, ENGINES, SHELLS, TARGETS
+from lstm_mpc.choices import CONDITIONS, CORES, ENGINES, SHELLS, TARGETS
 from lstm_mpc.console import Console, Live, fail, show, show_json
 from lstm_mpc.errors import InputError, LstmMpcError
 
@@ -75,7 +75,8 @@ def _parser() -> argparse.ArgumentParser:
         if name == "train":
             verb.add_argument("--from", dest="origin", type=Path, metavar="MODEL", help="model to begin from instead of random weights")
         if name == "certify":
-            verb.add_argument("--condition", action="append", help="condition to check (default: the design's policy, or iss)")
+            what = f"condition to check: {', '.join(CONDITIONS)} (default: the design's policy, or iss)"
+            verb.add_argument("--condition", action="append", choices=CONDITIONS, metavar="CONDITION", help=what)
         if name == "tune-observer":
             verb.add_argument("--disturbance", choices=("input", "output"), default="input", help="where it acts (default: %(default)s)")
         if name == "export":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the parser is quick without them
     from lstm_mpc.control.loop import Sample, Scenario
     from lstm_mpc.system import System
 
+_SHORTER = ("train", "tune")  # work that ends when nothing is to be gained any more
 _RED, _GREEN, _YELLOW, _CYAN = 31, 32, 33, 36
 _MARKS = {"proved": _GREEN, "sampled": _CYAN, "measured": _CYAN}
 _MARKED = re.compile(
@@ -35,11 +36,12 @@ class Console:
         now = time.monotonic()
         if label != self._label:
             self._label, self._left, self._last = label, TimeLeft(now), now - 10
+        left = self._left.at(now, share)
         if self._quiet or now - self._last < (0.1 if self._live else 5.0):
             return
         self._last = now
-        bar, left = "#" * round(20 * share), self._left.at(now, share)
-        words = f"{now - self._left.began:5.0f} s" + (f", {in_words(left)} left" if left is not None else "")
+        bar, most = "#" * round(20 * share), "at most " if label in _SHORTER else ""
+        words = f"{now - self._left.began:5.0f} s" + (f", {most}{in_words(left)} left" if left is not None else "")
         line = "".join(c if c.isprintable() else "?" for c in f"{label:<8}[{bar:<20}] {share:4.0%} {words}  {detail}")
         print(f"\r\x1b[K{line[: _width() - 1]}" if self._live else line, end="" if self._live else "\n", file=sys.stderr, flush=True)
 
@@ -58,7 +60,8 @@ class TimeLeft:
 
     def at(self, now: float, share: float) -> float | None:
         """None while nothing can be said: in the first two seconds, and before a fiftieth is done."""
-        self._marks.append((now, share))
+        if not self._marks or now - self._marks[-1][0] > 0.1:
+            self._marks.append((now, share))
         while len(self._marks) > 2 and self._marks[1][0] <= now - 0.5 * (now - self.began):
             self._marks.popleft()
         (then, before) = self._marks[0]

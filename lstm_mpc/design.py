@@ -169,7 +169,10 @@ def load_design(folder: str | Path) -> Design:
         with path.open("rb") as stream:
             content = tomllib.load(stream)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); a design directory holds a design.toml") from error
+        if folder.is_file():
+            raise InputError(f"{folder}: is a file; a verb takes the directory that holds design.toml") from error
+        remedy = f"a design directory holds a design.toml; `lstm-mpc new {folder} --data log.csv` writes one from your data"
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is not TOML ({error})") from error
     try:
