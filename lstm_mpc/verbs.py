@@ -87,6 +87,7 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
     if thinned is not training:
         chosen = f"{len(thinned.records)} windows of {design.data.window} samples, those in which the inputs move most"
         lines.append(f"trained on {thinned.samples} of {training.samples} samples: {chosen}")
+    options.progress("train", 0.0, f"{max(search.starts, search.screen)} starts on {thinned.samples} samples")
     found = identify(
         thinned,
         validation,
@@ -157,7 +158,8 @@ def certify_verb(model_file: Path, conditions: tuple[str, ...], options: Options
     for name in conditions:
         claim(model_file.parent / certificate_file(name), options)
     lines, content = [], {}
-    for name in conditions:
+    for number, name in enumerate(conditions):
+        options.progress("certify", number / len(conditions), name)
         certificate = certify(model, name)
         path = model_file.parent / certificate_file(name)
         certificate.save(path)
@@ -229,8 +231,8 @@ def reach_verb(design: Design, options: Options) -> Result:
     model, v = Model.load(design.file(MODEL)), design.verify
     found = []
     for number, radius in enumerate(v.radii):
+        options.progress("reach", number / len(v.radii), f"ρu = {radius:g}")
         found.append(reach(model, safe_set=design.safe_set, radius=radius, start_box=v.start_box, steps=v.steps))
-        options.progress("reach", (number + 1) / len(v.radii), f"ρu = {radius:g}")
     evidence = Tubes(model.digest, tuple(found))
     evidence.save(design.file(TUBES))
     sampled = Verification.load(design.file(VERIFICATION)) if design.file(VERIFICATION).exists() else None
@@ -261,6 +263,7 @@ def _spans(design: Design) -> str:
 def release_verb(design: Design, options: Options) -> Result:
     """Pass the gate → release.json, or refuse with every reason (exit code 3)."""
     claim(design.file(RELEASE), options)
+    options.progress("release", 0.0, "certificates and tube once more, from the weights")
     model = Model.load(design.file(MODEL))
     certificates = [Certificate.load(design.file(certificate_file(name))) for name in design.release.conditions]
     low, high = input_range(model, design.control)

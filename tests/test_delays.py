@@ -99,7 +99,7 @@ def test_delays_that_cannot_be(delays, message):
 def test_a_file_with_impossible_delays_is_no_model(tmp_path):
     model = stable_model(1, 2)
     store.write_json(tmp_path / "model.json", "lstm_mpc model", {**model.content(), "delays": [1, "x"]})
-    with pytest.raises(InputError, match=r"model.json: is not a usable model \(model: delays must be whole numbers"):
+    with pytest.raises(InputError, match=r"model.json: is not a usable model \('delays'\[1\] is 'x', not a whole number"):
         Model.load(tmp_path / "model.json")
 
 

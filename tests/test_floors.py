@@ -32,7 +32,7 @@ FLOORS = [
     {"control.verify"},
     {"report", "live", "log", "design", "artefacts", "export.fmu_xml", "export.wrappers", "export.controller", "export.golden"},
     {"export.fmu", "export.bundle", "clearance"},
-    {"deploy", "new"},
+    {"deploy", "new", "console", "arguments", "completion"},
     {"verbs", "own"},
     {"cli"},
 ]
@@ -44,6 +44,7 @@ HEAVY = {
     "safetensors": {"foreign.weights"},
     "distributed": {"cluster"},
     "pyarrow": {"log"},
+    "shtab": {"completion"},
 }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from lstm_mpc import cli, live, report
+from lstm_mpc import console, live, report
 from lstm_mpc.cli import main
 from lstm_mpc.control.loop import Sample, Scenario
 from lstm_mpc.control.move import OPTIMAL, Move, Status
@@ -103,7 +103,7 @@ def test_without_a_display_there_is_no_window(plant, monkeypatch):
 def test_control_live_without_a_display(short_design, capsys, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")
     slept = []
-    monkeypatch.setattr(cli.time, "sleep", slept.append)
+    monkeypatch.setattr(console.time, "sleep", slept.append)
     assert main(["control", str(short_design), "--engine", "sqp", "--live", "--speed", "100", "--json"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("{")
