@@ -30,7 +30,7 @@ FLOORS = [
     {"control.supervisor", "control.baselines", "control.ideal", "control.linear", "control.arena"},
     {"control.sqp", "control.dompc", "control.plain", "control.compiled"},
     {"control.verify"},
-    {"report", "live", "log", "design", "artefacts", "export.fmu_xml", "export.wrappers", "export.controller", "export.golden"},
+    {"figures", "live", "log", "design", "artefacts", "export.fmu_xml", "export.wrappers", "export.controller", "export.golden"},
     {"export.fmu", "export.bundle", "clearance"},
     {"deploy"},
     {"verbs"},
@@ -38,7 +38,7 @@ FLOORS = [
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 HEAVY = {
-    "matplotlib": {"report"},
+    "matplotlib": {"figures"},
     "do_mpc": {"control.library"},
     "onnx": {"foreign.onnx_file"},
     "safetensors": {"foreign.weights"},
