@@ -1,37 +1,40 @@
-"""Plots: the paper's figures and the closed loop. The only importer of matplotlib; every function returns a figure."""
+"""Figures: style, files, inline SVG and the window of a running loop. The only importer of matplotlib."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import re
+import warnings
 from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Figure
 
-from lstm_mpc.control.loop import Run, Sample, Scenario
-from lstm_mpc.data import Dataset, fit_index
-from lstm_mpc.evidence import Verification
-from lstm_mpc.model import Model, start_of
-from lstm_mpc.scenario import Law, replay
-from lstm_mpc.system import System, simulate
+from lstm_mpc.control.loop import Sample, Scenario
+from lstm_mpc.system import Array, System
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BLUE, ORANGE, GREEN, GREY, RED = "#0072b2", "#e69f00", "#009e73", "#6b6b6b", "#d55e00"  # safe for colour-blind readers
-_SHARES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)  # of what PI needs
+_THEME = {BLUE: "var(--blue)", ORANGE: "var(--orange)", GREEN: "var(--green)", GREY: "var(--grey)", RED: "var(--red)"}
+_THEME |= {"#000000": "currentColor", "#b0b0b0": "currentColor"}
 _STYLE: dict[str, Any] = {"font.size": 9, "axes.grid": True, "grid.alpha": 0.25, "svg.hashsalt": "lstm_mpc"}
 _STYLE |= {"axes.spines.top": False, "axes.spines.right": False}
+_SVG, _LINK = "http://www.w3.org/2000/svg", "{http://www.w3.org/1999/xlink}href"
+_BUCKETS = 700  # a curve keeps its extremes in so many stretches: finer than a page shows
 
 
-def _figure(rows: int, height: float) -> tuple[Figure, list[Axes]]:
+def sheet(rows: int, height: float, columns: int = 1) -> tuple[Figure, Any]:
+    """A figure of `height` [inch] and its axes (rows, columns), which share their time axis down the rows."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(7.5, height), layout="constrained")
-        axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
-    return figure, list(axes)
+        axes = figure.subplots(rows, columns, sharex="col", squeeze=False)
+    return figure, axes
 
 
 def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
@@ -39,6 +42,7 @@ def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{kind}" for kind in ("png", "svg")]
+    _literal(figure)
     with matplotlib.rc_context(_STYLE):
         for path, metadata in zip(paths, ({"Software": None}, {"Date": None, "Creator": None}), strict=True):
             partial = path.with_name(f".{path.name}")
@@ -47,155 +51,70 @@ def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     return paths
 
 
-def plot_validation(model: Model, dataset: Dataset, *, skip: int = 50, seed: int = 0, window: int = 0) -> Figure:
-    """Fig. 2: the network from the start that `validate` takes beside the first validation record, and what remains."""
-    item = dataset.records[0]
-    run = simulate(model.system, item.u, x0=start_of(model, item, np.random.default_rng(seed), window=window))
-    fit = fit_index(item.y, run.y, scaling=model.scaling, units=[s.unit for s in model.outputs], skip=skip)
-    figure, axes = _figure(len(model.outputs) + 2, 2.0 * (len(model.outputs) + 2))
-    hours = run.t / 3600
-    for j, (s, axis) in enumerate(zip(model.outputs, axes, strict=False)):
-        axis.plot(hours, item.y[:, j], color=GREY, lw=1.0, label="plant (measured)")
-        axis.plot(hours, run.y[:, j], color=BLUE, lw=1.0, ls="--", label=f"LSTM, open loop, {'estimated' if window else 'random'} start")
-        axis.set_ylabel(s.label)
-        axis.set_title(f"validation: FIT (12) {fit.normalised[j]:.2f} % normalised, mean-removed {fit.mean_removed[j]:.2f} %", loc="left")
-        axis.legend(loc="upper right", ncols=2, frameon=False)
-    axes[-2].plot(hours[skip:], (item.y - run.y)[skip:], color=RED, lw=0.6)
-    axes[-2].set_ylabel("error [" + ", ".join(s.unit for s in model.outputs) + "]")
-    axes[-1].plot(hours, item.u, color=GREEN, lw=0.8)
-    axes[-1].set_ylabel(", ".join(s.label for s in model.inputs))
-    axes[-1].set_xlabel("time [h]")
-    return figure
+def _literal(figure: Figure) -> None:
+    """Names of signals are text, also where they hold a dollar sign."""
+    for text in figure.findobj(matplotlib.text.Text):
+        text.set_parse_math(False)
 
 
-def plot_scenarios(model: Model, verification: Verification, *, radius: float, count: int = 12) -> Figure:
-    """Fig. 3a: some input scenarios, the outputs they cause, and the worst scenario with the bound it makes."""
-    v, law = verification, Law.from_description(verification.law)
-    bound = v.bound("model", radius)
-    common: dict[str, Any] = {"radius": radius, "seed": v.seed, "steps": v.steps}
-    indices = list(range(count)) + ([bound.worst] if bound else [])
-    figure, (above, below) = _figure(2, 4.6)
-    for index in indices:
-        run = replay(model.system, law, model.scaling, index=index, **common)
-        worst = bound is not None and index == bound.worst
-        look: dict[str, Any] = {"color": RED, "lw": 1.4, "zorder": 3} if worst else {"color": BLUE, "lw": 0.6, "alpha": 0.45}
-        above.plot(run.t / 3600, run.u[:, 0], **look, drawstyle="steps-post")
-        below.plot(run.t / 3600, run.y[:, 0], **look, label=f"worst of {v.scenarios} (number {index})" if worst else None)
-    if bound is not None:
-        mid, span = model.scaling.y_mid[0], model.scaling.y_span[0]
-        for edge, label in ((mid - span * bound.radius_y, f"ball ρ* = {bound.radius_y:.3f}"), (mid + span * bound.radius_y, None)):
-            below.axhline(edge, color=ORANGE, lw=1.2, ls="--", label=label)
-    for edge in v.safe_set[0]:
-        below.axhline(edge, color=GREEN, lw=1.2, ls=":", label="safe set" if edge == v.safe_set[0][0] else None)
-    above.set_title(f"{count} of {v.scenarios} scenarios at ρu = {radius:g}", loc="left")
-    above.set_ylabel(model.inputs[0].label)
-    below.set_ylabel(model.outputs[0].label)
-    below.set_xlabel("time [h]")
-    below.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3, frameon=False)
-    return figure
+def svg(figure: Figure, name: str, *, title: str, words: str) -> str:
+    """The figure as SVG to stand within a page: its ids begin with `name`, its text is text in the page's font, its colours are variables
+    of the page, `title` and `words` say what it shows. The same figure gives the same text."""
+    _literal(figure)
+    stream = io.StringIO()
+    with matplotlib.rc_context({**_STYLE, "svg.fonttype": "none"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the page has other fonts
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    ElementTree.register_namespace("", _SVG)
+    root = ElementTree.fromstring(stream.getvalue())
+    for part in root.findall(f"{{{_SVG}}}metadata"):
+        root.remove(part)
+    for part in list(root.iter(f"{{{_SVG}}}defs")):
+        for style in part.findall(f"{{{_SVG}}}style"):
+            part.remove(style)
+    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', stream.getvalue()))
+    for element in root.iter():
+        _page_element(element, name, used)
+    box = root.get("viewBox", "")
+    for key in ("width", "height", "version"):
+        root.attrib.pop(key, None)
+    root.attrib |= {"role": "img", "aria-labelledby": f"{name}-title {name}-words", "viewBox": box}
+    for place, (kind, text) in enumerate((("title", title), ("desc", words))):
+        element = ElementTree.Element(f"{{{_SVG}}}{kind}", {"id": f"{name}-{'title' if kind == 'title' else 'words'}"})
+        element.text = text
+        root.insert(place, element)
+    return ElementTree.tostring(root, encoding="unicode")
 
 
-def plot_bounds(verification: Verification) -> Figure:
-    """Fig. 3b: ρ*_y over ρ_u, network and plant; dashed without the first samples, which the artificial start makes."""
-    figure, (axis,) = _figure(1, 3.6)
-    looks = {"model": (BLUE, "o", 8, "LSTM"), "plant": (ORANGE, "s", 4, "plant")}
-    for system, (color, marker, size, label) in looks.items():
-        own = [b for b in verification.bounds if b.system == system]
-        if own:
-            radii = [b.radius_u for b in own]
-            axis.plot(radii, [b.radius_y for b in own], color=color, marker=marker, ms=4, lw=1.4, label=f"{label}, all samples")
-            label = f"{label}, from sample {verification.settle} on"
-            axis.plot(radii, [b.settled for b in own], color=color, marker=marker, ms=size, mfc="none", lw=1.0, ls="--", label=label)
-    axis.set_xlabel("input bound ρu [normalised]")
-    axis.set_ylabel("output bound ρ*y [normalised]")
-    axis.set_ylim(bottom=0)
-    v = verification
-    axis.set_title(f"N = {v.scenarios}, τ = {v.steps} steps, ε = {v.epsilon:g}, β = {v.beta:g} for each point", loc="left")
-    axis.legend(frameon=False)
-    return figure
+def _page_element(element: Any, name: str, used: set[str]) -> None:
+    """One element of a figure made fit for a page that holds other figures."""
+    attributes = element.attrib
+    if attributes.pop("id", own := attributes.get("id")) in used:
+        attributes["id"] = f"{name}-{own}"
+    if _LINK in attributes:
+        attributes["href"] = f"#{name}-{attributes.pop(_LINK)[1:]}"
+    if "clip-path" in attributes:
+        attributes["clip-path"] = attributes["clip-path"].replace("url(#", f"url(#{name}-")
+    if "style" in attributes:
+        style = re.sub(r"font: ([\d.]+px)[^;]*", r"font-size: \1", attributes["style"])
+        attributes["style"] = re.sub("#[0-9a-f]{6}", lambda found: _THEME.get(found[0], found[0]), style)
+    for key in {"d", "x", "y", "transform"} & attributes.keys():
+        attributes[key] = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", attributes[key])
+    for key in ("text", "tail"):
+        if not (getattr(element, key) or "x").strip():
+            setattr(element, key, None)
 
 
-def plot_reach(model: Model, rows: Sequence[dict[str, Any]]) -> Figure:
-    """Output intervals over ρu by every method: true plant and scenarios inside, then the tube, then the trivial bound."""
-    figure, (axis,) = _figure(1, 3.8)
-    looks = {
-        "plant": (ORANGE, "-", "plant, sampled"),
-        "model": (BLUE, "--", "LSTM, sampled"),
-        "tube": (GREEN, "-", "LSTM, interval tube: proved for every input"),
-        "trivial": (GREY, ":", "LSTM, trivial bound: proved"),
-    }
-    radii = [row["radius"] for row in rows]
-    for name, (color, style, label) in looks.items():
-        if all(row[name] for row in rows):
-            for side in (0, 1):
-                axis.plot(radii, [row[name][side] for row in rows], color=color, ls=style, lw=1.6, label=None if side else label)
-    axis.set_xlabel("input bound ρu [normalised]")
-    axis.set_ylabel(model.outputs[0].label)
-    axis.set_title("reachable outputs", loc="left")
-    if rows[-1]["iss"]:
-        low, high = rows[-1]["iss"]
-        text = f"off the scale: ISS bound (5), [{low:.0f}, {high:.0f}] {model.outputs[0].unit} at ρu = {rows[-1]['radius']:g}"
-        axis.set_title(text, loc="right", color=GREY, fontsize="small")
-    axis.legend(frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
-    return figure
-
-
-def plot_loop(run: Run, plant: System, *, safe_set: Sequence[tuple[float, float]] = ()) -> Figure:
-    """The closed loop: output and setpoint, input with its limits, estimated disturbance; failed solves are marked."""
-    disturbed = run.d.size > 0 and bool(np.ptp(run.d, axis=0).any())
-    figure, axes = _figure(4 if disturbed else 3, 6.6 if disturbed else 5.4)
-    minutes = run.t / 60
-    axes[0].plot(minutes, run.y[:, 0], color=GREY, lw=0.7, label="measured")
-    axes[0].plot(minutes, run.truth[:, 0], color=BLUE, lw=1.3, label="plant")
-    axes[0].plot(minutes, run.reference[:, 0], color=RED, lw=1.0, ls="--", drawstyle="steps-post", label="setpoint")
-    for edge in safe_set[0] if safe_set else ():
-        axes[0].axhline(edge, color=GREEN, lw=1.2, ls=":", label="safe set" if edge == safe_set[0][0] else None)
-    axes[0].set_ylabel(plant.outputs[0].label)
-    axes[0].set_title(f"closed loop: {run.scenario.name}", loc="left")
-    axes[0].legend(ncols=4, frameon=False, loc="best")
-    axes[1].plot(minutes, run.u[:, 0], color=GREEN, lw=1.2, drawstyle="steps-post")
-    for edge in (plant.inputs[0].low, plant.inputs[0].high):
-        axes[1].axhline(edge, color=GREY, lw=0.8, ls=":")
-    axes[1].set_ylabel(plant.inputs[0].label)
-    acting = "input_disturbance" if any(move.input_disturbance.any() for move in run.moves) else "disturbance"
-    at = plant.inputs[0] if acting == "input_disturbance" else plant.outputs[0]
-    axes[2].plot(minutes, [getattr(move, acting)[0] for move in run.moves], color=ORANGE, lw=1.0)
-    axes[2].set_ylabel(f"d̂ at {at.label}")
-    if disturbed:
-        for j, s in enumerate(plant.disturbances):
-            axes[3].plot(minutes, 100 * (run.d[:, j] / (s.nominal or 1.0) - 1), lw=1.2, drawstyle="steps-post", label=s.name)
-        axes[3].set_ylabel("d − nominal [%]")
-        axes[3].legend(ncols=2, frameon=False)
-    for k in run.failures:
-        axes[1].axvline(minutes[k], color=RED, lw=0.8)
-    axes[-1].set_xlabel("time [min]")
-    return figure
-
-
-def plot_arena(rows: Sequence[dict[str, Any]], *, unit: str) -> Figure:
-    """`arena.standings`: the total IAE of each controller by condition, and below it the travel of the valve, both as share of PI's."""
-    conditions, names = (list(dict.fromkeys(row[key] for row in rows)) for key in ("condition", "controller"))
-    colors = dict(zip([name for name in names if name != "PI"], (ORANGE, BLUE, GREEN, RED), strict=False))
-    figure, axes = _figure(2, 5.2)
-    for axis, key, label in zip(axes, ("÷ PI", "travel ÷ PI"), ("IAE ÷ IAE of PI", "travel ÷ travel of PI"), strict=True):
-        for number, (name, color) in enumerate(colors.items()):
-            own = [(conditions.index(row["condition"]), row[key]) for row in rows if row["controller"] == name and row[key] is not None]
-            places = [place + (number - 0.5 * (len(colors) - 1)) * 0.8 / len(colors) for place, _ in own]
-            axis.bar(places, [share - 1.0 for _, share in own], 0.75 / len(colors), bottom=1.0, color=color, label=name)
-        axis.set_yscale("log")  # half as much and twice as much look alike
-        axis.set_yticks(_SHARES, [f"{share:g}" for share in _SHARES])
-        axis.minorticks_off()
-        shares = [row[key] for row in rows if row[key] is not None]
-        axis.set_ylim(0.85 * min([0.5, *shares]), 1.15 * max([1.5, *shares]))
-        axis.axhline(1.0, color=GREY, lw=1.2, label="PI, tuned for the condition")
-        axis.set_ylabel(label)
-        axis.grid(visible=False, axis="x")
-        axis.set_axisbelow(True)
-    iae = {row["condition"]: row["total"] for row in rows if row["controller"] == "PI"}
-    axes[-1].set_xticks(range(len(conditions)), [f"{name}\n{iae[name]:.0f} {unit}" if name in iae else name for name in conditions])
-    axes[-1].set_xlabel("condition, and the IAE of PI")
-    axes[0].legend(ncols=len(colors) + 1, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    return figure
+def thin(t: Array, y: Array) -> tuple[Array, Array]:
+    """A curve with only the extremes of each of 700 stretches, where it has more samples: it looks the same."""
+    if len(t) <= 2 * _BUCKETS:
+        return t, y
+    kept = []
+    for part in np.array_split(np.arange(len(t)), _BUCKETS):
+        own = y[part]
+        known = part[~np.isnan(own)]
+        kept += sorted({int(known[y[known].argmin()]), int(known[y[known].argmax()])}) if len(known) else [int(part[0])]
+    return t[kept], y[kept]
 
 
 class Window:

@@ -1,0 +1,114 @@
+"""What a section of a page is made of. Cells and sentences are plain text: the page escapes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lstm_mpc.figures import Figure
+from lstm_mpc.report.dossier import Artefact
+from lstm_mpc.system import Signal
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; `kind` "plain", "missing", "stale", "wrong" or one of the kinds of a claim."""
+
+    text: str
+    kind: str = "plain"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Name and value pairs."""
+
+    rows: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """`head` names the columns, the first cell of a row names the row; `marked` is the row to look at."""
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    marked: int | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure, or the address of an image: the `name` that begins its ids, what it is called, what it shows in words and numbers for those
+    who do not see it, and what stands below it."""
+
+    drawing: Figure | str
+    name: str
+    title: str
+    words: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula, in the text of `maths.math`."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Claims:
+    """(kind, sentence) pairs; kind "proved", "sampled", "measured" or "waived"."""
+
+    rows: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Text to be shown as it stands."""
+
+    text: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading within a section."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Section:
+    id: str
+    title: str
+    blocks: Sequence[Any]
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number for people, – for none: `digits` significant ones, powers of ten written out, a true minus."""
+    if value is None:
+        return "–"
+    mantissa, _, power = f"{value:.{digits}g}".partition("e")
+    text = mantissa.replace("-", "−")
+    return f"{text}·10{str(int(power)).translate(_RAISED)}" if power else text
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def interval(low: float, high: float, digits: int = 4) -> str:
+    return f"[{number(low, digits)}, {number(high, digits)}]"
+
+
+def spans(signals: Sequence[Signal], ends: Sequence[Sequence[float]], digits: int = 4) -> str:
+    """One interval for each signal, with its unit."""
+    return ", ".join(f"{s.name} {interval(a, b, digits)} {s.unit}" for s, (a, b) in zip(signals, ends, strict=True))
+
+
+def lacks(found: Artefact) -> list[Text]:
+    """What is to be said of a file that is missing, unusable or stale."""
+    if found.problem:
+        return [Text(f"{found.file} cannot be used: {found.problem}", "wrong")]
+    if found.value is None:
+        return [Text(f"Not there yet: `lstm-mpc {found.verb} DESIGN` makes {found.file}.", "missing")]
+    return [Text(f"{found.file} {found.stale}.", "stale")] if found.stale else []

@@ -1,0 +1,174 @@
+"""The sections on data, fit and training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lstm_mpc import plots
+from lstm_mpc.artefacts import MODEL, TRAINING
+from lstm_mpc.data import Dataset, Fit
+from lstm_mpc.model import Model, compare
+from lstm_mpc.report.blocks import Facts, Heading, Picture, Section, Table, Text, interval, lacks, number
+from lstm_mpc.report.dossier import Dossier
+from lstm_mpc.system import Array
+
+LAGS = 25
+BOUND = 2.58  # standard deviations: 99 % of a white residual's correlations lie within
+
+
+def data_section(dossier: Dossier) -> Section:
+    blocks: list[Any] = []
+    for which, found in dossier.data.items():
+        blocks += [Heading(f"{which.capitalize()} data"), *lacks(found)]
+        if found.value is not None:
+            blocks += _of_data(which, found.value)
+    return Section("data", "Data and split", blocks)
+
+
+def _of_data(which: str, data: Dataset) -> list[Any]:
+    rows = []
+    for item in data.records:
+        holes = np.isnan(item.y)
+        longest = max((len(run) for column in holes.T for run in "".join("x" if hole else " " for hole in column).split()), default=0)
+        missing = f"{number(100 * float(holes.mean()), 3)} %, longest gap {number(longest * data.Ts)} s" if longest else "none"
+        rows.append(
+            [item.name, str(len(item.u)), f"{number(len(item.u) * data.Ts / 3600)} h", missing, "yes" if item.truth is not None else "no"]
+        )
+    caption = f"{len(data.records)} record(s), {data.samples} samples every {number(data.Ts)} s"
+    ranges = [
+        [
+            s.label,
+            role,
+            interval(s.low, s.high),
+            interval(float(np.nanmin(values)), float(np.nanmax(values))),
+            number(float(np.nanmean(values))),
+        ]
+        for signals, key, role in ((data.inputs, "u", "input"), (data.outputs, "y", "output"))
+        for s, values in zip(signals, np.vstack([getattr(r, key) for r in data.records]).T, strict=True)
+    ]
+    ends = "; ".join(f"{row[0]} between {row[3][1:-1].replace(', ', ' and ')}" for row in ranges)
+    title = f"{which.capitalize()} data"
+    words = f"{title}: {data.samples} samples every {number(data.Ts)} s in {len(data.records)} record(s); {ends}."
+    return [
+        Table(caption, ["Record", "Samples", "Length", "Missing outputs", "Noise-free output known"], rows),
+        Table(f"Signals of the {which} data", ["Signal", "Role", "Range", "Reached", "Mean"], ranges),
+        Picture(
+            plots.plot_data(data),
+            f"data-{which}",
+            title,
+            words,
+            THINNED if data.samples > 1400 else "",
+        ),
+    ]
+
+
+THINNED = "Long curves are drawn by the extremes of each of 700 stretches; tables use every sample."
+
+
+def fit_section(dossier: Dossier) -> Section:
+    model, found, title = dossier.model, dossier.data["validation"], "Fit and residuals"
+    if model is None:
+        return Section("fit", title, lacks(dossier.files[MODEL]))
+    blocks: list[Any] = list(lacks(found))
+    if "validation" not in dossier.runs:
+        return Section("fit", title, blocks)
+    skip, window, runs = dossier.judge["skip"], dossier.judge["window"], dossier.runs["validation"]
+    start = f"estimated from the first {window} samples" if window else "random, within ±0.1 in every state"
+    how = f"its start is {start}; the first {skip} samples do not count."
+    rows = [_row(which, record, s.name, fit, j) for which, record, fit in fit_rows(dossier) for j, s in enumerate(model.outputs)]
+    head = ["Record", "Output", "Against", "FIT (12), normalised", "FIT (12), eng. units", "Mean-removed FIT", "RMSE"]
+    seen = [row for row in rows if row[0].startswith("validation") and row[2] == "measured"]
+    words = "Simulated against measured outputs: " + "; ".join(f"{r[1]}, {r[0]}: mean-removed FIT {r[5]} %, RMSE {r[6]}" for r in seen)
+    picture = plots.plot_validation(model, found.value, **dossier.judge, runs=runs)
+    blocks += [
+        Text(f"The model runs open loop on the recorded inputs alone; {how}"),
+        Table("Fit of every record and output [%; RMSE in the output's unit]", head, rows),
+        Picture(picture, "validation", "Validation: model and measurement, and the error", words),
+    ]
+    return Section("fit", title, blocks + _residual_blocks(model, found.value, runs, skip))
+
+
+def fit_rows(dossier: Dossier) -> list[tuple[str, str, Fit]]:
+    """("validation" or "training", record, fit) for every record, against what was measured and the noise-free output where it is known."""
+    rows = []
+    for which, runs in dossier.runs.items():
+        for item, y in zip(dossier.data[which].value.records, runs, strict=True):
+            for against in ("measured",) + (("noise-free",) if item.truth is not None else ()):
+                fit = compare(dossier.model, item, y, skip=dossier.judge["skip"], against=against)  # type: ignore[arg-type]
+                rows.append((which, item.name, fit))
+    return rows
+
+
+def _row(which: str, record: str, output: str, fit: Fit, j: int) -> list[str]:
+    percent = [f"{getattr(fit, key)[j]:.2f}" for key in ("normalised", "engineering", "mean_removed")]
+    return [f"{which}: {record}", output, fit.against, *percent, f"{number(fit.rmse[j])} {fit.units[j]}"]
+
+
+def correlations(errors: Sequence[Array], inputs: Sequence[Array]) -> dict[str, Any]:
+    """Of residuals (N, ny) and inputs (N, nu) of some records, over lags 0 … 25: "own" (lags, ny), each residual with itself earlier, and
+    "cross" (lags, ny, nu), with each input earlier; "bound" is what 99 % of the correlations of a white residual keep."""
+    parts = [(np.nan_to_num(e - np.nanmean(e, axis=0)), u - u.mean(axis=0)) for e, u in zip(errors, inputs, strict=True)]
+    N = sum(len(e) for e, _ in parts)
+    size_e, size_u = (np.sqrt(sum((p[k] ** 2).sum(axis=0) for p in parts)) for k in (0, 1))
+    own = np.array([sum((e[lag:] * e[: len(e) - lag]).sum(axis=0) for e, _ in parts) / size_e**2 for lag in range(LAGS + 1)])
+    cross = np.array([sum(e[lag:].T @ u[: len(u) - lag] for e, u in parts) / np.outer(size_e, size_u) for lag in range(LAGS + 1)])
+    return {"own": own, "cross": cross, "bound": BOUND / np.sqrt(N), "samples": N}
+
+
+def _residual_blocks(model: Model, data: Dataset, runs: Sequence[Array], skip: int) -> list[Any]:
+    found = correlations([(r.y - y)[skip:] for r, y in zip(data.records, runs, strict=True)], [r.u[skip:] for r in data.records])
+    rows, bound = [], found["bound"]
+    for i, output in enumerate(model.outputs):
+        pairs = [("itself, lag 1 and more", found["own"][1:, i]), *((s.name, found["cross"][:, i, j]) for j, s in enumerate(model.inputs))]
+        for other, values in pairs:
+            beyond = int((np.abs(values) > bound).sum())
+            rows.append([output.name, other, number(float(np.abs(values).max()), 3), f"{beyond} of {len(values)}"])
+    words = f"Correlation of the residuals over lags 0 to {LAGS}, 99 % bound ±{number(bound, 3)}: " + "; ".join(
+        f"{row[0]} with {row[1]} at most {row[2]}, {row[3]} lags beyond the bound" for row in rows
+    )
+    names = [s.name for s in model.inputs], [s.name for s in model.outputs]
+    title = "Residual correlations"
+    return [
+        Heading(title),
+        Text(
+            f"Correlations of the residual with itself and with earlier inputs over {found['samples']} samples. Those of white noise lie "
+            f"within ±2.58/√N = ±{number(bound, 3)} in 99 % of cases; what lies beyond is structure. The error of a simulation is coloured "
+            "even where the measurement noise is white."
+        ),
+        Table(f"Largest correlations over lags up to {LAGS}", ["Residual of", "With", "Largest", "Lags beyond the bound"], rows),
+        Picture(
+            plots.plot_correlations(*names, found),
+            "residuals",
+            title,
+            words,
+            "Band: the 99 % bound of white noise.",
+        ),
+    ]
+
+
+def training_section(dossier: Dossier) -> Section:
+    found = dossier.files[TRAINING]
+    blocks: list[Any] = list(lacks(found))
+    if found.value is not None:
+        starts, chosen = found.value["starts"], found.value["chosen"]
+        rows = [
+            [f"seed {s['seed']}", s["status"], "yes" if s["converged"] else "no", str(s["iterations"]), f"{s['seconds']:.1f} s"]
+            + [number(s["train_fit"]), number(s["validation_fit"]), number(s["margin"]), "yes" if s["certified"] else "no"]
+            for s in starts
+        ]
+        best = next(place for place, s in enumerate(starts) if s["seed"] == chosen)
+        head = ["Start", "Solver", "Converged", "Iterations", "Time", "Training FIT [%]", "Validation FIT [%]", "δ", "Certified"]
+        blocks.append(Text(f"Chosen: seed {chosen}, the certified start with the best mean-removed FIT on validation data."))
+        blocks.append(Table("Every start of training; the chosen one is marked", head, rows, marked=best))
+        words = f"Objective, FIT and margin over the iterations of {len(starts)} starts: " + "; ".join(
+            f"{row[0]} ends after {row[3]} iterations at FIT {row[5]} % and δ {row[7]}" for row in rows
+        )
+        title = "Training of every start"
+        blocks.append(Picture(plots.plot_history(found.value), "training", title, words))
+    if dossier.model is not None and "settings" in dossier.model.origin:
+        blocks.append(Heading("Settings the model was trained with"))
+        blocks.append(Facts([(key, str(value)) for key, value in dossier.model.origin["settings"].items()]))
+    return Section("training", "Training", blocks)
