@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from time import sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 from xml.etree import ElementTree
 
 import matplotlib
@@ -22,19 +24,30 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, GREY, RED = "#0072b2", "#e69f00", "#009e73", "#6b6b6b", "#d55e00"  # safe for colour-blind readers
 _THEME = {BLUE: "var(--blue)", ORANGE: "var(--orange)", GREEN: "var(--green)", GREY: "var(--grey)", RED: "var(--red)"}
-_THEME |= {"#000000": "currentColor", "#b0b0b0": "currentColor"}
+_THEME |= {"#000000": "currentColor", "#b0b0b0": "var(--grey)"}
 _STYLE: dict[str, Any] = {"font.size": 9, "axes.grid": True, "grid.alpha": 0.25, "svg.hashsalt": "lstm_mpc"}
-_STYLE |= {"axes.spines.top": False, "axes.spines.right": False}
+_STYLE |= {"axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": "medium", "legend.fontsize": "small"}
+_STYLE["text.parse_math"] = False  # names of signals are text, also where they hold a dollar sign
 _SVG, _LINK = "http://www.w3.org/2000/svg", "{http://www.w3.org/1999/xlink}href"
+P = ParamSpec("P")
 _BUCKETS = 700  # a curve keeps its extremes in so many stretches: finer than a page shows
 
 
 def sheet(rows: int, height: float, columns: int = 1) -> tuple[Figure, Any]:
     """A figure of `height` [inch] and its axes (rows, columns), which share their time axis down the rows."""
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(7.5, height), layout="constrained")
-        axes = figure.subplots(rows, columns, sharex="col", squeeze=False)
-    return figure, axes
+    figure = Figure(figsize=(7.5, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, sharex="col", squeeze=False)
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """`draw`, in the style of the house."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with matplotlib.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
 
 
 def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
@@ -42,7 +55,6 @@ def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{kind}" for kind in ("png", "svg")]
-    _literal(figure)
     with matplotlib.rc_context(_STYLE):
         for path, metadata in zip(paths, ({"Software": None}, {"Date": None, "Creator": None}), strict=True):
             partial = path.with_name(f".{path.name}")
@@ -51,16 +63,9 @@ def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     return paths
 
 
-def _literal(figure: Figure) -> None:
-    """Names of signals are text, also where they hold a dollar sign."""
-    for text in figure.findobj(matplotlib.text.Text):
-        text.set_parse_math(False)
-
-
 def svg(figure: Figure, name: str, *, title: str, words: str) -> str:
     """The figure as SVG to stand within a page: its ids begin with `name`, its text is text in the page's font, its colours are variables
     of the page, `title` and `words` say what it shows. The same figure gives the same text."""
-    _literal(figure)
     stream = io.StringIO()
     with matplotlib.rc_context({**_STYLE, "svg.fonttype": "none"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # the page has other fonts

@@ -11,7 +11,7 @@ from lstm_mpc.control.loop import Run
 from lstm_mpc.control.move import Move
 from lstm_mpc.data import Dataset, Record
 from lstm_mpc.evidence import Verification
-from lstm_mpc.figures import BLUE, GREEN, GREY, ORANGE, RED, Figure, sheet, thin
+from lstm_mpc.figures import BLUE, GREEN, GREY, ORANGE, RED, Figure, sheet, styled, thin
 from lstm_mpc.model import Model, compare, simulations
 from lstm_mpc.scenario import Law, replay
 from lstm_mpc.system import Array, Signal, System
@@ -20,6 +20,7 @@ _SHARES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)  # of what PI
 _APART = 0.02  # of the whole length, between two records
 
 
+@styled
 def plot_data(dataset: Dataset) -> Figure:
     """Outputs and inputs of every record, one record after the other."""
     signals = dataset.outputs + dataset.inputs
@@ -34,6 +35,7 @@ def plot_data(dataset: Dataset) -> Figure:
     return figure
 
 
+@styled
 def plot_validation(
     model: Model, dataset: Dataset, *, skip: int = 50, seed: int = 0, window: int = 0, runs: Sequence[Array] | None = None
 ) -> Figure:
@@ -52,7 +54,7 @@ def plot_validation(
         above.set_ylabel(s.label)
         worst = [min(getattr(fit, key)[j] for fit in fits) for key in ("normalised", "mean_removed")]
         above.set_title(f"FIT (12) {worst[0]:.2f} % normalised, mean-removed {worst[1]:.2f} %", loc="left")
-        above.legend(loc="upper right", ncols=2, frameon=False)
+        above.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False)
         below.set_ylabel(f"error [{s.unit}]")
     _clocked(axes[-1, 0], dataset)
     return figure
@@ -76,6 +78,7 @@ def _clocked(axis: Any, dataset: Dataset) -> None:
     axis.set_xlabel(f"time [{unit}]" if len(dataset.records) == 1 else f"time [{unit}], {len(dataset.records)} records one after the other")
 
 
+@styled
 def plot_history(report: Mapping[str, Any]) -> Figure:
     """Objective, FIT and margin over the iterations of every start of `training.json`; the chosen start is drawn thick."""
     figure, axes = sheet(3, 5.6)
@@ -97,6 +100,7 @@ def plot_history(report: Mapping[str, Any]) -> Figure:
     return figure
 
 
+@styled
 def plot_scenarios(model: Model, verification: Verification, *, radius: float, count: int = 12) -> Figure:
     """Fig. 3a: some input scenarios, the outputs they cause, and the worst scenario with the bound it makes."""
     v, law = verification, Law.from_description(verification.law)
@@ -129,6 +133,7 @@ def plot_scenarios(model: Model, verification: Verification, *, radius: float, c
     return figure
 
 
+@styled
 def plot_bounds(verification: Verification) -> Figure:
     """Fig. 3b: ρ*_y over ρ_u, network and plant; dashed without the first samples, which the artificial start makes."""
     figure, axes = sheet(1, 3.6)
@@ -150,6 +155,7 @@ def plot_bounds(verification: Verification) -> Figure:
     return figure
 
 
+@styled
 def plot_reach(model: Model, rows: Sequence[Mapping[str, Any]], *, output: int = 0) -> Figure:
     """Intervals of an output over ρu by every method: true plant and scenarios inside, then the tube, then the trivial bound."""
     figure, axes = sheet(1, 3.8)
@@ -177,12 +183,14 @@ def plot_reach(model: Model, rows: Sequence[Mapping[str, Any]], *, output: int =
     return figure
 
 
+@styled
 def plot_loop(run: Run, plant: System, *, safe_set: Sequence[tuple[float, float]] = ()) -> Figure:
     """The closed loop of a run, with the estimated disturbance; failed solves are marked."""
     series = {name: getattr(run, name) for name in ("Ts", "y", "truth", "reference", "u", "d")}
     return plot_series(run.scenario.name, series, plant, safe_set=safe_set, moves=run.moves, failures=run.failures)
 
 
+@styled
 def plot_series(
     name: str,
     series: Mapping[str, Any],
@@ -222,8 +230,9 @@ def plot_series(
     if moves:
         _estimates(rows[nu + ny], t, system, moves)
     if disturbed:
-        for s, column in zip(known, d.T, strict=True):
-            rows[-1].plot(t, 100 * (column / (s.nominal or 1.0) - 1), lw=1.2, drawstyle="steps-post", label=s.name)
+        for j, (s, column) in enumerate(zip(known, d.T, strict=True)):
+            look = {"color": (BLUE, ORANGE, GREEN, RED)[j % 4], "lw": 1.2, "drawstyle": "steps-post"}
+            rows[-1].plot(t, 100 * (column / (s.nominal or 1.0) - 1), label=s.name, **look)
         rows[-1].set_ylabel("d − nominal [%]")
         rows[-1].legend(ncols=2, frameon=False)
     rows[-1].set_xlabel(f"time [{unit}]")
@@ -242,6 +251,7 @@ def _estimates(axis: Any, t: Array, system: System, moves: Sequence[Move]) -> No
         axis.legend(ncols=len(at), frameon=False)
 
 
+@styled
 def plot_correlations(inputs: Sequence[str], outputs: Sequence[str], found: Mapping[str, Any]) -> Figure:
     """Residuals against themselves and against the inputs over the lag, with the bound that white ones keep; see `correlations`."""
     figure, axes = sheet(len(outputs), 1.9 * len(outputs) + 0.5, 1 + len(inputs))
@@ -261,6 +271,7 @@ def plot_correlations(inputs: Sequence[str], outputs: Sequence[str], found: Mapp
     return figure
 
 
+@styled
 def plot_arena(rows: Sequence[dict[str, Any]], *, unit: str) -> Figure:
     """`arena.standings`: the total IAE of each controller by condition, and below it the travel of the valve, both as share of PI's."""
     conditions, names = (list(dict.fromkeys(row[key] for row in rows)) for key in ("condition", "controller"))

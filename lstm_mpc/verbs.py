@@ -80,7 +80,7 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
         on_progress=tell,
         **search.__dict__,
     )
-    judge = {"skip": search.skip, "window": search.window}
+    judge: dict[str, Any] = {"skip": search.skip, "window": search.window}
     evidence = validation_of(found.model, validation, **judge)
     lines = [start.sentence for start in found.starts]
     lines.append(f"chosen: seed {found.model.origin['seed']}, model {found.model.digest[:12]} → {design.file(MODEL)}")

@@ -21,9 +21,10 @@ class Text:
 
 @dataclass(frozen=True)
 class Facts:
-    """Name and value pairs."""
+    """Name and value pairs; `dense`: many short ones, side by side."""
 
     rows: Sequence[tuple[str, str]]
+    dense: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def number(value: float | None, digits: int = 4) -> str:
     if value is None:
         return "–"
     mantissa, _, power = f"{value:.{digits}g}".partition("e")
-    text = mantissa.replace("-", "−")
+    text = mantissa.replace("-", "−").replace("inf", "∞")
     return f"{text}·10{str(int(power)).translate(_RAISED)}" if power else text
 
 
@@ -100,9 +101,22 @@ def interval(low: float, high: float, digits: int = 4) -> str:
     return f"[{number(low, digits)}, {number(high, digits)}]"
 
 
+def told(value: Any) -> str:
+    """A setting in words: pairs of numbers are intervals."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {told(own)}" for key, own in value.items()) or "none"
+    if isinstance(value, (list, tuple)):
+        if len(value) == 2 and all(isinstance(v, (int, float)) for v in value):
+            return interval(*value)
+        return ", ".join(map(told, value)) or "none"
+    if value is None or isinstance(value, bool):
+        return {None: "default", True: "yes", False: "no"}[value]
+    return value if isinstance(value, str) else number(value, 6)
+
+
 def spans(signals: Sequence[Signal], ends: Sequence[Sequence[float]], digits: int = 4) -> str:
     """One interval for each signal, with its unit."""
-    return ", ".join(f"{s.name} {interval(a, b, digits)} {s.unit}" for s, (a, b) in zip(signals, ends, strict=True))
+    return ", ".join(f"{s.name} in {interval(a, b, digits)} {s.unit}" for s, (a, b) in zip(signals, ends, strict=True))
 
 
 def lacks(found: Artefact) -> list[Text]:

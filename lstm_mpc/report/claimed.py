@@ -55,11 +55,12 @@ def _of_certificate(c: Certificate, model: Model | None) -> list[Any]:
             if values:
                 blocks += [Text(f"With the numbers of layer {number_ + 1}:"), *map(Formula, values)]
     lines = sorted(c.inequalities, key=lambda x: x.margin)[:SHOWN] if len(c.inequalities) > SHOWN else list(c.inequalities)
-    rows = [[f"layer {x.layer}: {x.name}", f"{x.value:.8f}", "< 1" if x.margin > 0 else "≥ 1", number(x.margin), x.blame] for x in lines]
+    rows = [[f"layer {x.layer}: {x.name}", f"{x.value:.8f} {'<' if x.margin > 0 else '≥'} 1", number(x.margin)] for x in lines]
     tightest = min(range(len(lines)), key=lambda j: (lines[j].check, lines[j].margin))
     shown = f"the {SHOWN} tightest of {len(c.inequalities)}" if len(lines) < len(c.inequalities) else "all"
     caption = f"Inequalities ({shown}), left-hand side rounded up; the tightest is marked"
-    blocks.append(Table(caption, ["Inequality", "Left-hand side", "", "Margin", "Made by"], rows, marked=tightest))
+    blocks.append(Table(caption, ["Inequality", "Left-hand side", "Margin"], rows, marked=tightest))
+    blocks.append(Text(f"The tightest is made by {lines[tightest].blame}."))
     return blocks + _constants(c)
 
 
@@ -67,19 +68,19 @@ def _formulas(condition: str) -> list[str]:
     p = {"1": "1", "2": "2", "f": "∞"}[condition[-1]] if condition[-2:] in ("_1", "_2", "nf") else ""
     gates = "s_G = max_j g_j"
     if condition == "iss":
-        return ["(1 + σ_O) σ_F < 1", "(1 + σ_O) σ_I ‖U_c‖_1 < 1", "σ_G = σ ( ‖ [ r W_g  U_g  b_g ] ‖_∞ )"]
+        return ["(1 + σ_O) σ_F < 1", "(1 + σ_O) σ_I ‖U_c‖_1 < 1", "σ_G = σ ( ‖ [ r W_g ~ U_g ~ b_g ] ‖_∞ )"]
     if condition == "weighted_iss":
-        return ["∃ v > 0 : ( F + I |U_c| O ) v < v", "F = diag f_j , I = diag i_j , O = diag o_j"]
+        return ["∃ v > 0 ~ : ~ ( F + I |U_c| O ) v < v", "F = diag f_j , ~ I = diag i_j , ~ O = diag o_j"]
     if condition == "delta_iss":
         return [
-            "∃ v > 0 : Â v < v",
+            "∃ v > 0 ~ : ~ Â v < v",
             "Â = [[ F & R ; O F & O R + ¼ diag ( tanh x̄ ) |U_o| ]]",
-            "R = ¼ diag ( x̄ ) |U_f| + I |U_c| + ¼ diag ( c ) |U_i| , x̄_j = {i_j c_j} / {( 1 − f_j )}",
+            "R = ¼ diag ( x̄ ) |U_f| + I |U_c| + ¼ diag ( c ) |U_i| , ~ x̄_j = {i_j c_j} / {1 − f_j}",
         ]
     if condition.startswith("weighted"):
         return [f"s_F + s_O s_I ‖U_c‖_{p} < 1", gates]
     alpha = f"α = ¼ ‖U_f‖_{p} x̄ + s_I ‖U_c‖_{p} + ¼ φ_C ‖U_i‖_{p}"
-    return [f"s_F + α s_O + ¼ φ_X ‖U_o‖_{p} ( 1 − s_F ) < 1", f"{alpha} , x̄ = {{s_I φ_C}} / {{( 1 − s_F )}} , φ_X = tanh x̄"]
+    return [f"s_F + α s_O + ¼ φ_X ‖U_o‖_{p} ( 1 − s_F ) < 1", f"{alpha} , ~ x̄ = {{s_I φ_C}} / {{1 − s_F}} , ~ φ_X = tanh x̄"]
 
 
 def _numbers(c: Certificate, layer: Layer, place: int) -> list[str]:
@@ -177,6 +178,7 @@ def scenario_section(dossier: Dossier) -> Section:
     blocks: list[Any] = list(lacks(found))
     v: Verification | None = found.value
     if v is not None:
+        blocks.append(Text("Each bound holds for new draws of the law below, not for inputs that a controller generates.", "sampled"))
         blocks.append(
             Facts(
                 [
@@ -246,7 +248,11 @@ def verdict(dossier: Dossier) -> tuple[str, str, Sequence[tuple[str, str]]]:
     found = dossier.files[RELEASE]
     if found.value is not None and not found.stale:
         waived = found.value.waived
-        sentence = f"Released, with {len(waived)} waiver(s)" if waived else "Released: every check of the policy passed"
+        sentence = (
+            f"Released with waivers: {', '.join(why.partition(':')[0] for why in waived)}"
+            if waived
+            else "Released: every check of the policy passed"
+        )
         return "bad" if waived else "good", sentence, found.value.claims()
     if found.problem:
         return "bad", f"Not released: {found.problem}", ()

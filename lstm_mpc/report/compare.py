@@ -36,6 +36,10 @@ def numbers(one: Dossier, other: Dossier) -> Rows:
 _MODEL, _FIT, _PROOF, _BOUNDS, _SCENARIOS, _LOOPS, _SIZE = range(7)
 
 
+_METRICS = {"iae": "IAE", "travel": "travel", "offset": "largest offset", "failures": "failed solves"}
+_METRICS |= {"excess": "output beyond its soft bounds", "inadmissible": "inadmissible inputs"}
+
+
 def _numbers(d: Dossier) -> dict[tuple[int, str], str]:
     """What is known of a design, by group and name."""
     found = {(_MODEL, "verdict"): verdict(d)[1].partition(":")[0]}
@@ -63,11 +67,10 @@ def _numbers(d: Dossier) -> dict[tuple[int, str], str]:
 
 def _practice(d: Dossier) -> dict[tuple[int, str], str]:
     """What is known of closed loops and of the controller's size."""
-    found = {}
+    found: dict[tuple[int, str], str] = {}
     for run in (_fresh(d, LOOP) or {"runs": []})["runs"]:
         m = run["metrics"]
-        for key, what in (("iae", "IAE"), ("travel", "travel"), ("offset", "largest offset"), ("failures", "failed solves")):
-            found[_SCENARIOS, f"{m['scenario']}: {what}"] = number(m[key])
+        found |= {(_SCENARIOS, f"{m['scenario']}: {what}"): number(m[key]) for key, what in _METRICS.items() if key in m}
     if loops := _fresh(d, ASSURANCE):
         found[_LOOPS, "closed loops: share of the safe set, sampled"] = number(loops.reach)
         found[_LOOPS, "closed loops: excess of an input over its limits"] = number(loops.violation)

@@ -11,7 +11,7 @@ from lstm_mpc import plots
 from lstm_mpc.artefacts import MODEL, TRAINING
 from lstm_mpc.data import Dataset, Fit
 from lstm_mpc.model import Model, compare
-from lstm_mpc.report.blocks import Facts, Heading, Picture, Section, Table, Text, interval, lacks, number
+from lstm_mpc.report.blocks import Facts, Heading, Picture, Section, Table, Text, interval, lacks, number, told
 from lstm_mpc.report.dossier import Dossier
 from lstm_mpc.system import Array
 
@@ -37,7 +37,8 @@ def _of_data(which: str, data: Dataset) -> list[Any]:
         rows.append(
             [item.name, str(len(item.u)), f"{number(len(item.u) * data.Ts / 3600)} h", missing, "yes" if item.truth is not None else "no"]
         )
-    caption = f"{len(data.records)} record(s), {data.samples} samples every {number(data.Ts)} s"
+    count = "1 record" if len(data.records) == 1 else f"{len(data.records)} records"
+    caption = f"{count}, {data.samples} samples every {number(data.Ts)} s"
     ranges = [
         [
             s.label,
@@ -51,7 +52,7 @@ def _of_data(which: str, data: Dataset) -> list[Any]:
     ]
     ends = "; ".join(f"{row[0]} between {row[3][1:-1].replace(', ', ' and ')}" for row in ranges)
     title = f"{which.capitalize()} data"
-    words = f"{title}: {data.samples} samples every {number(data.Ts)} s in {len(data.records)} record(s); {ends}."
+    words = f"{title}: {data.samples} samples every {number(data.Ts)} s in {count}; {ends}."
     return [
         Table(caption, ["Record", "Samples", "Length", "Missing outputs", "Noise-free output known"], rows),
         Table(f"Signals of the {which} data", ["Signal", "Role", "Range", "Reached", "Mean"], ranges),
@@ -84,7 +85,7 @@ def fit_section(dossier: Dossier) -> Section:
     words = "Simulated against measured outputs: " + "; ".join(f"{r[1]}, {r[0]}: mean-removed FIT {r[5]} %, RMSE {r[6]}" for r in seen)
     picture = plots.plot_validation(model, found.value, **dossier.judge, runs=runs)
     blocks += [
-        Text(f"The model runs open loop on the recorded inputs alone; {how}"),
+        Text(f"The model runs open loop on the recorded inputs alone; {how}", "measured"),
         Table("Fit of every record and output [%; RMSE in the output's unit]", head, rows),
         Picture(picture, "validation", "Validation: model and measurement, and the error", words),
     ]
@@ -170,5 +171,5 @@ def training_section(dossier: Dossier) -> Section:
         blocks.append(Picture(plots.plot_history(found.value), "training", title, words))
     if dossier.model is not None and "settings" in dossier.model.origin:
         blocks.append(Heading("Settings the model was trained with"))
-        blocks.append(Facts([(key, str(value)) for key, value in dossier.model.origin["settings"].items()]))
+        blocks.append(Facts([(key, told(value)) for key, value in dossier.model.origin["settings"].items()], dense=True))
     return Section("training", "Training", blocks)

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from html import escape
 
 _WORDS = ("max", "diag", "tanh")
-_TOKEN = re.compile(rf"\s*({'|'.join(_WORDS)}|\d+(?:\.\d+)?|\[\[|\]\]|.)")
+_TAGS = {"_": "msub", "^": "msup", "/": "mfrac"}
+_TOKEN = re.compile(rf"\s*({'|'.join(_WORDS)}|\d+(?:\.\d+)?|\[\[|\]\]|.[\u0300-\u036f]*)")
 
 
 def math(text: str) -> str:
     """`text` as a `<math>` element. Letters are variables but for max, diag and tanh; _ and ^ lower and raise the next letter, number or
-    {group}; [[a & b ; c & d]] is a matrix; the rest are operators."""
+    {group}, a/b is a fraction of two such; [[a & b ; c & d]] is a matrix, ~ a space; the rest are operators."""
     tokens = [token for token in _TOKEN.findall(text.strip()) if token.strip()]
     return f'<math display="block">{_row(iter(tokens))}</math>'
 
@@ -24,14 +25,13 @@ def _row(tokens: Iterator[str], end: str = "") -> str:
     for token in tokens:
         if token == end:
             break
-        if token in "_^":
-            pending += token
+        if token in _TAGS:
+            pending = _TAGS[token]
             continue
         items.append(_atom(token, tokens))
         if pending:
-            script = items.pop()
-            tag = "msub" if pending == "_" else "msup"
-            items[-1] = f"<{tag}>{items[-1]}{script}</{tag}>"
+            below = items.pop()
+            items[-1] = f"<{pending}>{items[-1]}{below}</{pending}>"
             pending = ""
     return f"<mrow>{''.join(items)}</mrow>"
 
@@ -40,10 +40,14 @@ def _atom(token: str, tokens: Iterator[str]) -> str:
     if token == "{":
         return _row(tokens, "}")
     if token == "[[":
-        return f"<mrow><mo>[</mo><mtable>{_cells(tokens)}</mtable><mo>]</mo></mrow>"
-    if token in _WORDS or token.isalpha():
+        return f"<mtable>{_cells(tokens)}</mtable>"
+    if token == "~":
+        return '<mspace width=".5em"></mspace>'
+    if token in _WORDS or token[0].isalpha():
         return f"<mi>{token}</mi>"
-    return f"<mn>{token}</mn>" if token[0].isdigit() else f"<mo>{escape(token)}</mo>"
+    if token in "|‖()[]":
+        return f'<mo stretchy="false" lspace="0" rspace="0">{token}</mo>'
+    return f"<mn>{token}</mn>" if token[0].isnumeric() else f"<mo>{escape(token)}</mo>"
 
 
 def _cells(tokens: Iterator[str]) -> str:

@@ -99,7 +99,8 @@ def glance(dossier: Dossier) -> list[tuple[str, str, str]]:
             rows.append((f"Margin δ of {c.condition}", number(c.margin), "holds" if c.holds else "FAILS"))
     safe = dossier.design.safe_set if dossier.design else ()
     if safe:
-        rows.append(("Safe set", spans(dossier.outputs, safe), "of the design"))
+        ends = [spans([s], [interval]) for s, interval in zip(dossier.outputs, safe, strict=True)]
+        rows.append(("Safe set", "\n".join(ends), "of the design"))
     row = target(dossier)
     if row is None:
         return [*rows, ("Controller", "–", "not exported yet")]

@@ -12,7 +12,7 @@ from lstm_mpc import __version__, plots
 from lstm_mpc.artefacts import ASSURANCE, FIGURES, LOOP, PIL
 from lstm_mpc.design import Design
 from lstm_mpc.evidence import LoopVerification
-from lstm_mpc.report.blocks import Claims, Facts, Heading, Listing, Picture, Section, Table, Text, interval, lacks, number, spans
+from lstm_mpc.report.blocks import Claims, Facts, Heading, Listing, Picture, Section, Table, Text, interval, lacks, number, spans, told
 from lstm_mpc.report.dossier import DESIGN, EXPORT, Dossier
 from lstm_mpc.system import Array, Signal
 
@@ -23,9 +23,7 @@ def loop_section(dossier: Dossier) -> Section:
     if found.value is not None:
         runs = found.value["runs"]
         blocks.append(
-            Text(
-                f"Engine: {found.value['engine']}. Figures of the noise-free output of the simulated plant, the worst output where several."
-            )
+            Text(f"Engine {found.value['engine']}; noise-free output of the simulated plant, the worst output where several.", "measured")
         )
         blocks.append(Table(_units(dossier), _HEAD, [_metrics(run["metrics"]) for run in runs]))
         for number_, run in enumerate(runs):
@@ -65,7 +63,7 @@ def _loop_picture(dossier: Dossier, place: int, run: dict[str, Any]) -> Picture:
     y, reference = np.array(series["truth"]), np.array(series["reference"])
     title = f"Closed loop: {m['scenario']}"
     words = (
-        f"{len(y)} samples of {number(series['Ts'])} s; IAE {m['iae']:.1f}, offset {m['offset']:.4f}, {m['failures']} failed solve(s); "
+        f"{len(y)} samples of {number(series['Ts'])} s; IAE {m['iae']:.1f}, offset {m['offset']:.4f}, failed solves {m['failures']}; "
         + "; ".join(
             f"{s.name} in {_reached(y[:, j])} {s.unit} for setpoints in {_reached(reference[:, j])}" for j, s in enumerate(dossier.outputs)
         )
@@ -110,7 +108,7 @@ def _assurance(dossier: Dossier, v: LoopVerification) -> list[Any]:
                 ),
                 ("settled", f"after {v.settle} samples without a change"),
                 ("flags of the controller", ", ".join(f"{name} {count}" for name, count in v.status.items() if count) or "none"),
-                ("law", "; ".join(f"{key} {value}" for key, value in v.law.items())),
+                ("law", "; ".join(f"{key} {told(value)}" for key, value in v.law.items())),
             ]
         ),
     ]
@@ -179,16 +177,8 @@ def _settings(design: Design) -> list[Any]:
     if observer is not None:
         kind = type(observer).__name__.removesuffix("Tuning").lower()
         tables["observer"] = {"kind": kind, **asdict(observer)}
-    rows = [[f"[{table}] {key}", _plain(value)] for table, own in tables.items() for key, value in own.items()]
+    rows = [[f"[{table}] {key}", told(value)] for table, own in tables.items() for key, value in own.items()]
     return [Table("Every setting, the defaults too", ["Setting", "Value"], rows)]
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_plain, value)) or "none"
-    return (
-        number(value, 6) if isinstance(value, (int, float)) and not isinstance(value, bool) else "default" if value is None else str(value)
-    )
 
 
 def provenance_section(dossier: Dossier) -> Section:
