@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,10 +39,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, or the address of an image: the `name` that begins its ids, what it is called, what it shows in words and numbers for those
+    """How to draw a figure, or the address of an image: the `name` that begins its ids, what it is called, what it shows in words and numbers for those
     who do not see it, and what stands below it."""
 
-    drawing: Figure | str
+    drawing: Callable[[], Figure] | str
     name: str
     title: str
     words: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -168,7 +169,7 @@ def reach_section(dossier: Dossier) -> Section:
         )
         title = f"Reachable outputs: {s.label}"
         blocks.append(Table(f"Intervals of {s.label} by input bound ρu, tightest first", ["ρu", *keys.values()], cells))
-        picture = plots.plot_reach(model, rows, output=j)
+        picture = partial(plots.plot_reach, model, rows, output=j)
         blocks.append(Picture(picture, f"reach-{j + 1}", title, words))
     return Section("reach", "Reachable outputs", blocks)
 
@@ -203,13 +204,13 @@ def scenario_section(dossier: Dossier) -> Section:
         blocks.append(Table(f"Bounds; settled: without the first {v.settle} samples", head, rows))
         words = f"Output bound over input bound from {v.scenarios} scenarios: " + "; ".join(f"{r[0]} at ρu {r[1]}: ρ* {r[2]}" for r in rows)
         title = "Output bound over input bound"
-        blocks.append(Picture(plots.plot_bounds(v), "bounds", title, words))
+        blocks.append(Picture(partial(plots.plot_bounds, v), "bounds", title, words))
         own = [b for b in v.bounds if b.system == "model"]
         if own and model is not None and not found.stale:
             top = max(own, key=lambda b: b.radius_u)
             title = "The worst scenario among others"
             words = f"Scenario {top.worst} of {v.scenarios} at ρu {number(top.radius_u)} ρ* {top.radius_y:.4f} at sample {top.sample}."
-            picture = plots.plot_scenarios(model, v, radius=top.radius_u)
+            picture = partial(plots.plot_scenarios, model, v, radius=top.radius_u)
             blocks.append(Picture(picture, "scenarios", title, words))
     return Section("scenarios", "Scenario evidence", blocks)
 

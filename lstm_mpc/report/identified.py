@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def _of_data(which: str, data: Dataset) -> list[Any]:
         Table(caption, ["Record", "Samples", "Length", "Missing outputs", "Noise-free output known"], rows),
         Table(f"Signals of the {which} data", ["Signal", "Role", "Range", "Reached", "Mean"], ranges),
         Picture(
-            plots.plot_data(data),
+            partial(plots.plot_data, data),
             f"data-{which}",
             title,
             words,
@@ -83,7 +84,7 @@ def fit_section(dossier: Dossier) -> Section:
     head = ["Record", "Output", "Against", "FIT (12), normalised", "FIT (12), eng. units", "Mean-removed FIT", "RMSE"]
     seen = [row for row in rows if row[0].startswith("validation") and row[2] == "measured"]
     words = "Simulated against measured outputs: " + "; ".join(f"{r[1]}, {r[0]}: mean-removed FIT {r[5]} %, RMSE {r[6]}" for r in seen)
-    picture = plots.plot_validation(model, found.value, **dossier.judge, runs=runs)
+    picture = partial(plots.plot_validation, model, found.value, **dossier.judge, runs=runs)
     blocks += [
         Text(f"The model runs open loop on the recorded inputs alone; {how}", "measured"),
         Table("Fit of every record and output [%; RMSE in the output's unit]", head, rows),
@@ -141,7 +142,7 @@ def _residual_blocks(model: Model, data: Dataset, runs: Sequence[Array], skip: i
         ),
         Table(f"Largest correlations over lags up to {LAGS}", ["Residual of", "With", "Largest", "Lags beyond the bound"], rows),
         Picture(
-            plots.plot_correlations(*names, found),
+            partial(plots.plot_correlations, *names, found),
             "residuals",
             title,
             words,
@@ -168,7 +169,7 @@ def training_section(dossier: Dossier) -> Section:
             f"{row[0]} ends after {row[3]} iterations at FIT {row[5]} % and δ {row[7]}" for row in rows
         )
         title = "Training of every start"
-        blocks.append(Picture(plots.plot_history(found.value), "training", title, words))
+        blocks.append(Picture(partial(plots.plot_history, found.value), "training", title, words))
     if dossier.model is not None and "settings" in dossier.model.origin:
         blocks.append(Heading("Settings the model was trained with"))
         blocks.append(Facts([(key, told(value)) for key, value in dossier.model.origin["settings"].items()], dense=True))

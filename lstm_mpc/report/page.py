@@ -46,7 +46,7 @@ def drawn(picture: Picture, prefix: str = "") -> Markup:
     """The figure as inline SVG, or the image; `prefix` sets the ids of two designs on one page apart."""
     if isinstance(picture.drawing, str):
         return Markup('<img src="{}" alt="{}">').format(picture.drawing, picture.words)
-    return Markup(svg(picture.drawing, prefix + picture.name, title=picture.title, words=picture.words))
+    return Markup(svg(picture.drawing(), prefix + picture.name, title=picture.title, words=picture.words))
 
 
 def environment() -> jinja2.Environment:

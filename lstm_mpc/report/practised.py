@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def _loop_picture(dossier: Dossier, place: int, run: dict[str, Any]) -> Picture:
     )
     system = dossier.model.system if dossier.model else dossier.design.system  # type: ignore[union-attr]
     assert system is not None
-    picture = plots.plot_series(m["scenario"], series, system, disturbances=_disturbances(dossier.design, series))
+    picture = partial(plots.plot_series, m["scenario"], series, system, disturbances=_disturbances(dossier.design, series))
     return Picture(picture, f"loop-{place + 1}", title, words)
 
 
@@ -190,7 +191,7 @@ def provenance_section(dossier: Dossier) -> Section:
         rows += [(f"version: {name}", str(version)) for name, version in model.origin.get("versions", {}).items()]
     rows += [(f"seed: {name}", str(seed)) for name, seed in _seeds(dossier).items()]
     there = [a for a in (*dossier.files.values(), *dossier.data.values()) if a.digest is not None]
-    state = ["cannot be used" if a.problem else "stale" if a.stale else "of this design and model" for a in there]
+    state = ["cannot be used" if a.problem else "stale" if a.stale else "current" for a in there]
     blocks: list[Any] = [
         Facts(rows),
         Table(
