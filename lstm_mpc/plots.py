@@ -13,6 +13,7 @@ from lstm_mpc.data import Dataset, Record
 from lstm_mpc.evidence import Verification
 from lstm_mpc.figures import BLUE, GREEN, GREY, ORANGE, RED, Figure, sheet, styled, thin
 from lstm_mpc.model import Model, compare, simulations
+from lstm_mpc.residuals import Residuals
 from lstm_mpc.scenario import Law, replay
 from lstm_mpc.system import Array, Signal, System
 
@@ -252,18 +253,16 @@ def _estimates(axis: Any, t: Array, system: System, moves: Sequence[Move]) -> No
 
 
 @styled
-def plot_correlations(inputs: Sequence[str], outputs: Sequence[str], found: Mapping[str, Any]) -> Figure:
-    """Residuals against themselves and against the inputs over the lag, with the bound that white ones keep; see `correlations`."""
+def plot_correlations(inputs: Sequence[str], outputs: Sequence[str], found: Residuals) -> Figure:
+    """Residuals against themselves and against the inputs over the lag, with their bounds at 99 %."""
     figure, axes = sheet(len(outputs), 1.9 * len(outputs) + 0.5, 1 + len(inputs))
-    lags = np.arange(len(found["own"]))
+    after, both = np.arange(found.lags + 1), np.arange(-found.lags, found.lags + 1)
     for i, output in enumerate(outputs):
-        columns = [
-            (f"{output} with itself", found["own"][:, i]),
-            *((f"{output} with {u}", found["cross"][:, i, j]) for j, u in enumerate(inputs)),
-        ]
-        for axis, (label, values) in zip(axes[i], columns, strict=True):
+        panels = [(f"{output} with itself", after, found.own[:, i], found.own_bound[i])]
+        panels += [(f"{output} with {u}", both, found.cross[:, i, j], found.cross_bound[i, j]) for j, u in enumerate(inputs)]
+        for axis, (label, lags, values, bound) in zip(axes[i], panels, strict=True):
             axis.vlines(lags, 0.0, values, color=BLUE, lw=1.2)
-            axis.fill_between(lags, -found["bound"], found["bound"], color=GREY, alpha=0.25, lw=0)
+            axis.fill_between(lags, -bound, bound, color=GREY, alpha=0.25, lw=0)
             axis.set_title(label, loc="left", fontsize="small")
             axis.set_ylim(-1.05, 1.05)
     for axis in axes[-1]:

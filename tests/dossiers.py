@@ -7,7 +7,8 @@ from lstm_mpc import store
 from lstm_mpc.control.loop import Scenario, close_loop, metrics
 from lstm_mpc.control.problem import Problem, limits
 from lstm_mpc.control.sqp import Sqp
-from lstm_mpc.data import Dataset, Record, write_csv
+from lstm_mpc.csv_file import write_csv
+from lstm_mpc.data import Dataset, Record
 from lstm_mpc.deploy import _series
 from lstm_mpc.design import load_design
 from lstm_mpc.evidence import Tubes

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.slow
 PROBE = """<!DOCTYPE html><meta charset="utf-8"><iframe id="f" src="page.html" style="width:{width}px;height:800px;border:0"></iframe>
 <pre id="seen"></pre><script>
 document.getElementById("f").onload = () => {{
-  const d = document.getElementById("f").contentDocument, root = d.documentElement, boxes = [...d.querySelectorAll("figure svg, figure img")];
+  const d = document.getElementById("f").contentDocument, root = d.documentElement;
+  const boxes = [...d.querySelectorAll("figure svg, figure img")];
   const dead = [...d.querySelectorAll("a[href]")].filter(a => !d.getElementById(a.getAttribute("href").slice(1)));
   const high = e => {{ const b = e.getBoundingClientRect(); return Math.min(b.width, b.height); }};
   const maths = [...d.querySelectorAll("math")].map(high);

@@ -39,8 +39,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """How to draw a figure, or the address of an image: the `name` that begins its ids, what it is called, what it shows in words and numbers for those
-    who do not see it, and what stands below it."""
+    """How to draw a figure, or the address of an image: the `name` that begins its ids, what it is called, what it shows in words and
+    numbers for those who do not see it, and what stands below it."""
 
     drawing: Callable[[], Figure] | str
     name: str

@@ -12,7 +12,8 @@ from typing import Any
 from lstm_mpc import store
 from lstm_mpc.artefacts import ASSURANCE, LOOP, MODEL, PIL, RELEASE, TRAINING, TUBES, VERIFICATION, certificate_file
 from lstm_mpc.control.verify import tuning_digest
-from lstm_mpc.data import Dataset, read_csv
+from lstm_mpc.csv_file import read_csv
+from lstm_mpc.data import Dataset
 from lstm_mpc.design import Design, Search, load_design
 from lstm_mpc.errors import InputError, LstmMpcError, Refused
 from lstm_mpc.evidence import Certificate, LoopVerification, Tubes, Verification

@@ -11,13 +11,14 @@ import numpy as np
 from lstm_mpc import plots
 from lstm_mpc.artefacts import MODEL, TRAINING
 from lstm_mpc.data import Dataset, Fit
+from lstm_mpc.errors import InputError
 from lstm_mpc.model import Model, compare
 from lstm_mpc.report.blocks import Facts, Heading, Picture, Section, Table, Text, interval, lacks, number, told
 from lstm_mpc.report.dossier import Dossier
+from lstm_mpc.residuals import correlate
 from lstm_mpc.system import Array
 
 LAGS = 25
-BOUND = 2.58  # standard deviations: 99 % of a white residual's correlations lie within
 
 
 def data_section(dossier: Dossier) -> Section:
@@ -109,46 +110,38 @@ def _row(which: str, record: str, output: str, fit: Fit, j: int) -> list[str]:
     return [f"{which}: {record}", output, fit.against, *percent, f"{number(fit.rmse[j])} {fit.units[j]}"]
 
 
-def correlations(errors: Sequence[Array], inputs: Sequence[Array]) -> dict[str, Any]:
-    """Of residuals (N, ny) and inputs (N, nu) of some records, over lags 0 … 25: "own" (lags, ny), each residual with itself earlier, and
-    "cross" (lags, ny, nu), with each input earlier; "bound" is what 99 % of the correlations of a white residual keep."""
-    parts = [(np.nan_to_num(e - np.nanmean(e, axis=0)), u - u.mean(axis=0)) for e, u in zip(errors, inputs, strict=True)]
-    N = sum(len(e) for e, _ in parts)
-    size_e, size_u = (np.sqrt(sum((p[k] ** 2).sum(axis=0) for p in parts)) for k in (0, 1))
-    own = np.array([sum((e[lag:] * e[: len(e) - lag]).sum(axis=0) for e, _ in parts) / size_e**2 for lag in range(LAGS + 1)])
-    cross = np.array([sum(e[lag:].T @ u[: len(u) - lag] for e, u in parts) / np.outer(size_e, size_u) for lag in range(LAGS + 1)])
-    return {"own": own, "cross": cross, "bound": BOUND / np.sqrt(N), "samples": N}
-
-
 def _residual_blocks(model: Model, data: Dataset, runs: Sequence[Array], skip: int) -> list[Any]:
-    found = correlations([(r.y - y)[skip:] for r, y in zip(data.records, runs, strict=True)], [r.u[skip:] for r in data.records])
-    rows, bound = [], found["bound"]
+    """The tests of the residuals, or why there are none."""
+    title = "Residual correlations"
+    try:
+        found = correlate(
+            [(r.y - y)[skip:] for r, y in zip(data.records, runs, strict=True)], [r.u[skip:] for r in data.records], lags=LAGS
+        )
+    except InputError as error:
+        return [Heading(title), Text(f"Not tested: {error}.", "wrong")]
+    rows, past = [], found.cross[found.lags + 1 :]
     for i, output in enumerate(model.outputs):
-        pairs = [("itself, lag 1 and more", found["own"][1:, i]), *((s.name, found["cross"][:, i, j]) for j, s in enumerate(model.inputs))]
-        for other, values in pairs:
-            beyond = int((np.abs(values) > bound).sum())
-            rows.append([output.name, other, number(float(np.abs(values).max()), 3), f"{beyond} of {len(values)}"])
-    words = f"Correlation of the residuals over lags 0 to {LAGS}, 99 % bound ±{number(bound, 3)}: " + "; ".join(
-        f"{row[0]} with {row[1]} at most {row[2]}, {row[3]} lags beyond the bound" for row in rows
+        rows.append([output.name, "itself", *_tested(found.own[1:, i], found.own_bound[i]), f"{100 * found.white[i]:.0f} %"])
+        for j, s in enumerate(model.inputs):
+            rows.append([output.name, s.name, *_tested(past[:, i, j], found.cross_bound[i, j]), f"{100 * found.explained[i][j]:.0f} %"])
+    words = f"Correlations of the residuals over lags 1 to {found.lags}: " + "; ".join(
+        f"{row[0]} with {row[1]} at most {row[2]}, 99 % bound {row[3]}, {row[4]} of lags beyond" for row in rows
     )
     names = [s.name for s in model.inputs], [s.name for s in model.outputs]
-    title = "Residual correlations"
+    drawing = partial(plots.plot_correlations, *names, found)
     return [
         Heading(title),
         Text(
-            f"Correlations of the residual with itself and with earlier inputs over {found['samples']} samples. Those of white noise lie "
-            f"within ±2.58/√N = ±{number(bound, 3)} in 99 % of cases; what lies beyond is structure. The error of a simulation is coloured "
-            "even where the measurement noise is white."
+            "Residuals that depend on past inputs (positive lags) say that dynamics are missing; on coming inputs, that there was feedback. "
+            "That they are not white says little: they hold the noise of the plant too, of which the LSTM has no model."
         ),
-        Table(f"Largest correlations over lags up to {LAGS}", ["Residual of", "With", "Largest", "Lags beyond the bound"], rows),
-        Picture(
-            partial(plots.plot_correlations, *names, found),
-            "residuals",
-            title,
-            words,
-            "Band: the 99 % bound of white noise.",
-        ),
+        Table("Correlations with lags of 1 and more", ["Residual of", "With", "Largest", "99 % bound", "Lags beyond"], rows),
+        Picture(drawing, "residuals", title, words, "Band: the 99 % bound; for inputs it allows for the colour of both."),
     ]
+
+
+def _tested(values: Array, bound: float) -> list[str]:
+    return [number(float(np.abs(values).max()), 3), f"±{number(float(bound), 3)}"]
 
 
 def training_section(dossier: Dossier) -> Section:
