@@ -102,6 +102,7 @@ def _page_element(element: Any, name: str, used: set[str]) -> None:
         attributes["clip-path"] = attributes["clip-path"].replace("url(#", f"url(#{name}-")
     if "style" in attributes:
         style = re.sub(r"font: ([\d.]+px)[^;]*", r"font-size: \1", attributes["style"])
+        style = re.sub(r"font-family: [^;]*(; )?", "", style)
         attributes["style"] = re.sub("#[0-9a-f]{6}", lambda found: _THEME.get(found[0], found[0]), style)
     for key in {"d", "x", "y", "transform"} & attributes.keys():
         attributes[key] = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", attributes[key])

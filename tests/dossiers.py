@@ -1,5 +1,8 @@
 """Whole design directories of random models without a plant, for what reads them."""
 
+import re
+from html.parser import HTMLParser
+
 import numpy as np
 from builders import stable_model
 
@@ -84,3 +87,47 @@ def _loop(model, passed):
     aims = [np.asarray(model.system.output(rest(model.system, u))).ravel() for u in (middle, 0.5 * (middle + model.u_high))]
     scenario = Scenario("step", Steps((0.0, 100.0), np.array(aims)), 300.0, noise=1e-3)
     return close_loop(model.system, Sqp(passed, Problem(horizon=4)), scenario, u_start=middle)
+
+
+class Outline(HTMLParser):
+    """What a page holds: ids, targets of links, addresses, levels of headings, pictures without words, scripts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.links, self.addresses, self.levels, self.wordless, self.tags, self.columns = [], [], [], [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        own = dict(attributes)
+        self.tags.append(tag)
+        if "id" in own:
+            self.ids.append(own["id"])
+        if tag == "a":
+            self.links.append(own["href"])
+        self.addresses += [own[key] for key in ("src", "href", "action", "data") if key in own]
+        if re.fullmatch("h[1-6]", tag):
+            self.levels.append(int(tag[1]))
+        if (tag == "img" and not own.get("alt")) or (tag == "svg" and (own.get("role") != "img" or "aria-labelledby" not in own)):
+            self.wordless.append(own)
+        if tag == "th":
+            self.columns.append(own.get("scope"))
+
+    handle_startendtag = handle_starttag
+
+
+def valid(text):
+    """The outline of a page that a browser and a screen reader can use and that asks nothing of a network."""
+    seen = Outline(text)
+    assert len(seen.ids) == len(set(seen.ids))
+    assert all(link.startswith("#") and link[1:] in seen.ids for link in seen.links)
+    assert all(address.startswith(("#", "data:image/svg+xml;base64,")) for address in seen.addresses)
+    assert "url(http" not in text
+    assert "@import" not in text
+    assert seen.levels[0] == 1
+    assert seen.levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(seen.levels, seen.levels[1:], strict=False))
+    assert not seen.wordless
+    assert "script" not in seen.tags
+    assert set(seen.columns) <= {"row", "col"}
+    assert '<html lang="en">' in text
+    return seen

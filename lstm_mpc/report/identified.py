@@ -132,7 +132,7 @@ def _residual_blocks(model: Model, data: Dataset, runs: Sequence[Array], skip: i
     return [
         Heading(title),
         Text(
-            "Residuals that depend on past inputs (positive lags) say that dynamics are missing; on coming inputs, that there was feedback. "
+            "Residuals that depend on past inputs (positive lags) say that dynamics are missing; on coming ones, that there was feedback. "
             "That they are not white says little: they hold the noise of the plant too, of which the LSTM has no model."
         ),
         Table("Correlations with lags of 1 and more", ["Residual of", "With", "Largest", "99 % bound", "Lags beyond"], rows),
