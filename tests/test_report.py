@@ -37,8 +37,8 @@ def shipped(pytestconfig):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A design of two inputs and two outputs, no plant, whose every name means mischief."""
-    return design_of(tmp_path_factory.mktemp("made") / "random", nx=(3,), names=NASTY, title=NASTY)
+    """A design of one input and two outputs, no plant, whose every name means mischief."""
+    return design_of(tmp_path_factory.mktemp("made") / "random", nu=1, nx=(3,), names=NASTY, title=NASTY)
 
 
 @pytest.fixture
