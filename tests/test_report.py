@@ -14,6 +14,7 @@ from dossiers import design_of, valid
 from lstm_mpc import figures, plots, store
 from lstm_mpc.artefacts import Options
 from lstm_mpc.cli import main
+from lstm_mpc.data import thin
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.bundle import KIND
 from lstm_mpc.model import Model
@@ -228,6 +229,26 @@ def test_waivers_stand_in_the_verdict(copy):
     kind, sentence, claims = verdict(read(copy))
     assert (kind, sentence) == ("bad", "Released with waivers: fit")
     assert (claims[-1][0], claims[-1][1].rpartition("waived: ")[2]) == ("waived", "bench test only")
+
+
+def test_windows_of_long_data_are_not_other_data(made, tmp_path):
+    folder = shutil.copytree(made, tmp_path / "windows")
+    text = (folder / "design.toml").read_text()
+    (folder / "design.toml").write_text(text.replace("[data]", "[data]\nsamples = 200\nwindow = 50"))
+    assert "is not what the model was trained on" in read(folder).data["training"].stale
+    model, training = Model.load(folder / "model.json"), read(folder).data["training"].value
+    replace(model, origin={"data": thin(training, samples=200, window=50).digest}).save(folder / "model.json")
+    assert read(folder).data["training"].stale == ""
+
+
+def test_raw_logs_are_told(made, tmp_path):
+    folder = shutil.copytree(made, tmp_path / "logged")
+    text = (folder / "design.toml").read_text()
+    (folder / "design.toml").write_text(re.sub(r"\[data\]\n.*\n.*\n", '[log]\nfiles = ["raw.csv"]\nlongest_gap = 7\n', text))
+    text = said(folder)
+    assert "files: raw.csv\n" in text
+    assert "longest_gap: 7\n" in text
+    assert "lstm-mpc record DESIGN\n" in text
 
 
 def test_data_of_other_signals_are_not_compared(made, tmp_path):

@@ -111,7 +111,7 @@ def told(value: Any) -> str:
         return ", ".join(map(told, value)) or "none"
     if value is None or isinstance(value, bool):
         return {None: "default", True: "yes", False: "no"}[value]
-    return value if isinstance(value, str) else number(value, 6)
+    return (value or "none") if isinstance(value, str) else number(value, 6)
 
 
 def spans(signals: Sequence[Signal], ends: Sequence[Sequence[float]], digits: int = 4) -> str:

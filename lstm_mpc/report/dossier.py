@@ -13,7 +13,7 @@ from lstm_mpc import store
 from lstm_mpc.artefacts import ASSURANCE, LOOP, MODEL, PIL, RELEASE, TRAINING, TUBES, VERIFICATION, certificate_file
 from lstm_mpc.control.verify import tuning_digest
 from lstm_mpc.csv_file import read_csv
-from lstm_mpc.data import Dataset
+from lstm_mpc.data import Dataset, thin
 from lstm_mpc.design import Design, Search, load_design
 from lstm_mpc.errors import InputError, LstmMpcError, Refused
 from lstm_mpc.evidence import Certificate, LoopVerification, Tubes, Verification
@@ -167,17 +167,19 @@ def _data(folder: Path, which: str, design: Design | None, model: Model | None) 
         return Artefact(name, "record", problem=_here(folder, error))
     paths = [folder / part for part in own] or [folder / name]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
-    return Artefact(name, "record", data, digest, stale=_other_data(which, data, model))
+    return Artefact(name, "record", data, digest, stale=_other_data(which, data, model, design))
 
 
-def _other_data(which: str, data: Dataset, model: Model | None) -> str:
+def _other_data(which: str, data: Dataset, model: Model | None, design: Design | None) -> str:
     if model is None:
         return ""
     if not fits(data, model):
         return "has other signals or another sampling time than the model here, which is not compared with it"
-    origin = model.origin.get("data")
-    if which == "training" and origin not in (None, data.digest):
-        return f"is not what the model was trained on (data {str(origin)[:12]}, here {data.digest[:12]})"
+    origin, trained = model.origin.get("data"), data
+    if design is not None and design.data.samples:
+        trained = thin(data, samples=design.data.samples, window=design.data.window)
+    if which == "training" and origin not in (None, trained.digest):
+        return f"is not what the model was trained on (data {str(origin)[:12]}, here {trained.digest[:12]})"
     return ""
 
 

@@ -27,6 +27,9 @@ def data_section(dossier: Dossier) -> Section:
         blocks += [Heading(f"{which.capitalize()} data"), *lacks(found)]
         if found.value is not None:
             blocks += _of_data(which, found.value)
+    if dossier.design is not None and dossier.design.log.files:
+        made = {key: told(value) for key, value in dossier.design.log.__dict__.items()}
+        blocks += [Heading("How the records were made of raw logs, [log]"), Facts(list(made.items()), dense=True)]
     return Section("data", "Data and split", blocks)
 
 

@@ -223,7 +223,7 @@ def _commands(dossier: Dossier) -> list[str]:
     design = dossier.design
     if design is None:
         return ["lstm-mpc certify DESIGN/model.json", "lstm-mpc report DESIGN"]
-    verbs = [] if design.data.training or design.plant is None else ["record"]
+    verbs = ["record"] if design.log.files or (design.plant is not None and not design.data.training) else []
     verbs += ["train", "certify", "verify", "reach", "release"]
     verbs += (["control"] if design.scenarios else []) + (["verify-loop"] if design.verify_loop else [])
     return [f"pip install lstm_mpc=={__version__}", *(f"lstm-mpc {verb} DESIGN" for verb in [*verbs, "export", "pil", "report"])]
