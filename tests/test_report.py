@@ -241,6 +241,12 @@ def test_windows_of_long_data_are_not_other_data(made, tmp_path):
     assert read(folder).data["training"].stale == ""
 
 
+def test_delays_are_told(made, tmp_path):
+    folder = shutil.copytree(made, tmp_path / "late")
+    replace(Model.load(folder / "model.json"), delays=(3,)).save(folder / "model.json")
+    assert f"Delays of the inputs, part of the model [samples]: {NASTY} u1 3." in said(folder)
+
+
 def test_raw_logs_are_told(made, tmp_path):
     folder = shutil.copytree(made, tmp_path / "logged")
     text = (folder / "design.toml").read_text()

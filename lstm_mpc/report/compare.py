@@ -46,6 +46,7 @@ def _numbers(d: Dossier) -> dict[tuple[int, str], str]:
     if d.model is not None:
         sizes = d.model.sizes
         found |= {(_MODEL, "model"): d.model.digest[:12], (_MODEL, "cells"): " + ".join(map(str, sizes.nx))}
+        found[_MODEL, "input delays [samples]"] = ", ".join(map(str, d.model.delays or (0,) * len(d.inputs)))
         found[_MODEL, "parameters"] = str(sizes.parameters)
     fits = [fit for which, _, fit in fit_rows(d) if which == "validation" and fit.against == "measured"]
     for j, s in enumerate(d.outputs if fits else ()):

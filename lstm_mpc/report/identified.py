@@ -166,6 +166,9 @@ def training_section(dossier: Dossier) -> Section:
         )
         title = "Training of every start"
         blocks.append(Picture(partial(plots.plot_history, found.value), "training", title, words))
+    if dossier.model is not None and any(dossier.model.delays):
+        late = ", ".join(f"{s.name} {k}" for s, k in zip(dossier.model.inputs, dossier.model.delays, strict=True))
+        blocks.append(Text(f"Delays of the inputs, part of the model [samples]: {late}."))
     if dossier.model is not None and "settings" in dossier.model.origin:
         blocks.append(Heading("Settings the model was trained with"))
         blocks.append(Facts([(key, told(value)) for key, value in dossier.model.origin["settings"].items()], dense=True))
