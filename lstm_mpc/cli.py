@@ -33,6 +33,8 @@ _VERBS = {
     "export": "the released model or its controller as C, ONNX, FMU, Simulink S-function or Arduino library",
     "pil": "processor in the loop: the exported controller on emulated Cortex-M cores, compared with this computer to the bit",
     "run": "everything above, in order, into a folder of its own",
+    "report": "the design report: one self-contained HTML page of all that lies in the directory, and the same as PDF",
+    "compare": "two designs side by side: numbers here, numbers and figures as an HTML page",
     "completion": "a script that completes verbs, options and files in your shell: source <(lstm-mpc completion bash)",
 }
 _EXAMPLES = {
@@ -46,6 +48,8 @@ _EXAMPLES = {
     "import": "lstm-mpc import net.onnx my_design",
     "run": "lstm-mpc run models/ph --out runs/ph",
     "completion": "lstm-mpc completion bash          lstm-mpc completion fish",
+    "report": "lstm-mpc report runs/ph --pdf          lstm-mpc report runs/ph --out for_the_customer.html",
+    "compare": "lstm-mpc compare runs/ph runs/ph_paper",
 }
 
 
@@ -67,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
         if name == "import":
             verb.add_argument("file", type=Path, help="network file: .onnx, or weights as .npz or .safetensors")
         verb.add_argument("directory", type=Path, help=what)
+        if name == "compare":
+            verb.add_argument("other", type=Path, help="design directory to compare it with")
         verb.add_argument("--json", action="store_true", help="print the result as one JSON object")
         verb.add_argument("--quiet", action="store_true", help="no progress")
         verb.add_argument("--force", action="store_true", help="replace earlier artefacts of this verb")
@@ -100,6 +106,10 @@ def _parser() -> argparse.ArgumentParser:
         if name == "pil":
             verb.add_argument("--core", action="append", choices=CORES, help="core to emulate (default: all)")
             verb.add_argument("--double", action="store_true", help="double precision")
+        if name in ("report", "compare"):
+            verb.add_argument("--out", type=Path, metavar="FILE", help="HTML file to write (default: in the first directory)")
+        if name == "report":
+            verb.add_argument("--pdf", action="store_true", help="print it as PDF too, by Chromium or Chrome without a window")
         if name == "run":
             verb.add_argument("--out", type=Path, help="folder for the artefacts (default: runs/<name of the directory>)")
     return parser
@@ -182,6 +192,13 @@ def _single(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
         result = deploy.tune_observer_verb(design.load_design(choice.directory), options, disturbance=choice.disturbance)
     elif choice.verb == "control":
         result = _control(choice, options)
+    elif choice.verb in ("report", "compare"):
+        from lstm_mpc.report import write
+
+        if choice.verb == "report":
+            result = write.report_verb(choice.directory, options, out=choice.out, pdf=choice.pdf)
+        else:
+            result = write.compare_verb(choice.directory, choice.other, options, out=choice.out)
     elif choice.verb == "pil":
         result = deploy.pil_verb(design.load_design(choice.directory), options, cores=choice.core or CORES, double=choice.double)
     else:

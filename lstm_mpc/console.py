@@ -141,9 +141,9 @@ class Live:
     """The running loop in a window or, where there is no display, as lines on stderr; `speed` times faster than real, None: at once."""
 
     def __init__(self, system: System, speed: float | None) -> None:
-        from lstm_mpc import report
+        from lstm_mpc import figures
 
-        self._system, self._speed, self._window = system, speed, report.window(system)
+        self._system, self._speed, self._window = system, speed, figures.window(system)
         if self._window is None:
             print("no display for a window: the loop runs down here, a line a sample", file=sys.stderr)
 

@@ -59,7 +59,7 @@ def control_verb(
     passed = Release.load(design.file(RELEASE))
     if design.plant is None or not design.scenarios:
         raise InputError(f"{design.folder}: control needs a [plant] and at least one [[scenario]] in design.toml")
-    from lstm_mpc import report
+    from lstm_mpc import figures, plots
 
     controllers: dict[float, Controller] = {}
     bounds = limits(passed, design.control)
@@ -81,7 +81,7 @@ def control_verb(
         runs.append(run)
         m = metrics(run, limits=bounds)
         content.append({"metrics": m, "series": _series(run)})
-        report.save(report.plot_loop(run, plant), design.file(FIGURES), f"loop-{scenario.name}")
+        figures.save(plots.plot_loop(run, plant), design.file(FIGURES), f"loop-{scenario.name}")
         settling = ", ".join("never" if s["settling"] is None else f"{s['settling']:.0f}" for s in m["steps"])
         lines.append(
             f"  {scenario.name:<10} {m['iae']:7.1f}  {m['travel']:7.2f}  {m['offset']:12.4f}  {m['overshoot']:9.3f}  {settling:<33}"
@@ -178,7 +178,7 @@ def verify_loop_verb(design: Design, options: Options, *, cluster: str | None = 
 
 def replay_verb(design: Design, options: Options, index: int) -> Result:
     """One scenario of the loop verification again, in full, with its figure. The law is that of the evidence, where there is some."""
-    from lstm_mpc import report
+    from lstm_mpc import figures, plots
     from lstm_mpc.export.controller import controller
 
     passed, v, evidence = Release.load(design.file(RELEASE)), design.verify_loop, _evidence(design)
@@ -189,7 +189,7 @@ def replay_verb(design: Design, options: Options, index: int) -> Result:
     campaign = campaign_of(passed, design.control, sources, plant=plant, law=law, steps=of.steps, settle=of.settle, seed=of.seed)
     run = replay_loop(campaign, index)
     reach, name = reach_of(run, passed.safe_set), f"loop-number-{index}"
-    report.save(report.plot_loop(run, plant, safe_set=passed.safe_set), design.file(FIGURES), name)
+    figures.save(plots.plot_loop(run, plant, safe_set=passed.safe_set), design.file(FIGURES), name)
     ends = ", ".join(f"{s.name} {y.min():.3f} … {y.max():.3f} {s.unit}" for s, y in zip(plant.outputs, run.truth.T, strict=True))
     lines = [f"scenario {index}: {ends}, {reach:.3f} of the safe set → {design.file(FIGURES) / name}.png"]
     if evidence is not None and index == evidence.worst:

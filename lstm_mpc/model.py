@@ -303,12 +303,14 @@ def validate(model: Model, dataset: Dataset, *, skip: int, seed: int, against: s
         raise InputError(
             f"validate: a window of {window} samples must lie within the {skip} that are skipped, or the fit would know the answer"
         )
+    runs = simulations(model, dataset, seed=seed, window=window)
+    return tuple(compare(model, item, y, skip=skip, against=against) for item, y in zip(dataset.records, runs, strict=True))
+
+
+def simulations(model: Model, dataset: Dataset, *, seed: int = 0, window: int = 0) -> tuple[Array, ...]:
+    """The outputs (N, ny) of the model for every record, from the starts that `validate` takes."""
     rng = np.random.default_rng(seed)
-    fits = []
-    for item in dataset.records:
-        y = simulate(model.system, item.u, x0=start_of(model, item, rng, window=window)).y
-        fits.append(compare(model, item, y, skip=skip, against=against))
-    return tuple(fits)
+    return tuple(simulate(model.system, item.u, x0=start_of(model, item, rng, window=window)).y for item in dataset.records)
 
 
 def compare(model: Model, item: Record, y: Array, *, skip: int, against: str) -> Fit:

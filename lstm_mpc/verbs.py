@@ -100,7 +100,7 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
         required=design.release.conditions,
         **search.__dict__,
     )
-    judge = {"skip": search.skip, "window": search.window}
+    judge: dict[str, Any] = {"skip": search.skip, "window": search.window}
     evidence = validation_of(found.model, validation, **judge)
     lines += [start.sentence for start in found.starts]
     lines.append(f"chosen: seed {found.model.origin['seed']}, model {found.model.digest[:12]} → {design.file(MODEL)}")
@@ -110,9 +110,9 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
         lines.append(_price(before, validation_of(before, validation, **judge).fit, evidence.fit, design.train.conditions))
     found.model.save(design.file(MODEL))
     store.write_json(design.file(TRAINING), "lstm_mpc training report", {"model": found.model.digest, **found.report()})
-    from lstm_mpc import report
+    from lstm_mpc import figures, plots
 
-    report.save(report.plot_validation(found.model, validation, **judge), design.file(FIGURES), "validation")
+    figures.save(plots.plot_validation(found.model, validation, **judge), design.file(FIGURES), "validation")
     starts = [{k: v for k, v in row.items() if k != "history"} for row in found.report()["starts"]]
     return Result(tuple(lines), {"model": found.model.digest, "starts": starts, "validation": evidence.fits})
 
@@ -205,10 +205,10 @@ def verify_verb(design: Design, options: Options) -> Result:
         **v.__dict__,
     )
     found.save(design.file(VERIFICATION))
-    from lstm_mpc import report
+    from lstm_mpc import figures, plots
 
-    report.save(report.plot_scenarios(model, found, radius=max(v.radii)), design.file(FIGURES), "scenarios")
-    report.save(report.plot_bounds(found), design.file(FIGURES), "bounds")
+    figures.save(plots.plot_scenarios(model, found, radius=max(v.radii)), design.file(FIGURES), "scenarios")
+    figures.save(plots.plot_bounds(found), design.file(FIGURES), "bounds")
     found_by = f"N = {found.scenarios} scenarios of {v.steps} steps, ε = {v.epsilon:g}, confidence 1 − {v.beta:g} for each bound"
     lines = [found_by, "  ρu    LSTM ρ*   settled   plant ρ*   settled"]
     for radius in v.radii:
@@ -246,9 +246,9 @@ def reach_verb(design: Design, options: Options) -> Result:
     lines.append(
         f"at ρu = {top.radius:g} the tube {'lies in' if top.safe else 'LEAVES'} the safe set {_spans(design)} → {design.file(TUBES)}"
     )
-    from lstm_mpc import report
+    from lstm_mpc import figures, plots
 
-    report.save(report.plot_reach(model, rows), design.file(FIGURES), "reach")
+    figures.save(plots.plot_reach(model, rows), design.file(FIGURES), "reach")
     return Result(tuple(lines), {"model": model.digest, "rows": rows})
 
 
