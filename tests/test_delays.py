@@ -146,6 +146,8 @@ def test_what_the_network_is_trained_on_is_late(lags):
     assert np.array_equal(plain.u, scaling.u_in(record.u))
     assert np.array_equal(piece.u, late(plain.u, (4, 0)))
     assert np.array_equal(piece.y, plain.y)
+    (early,) = pieces_of(lags[0], scaling, 1, delays=(4, 0))
+    assert np.flatnonzero(early.weight[:, 0])[0] == 4  # before, nobody knows what arrived
     with pytest.raises(InputError, match=r"train: delays must be 2, one for each input, got \[1, 2, 3\]"):
         pieces_of(lags[0], scaling, 10, delays=(1, 2, 3))
     with pytest.raises(InputError, match="train: delays must be whole numbers of samples from 0 to 1000"):
