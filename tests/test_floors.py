@@ -13,7 +13,7 @@ ROOT = Path(lstm_mpc.__file__).parent
 FLOORS = [
     {"errors", "choices", "control.library"},
     {"store", "parallel", "cluster", "system", "tables", "export.templates"},
-    {"excitation", "lstm", "ph", "evidence", "export.folder", "export.pil", "control.checkpoint"},
+    {"excitation", "lstm", "ph", "quadruple_tank", "evidence", "export.folder", "export.pil", "control.checkpoint"},
     {"data", "sensitivity", "foreign.gates", "foreign.onnx_file"},
     {"model", "foreign.weights", "foreign.onnx_axes"},
     {"foreign.onnx_graph"},
