@@ -12,22 +12,22 @@ from lstm_mpc.proof import certify
 
 
 def bounds_table(model: Model, tubes: Tubes, verification: Verification | None) -> list[dict[str, Any]]:
-    """Per radius the first output's interval [engineering] by every method, None where there is none."""
+    """Per output, and there per radius, its interval [engineering] by every method, None where there is none."""
     certificate = certify(model, "iss")
     rows = []
-    for tube in tubes.tubes:
-        row: dict[str, Any] = {"radius": tube.radius, "tube": tube.whole[0], "trivial": tube.trivial[0], "iss": None}
-        for system in ("plant", "model"):
-            bound = verification.bound(system, tube.radius) if verification else None
-            row[system] = (bound.low[0], bound.high[0]) if bound else None
-        if certificate.holds:
-            row["iss"] = iss_interval(model, certificate.constants["layers"], tube)
-        rows.append(row)
+    for j, signal in enumerate(model.outputs):
+        for tube in tubes.tubes:
+            row: dict[str, Any] = {"output": signal.name, "radius": tube.radius, "tube": tube.whole[j], "trivial": tube.trivial[j]}
+            for system in ("plant", "model"):
+                bound = verification.bound(system, tube.radius) if verification else None
+                row[system] = (bound.low[j], bound.high[j]) if bound else None
+            row["iss"] = iss_interval(model, certificate.constants["layers"], tube, output=j) if certificate.holds else None
+            rows.append(row)
     return rows
 
 
-def iss_interval(model: Model, constants: list[dict[str, Any]], tube: Reach) -> tuple[float, float]:
-    """The first output's interval by the ISS bound (5) of the last layer at k = 0: |y − b_y| ≤ |C| |χ|.
+def iss_interval(model: Model, constants: list[dict[str, Any]], tube: Reach, *, output: int = 0) -> tuple[float, float]:
+    """An output's interval by the ISS bound (5) of the last layer at k = 0: |y − b_y| ≤ |C| |χ|.
 
     In a stack the last layer is driven by ξ⁺ of the layer below, |ξ⁺| < 1, which is tighter than any bound (5) of that layer.
     """
@@ -35,6 +35,6 @@ def iss_interval(model: Model, constants: list[dict[str, Any]], tube: Reach) -> 
     reach = tube.radius if len(constants) == 1 else 1.0
     state = gains["beta_gain"] * np.abs(tube.start_box).max() * np.sqrt(2 * layer.nx) + gains["gamma_u"] * reach * np.sqrt(layer.nu)
     state += gains["gamma_b"] * np.linalg.norm(layer.b_c)
-    width, centre = np.linalg.norm(model.network.C[0]) * state, model.network.b_y[0, 0]
-    low, high = model.scaling.y_span[0] * np.array([centre - width, centre + width]) + model.scaling.y_mid[0]
+    width, centre = np.linalg.norm(model.network.C[output]) * state, model.network.b_y[output, 0]
+    low, high = model.scaling.y_span[output] * np.array([centre - width, centre + width]) + model.scaling.y_mid[output]
     return float(low), float(high)

@@ -15,8 +15,8 @@ from lstm_mpc.control.loop import Run, Sample, Scenario
 from lstm_mpc.data import Dataset, fit_index
 from lstm_mpc.evidence import Verification
 from lstm_mpc.model import Model, start_of
-from lstm_mpc.scenario import Law, replay
-from lstm_mpc.system import System, simulate
+from lstm_mpc.scenario import Law, claimed_set, replay
+from lstm_mpc.system import Signal, System, simulate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,14 +58,28 @@ def plot_validation(model: Model, dataset: Dataset, *, skip: int = 50, seed: int
         axis.plot(hours, item.y[:, j], color=GREY, lw=1.0, label="plant (measured)")
         axis.plot(hours, run.y[:, j], color=BLUE, lw=1.0, ls="--", label=f"LSTM, open loop, {'estimated' if window else 'random'} start")
         axis.set_ylabel(s.label)
-        axis.set_title(f"validation: FIT (12) {fit.normalised[j]:.2f} % normalised, mean-removed {fit.mean_removed[j]:.2f} %", loc="left")
+        of = f"validation, {s.name}" if len(model.outputs) > 1 else "validation"
+        axis.set_title(f"{of}: FIT (12) {fit.normalised[j]:.2f} % normalised, mean-removed {fit.mean_removed[j]:.2f} %", loc="left")
         axis.legend(loc="upper right", ncols=2, frameon=False)
-    axes[-2].plot(hours[skip:], (item.y - run.y)[skip:], color=RED, lw=0.6)
-    axes[-2].set_ylabel("error [" + ", ".join(s.unit for s in model.outputs) + "]")
-    axes[-1].plot(hours, item.u, color=GREEN, lw=0.8)
+    _together(axes[-2], hours[skip:], (item.y - run.y)[skip:], model.outputs, RED, lw=0.6)
+    axes[-2].set_ylabel("error [" + _units(model.outputs) + "]")
+    _together(axes[-1], hours, item.u, model.inputs, GREEN, lw=0.8)
     axes[-1].set_ylabel(", ".join(s.label for s in model.inputs))
     axes[-1].set_xlabel("time [h]")
     return figure
+
+
+def _together(axis: Axes, t: Any, values: Any, signals: Sequence[Signal], color: str, **look: Any) -> None:
+    """Signals in one panel: one in its `color`, several in different ones with their names."""
+    colors = [color] if len(signals) == 1 else [color, *(c for c in (BLUE, ORANGE, GREY, GREEN, RED) if c != color)]
+    for j, s in enumerate(signals):
+        axis.plot(t, values[:, j], color=colors[j % len(colors)], label=s.name, **look)
+    if len(signals) > 1:
+        axis.legend(loc="upper right", ncols=len(signals), frameon=False)
+
+
+def _units(signals: Sequence[Signal]) -> str:
+    return ", ".join(dict.fromkeys(s.unit for s in signals))
 
 
 def plot_scenarios(model: Model, verification: Verification, *, radius: float, count: int = 12) -> Figure:
@@ -74,25 +88,36 @@ def plot_scenarios(model: Model, verification: Verification, *, radius: float, c
     bound = v.bound("model", radius)
     common: dict[str, Any] = {"radius": radius, "seed": v.seed, "steps": v.steps}
     indices = list(range(count)) + ([bound.worst] if bound else [])
-    figure, (above, below) = _figure(2, 4.6)
+    nu, ny = len(model.inputs), len(model.outputs)
+    figure, axes = _figure(nu + ny, 2.3 * max(2, 0.8 * (nu + ny)))
+    above, below = axes[:nu], axes[nu:]
     for index in indices:
         run = replay(model.system, law, model.scaling, index=index, **common)
         worst = bound is not None and index == bound.worst
         look: dict[str, Any] = {"color": RED, "lw": 1.4, "zorder": 3} if worst else {"color": BLUE, "lw": 0.6, "alpha": 0.45}
-        above.plot(run.t / 3600, run.u[:, 0], **look, drawstyle="steps-post")
-        below.plot(run.t / 3600, run.y[:, 0], **look, label=f"worst of {v.scenarios} (number {index})" if worst else None)
+        for axis, u in zip(above, run.u.T, strict=True):
+            axis.plot(run.t / 3600, u, **look, drawstyle="steps-post")
+        for axis, y in zip(below, run.y.T, strict=True):
+            axis.plot(run.t / 3600, y, **look, label=f"worst of {v.scenarios} (number {index})" if worst else None)
     if bound is not None:
-        mid, span = model.scaling.y_mid[0], model.scaling.y_span[0]
-        for edge, label in ((mid - span * bound.radius_y, f"ball ρ* = {bound.radius_y:.3f}"), (mid + span * bound.radius_y, None)):
-            below.axhline(edge, color=ORANGE, lw=1.2, ls="--", label=label)
-    for edge in v.safe_set[0]:
-        below.axhline(edge, color=GREEN, lw=1.2, ls=":", label="safe set" if edge == v.safe_set[0][0] else None)
-    above.set_title(f"{count} of {v.scenarios} scenarios at ρu = {radius:g}", loc="left")
-    above.set_ylabel(model.inputs[0].label)
-    below.set_ylabel(model.outputs[0].label)
-    below.set_xlabel("time [h]")
-    below.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3, frameon=False)
+        label = f"ball ρ* = {bound.radius_y:.3f}" if v.shape == "ball" else f"the {v.shape}"
+        for axis, low, high in zip(below, *claimed_set(bound, v.shape, model.scaling), strict=True):
+            _edges(axis, (low, high), label, color=ORANGE, ls="--")
+    for axis, s, edges in zip(below, model.outputs, v.safe_set, strict=True):
+        _edges(axis, edges, "safe set", color=GREEN, ls=":")
+        axis.set_ylabel(s.label)
+    for axis, s in zip(above, model.inputs, strict=True):
+        axis.set_ylabel(s.label)
+    axes[0].set_title(f"{count} of {v.scenarios} scenarios at ρu = {radius:g}", loc="left")
+    axes[-1].set_xlabel("time [h]")
+    axes[-1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3, frameon=False)
     return figure
+
+
+def _edges(axis: Axes, edges: Sequence[float], label: str, **look: Any) -> None:
+    """Both ends of an interval, with one entry in the legend."""
+    for number, edge in enumerate(edges):
+        axis.axhline(edge, lw=1.2, label=None if number else label, **look)
 
 
 def plot_bounds(verification: Verification) -> Figure:
@@ -117,57 +142,63 @@ def plot_bounds(verification: Verification) -> Figure:
 
 def plot_reach(model: Model, rows: Sequence[dict[str, Any]]) -> Figure:
     """Output intervals over ρu by every method: true plant and scenarios inside, then the tube, then the trivial bound."""
-    figure, (axis,) = _figure(1, 3.8)
+    figure, axes = _figure(len(model.outputs), 1.2 + 2.6 * len(model.outputs))
     looks = {
         "plant": (ORANGE, "-", "plant, sampled"),
         "model": (BLUE, "--", "LSTM, sampled"),
         "tube": (GREEN, "-", "LSTM, interval tube: proved for every input"),
         "trivial": (GREY, ":", "LSTM, trivial bound: proved"),
     }
-    radii = [row["radius"] for row in rows]
-    for name, (color, style, label) in looks.items():
-        if all(row[name] for row in rows):
-            for side in (0, 1):
-                axis.plot(radii, [row[name][side] for row in rows], color=color, ls=style, lw=1.6, label=None if side else label)
-    axis.set_xlabel("input bound ρu [normalised]")
-    axis.set_ylabel(model.outputs[0].label)
-    axis.set_title("reachable outputs", loc="left")
-    if rows[-1]["iss"]:
-        low, high = rows[-1]["iss"]
-        text = f"off the scale: ISS bound (5), [{low:.0f}, {high:.0f}] {model.outputs[0].unit} at ρu = {rows[-1]['radius']:g}"
-        axis.set_title(text, loc="right", color=GREY, fontsize="small")
-    axis.legend(frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
+    for axis, s in zip(axes, model.outputs, strict=True):
+        own = [row for row in rows if row["output"] == s.name]
+        radii = [row["radius"] for row in own]
+        for name, (color, style, label) in looks.items():
+            if all(row[name] for row in own):
+                for side in (0, 1):
+                    axis.plot(radii, [row[name][side] for row in own], color=color, ls=style, lw=1.6, label=None if side else label)
+        axis.set_ylabel(s.label)
+        if own[-1]["iss"]:
+            low, high = own[-1]["iss"]
+            text = f"off the scale: ISS bound (5), [{low:.0f}, {high:.0f}] {s.unit} at ρu = {own[-1]['radius']:g}"
+            axis.set_title(text, loc="right", color=GREY, fontsize="small")
+    axes[0].set_title("reachable outputs", loc="left")
+    axes[-1].set_xlabel("input bound ρu [normalised]")
+    axes[-1].legend(frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     return figure
 
 
 def plot_loop(run: Run, plant: System, *, safe_set: Sequence[tuple[float, float]] = ()) -> Figure:
     """The closed loop: output and setpoint, input with its limits, estimated disturbance; failed solves are marked."""
     disturbed = run.d.size > 0 and bool(np.ptp(run.d, axis=0).any())
-    figure, axes = _figure(4 if disturbed else 3, 6.6 if disturbed else 5.4)
+    nu, ny = plant.nu, plant.ny
+    figure, axes = _figure(ny + nu + 1 + disturbed, (1.8 if nu + ny == 2 else 1.5) * (ny + nu + 1) + 1.2 * disturbed)
+    above, below, estimated = axes[:ny], axes[ny : ny + nu], axes[ny + nu]
     minutes = run.t / 60
-    axes[0].plot(minutes, run.y[:, 0], color=GREY, lw=0.7, label="measured")
-    axes[0].plot(minutes, run.truth[:, 0], color=BLUE, lw=1.3, label="plant")
-    axes[0].plot(minutes, run.reference[:, 0], color=RED, lw=1.0, ls="--", drawstyle="steps-post", label="setpoint")
-    for edge in safe_set[0] if safe_set else ():
-        axes[0].axhline(edge, color=GREEN, lw=1.2, ls=":", label="safe set" if edge == safe_set[0][0] else None)
-    axes[0].set_ylabel(plant.outputs[0].label)
-    axes[0].set_title(f"closed loop: {run.scenario.name}", loc="left")
-    axes[0].legend(ncols=4, frameon=False, loc="best")
-    axes[1].plot(minutes, run.u[:, 0], color=GREEN, lw=1.2, drawstyle="steps-post")
-    for edge in (plant.inputs[0].low, plant.inputs[0].high):
-        axes[1].axhline(edge, color=GREY, lw=0.8, ls=":")
-    axes[1].set_ylabel(plant.inputs[0].label)
+    for j, axis in enumerate(above):
+        axis.plot(minutes, run.y[:, j], color=GREY, lw=0.7, label="measured")
+        axis.plot(minutes, run.truth[:, j], color=BLUE, lw=1.3, label="plant")
+        axis.plot(minutes, run.reference[:, j], color=RED, lw=1.0, ls="--", drawstyle="steps-post", label="setpoint")
+        _edges(axis, safe_set[j] if safe_set else (), "safe set", color=GREEN, ls=":")
+        axis.set_ylabel(plant.outputs[j].label)
+    above[0].set_title(f"closed loop: {run.scenario.name}", loc="left")
+    above[0].legend(ncols=4, frameon=False, loc="best")
+    for j, axis in enumerate(below):
+        axis.plot(minutes, run.u[:, j], color=GREEN, lw=1.2, drawstyle="steps-post")
+        for edge in (plant.inputs[j].low, plant.inputs[j].high):
+            axis.axhline(edge, color=GREY, lw=0.8, ls=":")
+        for k in run.failures:
+            axis.axvline(minutes[k], color=RED, lw=0.8)
+        axis.set_ylabel(plant.inputs[j].label)
     acting = "input_disturbance" if any(move.input_disturbance.any() for move in run.moves) else "disturbance"
-    at = plant.inputs[0] if acting == "input_disturbance" else plant.outputs[0]
-    axes[2].plot(minutes, [getattr(move, acting)[0] for move in run.moves], color=ORANGE, lw=1.0)
-    axes[2].set_ylabel(f"d̂ at {at.label}")
+    at = plant.inputs if acting == "input_disturbance" else plant.outputs
+    _together(estimated, minutes, np.array([getattr(move, acting) for move in run.moves]), at, ORANGE, lw=1.0)
+    estimated.set_ylabel("d̂ at " + (at[0].label if len(at) == 1 else f"{', '.join(s.name for s in at)} [{_units(at)}]"))
     if disturbed:
-        for j, s in enumerate(plant.disturbances):
-            axes[3].plot(minutes, 100 * (run.d[:, j] / (s.nominal or 1.0) - 1), lw=1.2, drawstyle="steps-post", label=s.name)
-        axes[3].set_ylabel("d − nominal [%]")
-        axes[3].legend(ncols=2, frameon=False)
-    for k in run.failures:
-        axes[1].axvline(minutes[k], color=RED, lw=0.8)
+        away, share = run.d - plant.d_nominal, all(s.nominal for s in plant.disturbances)
+        for s, d in zip(plant.disturbances, (100 * away / plant.d_nominal if share else away).T, strict=True):
+            axes[-1].plot(minutes, d, lw=1.2, drawstyle="steps-post", label=s.name)
+        axes[-1].set_ylabel(f"d − nominal [{'%' if share else _units(plant.disturbances)}]")
+        axes[-1].legend(ncols=2, frameon=False)
     axes[-1].set_xlabel("time [min]")
     return figure
 
@@ -199,7 +230,7 @@ def plot_arena(rows: Sequence[dict[str, Any]], *, unit: str) -> Figure:
 
 
 class Window:
-    """The running loop on a screen: measurement and setpoint above, input below. A new scenario wipes it; closed, it stays closed."""
+    """The running loop on a screen: measurements and setpoints above, inputs below. A new scenario wipes it; closed, it stays closed."""
 
     def __init__(self, system: System, figure: Figure) -> None:
         self._system, self._figure, self._open = system, figure, True
@@ -211,7 +242,7 @@ class Window:
             return
         if sample.k == 0:
             self._begin(scenario)
-        self._points.append((sample.t / 60, sample.y[0], sample.reference[0], sample.move.u[0]))
+        self._points.append((sample.t / 60, *sample.y, *sample.reference, *sample.move.u))
         t, *values = np.array(self._points).T
         for line, value in zip(self._lines, values, strict=True):
             line.set_data(t, value)
@@ -219,7 +250,8 @@ class Window:
             axis.relim()
             axis.autoscale_view()
         if not sample.move.optimal:
-            self._axes[1].axvline(t[-1], color=RED, lw=0.8)
+            for axis in self._axes[self._system.ny :]:
+                axis.axvline(t[-1], color=RED, lw=0.8)
         self._axes[0].set_title(f"{scenario.name}: {sample.move.status}", loc="left")
         self._figure.canvas.draw_idle()
         self._figure.canvas.flush_events()
@@ -233,18 +265,20 @@ class Window:
 
     def _begin(self, scenario: Scenario) -> None:
         self._figure.clear()
-        self._points: list[tuple[float, float, float, float]] = []
+        self._points: list[tuple[float, ...]] = []
+        system = self._system
         with matplotlib.rc_context(_STYLE):
-            above, below = self._axes = self._figure.subplots(2, 1, sharex=True)
-        steps = {"drawstyle": "steps-post"}
-        looks: list[tuple[Axes, dict[str, Any]]] = [(above, {"color": BLUE, "label": "measured"})]
-        looks += [(above, {"color": RED, "ls": "--", "label": "setpoint"} | steps), (below, {"color": GREEN} | steps)]
+            self._axes = list(self._figure.subplots(system.ny + system.nu, 1, sharex=True))
+        above, below, steps = self._axes[: system.ny], self._axes[system.ny :], {"drawstyle": "steps-post"}
+        looks: list[tuple[Axes, dict[str, Any]]] = [(axis, {"color": BLUE, "label": "measured"}) for axis in above]
+        looks += [(axis, {"color": RED, "ls": "--", "label": "setpoint"} | steps) for axis in above]
+        looks += [(axis, {"color": GREEN} | steps) for axis in below]
         self._lines = [axis.plot([], [], lw=1.2, **look)[0] for axis, look in looks]
-        above.set_ylabel(self._system.outputs[0].label)
-        above.legend(ncols=2, frameon=False, loc="upper right")
-        below.set_ylabel(self._system.inputs[0].label)
-        below.set_xlabel("time [min]")
-        above.set_xlim(0, scenario.duration / 60)
+        for axis, s in zip(self._axes, system.outputs + system.inputs, strict=True):
+            axis.set_ylabel(s.label)
+        above[0].legend(ncols=2, frameon=False, loc="upper right")
+        below[-1].set_xlabel("time [min]")
+        above[0].set_xlim(0, scenario.duration / 60)
 
 
 def window(system: System) -> Window | None:
