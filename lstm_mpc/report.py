@@ -75,7 +75,7 @@ def _together(axis: Axes, t: Any, values: Any, signals: Sequence[Signal], color:
     for j, s in enumerate(signals):
         axis.plot(t, values[:, j], color=colors[j % len(colors)], label=s.name, **look)
     if len(signals) > 1:
-        axis.legend(loc="upper right", ncols=len(signals), frameon=False)
+        axis.legend(loc="lower right", bbox_to_anchor=(1.0, 0.95), ncols=len(signals), frameon=False)  # above the panel
 
 
 def _units(signals: Sequence[Signal]) -> str:
@@ -100,7 +100,7 @@ def plot_scenarios(model: Model, verification: Verification, *, radius: float, c
         for axis, y in zip(below, run.y.T, strict=True):
             axis.plot(run.t / 3600, y, **look, label=f"worst of {v.scenarios} (number {index})" if worst else None)
     if bound is not None:
-        label = f"ball ρ* = {bound.radius_y:.3f}" if v.shape == "ball" else f"the {v.shape}"
+        label = f"ball ρ* = {bound.radius_y:.3f}" if v.shape == "ball" else f"claimed {v.shape}"
         for axis, low, high in zip(below, *claimed_set(bound, v.shape, model.scaling), strict=True):
             _edges(axis, (low, high), label, color=ORANGE, ls="--")
     for axis, s, edges in zip(below, model.outputs, v.safe_set, strict=True):

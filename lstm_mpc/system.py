@@ -166,6 +166,16 @@ class System:
         return replace(self, x0=np.concatenate([self.x0[: self.n - values.size], values]))
 
     @property
+    def identity(self) -> list[Any]:
+        """What tells this system from another, for a digest: CasADi's text, which holds every equation and constant; of Python functions,
+        which have none, the response to a seeded experiment."""
+        if hasattr(self.step, "serialize"):
+            return [self.step.serialize(), self.output.serialize(), self.x0, self.Ts]
+        low, high = (np.array([getattr(s, side) for s in self.inputs]) for side in ("low", "high"))
+        run = simulate(self, np.repeat(np.random.default_rng(0).uniform(low, high, (20, self.nu)), 10, axis=0))
+        return [run.chi.tobytes().hex(), run.y.tobytes().hex(), self.Ts]
+
+    @property
     def vectorised(self) -> Batch:
         """The batch twin, or the mapped CasADi functions where none was given."""
         return self.batch if self.batch is not None else Mapped(self.step, self.output)
