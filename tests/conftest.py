@@ -9,12 +9,13 @@ from compiling import lacking
 
 from lstm_mpc.control import compiled as loaded
 from lstm_mpc.data import Dataset, record, scale
+from lstm_mpc.design import load_design
 from lstm_mpc.excitation import Mprs
 from lstm_mpc.export.pil import missing
 from lstm_mpc.model import Model
 from lstm_mpc.ph import Plant
 from lstm_mpc.proof import certify
-from lstm_mpc.release import release
+from lstm_mpc.release import Release, release
 from lstm_mpc.scenario import verify
 from lstm_mpc.training import Settings, train
 
@@ -87,6 +88,13 @@ def mimo():
     model = stable_model(3, nu=2, nx=(3, 2), ny=2)
     checked = verify(model, safe_set=2 * WIDE, steps=5, settle=0)
     return release(model, [certify(model)], checked, validation_for(model), paper_policy(), safe_set=2 * WIDE)
+
+
+@pytest.fixture(scope="session")
+def tanks(pytestconfig):
+    """The design of the quadruple tank and its release, as shipped."""
+    design = load_design(pytestconfig.rootpath / "models" / "quadruple_tank")
+    return design, Release.load(design.file("release.json"))
 
 
 @pytest.fixture
