@@ -50,7 +50,7 @@ def main():
     plant = heater()
     draw = {"excitation": Mprs((10.0,), (100.0,), DWELL), "output_noise": 0.05**2}
     data = [Dataset(plant.inputs, plant.outputs, Ts, (record(plant, steps=1500, seed=seed, **draw),)) for seed in (1, 2)]
-    model = identify(*data, Settings(nx=(4,), conditions=("delta_iss",), iterations=80), starts=2, workers=2, name="heater").model
+    model = identify(*data, Settings(nx=(4,), conditions=("delta_iss",), iterations=60), starts=1, name="heater").model
     certificate = certify(model, "delta_iss")
     verification = verify(model, safe_set=SAFE_SET, rule="exact", shape="intervals", steps=500, dwell=DWELL, seed=20, plant=plant)
     own, beside = (verification.bound(system, 1.0) for system in ("model", "plant"))

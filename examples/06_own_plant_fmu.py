@@ -78,7 +78,7 @@ def main():
     )
     draw = {"excitation": Mprs((40.0,), (100.0,), DWELL), "output_noise": 0.02**2}
     data = [Dataset(plant.inputs, plant.outputs, Ts, (record(plant, steps=1500, seed=seed, **draw),)) for seed in (1, 2)]
-    model = identify(*data, Settings(nx=(4,), conditions=("delta_iss",), iterations=80), starts=2, workers=2, name="two_tanks").model
+    model = identify(*data, Settings(nx=(4,), conditions=("delta_iss",), iterations=60), starts=1, name="two_tanks").model
     certificate = certify(model, "delta_iss")
     verification = verify(model, safe_set=SAFE_SET, rule="exact", shape="intervals", steps=500, dwell=DWELL, seed=20)
     policy = Policy(conditions=("delta_iss",), output_set="scenario")
@@ -94,5 +94,5 @@ def main():
     assert figures["offset"] < 0.05  # [cm]
 
 
-if __name__ == "__main__":  # identify works in processes, and each of them reads this file again
+if __name__ == "__main__":
     main()

@@ -5,13 +5,16 @@ import pytest
 from matplotlib.figure import Figure
 
 from lstm_mpc import live, report
+from lstm_mpc.artefacts import Options
 from lstm_mpc.bounds import bounds_table
-from lstm_mpc.cli import main
 from lstm_mpc.control.loop import Sample, Scenario, close_loop, metrics
 from lstm_mpc.control.move import OPTIMAL, Move, Status
 from lstm_mpc.control.sqp import Budget, Sqp
+from lstm_mpc.deploy import control_verb
+from lstm_mpc.design import load_design
 from lstm_mpc.evidence import Tubes, Verification
 from lstm_mpc.excitation import Steps
+from lstm_mpc.verbs import reach_verb, verify_verb
 
 SCENARIO = Scenario("up", Steps((0.0, 50.0), [[12.0, 11.0], [13.0, 11.0]]), 200.0, Steps((0.0, 100.0), [[0.0, 0.0], [0.3, 0.0]]))
 
@@ -105,7 +108,8 @@ def test_claims_name_every_output(tanks):
     assert "validation FIT (12) of h1, h2 " in claims
 
 
-def test_the_verbs_have_lines_for_every_signal(tanks, tmp_path, capsys):
+def test_the_verbs_have_lines_for_every_signal(tanks, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "save", lambda *figure: [])
     design, _ = tanks
     rows = (design.folder / "design.toml").read_text().replace("steps = 1000", "steps = 60").replace("settle = 100 ", "settle = 20 ")
     rows = rows.replace("[0.2, 0.4, 0.6, 0.8, 1.0]", "[1.0]").replace("epsilon = 1e-2", "epsilon = 0.2")
@@ -113,15 +117,10 @@ def test_the_verbs_have_lines_for_every_signal(tanks, tmp_path, capsys):
     (tmp_path / "design.toml").write_text(rows)
     for name in ("model.json", "release.json"):
         (tmp_path / name).write_bytes(design.file(name).read_bytes())
-    for verb in (["verify"], ["reach"], ["control", "--engine", "sqp"]):
-        assert main([verb[0], str(tmp_path), *verb[1:], "--quiet"]) == 0
-    said = capsys.readouterr().out
-    for words in (
-        "the intervals lie in the safe set",
-        "and those of the plant h1 ",
-        "h1 [cm], tightest first:",
-        "h2 [cm], tightest first:",
-    ):
+    here, options = load_design(tmp_path), Options(workers=1)
+    results = [verify_verb(here, options), reach_verb(here, options), control_verb(here, options, engine="sqp")]
+    said = "\n".join(line for result in results for line in result.lines)
+    for words in ("intervals lie in the safe set", "and those of the plant h1 ", "h1 [cm], tightest first:", "h2 [cm], tightest first:"):
         assert words in said
     table = said[said.index("scenario      IAE") :].splitlines()
     assert [line.split()[0] for line in table[1:6]] == ["s", "h1", "h2", "v1", "v2"]
