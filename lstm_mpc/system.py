@@ -103,7 +103,8 @@ class Trajectory:
 class System:
     """χ⁺ = f(χ, u, d), y = g(χ), sampled every `Ts` seconds, in engineering units.
 
-    `step` is a CasADi function (n), (nu), (nd) -> (n) and `output` one from (n) to (ny); `x0` (n,) is the nominal start.
+    `step` is a CasADi function (n), (nu), (nd) -> (n) and `output` one from (n) to (ny), or both are Python functions (`from_python`);
+    `x0` (n,) is the nominal start.
     `disturbances` are inputs nobody manipulates; where a caller gives none they rest at their nominal values.
     `batch` is the vectorised twin; without one the CasADi functions are mapped, which is slower and always right.
     `parameters` are constants that a plant may have otherwise: each is a state that stays as it is, the last ones of χ.

@@ -137,6 +137,20 @@ def test_every_uncertain_constant_has_its_part():
     np.testing.assert_allclose(found[:, -1], plant_of().x0, rtol=ROUND_OFF)
 
 
+def test_every_plant_of_the_shipped_law_reaches_every_setpoint(tanks):
+    """At the corners of plants, setpoints and flows: rest asks for γ1 k1 v1 + (1 − γ2) k2 v2 = q1 − w3, and crosswise for q2 − w4."""
+    law, system = tanks[0].verify_loop.law, tanks[0].system
+    share = [1 - law.mismatch, 1 + law.mismatch]
+    a1, a2, k1, k2, g1, g2, h1, h2, w3, w4 = (
+        grid.ravel() for grid in np.meshgrid(*6 * [share], *law.setpoint, *(law.disturbances[name] for name in ("w3", "w4")))
+    )
+    near1, far1, near2, far2 = 0.7 * g1 * 3.33 * k1, (1 - 0.7 * g1) * 3.33 * k1, 0.6 * g2 * 3.35 * k2, (1 - 0.6 * g2) * 3.35 * k2
+    q1, q2 = 0.071 * a1 * np.sqrt(2 * 981 * h1) - w3, 0.057 * a2 * np.sqrt(2 * 981 * h2) - w4
+    determinant = near1 * near2 - far1 * far2
+    for v, s in zip(((q1 * near2 - q2 * far2) / determinant, (q2 * near1 - q1 * far1) / determinant), system.inputs, strict=True):
+        assert s.low < v.min() < v.max() < s.high
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
