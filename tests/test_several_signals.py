@@ -105,7 +105,8 @@ def test_the_window_draws_every_signal(tanks):
 def test_claims_name_every_output(tanks):
     claims = " ".join(sentence for _, sentence in tanks[1].claims())
     assert "takes the output out of h1 in [" in claims
-    assert "validation FIT (12) of h1, h2 " in claims
+    assert "validation FIT (12) h1 96." in claims
+    assert " %, mean-removed h1 96." in claims
 
 
 def test_the_verbs_have_lines_for_every_signal(tanks, tmp_path, monkeypatch):

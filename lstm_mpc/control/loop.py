@@ -222,9 +222,8 @@ def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0, limits: Limits 
     """Figures of a run, on the noise-free output, worst output where several: IAE [unit·s]; valve travel [input unit];
     per step the settling time into ±`band` [s] (None: never), overshoot [unit] (of an output whose setpoint stayed: the largest
     deviation) and mean error over the last `tail` [s] [unit]; the same of `each` output, and `travels` of each input; failures and
-    flagged samples; solve times [ms]. With `limits` also the
-    largest `excess` of the output over its soft bounds [unit], and how many inputs were `inadmissible`: outside the bounds or changed
-    faster than the rates."""
+    flagged samples; solve times [ms]. With `limits` also the largest `excess` of the output over its soft bounds [unit], and how many
+    inputs were `inadmissible`: outside the bounds or changed faster than the rates."""
     error = run.truth - run.reference
     changes = np.flatnonzero(np.any(np.diff(run.reference, axis=0) != 0, axis=1)) + 1
     if run.scenario.disturbances is not None:
@@ -240,14 +239,11 @@ def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0, limits: Limits 
         outside = np.where(np.abs(part) > band, np.arange(1, len(part) + 1)[:, None], 0).max(axis=0)
         overshoot = np.maximum(0.0, beyond.max(axis=0))
         offset = np.abs(part[-max(1, round(tail / run.Ts)) :].mean(axis=0))
-
-        def figures(settled: int, over: float, off: float, samples: int = len(part)) -> dict[str, Any]:
-            return {"settling": None if settled == samples else float(settled * run.Ts), "overshoot": float(over), "offset": float(off)}
-
-        for item, *own in zip(each, outside.tolist(), overshoot, offset, strict=True):
-            item["steps"].append(figures(*own))
+        for item, *own in zip(each, outside.tolist(), overshoot.tolist(), offset.tolist(), strict=True):
+            item["steps"].append(_of_step(*own, samples=len(part), Ts=run.Ts))
+        worst = _of_step(int(outside.max()), float(overshoot.max()), float(offset.max()), samples=len(part), Ts=run.Ts)
         where = {"t": float(run.t[first]), "setpoint": run.reference[first].tolist(), "length": float(len(part) * run.Ts)}
-        steps.append({**where, **figures(int(outside.max()), overshoot.max(), offset.max())})
+        steps.append({**where, **worst})
     milliseconds = 1e3 * np.array([move.seconds for move in run.moves])
     return {
         "scenario": run.scenario.name,
@@ -263,6 +259,11 @@ def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0, limits: Limits 
         "solve_ms": {"median": float(np.median(milliseconds)), "max": float(milliseconds.max())},
         **({} if limits is None else _violations(run, limits)),
     }
+
+
+def _of_step(outside: int, overshoot: float, offset: float, *, samples: int, Ts: float) -> dict[str, Any]:
+    """Figures of a step of so many samples, the last of which outside the band is number `outside` (0: none)."""
+    return {"settling": None if outside == samples else outside * Ts, "overshoot": overshoot, "offset": offset}
 
 
 def _violations(run: Run, limits: Limits) -> dict[str, Any]:
