@@ -4,7 +4,8 @@
 
     A dh/dt = q + w − a √(2 g h)      level h [cm] measured, pump flow q [cm³/s] manipulated, another inflow w [cm³/s] unknown
 
-Anything with a CasADi step and output is a `System`; the verbs never ask what it is. Here the gain dh/dq grows threefold with level.
+This is how to bring your own plant in CasADi; 05 brings one as a Python function, 06 as an FMU. Anything with a CasADi step and output
+is a `System`; the verbs never ask what it is. Here the gain dh/dq grows threefold with level.
 """
 
 import casadi as ca

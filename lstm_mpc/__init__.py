@@ -8,10 +8,12 @@ from lstm_mpc.data import Dataset, Fit, Record, Scaling, fit_index, record, scal
 from lstm_mpc.errors import DataError, InputError, LstmMpcError, Refused, SolverError
 from lstm_mpc.evidence import Bound, Certificate, Validation, Verification
 from lstm_mpc.excitation import Mprs, Steps, own_signal
+from lstm_mpc.fmu_plant import from_fmu
 from lstm_mpc.foreign.adopt import import_model
 from lstm_mpc.identify import Identification, identify, validation_of
 from lstm_mpc.lstm import Layer, Network
 from lstm_mpc.model import Model, estimate_start, validate
+from lstm_mpc.plants import from_python
 from lstm_mpc.proof import certify
 from lstm_mpc.release import Policy, Release, release
 from lstm_mpc.scenario import scenario_count, verify
@@ -50,6 +52,8 @@ __all__ = [
     "certify",
     "estimate_start",
     "fit_index",
+    "from_fmu",
+    "from_python",
     "identify",
     "import_model",
     "own_signal",

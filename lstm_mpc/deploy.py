@@ -28,6 +28,7 @@ from lstm_mpc.log import Log, write_log
 from lstm_mpc.model import Model
 from lstm_mpc.release import Release
 from lstm_mpc.scenario import scenario_count
+from lstm_mpc.system import System
 
 
 def engine_of(name: str, passed: Release, problem: Problem, budget: Budget) -> Controller:
@@ -82,22 +83,36 @@ def control_verb(
         m = metrics(run, limits=bounds)
         content.append({"metrics": m, "series": _series(run)})
         figures.save(plots.plot_loop(run, plant), design.file(FIGURES), f"loop-{scenario.name}")
-        settling = ", ".join("never" if s["settling"] is None else f"{s['settling']:.0f}" for s in m["steps"])
-        lines.append(
-            f"  {scenario.name:<10} {m['iae']:7.1f}  {m['travel']:7.2f}  {m['offset']:12.4f}  {m['overshoot']:9.3f}  {settling:<33}"
-            f"  {m['solve_ms']['median']:6.1f} / {m['solve_ms']['max']:.1f}  {m['failures']:8d}"
-        )
+        solves = f"  {m['solve_ms']['median']:6.1f} / {m['solve_ms']['max']:.1f}  {m['failures']:8d}"
+        first, *others = _metric_rows(m, plant)
+        lines += [first + solves, *map(str.rstrip, others)]
         told = [k for k in run.flagged if run.moves[k].flags != Status.BUDGET]
         lines += [f"  {scenario.name}: sample {k}: {run.moves[k].status}" for k in told]
         if len(told) < len(run.flagged):
             lines.append(f"  {scenario.name}: {len(run.flagged) - len(told)} sample(s): {WORDS[Status.BUDGET]}")
-    y, u = passed.model.outputs[0], passed.model.inputs[0]
-    lines.append(f"  units: IAE {y.unit}·s, travel {u.unit}, offset (mean error over the last 100 s of each step) and overshoot {y.unit}")
+    y, u = (", ".join(dict.fromkeys(s.unit for s in signals)) for signals in (passed.model.outputs, passed.model.inputs))
+    lines.append(f"  units: IAE {y}·s, travel {u}, offset (mean error over the last 100 s of each step) and overshoot {y}")
     store.write_json(design.file(LOOP), "lstm_mpc closed loop", {"model": passed.model.digest, "engine": engine, "runs": content})
     if log:
         write_log(log, runs, plant)
         lines.append(f"  log: {sum(len(run.t) for run in runs)} samples → {log.path}")
     return Result(tuple(lines), {"model": passed.model.digest, "engine": engine, "runs": [c["metrics"] for c in content]})
+
+
+def _metric_rows(m: Mapping[str, Any], plant: System) -> list[str]:
+    """The figures of a run as rows of the table: the worst of its signals and, where there are several, each output and each input."""
+
+    def row(name: str, own: Mapping[str, Any], travel: str) -> str:
+        steps = own["steps"]
+        settling = ", ".join("never" if s["settling"] is None else f"{s['settling']:.0f}" for s in steps)
+        offset, overshoot = (max(s[key] for s in steps) for key in ("offset", "overshoot"))
+        return f"  {name:<10} {own['iae']:7.1f}  {travel:>7}  {offset:12.4f}  {overshoot:9.3f}  {settling:<33}"
+
+    rows = [row(m["scenario"], m, f"{m['travel']:.2f}")]
+    if plant.ny + plant.nu > 2:
+        rows += [row(f"  {s.name}", own, "") for s, own in zip(plant.outputs, m["each"], strict=True)]
+        rows += [f"    {s.name:<8} {'':7}  {travel:7.2f}" for s, travel in zip(plant.inputs, m["travels"], strict=True)]
+    return rows
 
 
 def tune_observer_verb(design: Design, options: Options, *, disturbance: str = "input") -> Result:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_mpc import store
+from lstm_mpc import ph, quadruple_tank, store
 from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.law import LoopLaw
 from lstm_mpc.control.loop import Scenario
@@ -22,7 +22,6 @@ from lstm_mpc.data import Dataset, Record, record
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Mprs, Steps
 from lstm_mpc.foreign.adopt import Import
-from lstm_mpc.ph import Plant
 from lstm_mpc.preparing import Log, Prepared, prepare_log
 from lstm_mpc.release import Policy
 from lstm_mpc.system import Signal, System
@@ -30,6 +29,8 @@ from lstm_mpc.tables import fits, known, make, table_of, tables_of
 from lstm_mpc.training import Settings
 
 _LIMIT = 4 * 2**20  # [bytes] of a design: what people write and read
+Plant = ph.Plant | quadruple_tank.Plant
+PLANTS: dict[str, type[Plant]] = {"ph": ph.Plant, "quadruple_tank": quadruple_tank.Plant}  # the kinds of [plant]
 
 
 @dataclass(frozen=True)
@@ -223,9 +224,9 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
     if "plant" in content:
         table = table_of(content, "plant")
         kind = table.pop("kind", None)
-        if kind != "ph":
-            raise InputError(f"[plant] kind must be 'ph', got {kind!r:.60}; other plants are used from Python")
-        plant = make(Plant, table, "[plant]")
+        if kind not in PLANTS:
+            raise InputError(f"[plant] kind must be {' or '.join(map(repr, PLANTS))}, got {kind!r:.60}; other plants are used from Python")
+        plant = make(PLANTS[kind], table, "[plant]")
     system = plant.system() if plant else None
     inputs = tuple(make(Signal, table, "[[input]]") for table in tables_of(content, "input")) or (system.inputs if system else ())
     outputs = tuple(make(Signal, table, "[[output]]") for table in tables_of(content, "output")) or (system.outputs if system else ())

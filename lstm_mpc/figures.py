@@ -124,7 +124,7 @@ def thin(t: Array, y: Array) -> tuple[Array, Array]:
 
 
 class Window:
-    """The running loop on a screen: measurement and setpoint above, input below. A new scenario wipes it; closed, it stays closed."""
+    """The running loop on a screen: measurements and setpoints above, inputs below. A new scenario wipes it; closed, it stays closed."""
 
     def __init__(self, system: System, figure: Figure) -> None:
         self._system, self._figure, self._open = system, figure, True
@@ -136,7 +136,7 @@ class Window:
             return
         if sample.k == 0:
             self._begin(scenario)
-        self._points.append((sample.t / 60, sample.y[0], sample.reference[0], sample.move.u[0]))
+        self._points.append((sample.t / 60, *sample.y, *sample.reference, *sample.move.u))
         t, *values = np.array(self._points).T
         for line, value in zip(self._lines, values, strict=True):
             line.set_data(t, value)
@@ -144,7 +144,8 @@ class Window:
             axis.relim()
             axis.autoscale_view()
         if not sample.move.optimal:
-            self._axes[1].axvline(t[-1], color=RED, lw=0.8)
+            for axis in self._axes[self._system.ny :]:
+                axis.axvline(t[-1], color=RED, lw=0.8)
         self._axes[0].set_title(f"{scenario.name}: {sample.move.status}", loc="left")
         self._figure.canvas.draw_idle()
         self._figure.canvas.flush_events()
@@ -158,18 +159,20 @@ class Window:
 
     def _begin(self, scenario: Scenario) -> None:
         self._figure.clear()
-        self._points: list[tuple[float, float, float, float]] = []
+        self._points: list[tuple[float, ...]] = []
+        system = self._system
         with matplotlib.rc_context(_STYLE):
-            above, below = self._axes = self._figure.subplots(2, 1, sharex=True)
-        steps = {"drawstyle": "steps-post"}
-        looks: list[tuple[Axes, dict[str, Any]]] = [(above, {"color": BLUE, "label": "measured"})]
-        looks += [(above, {"color": RED, "ls": "--", "label": "setpoint"} | steps), (below, {"color": GREEN} | steps)]
+            self._axes = list(self._figure.subplots(system.ny + system.nu, 1, sharex=True))
+        above, below, steps = self._axes[: system.ny], self._axes[system.ny :], {"drawstyle": "steps-post"}
+        looks: list[tuple[Axes, dict[str, Any]]] = [(axis, {"color": BLUE, "label": "measured"}) for axis in above]
+        looks += [(axis, {"color": RED, "ls": "--", "label": "setpoint"} | steps) for axis in above]
+        looks += [(axis, {"color": GREEN} | steps) for axis in below]
         self._lines = [axis.plot([], [], lw=1.2, **look)[0] for axis, look in looks]
-        above.set_ylabel(self._system.outputs[0].label)
-        above.legend(ncols=2, frameon=False, loc="upper right")
-        below.set_ylabel(self._system.inputs[0].label)
-        below.set_xlabel("time [min]")
-        above.set_xlim(0, scenario.duration / 60)
+        for axis, s in zip(self._axes, system.outputs + system.inputs, strict=True):
+            axis.set_ylabel(s.label)
+        above[0].legend(ncols=2, frameon=False, loc="upper right")
+        below[-1].set_xlabel("time [min]")
+        above[0].set_xlim(0, scenario.duration / 60)
 
 
 def window(system: System) -> Window | None:

@@ -120,10 +120,12 @@ def plot_scenarios(model: Model, verification: Verification, *, radius: float, c
         for j, axis in enumerate(below):
             axis.plot(*thin(run.t / scale, run.y[:, j]), **look, label=f"worst of {v.scenarios} (number {index})" if worst else None)
     for j, axis in enumerate(below):
-        if bound is not None and v.shape == "ball":
+        if bound is not None:
             mid, span = model.scaling.y_mid[j], model.scaling.y_span[j] * bound.radius_y
-            for edge, label in ((mid - span, f"ball ρ* = {bound.radius_y:.3f}"), (mid + span, None)):
-                axis.axhline(edge, color=ORANGE, lw=1.2, ls="--", label=label)
+            ball = (mid - span, mid + span), f"ball ρ* = {bound.radius_y:.3f}"
+            edges, label = ball if v.shape == "ball" else ((bound.low[j], bound.high[j]), "interval")
+            for number, edge in enumerate(edges):
+                axis.axhline(edge, color=ORANGE, lw=1.2, ls="--", label=None if number else label)
         for edge in v.safe_set[j]:
             axis.axhline(edge, color=GREEN, lw=1.2, ls=":", label="safe set" if edge == v.safe_set[j][0] else None)
     for s, axis in zip(model.inputs + model.outputs, axes[:, 0], strict=True):
@@ -231,10 +233,12 @@ def plot_series(
     if moves:
         _estimates(rows[nu + ny], t, system, moves)
     if disturbed:
+        shares = all(s.nominal for s in known)  # there is no share of nothing
         for j, (s, column) in enumerate(zip(known, d.T, strict=True)):
             look = {"color": (BLUE, ORANGE, GREEN, RED)[j % 4], "lw": 1.2, "drawstyle": "steps-post"}
-            rows[-1].plot(t, 100 * (column / (s.nominal or 1.0) - 1), label=s.name, **look)
-        rows[-1].set_ylabel("d − nominal [%]")
+            off = column - (s.nominal or 0.0)
+            rows[-1].plot(t, 100 * off / s.nominal if shares and s.nominal else off, label=s.name, **look)
+        rows[-1].set_ylabel(f"d − nominal [{'%' if shares else ', '.join(dict.fromkeys(s.unit for s in known))}]")
         rows[-1].legend(ncols=2, frameon=False)
     rows[-1].set_xlabel(f"time [{unit}]")
     return figure

@@ -99,7 +99,11 @@ class Release:
             )
             lines.append(("sampled", text))
         for against, fit in self.validation.fits.items():
-            text = f"validation FIT (12) {min(fit['normalised']):.2f} %, mean-removed {min(fit['mean_removed']):.2f} %"
+            names = [f"{s.name} " for s in self.model.outputs] if len(self.model.outputs) > 1 else [""]
+            shares = [
+                ", ".join(f"{name}{x:.2f} %" for name, x in zip(names, fit[key], strict=True)) for key in ("normalised", "mean_removed")
+            ]
+            text = f"validation FIT (12) {shares[0]}, mean-removed {shares[1]}"
             lines.append(("measured", f"{text} against the {against} output, {self.validation.samples} samples"))
         return tuple(lines + [("waived", w) for w in self.waived])
 

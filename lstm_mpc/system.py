@@ -103,7 +103,8 @@ class Trajectory:
 class System:
     """χ⁺ = f(χ, u, d), y = g(χ), sampled every `Ts` seconds, in engineering units.
 
-    `step` is a CasADi function (n), (nu), (nd) -> (n) and `output` one from (n) to (ny); `x0` (n,) is the nominal start.
+    `step` is a CasADi function (n), (nu), (nd) -> (n) and `output` one from (n) to (ny), or both are Python functions (`from_python`);
+    `x0` (n,) is the nominal start.
     `disturbances` are inputs nobody manipulates; where a caller gives none they rest at their nominal values.
     `batch` is the vectorised twin; without one the CasADi functions are mapped, which is slower and always right.
     `parameters` are constants that a plant may have otherwise: each is a state that stays as it is, the last ones of χ.
@@ -165,6 +166,16 @@ class System:
         if values.size != len(self.parameters):
             raise InputError(f"{self.name}: has {len(self.parameters)} parameters, got {values.size} values")
         return replace(self, x0=np.concatenate([self.x0[: self.n - values.size], values]))
+
+    @property
+    def identity(self) -> list[Any]:
+        """What tells this system from another, for a digest: CasADi's text, which holds every equation and constant; of Python functions,
+        which have none, the response to a seeded experiment."""
+        if hasattr(self.step, "serialize"):
+            return [self.step.serialize(), self.output.serialize(), self.x0, self.Ts]
+        low, high = (np.array([getattr(s, side) for s in self.inputs]) for side in ("low", "high"))
+        run = simulate(self, np.repeat(np.random.default_rng(0).uniform(low, high, (20, self.nu)), 10, axis=0))
+        return [run.chi.tobytes().hex(), run.y.tobytes().hex(), self.Ts]
 
     @property
     def vectorised(self) -> Batch:

@@ -105,7 +105,7 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
     lines += [start.sentence for start in found.starts]
     lines.append(f"chosen: seed {found.model.origin['seed']}, model {found.model.digest[:12]} → {design.file(MODEL)}")
     for against, fit in evidence.fits.items():
-        lines.append(f"validation against the {against} output: " + _fit_words(fit))
+        lines += [f"validation against the {against} output: {words}" for words in _fit_words(fit, found.model.outputs)]
     if before is not None:
         lines.append(_price(before, validation_of(before, validation, **judge).fit, evidence.fit, design.train.conditions))
     found.model.save(design.file(MODEL))
@@ -135,11 +135,15 @@ def _price(before: Model, fit_before: float, fit: float, conditions: tuple[str, 
     )
 
 
-def _fit_words(fit: dict[str, Any]) -> str:
-    return (
-        f"FIT (12) {min(fit['normalised']):.2f} % normalised, {min(fit['engineering']):.2f} % in engineering units, "
-        f"mean-removed {min(fit['mean_removed']):.2f} %, RMSE {max(fit['rmse']):.4g} {fit['units'][0]}"
-    )
+def _fit_words(fit: dict[str, Any], outputs: Sequence[Signal]) -> list[str]:
+    """A fit in words, output by output."""
+    figures = zip(fit["normalised"], fit["engineering"], fit["mean_removed"], fit["rmse"], fit["units"], strict=True)
+    words = [
+        f"FIT (12) {normalised:.2f} % normalised, {engineering:.2f} % in engineering units, "
+        f"mean-removed {removed:.2f} %, RMSE {rmse:.4g} {unit}"
+        for normalised, engineering, removed, rmse, unit in figures
+    ]
+    return words if len(words) == 1 else [f"{s.name}: {text}" for s, text in zip(outputs, words, strict=True)]
 
 
 def import_verb(file: Path, design: Design, options: Options) -> Result:
@@ -218,9 +222,12 @@ def verify_verb(design: Design, options: Options) -> Result:
         lines.append(f"  {radius:.2f}  {own.radius_y:8.4f}  {own.settled:8.4f}{beside}")
     top = found.bound("model", max(v.radii))
     assert top is not None
-    verdict = "lies in" if top.safe else "LEAVES"
+    verdict = {"ball": ("LEAVES", "lies in"), "intervals": ("LEAVE", "lie in")}[v.shape][top.safe]
     reached = _reached(model.outputs, top.low, top.high)
     lines.append(f"at ρu = {top.radius_u:g} outputs reached {reached}; the {v.shape} {verdict} the safe set {_spans(design)}")
+    of_plant = found.bound("plant", max(v.radii))
+    if of_plant and len(model.outputs) > 1:  # ρ* is one number for all of them
+        lines.append(f"  and those of the plant {_reached(model.outputs, of_plant.low, of_plant.high)}")
     lines.append(f"worst scenario: number {top.worst}, sample {top.sample} → {design.file(VERIFICATION)}")
     return Result(tuple(lines), found.content())
 
@@ -236,19 +243,23 @@ def reach_verb(design: Design, options: Options) -> Result:
     evidence = Tubes(model.digest, tuple(found))
     evidence.save(design.file(TUBES))
     sampled = Verification.load(design.file(VERIFICATION)) if design.file(VERIFICATION).exists() else None
-    rows = bounds_table(model, evidence, sampled if sampled and sampled.model == model.digest else None)
-    lines = [f"{model.outputs[0].label}, tightest first:"]
-    lines.append("  ρu    plant (sampled)     LSTM (sampled)      tube (proved)       trivial (proved)    ISS bound (5)")
-    for row in rows:
-        cells = [f"[{row[k][0]:.3f}, {row[k][1]:.3f}]" if row[k] else "-" for k in ("plant", "model", "tube", "trivial", "iss")]
-        lines.append(f"  {row['radius']:.2f}  " + " ".join(f"{cell:<19}" for cell in cells).rstrip())
+    from lstm_mpc import figures, plots
+
+    lines, rows = list[str](), list[dict[str, Any]]()
+    for j, s in enumerate(model.outputs):
+        own = bounds_table(model, evidence, sampled if sampled and sampled.model == model.digest else None, output=j)
+        rows += own
+        name = "reach" if len(model.outputs) == 1 else f"reach-{s.name}"
+        figures.save(plots.plot_reach(model, own, output=j), design.file(FIGURES), name)
+        lines.append(f"{s.label}, tightest first:")
+        lines.append("  ρu    plant (sampled)     LSTM (sampled)      tube (proved)       trivial (proved)    ISS bound (5)")
+        for row in own:
+            cells = [f"[{row[k][0]:.3f}, {row[k][1]:.3f}]" if row[k] else "-" for k in ("plant", "model", "tube", "trivial", "iss")]
+            lines.append(f"  {row['radius']:.2f}  " + " ".join(f"{cell:<19}" for cell in cells).rstrip())
     top = max(found, key=lambda tube: tube.radius)
     lines.append(
         f"at ρu = {top.radius:g} the tube {'lies in' if top.safe else 'LEAVES'} the safe set {_spans(design)} → {design.file(TUBES)}"
     )
-    from lstm_mpc import figures, plots
-
-    figures.save(plots.plot_reach(model, rows), design.file(FIGURES), "reach")
     return Result(tuple(lines), {"model": model.digest, "rows": rows})
 
 

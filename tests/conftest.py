@@ -10,12 +10,13 @@ from compiling import lacking
 
 from lstm_mpc.control import compiled as loaded
 from lstm_mpc.data import Dataset, record, scale
+from lstm_mpc.design import load_design
 from lstm_mpc.excitation import Mprs
 from lstm_mpc.export.pil import missing
 from lstm_mpc.model import Model
 from lstm_mpc.ph import Plant
 from lstm_mpc.proof import certify
-from lstm_mpc.release import release
+from lstm_mpc.release import Release, release
 from lstm_mpc.scenario import verify
 from lstm_mpc.training import Settings, train
 
@@ -97,6 +98,13 @@ def late_mimo(mimo):
 def late_siso(released):
     """The model of the pH plant as if its input were three samples late."""
     return later(released, (3,))
+
+
+@pytest.fixture(scope="session")
+def tanks(pytestconfig):
+    """The design of the quadruple tank and its release, as shipped."""
+    design = load_design(pytestconfig.rootpath / "models" / "quadruple_tank")
+    return design, Release.load(design.file("release.json"))
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ from conftest import need
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("[0-9]*.py"))
 # The fourth, the checker, reads files: tests/test_proof.py runs it.
-SLOW = [pytest.param(EXAMPLES[number], marks=pytest.mark.slow) for number in (0, 2)]
+SLOW = [pytest.param(EXAMPLES[number], marks=pytest.mark.slow) for number in (0, 2, 4, 5)]
 LIMIT = 240  # [s] only to end a run that hangs; the slowest example takes about 12 s
 
 
 def test_the_examples_are_found():
-    assert [path.name for path in EXAMPLES] == ["01_tour.py", "02_paper_figures.py", "03_another_plant.py", "04_check_certificate.py"]
+    first = ["01_tour.py", "02_paper_figures.py", "03_another_plant.py", "04_check_certificate.py"]
+    assert [path.name for path in EXAMPLES] == [*first, "05_own_plant_python.py", "06_own_plant_fmu.py"]
 
 
 @pytest.mark.slow

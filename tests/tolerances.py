@@ -3,6 +3,9 @@
 ROUND_OFF = 1e-12  # the same sums in another order, a few hundred steps of a contracting recursion
 CHARGE = 1e-12  # [mol/L] round-off of the charge balance, whose terms are up to 3e-2 mol/L
 PLANT_ODE = 1e-6  # [pH] one sample of the plant against a tight integration of its differential equations
+TANK_ODE = 1e-6  # [cm] one sample of the quadruple tank against a tight integration of its differential equations
+PUBLISHED_LEVEL = 0.2  # [cm] the paper prints measured operating points beside a rounded model
+PUBLISHED_ZERO = 1e-3  # [1/s] half a unit of the third printed decimal, and the sampling
 PRINTED = 0.0051  # half a unit of the second printed decimal
 PRINTED_3 = 0.00051  # the same for three decimals
 DIFFERENCE = 1e-6  # central finite differences in double precision, relative to the largest entry
