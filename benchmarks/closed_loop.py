@@ -22,7 +22,7 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  #
 
 from training import machine
 
-from lstm_mpc import report
+from lstm_mpc import figures, plots
 from lstm_mpc.control.arena import CONDITIONS, compete, ratio, standings, table
 from lstm_mpc.control.baselines import Pi, tune_pi
 from lstm_mpc.control.ideal import Ideal
@@ -109,7 +109,7 @@ def main(*, quick, figure):
         print(f"- {'holds' if holds else '**MISSED**'}: {sentence} ({share:.2f})")
     assert not any(row["inadmissible"] for row in rows), "an input left its bounds or rates"
     if figure:
-        report.save(report.plot_arena(rows, unit="pH·s"), figure, "arena")
+        figures.save(plots.plot_arena(rows, unit="pH·s"), figure, "arena")
     print(f"\n{time.perf_counter() - began:.0f} s")
 
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from lstm_mpc import Model, Verification, validate
 from lstm_mpc.design import load_design
-from lstm_mpc.report import plot_bounds, plot_scenarios, plot_validation, save
+from lstm_mpc.figures import save
+from lstm_mpc.plots import plot_bounds, plot_scenarios, plot_validation
 from lstm_mpc.scenario import Law, replay
 
 REFERENCE = Path(__file__).resolve().parents[1] / "models" / "ph"

@@ -11,23 +11,23 @@ from lstm_mpc.model import Model
 from lstm_mpc.proof import certify
 
 
-def bounds_table(model: Model, tubes: Tubes, verification: Verification | None) -> list[dict[str, Any]]:
-    """Per output, and there per radius, its interval [engineering] by every method, None where there is none."""
+def bounds_table(model: Model, tubes: Tubes, verification: Verification | None, *, output: int = 0) -> list[dict[str, Any]]:
+    """Per radius the interval of `output` [engineering] by every method, None where there is none."""
     certificate = certify(model, "iss")
     rows = []
-    for j, signal in enumerate(model.outputs):
-        for tube in tubes.tubes:
-            row: dict[str, Any] = {"output": signal.name, "radius": tube.radius, "tube": tube.whole[j], "trivial": tube.trivial[j]}
-            for system in ("plant", "model"):
-                bound = verification.bound(system, tube.radius) if verification else None
-                row[system] = (bound.low[j], bound.high[j]) if bound else None
-            row["iss"] = iss_interval(model, certificate.constants["layers"], tube, output=j) if certificate.holds else None
-            rows.append(row)
+    for tube in tubes.tubes:
+        row: dict[str, Any] = {"radius": tube.radius, "tube": tube.whole[output], "trivial": tube.trivial[output], "iss": None}
+        for system in ("plant", "model"):
+            bound = verification.bound(system, tube.radius) if verification else None
+            row[system] = (bound.low[output], bound.high[output]) if bound else None
+        if certificate.holds:
+            row["iss"] = iss_interval(model, certificate.constants["layers"], tube, output=output)
+        rows.append(row)
     return rows
 
 
 def iss_interval(model: Model, constants: list[dict[str, Any]], tube: Reach, *, output: int = 0) -> tuple[float, float]:
-    """An output's interval by the ISS bound (5) of the last layer at k = 0: |y − b_y| ≤ |C| |χ|.
+    """The interval of `output` by the ISS bound (5) of the last layer at k = 0: |y − b_y| ≤ |C| |χ|.
 
     In a stack the last layer is driven by ξ⁺ of the layer below, |ξ⁺| < 1, which is tighter than any bound (5) of that layer.
     """

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
+import io
+import os
 import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from math import inf
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lstm_mpc import __version__, parallel
-from lstm_mpc.choices import CORES, ENGINES, TARGETS
-from lstm_mpc.errors import InputError, LstmMpcError, Refused
-
-if TYPE_CHECKING:  # the parser is quick without them
-    from lstm_mpc.control.loop import Sample, Scenario
-    from lstm_mpc.system import System
+from lstm_mpc.arguments import Parser, index, positive, speed
+from lstm_mpc.choices import CONDITIONS, CORES, ENGINES, SHELLS, TARGETS
+from lstm_mpc.console import Console, Live, fail, show, show_json
+from lstm_mpc.errors import InputError, LstmMpcError
 
 _VERBS = {
     "record": "run the experiment on the simulated plant of the design",
@@ -34,8 +33,12 @@ _VERBS = {
     "export": "the released model or its controller as C, ONNX, FMU, Simulink S-function or Arduino library",
     "pil": "processor in the loop: the exported controller on emulated Cortex-M cores, compared with this computer to the bit",
     "run": "everything above, in order, into a folder of its own",
+    "report": "the design report: one self-contained HTML page of all that lies in the directory, and the same as PDF",
+    "compare": "two designs side by side: numbers here, numbers and figures as an HTML page",
+    "completion": "a script that completes verbs, options and files in your shell: source <(lstm-mpc completion bash)",
 }
 _EXAMPLES = {
+    "tune-observer": "lstm-mpc tune-observer models/ph          lstm-mpc tune-observer models/ph --disturbance output",
     "train": "lstm-mpc train some/design          lstm-mpc train some/design --from foreign/model.json",
     "certify": "lstm-mpc certify models/ph          lstm-mpc certify some/model.json --condition iss",
     "control": "lstm-mpc control models/ph          lstm-mpc control models/ph --engine c --live --log loop.csv",
@@ -44,81 +47,42 @@ _EXAMPLES = {
     "pil": "lstm-mpc pil models/ph          lstm-mpc pil models/ph --core cortex-m7 --double",
     "import": "lstm-mpc import net.onnx my_design",
     "run": "lstm-mpc run models/ph --out runs/ph",
+    "completion": "lstm-mpc completion bash          lstm-mpc completion fish",
+    "report": "lstm-mpc report runs/ph --pdf          lstm-mpc report runs/ph --out for_the_customer.html",
+    "compare": "lstm-mpc compare runs/ph runs/ph_paper",
 }
 
 
-class Console:
-    """Progress on stderr: one line that rewrites itself on a terminal, a line every few seconds elsewhere."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet, self._live = quiet, sys.stderr.isatty()
-        self._label, self._began, self._last = "", 0.0, 0.0
-
-    def progress(self, label: str, share: float, detail: str) -> None:
-        now = time.monotonic()
-        if label != self._label:
-            self._label, self._began, self._last = label, now, now - 10
-        if self._quiet or now - self._last < (0.1 if self._live else 5.0):
-            return
-        self._last = now
-        bar = "#" * round(20 * share)
-        line = f"{label:<8}[{bar:<20}] {share:4.0%} {now - self._began:5.0f} s  {detail}"
-        print(f"\r\x1b[K{line[:118]}" if self._live else line, end="" if self._live else "\n", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        if self._live and not self._quiet:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-
-class Live:
-    """The running loop in a window or, where there is no display, as lines on stderr; `speed` times faster than real, None: at once."""
-
-    def __init__(self, system: System, speed: float | None) -> None:
-        from lstm_mpc import report
-
-        self._system, self._speed, self._window = system, speed, report.window(system)
-        if self._window is None:
-            print("no display for a window: the loop runs down here, a line a sample", file=sys.stderr)
-
-    def __call__(self, scenario: Scenario, sample: Sample) -> None:
-        from lstm_mpc import live
-
-        if sample.k == 0:
-            self._began = time.monotonic()
-        if self._speed:
-            early = self._began + sample.t / self._speed - time.monotonic()
-            self._window.wait(early) if self._window else time.sleep(max(0.0, early))
-        if self._window:
-            self._window.show(scenario, sample)
-            return
-        lines = [live.heading(self._system, scenario)] if sample.k == 0 else []
-        print(*lines, live.line(self._system, scenario, sample), sep="\n", file=sys.stderr, flush=True)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="lstm-mpc",
         description="Identify, certify, verify, release, control and export stable LSTM models.",
-        epilog="Exit codes: 0 done, 2 bad input, 3 refused by the gate, 1 anything else.",
+        epilog="Exit codes: 0 done, 2 bad input, 3 refused by the gate, 130 interrupted, 1 anything else.",
     )
     parser.add_argument("--version", action="version", version=f"lstm-mpc {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, text in _VERBS.items():
         example = _EXAMPLES.get(name, f"lstm-mpc {name} models/ph")
         verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"example: {example}")
+        if name == "completion":
+            verb.add_argument("shell", choices=SHELLS, help="the shell")
+            continue
         what = "design directory with a design.toml" + (", or a model file" if name == "certify" else "")
         if name == "import":
             verb.add_argument("file", type=Path, help="network file: .onnx, or weights as .npz or .safetensors")
         verb.add_argument("directory", type=Path, help=what)
+        if name == "compare":
+            verb.add_argument("other", type=Path, help="design directory to compare it with")
         verb.add_argument("--json", action="store_true", help="print the result as one JSON object")
         verb.add_argument("--quiet", action="store_true", help="no progress")
         verb.add_argument("--force", action="store_true", help="replace earlier artefacts of this verb")
         if name in ("train", "verify", "verify-loop", "run"):
-            verb.add_argument("--workers", type=_positive, default=parallel.cores(), help="processes (default: all cores, %(default)s)")
+            verb.add_argument("--workers", type=positive, default=parallel.cores(), help="processes (default: all cores, %(default)s)")
         if name == "train":
             verb.add_argument("--from", dest="origin", type=Path, metavar="MODEL", help="model to begin from instead of random weights")
         if name == "certify":
-            verb.add_argument("--condition", action="append", help="condition to check (default: the design's policy, or iss)")
+            what = f"condition to check: {', '.join(CONDITIONS)} (default: the design's policy, or iss)"
+            verb.add_argument("--condition", action="append", choices=CONDITIONS, metavar="CONDITION", help=what)
         if name == "tune-observer":
             verb.add_argument("--disturbance", choices=("input", "output"), default="input", help="where it acts (default: %(default)s)")
         if name == "export":
@@ -127,13 +91,13 @@ def _parser() -> argparse.ArgumentParser:
             )
         if name == "verify-loop":
             verb.add_argument("--cluster", metavar="ADDRESS", help="scheduler of a Dask cluster that does the work (tcp://host:port)")
-            verb.add_argument("--scenarios", type=_positive, metavar="N", help="so many only, to try it: no evidence if fewer than needed")
-            verb.add_argument("--replay", type=_index, metavar="INDEX", help="show one scenario with a figure instead")
+            verb.add_argument("--scenarios", type=positive, metavar="N", help="so many only, to try it: no evidence if fewer than needed")
+            verb.add_argument("--replay", type=index, metavar="INDEX", help="show one scenario with a figure instead")
         if name == "control":
             verb.add_argument("--engine", choices=ENGINES, default="dompc", help="what solves (default: %(default)s)")
             verb.add_argument("--live", action="store_true", help="show the running loop, in a window or, without a display, as text")
             verb.add_argument(
-                "--speed", type=_speed, metavar="FACTOR", help="with --live: times faster than real (default: as fast as it goes)"
+                "--speed", type=speed, metavar="FACTOR", help="with --live: times faster than real (default: as fast as it goes)"
             )
             verb.add_argument("--log", type=Path, metavar="FILE", help="one row a sample for a historian, .csv or .parquet")
             verb.add_argument(
@@ -142,60 +106,59 @@ def _parser() -> argparse.ArgumentParser:
         if name == "pil":
             verb.add_argument("--core", action="append", choices=CORES, help="core to emulate (default: all)")
             verb.add_argument("--double", action="store_true", help="double precision")
+        if name in ("report", "compare"):
+            verb.add_argument("--out", type=Path, metavar="FILE", help="HTML file to write (default: in the first directory)")
+        if name == "report":
+            verb.add_argument("--pdf", action="store_true", help="print it as PDF too, by Chromium or Chrome without a window")
         if name == "run":
             verb.add_argument("--out", type=Path, help="folder for the artefacts (default: runs/<name of the directory>)")
     return parser
 
 
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"needs a whole number of at least 1, got {text!r}")
-    return int(text)
-
-
-def _index(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"needs the number of a scenario, got {text!r}")
-    return int(text)
-
-
-def _speed(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < inf:
-        raise argparse.ArgumentTypeError(f"needs a positive number, got {text!r}")
-    return value
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    choice = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ρ shows a question mark
+    try:
+        return _main(_choice(list(sys.argv[1:] if arguments is None else arguments)))
+    except BrokenPipeError:  # nobody listens any more (`| head`): end as silently as others do
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+
+
+def _choice(words: list[str]) -> argparse.Namespace:
+    """What the user asked for, or SystemExit with code 2 and a sentence."""
+    parser = _parser()
+    try:
+        if not words:
+            raise InputError(f"which verb? {', '.join(_VERBS)}; `lstm-mpc --help` says what each does")
+        if not words[0].startswith("-") and words[0] not in _VERBS:
+            near = get_close_matches(words[0], _VERBS, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(_VERBS)}"
+            raise InputError(f"unknown verb {words[0]!r}; {hint}")
+        return parser.parse_args(words)
+    except InputError as error:
+        raise SystemExit(fail("--json" in words, error)) from None
+
+
+def _main(choice: argparse.Namespace) -> int:
+    if choice.verb == "completion":
+        from lstm_mpc import completion
+
+        show([completion.script(_parser(), choice.shell)])
+        return 0
     console = Console(choice.quiet or choice.json or getattr(choice, "live", False))
     try:
         content = _run(choice, console) if choice.verb == "run" else _single(choice, console)
-    except LstmMpcError as error:
+    except BrokenPipeError:
+        raise
+    except (LstmMpcError, OSError, MemoryError, KeyboardInterrupt) as error:
         console.clear()
-        _complain(choice, error)
-        return error.exit_code
-    except KeyboardInterrupt:
-        console.clear()
-        print("interrupted; artefacts written so far are whole", file=sys.stderr)
-        return 1
+        return fail(choice.json, error)
     if choice.json:
-        print(json.dumps(content, ensure_ascii=False, allow_nan=False))
+        show_json(content)
     return 0
-
-
-def _complain(choice: argparse.Namespace, error: LstmMpcError) -> None:
-    if choice.json:
-        reasons = {"reasons": list(error.reasons)} if isinstance(error, Refused) else {}
-        print(json.dumps({"error": str(error), **reasons}, ensure_ascii=False))
-    if isinstance(error, Refused):
-        print("refused by the gate:", *(f"  - {why}" for why in error.reasons), sep="\n", file=sys.stderr)
-    else:
-        print(f"error: {error}", file=sys.stderr)
 
 
 def _options(choice: argparse.Namespace, console: Console) -> Any:
@@ -229,13 +192,20 @@ def _single(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
         result = deploy.tune_observer_verb(design.load_design(choice.directory), options, disturbance=choice.disturbance)
     elif choice.verb == "control":
         result = _control(choice, options)
+    elif choice.verb in ("report", "compare"):
+        from lstm_mpc.report import write
+
+        if choice.verb == "report":
+            result = write.report_verb(choice.directory, options, out=choice.out, pdf=choice.pdf)
+        else:
+            result = write.compare_verb(choice.directory, choice.other, options, out=choice.out)
     elif choice.verb == "pil":
         result = deploy.pil_verb(design.load_design(choice.directory), options, cores=choice.core or CORES, double=choice.double)
     else:
         result = getattr(verbs, f"{choice.verb}_verb")(design.load_design(choice.directory), options)
     console.clear()
     if not choice.json:
-        print(*result.lines, sep="\n")
+        show(result.lines)
     return dict(result.content)
 
 
@@ -268,7 +238,7 @@ def _run(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
         console.clear()
         content[verb] = result.content
         if not choice.json:
-            print(f"== {verb} ({time.monotonic() - began:.1f} s)", *result.lines, sep="\n", flush=True)
+            show([f"== {verb} ({time.monotonic() - began:.1f} s)", *result.lines])
     return content
 
 

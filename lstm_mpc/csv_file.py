@@ -19,6 +19,7 @@ from lstm_mpc.system import Array, Signal
 TIME = "t [s]"
 TRUTH = " noise-free"  # suffix of the columns that only a simulated plant can fill
 RECORD = "record"  # the column that names records where a file holds several
+_LIMIT = 2**30  # [bytes] of a file: more than a hundred channels for a million samples
 _EVEN = 1e-6  # time stamps may deviate from the grid by this share of Ts (rounding in the file)
 
 
@@ -61,7 +62,7 @@ def read_csv(paths: str | Path | Sequence[str | Path], inputs: Sequence[Signal],
 def _read_table(path: Path, inputs: tuple[Signal, ...], outputs: tuple[Signal, ...]) -> tuple[float, list[Record]]:
     """Ts [s] and the records of one file."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = store.read_bytes(path, limit=_LIMIT).decode("utf-8-sig")
         reader = csv.reader(text.splitlines())
         rows = [(reader.line_num, row) for row in reader if row]
     except OSError as error:
@@ -77,7 +78,7 @@ def _read_table(path: Path, inputs: tuple[Signal, ...], outputs: tuple[Signal, .
     for label in wanted:
         if header.count(label) != 1:
             problem = "has two columns" if label in header else "has no column"
-            raise DataError(f"{problem} {label!r} (found {', '.join(header)}); write the header as 'name [unit]'", file=path, row=1)
+            raise DataError(f"{problem} {label!r} (found {', '.join(header):.200}); write the header as 'name [unit]'", file=path, row=1)
     nu, ny = len(inputs), len(outputs)
     table = _numbers(path, rows, [header.index(label) for label in wanted], blank=range(1 + nu, 1 + nu + ny))
     names = [row[header.index(RECORD)] for _, row in rows[1:]] if RECORD in header else [path.stem] * len(table)
@@ -109,7 +110,7 @@ def _numbers(path: Path, rows: list[tuple[int, list[str]]], columns: list[int], 
             except ValueError:
                 value = float("nan")
             if not isfinite(value) and (j not in blank or row[column].strip()):
-                what = f"{header[column].strip()!r} is {row[column]!r}, not a finite number"
+                what = f"{header[column].strip()!r} is {row[column]!r:.40}, not a finite number"
                 raise DataError(f"{what}; split the record there or repair the value", file=path, row=number)
             table[place, j] = value
     return table

@@ -60,7 +60,7 @@ def control_verb(
     passed = Release.load(design.file(RELEASE))
     if design.plant is None or not design.scenarios:
         raise InputError(f"{design.folder}: control needs a [plant] and at least one [[scenario]] in design.toml")
-    from lstm_mpc import report
+    from lstm_mpc import figures, plots
 
     controllers: dict[float, Controller] = {}
     bounds = limits(passed, design.control)
@@ -69,6 +69,7 @@ def control_verb(
     for number, scenario in enumerate(design.scenarios):
         plant, believed = design.plant_of(scenario), scenario.believed
         if believed not in controllers:
+            options.progress("control", number / len(design.scenarios), f"{scenario.name}: {engine} is made")
             controllers[believed] = engine_of(engine, passed, replace(design.control, dead_time=believed), design.budget)
 
         def tell(sample: Sample, scenario: Scenario = scenario, before: int = number) -> None:
@@ -81,7 +82,7 @@ def control_verb(
         runs.append(run)
         m = metrics(run, limits=bounds)
         content.append({"metrics": m, "series": _series(run)})
-        report.save(report.plot_loop(run, plant), design.file(FIGURES), f"loop-{scenario.name}")
+        figures.save(plots.plot_loop(run, plant), design.file(FIGURES), f"loop-{scenario.name}")
         solves = f"  {m['solve_ms']['median']:6.1f} / {m['solve_ms']['max']:.1f}  {m['failures']:8d}"
         first, *others = _metric_rows(m, plant)
         lines += [first + solves, *map(str.rstrip, others)]
@@ -152,6 +153,7 @@ def verify_loop_verb(design: Design, options: Options, *, cluster: str | None = 
         raise InputError(f"{design.folder}: verify-loop needs a [plant] and a [verify_loop] table in design.toml")
     from lstm_mpc.export.controller import controller
 
+    options.progress("verify-loop", 0.0, "the gate, and the C compiled")
     passed, v = Release.load(design.file(RELEASE)), design.verify_loop
     found = verify_loop(
         passed,
@@ -191,7 +193,7 @@ def verify_loop_verb(design: Design, options: Options, *, cluster: str | None = 
 
 def replay_verb(design: Design, options: Options, index: int) -> Result:
     """One scenario of the loop verification again, in full, with its figure. The law is that of the evidence, where there is some."""
-    from lstm_mpc import report
+    from lstm_mpc import figures, plots
     from lstm_mpc.export.controller import controller
 
     passed, v, evidence = Release.load(design.file(RELEASE)), design.verify_loop, _evidence(design)
@@ -202,7 +204,7 @@ def replay_verb(design: Design, options: Options, index: int) -> Result:
     campaign = campaign_of(passed, design.control, sources, plant=plant, law=law, steps=of.steps, settle=of.settle, seed=of.seed)
     run = replay_loop(campaign, index)
     reach, name = reach_of(run, passed.safe_set), f"loop-number-{index}"
-    report.save(report.plot_loop(run, plant, safe_set=passed.safe_set), design.file(FIGURES), name)
+    figures.save(plots.plot_loop(run, plant, safe_set=passed.safe_set), design.file(FIGURES), name)
     ends = ", ".join(f"{s.name} {y.min():.3f} … {y.max():.3f} {s.unit}" for s, y in zip(plant.outputs, run.truth.T, strict=True))
     lines = [f"scenario {index}: {ends}, {reach:.3f} of the safe set → {design.file(FIGURES) / name}.png"]
     if evidence is not None and index == evidence.worst:
@@ -227,7 +229,7 @@ def export_verb(design: Design, options: Options, *, target: str = "controller")
         made, facts, words = _exported(passed, design, target, folder)
     else:
         cleared = clear(passed, design.control, budget=design.budget, loop=_evidence(design), folder=str(design.folder))
-        made, facts, words = _deployed(cleared, design, target, folder)
+        made, facts, words = _deployed(cleared, design, target, folder, lambda share, what: options.progress("export", share, what))
         facts = {**facts, "cleared": [list(pair) for pair in cleared.evidence]}
         words = [*words, *(f"  cleared by what is {how}: {claim}" for how, claim in cleared.evidence)]
     write_folder(folder, made, kind=kind, products=products, facts=facts)
@@ -264,18 +266,18 @@ def _exported(passed: Release, design: Design, target: str, folder: Path) -> Mad
     return made, {}, [f"ONNX model: {', '.join(made)} → {folder}; its LSTM nodes are in single precision"]
 
 
-def _deployed(cleared: ControllerRelease, design: Design, target: str, folder: Path) -> Made:
+def _deployed(cleared: ControllerRelease, design: Design, target: str, folder: Path, tell: Callable[[float, str], None]) -> Made:
     """What contains the controller."""
     from lstm_mpc.export import bundle, fmu, wrappers
 
     made: Mapping[str, str | bytes]
     passed, files = cleared.release, dict(cleared.files)
     if target == "controller":
-        packed = bundle.bundle(passed, cleared.problem, cleared.budget, u_start=design.u_start)
+        packed = bundle.bundle(passed, cleared.problem, cleared.budget, u_start=design.u_start, on_progress=tell)
         words = f"C controller: {', '.join(packed.files)} → {folder}; `make -C {folder} test` checks it"
         return packed.files, packed.facts, [words, *_controller_words(packed.facts)]
     if target == "fmu":
-        made = fmu.fmu_folder(passed, files, u_start=design.u_start)
+        made = fmu.fmu_folder(passed, files, u_start=design.u_start, on_progress=tell)
         return made, {}, [f"FMUs: {', '.join(made)} → {folder}"]
     if target == "simulink":
         made = wrappers.simulink_folder(passed, files, u_start=design.u_start)
@@ -312,6 +314,7 @@ def pil_verb(design: Design, options: Options, *, cores: Sequence[str] = CORES, 
         if (lacks := pil.missing(core)) is not None:
             raise InputError(f"pil: {lacks}")
     passed = Release.load(design.file(RELEASE))
+    options.progress("pil", 0.0, "the loops here")
     parts = _recorded(design, passed, double)
     found: dict[str, list[dict[str, Any]]] = {core: [] for core in cores}
     with tempfile.TemporaryDirectory() as place:

@@ -16,6 +16,7 @@ from lstm_mpc.data import Dataset, Fit, Record, Scaling, fit_index
 from lstm_mpc.delays import checked_delays, delayed, late
 from lstm_mpc.errors import InputError
 from lstm_mpc.system import Array, Signal, System, rest, simulate, simulate_batch
+from lstm_mpc.tables import noun
 
 KIND = "lstm_mpc model"
 _RIDGE = 1e-2  # pull of an estimated start towards rest, against normalised output errors
@@ -47,8 +48,10 @@ class Model:
                 f"model: the network has {self.network.nu} inputs and {self.network.ny} outputs, "
                 f"the signals are {len(self.inputs)} and {len(self.outputs)}"
             )
-        if (self.scaling.u_mid.size, self.scaling.y_mid.size) != (len(self.inputs), len(self.outputs)):
-            raise InputError("model: the scaling does not fit the number of signals")
+        scaling = self.scaling
+        for mid, span, signals in ((scaling.u_mid, scaling.u_span, self.inputs), (scaling.y_mid, scaling.y_span, self.outputs)):
+            if not mid.size == span.size == len(signals):
+                raise InputError("model: the scaling does not fit the number of signals")
         object.__setattr__(self, "delays", checked_delays(self.delays, len(self.inputs), name="model"))
         reach = np.abs(self.scaling.u_in([self.u_low, self.u_high])).max(axis=0)
         for signal, widest in zip(self.inputs, reach, strict=True):
@@ -140,21 +143,38 @@ class Model:
         content = store.read_json(path, KIND)
         try:
             return Model.from_content(content)
-        except (InputError, KeyError, TypeError, AttributeError, ValueError) as error:
+        except InputError as error:
             raise InputError(f"{path}: is not a usable model ({error})") from error
 
     @staticmethod
-    def from_content(content: dict[str, Any]) -> Model:
-        return Model(
-            network=lstm.from_leaves(content["network"]),
-            scaling=Scaling(**content["scaling"]),
-            inputs=tuple(signal_from(s) for s in content["inputs"]),
-            outputs=tuple(signal_from(s) for s in content["outputs"]),
-            Ts=float(content["Ts"]),
-            origin=content["origin"],
-            name=content["name"],
-            delays=tuple(content.get("delays", ())),
-        )
+    def from_content(content: Any) -> Model:
+        saved = noun(_Saved, content)
+        return Model(**{**saved.__dict__, "network": lstm.from_leaves(saved.network), "scaling": Scaling(**saved.scaling.__dict__)})
+
+
+@dataclass(frozen=True)
+class _SavedScaling:
+    """`Scaling`, as JSON holds it."""
+
+    u_mid: tuple[float, ...]
+    u_span: tuple[float, ...]
+    y_mid: tuple[float, ...]
+    y_span: tuple[float, ...]
+    radius: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """`Model`, as JSON holds it."""
+
+    name: str
+    Ts: float
+    inputs: tuple[Signal, ...]
+    outputs: tuple[Signal, ...]
+    scaling: _SavedScaling
+    network: dict[str, list[list[float]]]
+    origin: dict[str, Any]
+    delays: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -283,12 +303,14 @@ def validate(model: Model, dataset: Dataset, *, skip: int, seed: int, against: s
         raise InputError(
             f"validate: a window of {window} samples must lie within the {skip} that are skipped, or the fit would know the answer"
         )
+    runs = simulations(model, dataset, seed=seed, window=window)
+    return tuple(compare(model, item, y, skip=skip, against=against) for item, y in zip(dataset.records, runs, strict=True))
+
+
+def simulations(model: Model, dataset: Dataset, *, seed: int = 0, window: int = 0) -> tuple[Array, ...]:
+    """The outputs (N, ny) of the model for every record, from the starts that `validate` takes."""
     rng = np.random.default_rng(seed)
-    fits = []
-    for item in dataset.records:
-        y = simulate(model.system, item.u, x0=start_of(model, item, rng, window=window)).y
-        fits.append(compare(model, item, y, skip=skip, against=against))
-    return tuple(fits)
+    return tuple(simulate(model.system, item.u, x0=start_of(model, item, rng, window=window)).y for item in dataset.records)
 
 
 def compare(model: Model, item: Record, y: Array, *, skip: int, against: str) -> Fit:

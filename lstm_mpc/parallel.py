@@ -74,7 +74,8 @@ def run(
             ProcessPoolExecutor(min(workers, len(tasks)) or 1, context, _begin, (reports, stop)) as pool,
             _ctrl_c(signal.SIG_IGN) as restore,
         ):
-            futures = [pool.submit(function, *task) for task in tasks]  # workers inherit that they ignore Ctrl-C
+            begin = (function,) if graceful else (_unless_stopped, function)
+            futures = [pool.submit(*begin, *task) for task in tasks]  # workers inherit that they ignore Ctrl-C
             restore(_first_stops(stop) if graceful else signal.default_int_handler)
             waiting = set(futures)
             try:
@@ -92,6 +93,13 @@ def run(
         return results
     except BrokenProcessPool as error:
         raise SolverError("a worker process died (out of memory, or killed); run again with fewer workers") from error
+
+
+def _unless_stopped(function: Callable[..., Any], *task: Any) -> Any:
+    """A task that lay ready for its worker when Ctrl-C came does not begin."""
+    if stopped():
+        raise KeyboardInterrupt
+    return function(*task)
 
 
 def _drain(reports: Any, on_report: Callable[[Any], None], *, timeout: float) -> None:

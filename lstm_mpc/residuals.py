@@ -9,8 +9,8 @@ import numpy as np
 
 from lstm_mpc.data import Dataset
 from lstm_mpc.errors import InputError
-from lstm_mpc.model import Model, start_of
-from lstm_mpc.system import Array, simulate
+from lstm_mpc.model import Model, simulations
+from lstm_mpc.system import Array
 
 LEVEL = 2.58  # two-sided 99 % of a normal variable
 
@@ -57,11 +57,9 @@ def analyse(model: Model, dataset: Dataset, *, skip: int = 50, window: int = 0, 
 
     InputError where less than four times `lags` samples of an output are left.
     """
-    rng, errors, inputs = np.random.default_rng(seed), [], []
-    for item in dataset.records:
-        y = simulate(model.system, item.u, x0=start_of(model, item, rng, window=window)).y
-        errors.append(item.y[skip:] - y[skip:])
-        inputs.append(item.u[skip:])
+    runs = simulations(model, dataset, seed=seed, window=window)
+    errors = [item.y[skip:] - y[skip:] for item, y in zip(dataset.records, runs, strict=True)]
+    inputs = [item.u[skip:] for item in dataset.records]
     return correlate(errors, inputs, lags=lags)
 
 

@@ -133,6 +133,7 @@ def pieces_of(dataset: Dataset, scaling: Scaling, washout: int, *, delays: Seque
     """The records, clipped, normalised and with inputs as late as they arrive, weighted so that the weighted squares sum to the mean over
     what was measured and counts."""
     delays = checked_delays(delays, len(dataset.inputs), name="train")
+    washout = max(washout, *delays)  # what arrives before is not known
     for item in dataset.records:
         if len(item.u) <= washout:
             raise InputError(f"record {item.name!r} has {len(item.u)} samples, no more than the washout of {washout}")

@@ -87,6 +87,7 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
     if thinned is not training:
         chosen = f"{len(thinned.records)} windows of {design.data.window} samples, those in which the inputs move most"
         lines.append(f"trained on {thinned.samples} of {training.samples} samples: {chosen}")
+    options.progress("train", 0.0, f"{max(search.starts, search.screen)} starts on {thinned.samples} samples")
     found = identify(
         thinned,
         validation,
@@ -99,7 +100,7 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
         required=design.release.conditions,
         **search.__dict__,
     )
-    judge = {"skip": search.skip, "window": search.window}
+    judge: dict[str, Any] = {"skip": search.skip, "window": search.window}
     evidence = validation_of(found.model, validation, **judge)
     lines += [start.sentence for start in found.starts]
     lines.append(f"chosen: seed {found.model.origin['seed']}, model {found.model.digest[:12]} → {design.file(MODEL)}")
@@ -109,9 +110,9 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
         lines.append(_price(before, validation_of(before, validation, **judge).fit, evidence.fit, design.train.conditions))
     found.model.save(design.file(MODEL))
     store.write_json(design.file(TRAINING), "lstm_mpc training report", {"model": found.model.digest, **found.report()})
-    from lstm_mpc import report
+    from lstm_mpc import figures, plots
 
-    report.save(report.plot_validation(found.model, validation, **judge), design.file(FIGURES), "validation")
+    figures.save(plots.plot_validation(found.model, validation, **judge), design.file(FIGURES), "validation")
     starts = [{k: v for k, v in row.items() if k != "history"} for row in found.report()["starts"]]
     return Result(tuple(lines), {"model": found.model.digest, "starts": starts, "validation": evidence.fits})
 
@@ -161,7 +162,8 @@ def certify_verb(model_file: Path, conditions: tuple[str, ...], options: Options
     for name in conditions:
         claim(model_file.parent / certificate_file(name), options)
     lines, content = [], {}
-    for name in conditions:
+    for number, name in enumerate(conditions):
+        options.progress("certify", number / len(conditions), name)
         certificate = certify(model, name)
         path = model_file.parent / certificate_file(name)
         certificate.save(path)
@@ -207,10 +209,10 @@ def verify_verb(design: Design, options: Options) -> Result:
         **v.__dict__,
     )
     found.save(design.file(VERIFICATION))
-    from lstm_mpc import report
+    from lstm_mpc import figures, plots
 
-    report.save(report.plot_scenarios(model, found, radius=max(v.radii)), design.file(FIGURES), "scenarios")
-    report.save(report.plot_bounds(found), design.file(FIGURES), "bounds")
+    figures.save(plots.plot_scenarios(model, found, radius=max(v.radii)), design.file(FIGURES), "scenarios")
+    figures.save(plots.plot_bounds(found), design.file(FIGURES), "bounds")
     found_by = f"N = {found.scenarios} scenarios of {v.steps} steps, ε = {v.epsilon:g}, confidence 1 − {v.beta:g} for each bound"
     lines = [found_by, "  ρu    LSTM ρ*   settled   plant ρ*   settled"]
     for radius in v.radii:
@@ -236,26 +238,29 @@ def reach_verb(design: Design, options: Options) -> Result:
     model, v = Model.load(design.file(MODEL)), design.verify
     found = []
     for number, radius in enumerate(v.radii):
+        options.progress("reach", number / len(v.radii), f"ρu = {radius:g}")
         found.append(reach(model, safe_set=design.safe_set, radius=radius, start_box=v.start_box, steps=v.steps))
-        options.progress("reach", (number + 1) / len(v.radii), f"ρu = {radius:g}")
     evidence = Tubes(model.digest, tuple(found))
     evidence.save(design.file(TUBES))
     sampled = Verification.load(design.file(VERIFICATION)) if design.file(VERIFICATION).exists() else None
-    rows = bounds_table(model, evidence, sampled if sampled and sampled.model == model.digest else None)
-    lines = []
-    for s in model.outputs:
+    sampled = sampled if sampled and sampled.model == model.digest else None
+    from lstm_mpc import figures, plots
+
+    lines, rows = [], []
+    for j, s in enumerate(model.outputs):
+        own = bounds_table(model, evidence, sampled, output=j)
+        rows += [{"output": s.name, **row} for row in own]
         lines.append(f"{s.label}, tightest first:")
         lines.append("  ρu    plant (sampled)     LSTM (sampled)      tube (proved)       trivial (proved)    ISS bound (5)")
-        for row in (row for row in rows if row["output"] == s.name):
+        for row in own:
             cells = [f"[{row[k][0]:.3f}, {row[k][1]:.3f}]" if row[k] else "-" for k in ("plant", "model", "tube", "trivial", "iss")]
             lines.append(f"  {row['radius']:.2f}  " + " ".join(f"{cell:<19}" for cell in cells).rstrip())
+        name = "reach" if len(model.outputs) == 1 else f"reach-{s.name}"
+        figures.save(plots.plot_reach(model, own, output=j), design.file(FIGURES), name)
     top = max(found, key=lambda tube: tube.radius)
     lines.append(
         f"at ρu = {top.radius:g} the tube {'lies in' if top.safe else 'LEAVES'} the safe set {_spans(design)} → {design.file(TUBES)}"
     )
-    from lstm_mpc import report
-
-    report.save(report.plot_reach(model, rows), design.file(FIGURES), "reach")
     return Result(tuple(lines), {"model": model.digest, "rows": rows})
 
 
@@ -270,6 +275,7 @@ def _spans(design: Design) -> str:
 def release_verb(design: Design, options: Options) -> Result:
     """Pass the gate → release.json, or refuse with every reason (exit code 3)."""
     claim(design.file(RELEASE), options)
+    options.progress("release", 0.0, "certificates and tube once more, from the weights")
     model = Model.load(design.file(MODEL))
     certificates = [Certificate.load(design.file(certificate_file(name))) for name in design.release.conditions]
     low, high = input_range(model, design.control)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from builders import first_order, limits_of
 
-from lstm_mpc import report
+from lstm_mpc import plots
 from lstm_mpc.control.arena import (
     ACID,
     BUFFER,
@@ -161,7 +161,7 @@ def test_the_table():
 
 
 def test_the_figure():
-    above, below = report.plot_arena(standings(ENTRIES), unit="pH·s").axes
+    above, below = plots.plot_arena(standings(ENTRIES), unit="pH·s").axes
     for axis in (above, below):
         assert [(patch.get_y(), patch.get_height()) for patch in axis.patches] == [(1.0, -0.5)]  # hangs from PI's line
     assert [label.get_text() for label in below.get_xticklabels()] == ["noise\n230 pH·s"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import need
 
-from lstm_mpc import choices, deploy
+from lstm_mpc import choices, deploy, stability
 from lstm_mpc.cli import main
 from lstm_mpc.export import pil
 from lstm_mpc.store import read_json
@@ -47,6 +47,7 @@ def said(capsys, *arguments):
 
 def test_the_choices_are_those_that_exist():
     assert tuple(pil.CORES) == choices.CORES
+    assert tuple(stability.CONDITIONS) == choices.CONDITIONS
 
 
 @pytest.mark.parametrize("engine", choices.ENGINES)

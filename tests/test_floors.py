@@ -29,22 +29,28 @@ FLOORS = [
     {"control.mhe", "control.tuning"},
     {"control.supervisor", "control.baselines", "control.ideal", "control.linear", "control.arena"},
     {"control.sqp", "control.dompc", "control.plain", "control.compiled"},
-    {"control.verify"},
-    {"report", "live", "log", "design", "artefacts", "export.fmu_xml", "export.wrappers", "export.controller", "export.golden"},
+    {"control.verify", "figures"},
+    {"plots", "live", "log", "design", "artefacts", "export.fmu_xml", "export.wrappers", "export.controller", "export.golden"},
     {"export.fmu", "export.bundle", "clearance"},
-    {"deploy", "new"},
-    {"verbs", "own"},
+    {"deploy", "new", "console", "arguments", "completion", "report.dossier"},
+    {"verbs", "own", "report.blocks", "report.maths"},
+    {"report.identified", "report.claimed", "report.practised"},
+    {"report.page"},
+    {"report.compare"},
+    {"report.write"},
     {"cli"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 HEAVY = {
-    "matplotlib": {"report"},
+    "matplotlib": {"figures"},
+    "jinja2": {"report.page"},
     "do_mpc": {"control.library"},
     "onnx": {"foreign.onnx_file"},
     "safetensors": {"foreign.weights"},
     "distributed": {"cluster"},
     "pyarrow": {"log"},
     "fmpy": {"fmu_plant"},
+    "shtab": {"completion"},
 }
 
 

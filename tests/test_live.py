@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from lstm_mpc import cli, live, report
+from lstm_mpc import console, figures, live
 from lstm_mpc.cli import main
 from lstm_mpc.control.loop import Sample, Scenario
 from lstm_mpc.control.move import OPTIMAL, Move, Status
@@ -55,7 +55,7 @@ def test_the_strip_of_an_output_without_a_range(plant):
 
 
 def test_the_window_draws_every_sample_and_begins_anew(plant):
-    window = report.Window(plant, Figure())
+    window = figures.Window(plant, Figure())
     for k in range(3):
         window.show(SCENARIO, sample(7.0 + k, k=k, flags=Status.BUDGET if k == 1 else OPTIMAL))
     above, below = window._figure.axes
@@ -71,8 +71,8 @@ def test_the_window_draws_every_sample_and_begins_anew(plant):
 
 
 def test_a_closed_window_stays_closed(plant, monkeypatch):
-    window, slept, looped = report.Window(plant, Figure()), [], []
-    monkeypatch.setattr(report, "sleep", slept.append)
+    window, slept, looped = figures.Window(plant, Figure()), [], []
+    monkeypatch.setattr(figures, "sleep", slept.append)
     monkeypatch.setattr(window._figure.canvas, "start_event_loop", looped.append)
     window.wait(0.5)
     window.wait(-0.5)
@@ -87,14 +87,14 @@ def test_a_closed_window_stays_closed(plant, monkeypatch):
 def test_without_a_display_there_is_no_window(plant, monkeypatch):
     with matplotlib.rc_context():
         matplotlib.use("agg")
-        assert report.window(plant) is None
+        assert figures.window(plant) is None
         from matplotlib import pyplot
 
         def refuse(*_, **__):
             raise ImportError("Cannot load backend 'TkAgg'")
 
         monkeypatch.setattr(pyplot, "figure", refuse)
-        assert report.window(plant) is None
+        assert figures.window(plant) is None
 
 
 # -- the command line -------------------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def test_without_a_display_there_is_no_window(plant, monkeypatch):
 def test_control_live_without_a_display(short_design, capsys, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")
     slept = []
-    monkeypatch.setattr(cli.time, "sleep", slept.append)
+    monkeypatch.setattr(console.time, "sleep", slept.append)
     assert main(["control", str(short_design), "--engine", "sqp", "--live", "--speed", "100", "--json"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("{")
@@ -127,7 +127,7 @@ def test_a_window_is_used_where_there_is_one(short_design, capsys, monkeypatch):
         def wait(self, seconds):
             self.waits.append(seconds)
 
-    monkeypatch.setattr(report, "window", lambda system: Seen())
+    monkeypatch.setattr(figures, "window", lambda system: Seen())
     assert main(["control", str(short_design), "--engine", "sqp", "--live", "--speed", "1e6"]) == 0
     assert len(Seen.waits) == 20
     assert Seen.samples == [(name, k) for name in ("step", "lost") for k in range(10)]

@@ -6,7 +6,7 @@ import math
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -40,17 +40,29 @@ class Bundle:
     facts: dict[str, Any]
 
 
-def bundle(release: Release, problem: Problem, budget: Budget, *, u_start: ArrayLike) -> Bundle:
+Tell = Callable[[float, str], None]  # (share done, what is next)
+
+
+def bundle(
+    release: Release, problem: Problem, budget: Budget, *, u_start: ArrayLike, on_progress: Tell = lambda share, what: None
+) -> Bundle:
     """The controller's folder. Its self-test is compiled and run first: InputError when the C does not answer as its twin in Python does,
     or when there is no C compiler to find out."""
     files = controller(release, problem, budget)
-    name, vectors = name_of(files), golden(release, problem, budget, u_start=u_start)
+    name, samples = name_of(files), "golden vectors, with IPOPT's beside them"
+    on_progress(0.0, samples)
+    vectors = golden(release, problem, budget, u_start=u_start, on_progress=lambda share: on_progress(0.6 * share, samples))
     files |= {"selftest.c": _selftest(name, vectors), "Makefile": named("Makefile", name), "CMakeLists.txt": named("CMakeLists.txt", name)}
+    agreement = {}
+    for share, precision in zip((0.6, 0.7), TOLERANCE, strict=True):
+        on_progress(share, f"self-test in {precision}: compiled and run")
+        agreement[precision] = _agreement(files, name, precision)
+    on_progress(0.8, f"sizes and instructions on an emulated {CORE}")
     facts: dict[str, Any] = {
         "model": release.model.digest,
         "problem": {key: value for key, value in asdict(problem).items() if isinstance(value, dict | None) or np.isfinite(value).all()},
         "budget": dict(budget.__dict__),
-        "agreement": {precision: _agreement(files, name, precision) for precision in TOLERANCE},
+        "agreement": agreement,
         "target": _target(files, name, vectors),
     }
     return Bundle({**files, "README.md": _readme(release, budget, name, facts)}, facts)

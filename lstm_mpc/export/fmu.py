@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import product
 from pathlib import Path
 
 from numpy.typing import ArrayLike
@@ -50,15 +51,20 @@ def fmu(unit: Unit, *, version: int = 3, compiler: str = "cc") -> bytes:
 
 
 def fmu_folder(
-    release: Release, files: Mapping[str, str], *, u_start: ArrayLike | None = None, compiler: str = "cc"
+    release: Release,
+    files: Mapping[str, str],
+    *,
+    u_start: ArrayLike | None = None,
+    compiler: str = "cc",
+    on_progress: Callable[[float, str], None] = lambda share, what: None,
 ) -> dict[str, str | bytes]:
     """The files of an export, name -> text or bytes: the model and the controller of the C `files`, the latter in double precision,
     as FMUs for FMI 3.0 and 2.0, and how to run them."""
     units = (model_unit(release), controller_unit(release, files, u_start=u_start, double=True))
     made: dict[str, str | bytes] = {}
-    for unit in units:
-        made[f"{unit.name}.fmu"] = fmu(unit, compiler=compiler)
-        made[f"{unit.name}_fmi2.fmu"] = fmu(unit, version=2, compiler=compiler)
+    for number, (unit, version) in enumerate(product(units, (3, 2))):
+        on_progress(number / (2 * len(units)), f"{unit.name}, FMI {version}: library compiled")
+        made[f"{unit.name}{'_fmi2' if version == 2 else ''}.fmu"] = fmu(unit, version=version, compiler=compiler)
     return {**made, "README.md": fmu_xml.readme(units)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,14 @@ class Golden:
         return np.asarray(np.ptp(self.u, axis=0))
 
 
-def golden(release: Release, problem: Problem, budget: Budget, *, u_start: ArrayLike) -> Golden:
+def golden(
+    release: Release,
+    problem: Problem,
+    budget: Budget,
+    *,
+    u_start: ArrayLike,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> Golden:
     """The loop closed on the model itself: setpoints all over the reachable outputs, an output disturbance, noise, and samples without
     a measurement or a setpoint. The same arguments give the same numbers."""
     model = release.model
@@ -59,4 +67,5 @@ def golden(release: Release, problem: Problem, budget: Budget, *, u_start: Array
         move = twin.step(y[k], reference[k])
         u[k], status[k], beside[k] = move.u, move.flags, ipopt.step(y[k], reference[k]).u
         chi = np.asarray(model.system.step(chi, u[k], np.zeros(0))).ravel()
+        on_progress((k + 1) / SAMPLES)
     return Golden(Run(y[0], u0, y, reference), u, status[:, 0].astype(np.uint32), beside)

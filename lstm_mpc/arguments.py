@@ -1,0 +1,46 @@
+"""How words of the command line become arguments, and what is said when they do not."""
+
+from __future__ import annotations
+
+import argparse
+from difflib import get_close_matches
+from math import inf
+from typing import Any, NoReturn
+
+from lstm_mpc.errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """One that says what is wrong in a sentence, and knows what was meant."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, unknown = super().parse_known_args(args, namespace)
+        for word in unknown:
+            near = get_close_matches(word.split("=")[0], self._option_string_actions, 1)
+            self.error(f"unknown argument {word!r}" + (f", did you mean {near[0]}?" if near else ""))
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; `{self.prog} --help` shows how")
+
+
+def positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"needs a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def index(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"needs the number of a scenario, got {text!r}")
+    return int(text)
+
+
+def speed(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < inf:
+        raise argparse.ArgumentTypeError(f"needs a positive number, got {text!r}")
+    return value

@@ -1,0 +1,125 @@
+"""The page: sections through templates into one HTML file that needs nothing else. The only importer of jinja2."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from lstm_mpc.artefacts import PIL
+from lstm_mpc.evidence import Certificate
+from lstm_mpc.figures import svg
+from lstm_mpc.report.blocks import Picture, Section, number, spans
+from lstm_mpc.report.claimed import certificate_section, reach_section, release_section, scenario_section, verdict
+from lstm_mpc.report.dossier import EXPORT, Dossier
+from lstm_mpc.report.identified import data_section, fit_rows, fit_section, training_section
+from lstm_mpc.report.maths import math
+from lstm_mpc.report.practised import loop_section, provenance_section, size_section
+
+SECTIONS = (
+    data_section,
+    fit_section,
+    training_section,
+    certificate_section,
+    reach_section,
+    scenario_section,
+    loop_section,
+    size_section,
+    release_section,
+    provenance_section,
+)
+
+
+def prose(text: str) -> Markup:
+    """A sentence, escaped; what stands in `back quotes` is code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def css_string(text: str) -> Markup:
+    """`text` as a string of CSS, which no text can leave."""
+    return Markup('"' + "".join(c if c.isascii() and c.isalnum() else f"\\{ord(c):x} " for c in text) + '"')
+
+
+def drawn(picture: Picture, prefix: str = "") -> Markup:
+    """The figure as inline SVG, or the image; `prefix` sets the ids of two designs on one page apart."""
+    if isinstance(picture.drawing, str):
+        return Markup('<img src="{}" alt="{}">').format(picture.drawing, picture.words)
+    return Markup(svg(picture.drawing(), prefix + picture.name, title=picture.title, words=picture.words))
+
+
+def environment() -> jinja2.Environment:
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("lstm_mpc"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    made.filters |= {"prose": prose, "css_string": css_string, "math": lambda text: Markup(math(text)), "drawn": drawn}
+    made.tests["of"] = lambda block, name: type(block).__name__ == name
+    return made
+
+
+def render_report(dossier: Dossier) -> str:
+    """The design report; the same artefacts give the same text."""
+    kind, sentence, claims = verdict(dossier)
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            title=f"Design report: {dossier.name}",
+            name=dossier.name,
+            digest=dossier.model.digest if dossier.model else "",
+            kind=kind,
+            sentence=sentence,
+            claims=claims,
+            facts=glance(dossier),
+            sections=sections(dossier),
+        )
+    )
+
+
+def sections(dossier: Dossier) -> list[Section]:
+    return [make(dossier) for make in SECTIONS]
+
+
+def glance(dossier: Dossier) -> list[tuple[str, str, str]]:
+    """(what, figure, remark) of the first screen."""
+    rows: list[tuple[str, str, str]] = []
+    seen = [fit for which, _, fit in fit_rows(dossier) if which == "validation" and fit.against == "measured"]
+    worst = min(seen, key=lambda fit: min(fit.mean_removed), default=None)
+    if worst is None:
+        rows.append(("Validation FIT, mean-removed", "–", "no data to compare with"))
+    else:
+        rmse = ", ".join(f"{s.name} {number(e)} {s.unit}" for s, e in zip(dossier.outputs, worst.rmse, strict=True))
+        rows.append(("Validation FIT, mean-removed", f"{min(worst.mean_removed):.2f} %", f"RMSE {rmse}"))
+    for found in dossier.certificates:
+        c: Certificate | None = found.value
+        if c is None or found.stale:
+            rows.append((found.file.removesuffix(".json"), "–", "stale" if found.stale else "not there"))
+        else:
+            rows.append((f"Margin δ of {c.condition}", number(c.margin), "holds" if c.holds else "FAILS"))
+    safe = dossier.design.safe_set if dossier.design else ()
+    if safe:
+        ends = [spans([s], [interval]) for s, interval in zip(dossier.outputs, safe, strict=True)]
+        rows.append(("Safe set", "\n".join(ends), "of the design"))
+    row = target(dossier)
+    if row is None:
+        return [*rows, ("Controller", "–", "not exported yet")]
+    instructions = row["instructions"]["all"]["mean"]
+    return [
+        *rows,
+        ("Controller, flash", f"{row['flash']} bytes", f"on {row['core']}; RAM {row['ram']} bytes, {instructions} instructions a sample"),
+    ]
+
+
+def target(dossier: Dossier) -> dict[str, Any] | None:
+    """Sizes and instructions of the controller on the first core known, if they are of this model."""
+    for file in (EXPORT, PIL):
+        found = dossier.files[file]
+        if found.value is None or found.stale:
+            continue
+        if file == PIL:
+            core, (row, *_) = next(iter(found.value["cores"].items()))
+            return {"core": core, **row}
+        if found.value["target"] is not None:
+            return dict(found.value["target"])
+    return None
