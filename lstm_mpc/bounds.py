@@ -16,8 +16,7 @@ def bounds_table(model: Model, tubes: Tubes, verification: Verification | None, 
     certificate = certify(model, "iss")
     rows = []
     for tube in tubes.tubes:
-        row: dict[str, Any] = {"output": model.outputs[output].name, "radius": tube.radius, "iss": None}
-        row |= {"tube": tube.whole[output], "trivial": tube.trivial[output]}
+        row: dict[str, Any] = {"radius": tube.radius, "tube": tube.whole[output], "trivial": tube.trivial[output], "iss": None}
         for system in ("plant", "model"):
             bound = verification.bound(system, tube.radius) if verification else None
             row[system] = (bound.low[output], bound.high[output]) if bound else None

@@ -28,9 +28,9 @@ from lstm_mpc.system import Signal, System
 from lstm_mpc.tables import fits, known, make, table_of, tables_of
 from lstm_mpc.training import Settings
 
-_LIMIT = 4 * 2**20  # [bytes] of a design: what people write and read
 Plant = ph.Plant | quadruple_tank.Plant
 PLANTS: dict[str, type[Plant]] = {"ph": ph.Plant, "quadruple_tank": quadruple_tank.Plant}  # the kinds of [plant]
+_LIMIT = 4 * 2**20  # [bytes] of a design: what people write and read
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from lstm_mpc.evidence import Verification
 from lstm_mpc.figures import BLUE, GREEN, GREY, ORANGE, RED, Figure, sheet, styled, thin
 from lstm_mpc.model import Model, compare, simulations
 from lstm_mpc.residuals import Residuals
-from lstm_mpc.scenario import Law, replay
+from lstm_mpc.scenario import Law, claimed_set, replay
 from lstm_mpc.system import Array, Signal, System
 
 _SHARES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)  # of what PI needs
@@ -121,11 +121,10 @@ def plot_scenarios(model: Model, verification: Verification, *, radius: float, c
             axis.plot(*thin(run.t / scale, run.y[:, j]), **look, label=f"worst of {v.scenarios} (number {index})" if worst else None)
     for j, axis in enumerate(below):
         if bound is not None:
-            mid, span = model.scaling.y_mid[j], model.scaling.y_span[j] * bound.radius_y
-            ball = (mid - span, mid + span), f"ball ρ* = {bound.radius_y:.3f}"
-            edges, label = ball if v.shape == "ball" else ((bound.low[j], bound.high[j]), "interval")
-            for number, edge in enumerate(edges):
-                axis.axhline(edge, color=ORANGE, lw=1.2, ls="--", label=None if number else label)
+            low, high = (float(ends[j]) for ends in claimed_set(bound, v.shape, model.scaling))
+            named = f"ball ρ* = {bound.radius_y:.3f}" if v.shape == "ball" else "claimed interval"
+            for edge, label in ((low, named), (high, None)):
+                axis.axhline(edge, color=ORANGE, lw=1.2, ls="--", label=label)
         for edge in v.safe_set[j]:
             axis.axhline(edge, color=GREEN, lw=1.2, ls=":", label="safe set" if edge == v.safe_set[j][0] else None)
     for s, axis in zip(model.inputs + model.outputs, axes[:, 0], strict=True):
@@ -233,12 +232,12 @@ def plot_series(
     if moves:
         _estimates(rows[nu + ny], t, system, moves)
     if disturbed:
-        shares = all(s.nominal for s in known)  # there is no share of nothing
+        share = all(s.nominal for s in known)  # of nothing there is none
         for j, (s, column) in enumerate(zip(known, d.T, strict=True)):
+            away = 100 * (column / s.nominal - 1) if share and s.nominal else column - (s.nominal or 0.0)
             look = {"color": (BLUE, ORANGE, GREEN, RED)[j % 4], "lw": 1.2, "drawstyle": "steps-post"}
-            off = column - (s.nominal or 0.0)
-            rows[-1].plot(t, 100 * off / s.nominal if shares and s.nominal else off, label=s.name, **look)
-        rows[-1].set_ylabel(f"d − nominal [{'%' if shares else ', '.join(dict.fromkeys(s.unit for s in known))}]")
+            rows[-1].plot(t, away, label=s.name, **look)
+        rows[-1].set_ylabel(f"d − nominal [{'%' if share else ', '.join(dict.fromkeys(s.unit for s in known))}]")
         rows[-1].legend(ncols=2, frameon=False)
     rows[-1].set_xlabel(f"time [{unit}]")
     return figure

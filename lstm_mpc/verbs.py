@@ -243,19 +243,20 @@ def reach_verb(design: Design, options: Options) -> Result:
     evidence = Tubes(model.digest, tuple(found))
     evidence.save(design.file(TUBES))
     sampled = Verification.load(design.file(VERIFICATION)) if design.file(VERIFICATION).exists() else None
+    sampled = sampled if sampled and sampled.model == model.digest else None
     from lstm_mpc import figures, plots
 
-    lines, rows = list[str](), list[dict[str, Any]]()
+    lines, rows = [], []
     for j, s in enumerate(model.outputs):
-        own = bounds_table(model, evidence, sampled if sampled and sampled.model == model.digest else None, output=j)
-        rows += own
-        name = "reach" if len(model.outputs) == 1 else f"reach-{s.name}"
-        figures.save(plots.plot_reach(model, own, output=j), design.file(FIGURES), name)
+        own = bounds_table(model, evidence, sampled, output=j)
+        rows += [{"output": s.name, **row} for row in own]
         lines.append(f"{s.label}, tightest first:")
         lines.append("  ρu    plant (sampled)     LSTM (sampled)      tube (proved)       trivial (proved)    ISS bound (5)")
         for row in own:
             cells = [f"[{row[k][0]:.3f}, {row[k][1]:.3f}]" if row[k] else "-" for k in ("plant", "model", "tube", "trivial", "iss")]
             lines.append(f"  {row['radius']:.2f}  " + " ".join(f"{cell:<19}" for cell in cells).rstrip())
+        name = "reach" if len(model.outputs) == 1 else f"reach-{s.name}"
+        figures.save(plots.plot_reach(model, own, output=j), design.file(FIGURES), name)
     top = max(found, key=lambda tube: tube.radius)
     lines.append(
         f"at ρu = {top.radius:g} the tube {'lies in' if top.safe else 'LEAVES'} the safe set {_spans(design)} → {design.file(TUBES)}"

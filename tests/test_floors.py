@@ -49,8 +49,8 @@ HEAVY = {
     "safetensors": {"foreign.weights"},
     "distributed": {"cluster"},
     "pyarrow": {"log"},
-    "shtab": {"completion"},
     "fmpy": {"fmu_plant"},
+    "shtab": {"completion"},
 }
 
 
