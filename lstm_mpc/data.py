@@ -20,6 +20,7 @@ from lstm_mpc.system import Array, Signal, System, frozen_array, simulate
 
 TIME = "t [s]"
 TRUTH = " noise-free"  # suffix of the columns that only a simulated plant can fill
+_LIMIT = 2**30  # [bytes] of a file: more than a hundred channels for a million samples
 _EVEN = 1e-6  # time stamps may deviate from the grid by this share of Ts (rounding in the file)
 
 
@@ -147,7 +148,7 @@ def read_csv(paths: str | Path | Sequence[str | Path], inputs: Sequence[Signal],
 
 def _read_table(path: Path, inputs: tuple[Signal, ...], outputs: tuple[Signal, ...]) -> tuple[float, Record]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = store.read_bytes(path, limit=_LIMIT).decode("utf-8-sig")
         reader = csv.reader(text.splitlines())
         rows = [(reader.line_num, row) for row in reader if row]
     except OSError as error:
@@ -163,7 +164,7 @@ def _read_table(path: Path, inputs: tuple[Signal, ...], outputs: tuple[Signal, .
     for label in wanted:
         if header.count(label) != 1:
             problem = "has two columns" if label in header else "has no column"
-            raise DataError(f"{problem} {label!r} (found {', '.join(header)}); write the header as 'name [unit]'", file=path, row=1)
+            raise DataError(f"{problem} {label!r} (found {', '.join(header):.200}); write the header as 'name [unit]'", file=path, row=1)
     table = _numbers(path, rows, [header.index(label) for label in wanted])
     nu, ny = len(inputs), len(outputs)
     Ts = _even_time(path, table[:, 0], [line for line, _ in rows[1:]])
@@ -183,7 +184,7 @@ def _numbers(path: Path, rows: list[tuple[int, list[str]]], columns: list[int]) 
             except ValueError:
                 value = float("nan")
             if not isfinite(value):
-                what = f"{header[column].strip()!r} is {row[column]!r}, not a finite number"
+                what = f"{header[column].strip()!r} is {row[column]!r:.40}, not a finite number"
                 raise DataError(f"{what}; split the record there or repair the value", file=path, row=number)
             table[place, j] = value
     return table
@@ -219,7 +220,7 @@ class Scaling:
     def __post_init__(self) -> None:
         for name in ("u_mid", "u_span", "y_mid", "y_span"):
             object.__setattr__(self, name, frozen_array(getattr(self, name), 1, f"scaling {name}"))
-        if min(self.u_span.min(), self.y_span.min()) <= 0 or not (self.radius > 0 and isfinite(self.radius)):
+        if min((*self.u_span, *self.y_span), default=0.0) <= 0 or not (self.radius > 0 and isfinite(self.radius)):
             raise InputError(f"scaling: spans {self.u_span.tolist()}, {self.y_span.tolist()} and radius {self.radius} must be positive")
 
     def u_in(self, u: ArrayLike) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lstm_mpc import store
 from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.law import LoopLaw
 from lstm_mpc.control.loop import Scenario
@@ -25,6 +26,8 @@ from lstm_mpc.release import Policy
 from lstm_mpc.system import Signal, System
 from lstm_mpc.tables import fits, known, make, table_of, tables_of
 from lstm_mpc.training import Settings
+
+_LIMIT = 4 * 2**20  # [bytes] of a design: what people write and read
 
 
 @dataclass(frozen=True)
@@ -166,14 +169,13 @@ def load_design(folder: str | Path) -> Design:
     folder = Path(folder)
     path = folder / "design.toml"
     try:
-        with path.open("rb") as stream:
-            content = tomllib.load(stream)
+        content = tomllib.loads(store.read_bytes(path, limit=_LIMIT).decode("utf-8-sig"))
     except OSError as error:
         if folder.is_file():
             raise InputError(f"{folder}: is a file; a verb takes the directory that holds design.toml") from error
         remedy = f"a design directory holds a design.toml; `lstm-mpc new {folder} --data log.csv` writes one from your data"
         raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # TOML's own errors, text that is not UTF-8, numbers of thousands of digits
         raise InputError(f"{path}: is not TOML ({error})") from error
     try:
         return _design(folder, content)
@@ -209,7 +211,7 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
         table = table_of(content, "plant")
         kind = table.pop("kind", None)
         if kind != "ph":
-            raise InputError(f"[plant] kind must be 'ph', got {kind!r}; other plants are used from Python")
+            raise InputError(f"[plant] kind must be 'ph', got {kind!r:.60}; other plants are used from Python")
         plant = make(Plant, table, "[plant]")
     system = plant.system() if plant else None
     inputs = tuple(make(Signal, table, "[[input]]") for table in tables_of(content, "input")) or (system.inputs if system else ())
@@ -256,8 +258,8 @@ def _observer(table: dict[str, Any]) -> KalmanTuning | GatedTuning | None:
     if kind == "open_loop":
         known(table, ["kind"], "[observer]")
         return None
-    if kind not in _OBSERVERS:
-        raise InputError(f"[observer] kind must be {', '.join(map(repr, ['open_loop', *_OBSERVERS]))}, got {kind!r}")
+    if not isinstance(kind, str) or kind not in _OBSERVERS:
+        raise InputError(f"[observer] kind must be {', '.join(map(repr, ['open_loop', *_OBSERVERS]))}, got {kind!r:.60}")
     made: KalmanTuning | GatedTuning = make(_OBSERVERS[kind], table, "[observer]")
     return made
 
@@ -265,8 +267,8 @@ def _observer(table: dict[str, Any]) -> KalmanTuning | GatedTuning | None:
 def _interval(value: Any, signal: Signal) -> tuple[float, float]:
     try:
         low, high = (float(v) for v in value)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"[safe_set] {signal.name} must be [low, high] in {signal.unit}, got {value!r}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"[safe_set] {signal.name} must be [low, high] in {signal.unit}, got {value!r:.60}") from error
     if not low < high:
         raise InputError(f"[safe_set] {signal.name} = [{low}, {high}] must rise")
     return low, high
@@ -278,7 +280,7 @@ def _scenario(table: Mapping[str, Any], system: System | None) -> Scenario:
         raise InputError("[[scenario]] needs a [plant] to simulate")
     disturbances = {s.name: s for s in system.disturbances}
     plain = [f.name for f in dataclasses.fields(Scenario) if f.name not in ("disturbances", "faults")]
-    where = f"[[scenario]] {table.get('name', '')!r}"
+    where = f"[[scenario]] {table.get('name', '')!r:.60}"
     known(table, [*plain, "fault", *disturbances], where)
     values = {k: v for k, v in table.items() if k != "fault" and k not in disturbances}
     faults = tuple(make(Fault, row, f"{where} [[scenario.fault]]") for row in tables_of(table, "fault"))
@@ -308,7 +310,7 @@ def _looping(table: dict[str, Any], system: System | None) -> LoopVerifying:
 def _steps(rows: Any, where: str) -> Steps:
     try:
         return Steps(tuple(float(row[0]) for row in rows), [[float(v) for v in row[1:]] for row in rows])
-    except (TypeError, ValueError, IndexError, InputError) as error:
+    except (TypeError, ValueError, LookupError, OverflowError, InputError) as error:
         raise InputError(f"{where} must be a list of [time s, value], starting at 0 and rising, got {rows!r:.60}") from error
 
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from lstm_mpc import store
 from lstm_mpc.errors import InputError
+from lstm_mpc.tables import noun
 
 
 class Evidence:
@@ -31,12 +32,14 @@ class Evidence:
         content = store.read_json(path, cls.kind)
         try:
             return cls.from_content(content)
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
+        except InputError as error:
             raise InputError(f"{path}: is not a usable {cls.kind} ({error}); make it again") from error
 
     @classmethod
-    def from_content(cls, content: dict[str, Any]) -> Self:
-        return cls(**content)
+    def from_content(cls, content: Any) -> Self:
+        """The record in a file's content; InputError names what does not fit."""
+        made: Self = noun(cls, content)
+        return made
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,16 @@ class Certificate(Evidence):
         return {**super().content(), "inequalities": lines, "holds": self.holds, "margin": self.margin}
 
     @classmethod
-    def from_content(cls, content: dict[str, Any]) -> Self:
-        lines = tuple(Inequality(x["layer"], x["name"], x["value"], x["blame"], x["check"]) for x in content["inequalities"])
-        names = ("model", "condition", "radius", "constants")
-        return cls(**{name: content[name] for name in names}, inequalities=lines)
+    def from_content(cls, content: Any) -> Self:
+        if isinstance(content, dict) and isinstance(
+            lines := content.get("inequalities"), list
+        ):  # what follows from the numbers is left out
+            content = {**_less(content, "holds", "margin"), "inequalities": [_less(line, "margin") for line in lines]}
+        return super().from_content(content)
+
+
+def _less(value: Any, *names: str) -> Any:
+    return {key: item for key, item in value.items() if key not in names} if isinstance(value, dict) else value
 
 
 @dataclass(frozen=True)
@@ -149,12 +158,6 @@ class Verification(Evidence):
         found = [b for b in self.bounds if b.system == system and abs(b.radius_u - radius_u) < 1e-12]
         return found[0] if found else None
 
-    @classmethod
-    def from_content(cls, content: dict[str, Any]) -> Self:
-        bounds = tuple(Bound(**{**b, "low": tuple(b["low"]), "high": tuple(b["high"])}) for b in content["bounds"])
-        safe = tuple((float(low), float(high)) for low, high in content["safe_set"])
-        return cls(**{**content, "bounds": bounds, "safe_set": safe})
-
     def content(self) -> dict[str, Any]:
         return {**super().content(), "bounds": [store.plain(b.__dict__) for b in self.bounds]}
 
@@ -204,11 +207,6 @@ class LoopVerification(Evidence):
         middles = [(0.5 * (a + b), 0.5 * self.reach * (b - a)) for a, b in self.safe_set]
         return tuple((middle - half, middle + half) for middle, half in middles)
 
-    @classmethod
-    def from_content(cls, content: dict[str, Any]) -> Self:
-        names = ("low", "high", "tracking")
-        return cls(**{**content, **{n: tuple(content[n]) for n in names}, "safe_set": tuple(map(tuple, content["safe_set"]))})
-
 
 @dataclass(frozen=True)
 class Reach(Evidence):
@@ -237,11 +235,6 @@ class Reach(Evidence):
     def content(self) -> dict[str, Any]:
         return {name: value for name, value in super().content().items() if not name.startswith("tube_")}
 
-    @classmethod
-    def from_content(cls, content: dict[str, Any]) -> Self:
-        pairs = ("whole", "forever", "trivial", "safe_set")
-        return cls(**{**content, **{name: tuple(map(tuple, content[name])) for name in pairs}})
-
 
 @dataclass(frozen=True)
 class Tubes(Evidence):
@@ -254,10 +247,6 @@ class Tubes(Evidence):
 
     def content(self) -> dict[str, Any]:
         return {"model": self.model, "tubes": [tube.content() for tube in self.tubes]}
-
-    @classmethod
-    def from_content(cls, content: dict[str, Any]) -> Self:
-        return cls(content["model"], tuple(Reach.from_content(tube) for tube in content["tubes"]))
 
 
 @dataclass(frozen=True)
@@ -275,6 +264,14 @@ class Validation(Evidence):
     fits: dict[str, dict[str, Any]]
 
     kind = "lstm_mpc validation"
+
+    def __post_init__(self) -> None:
+        if "measured" not in self.fits:
+            raise InputError("a validation holds figures against the measured output")
+        for against, figures in self.fits.items():
+            for name in ("normalised", "mean_removed"):
+                if not noun(list[float], figures.get(name), f"{name!r} of the figures against the {against} output"):
+                    raise InputError(f"the figures against the {against} output hold no {name}")
 
     @property
     def fit(self) -> float:

@@ -15,6 +15,7 @@ from lstm_mpc import lstm, store
 from lstm_mpc.data import Dataset, Fit, Record, Scaling, fit_index
 from lstm_mpc.errors import InputError
 from lstm_mpc.system import Array, Signal, System, frozen_array, rest, simulate, simulate_batch
+from lstm_mpc.tables import noun
 
 KIND = "lstm_mpc model"
 _RIDGE = 1e-2  # pull of an estimated start towards rest, against normalised output errors
@@ -44,8 +45,10 @@ class Model:
                 f"model: the network has {self.network.nu} inputs and {self.network.ny} outputs, "
                 f"the signals are {len(self.inputs)} and {len(self.outputs)}"
             )
-        if (self.scaling.u_mid.size, self.scaling.y_mid.size) != (len(self.inputs), len(self.outputs)):
-            raise InputError("model: the scaling does not fit the number of signals")
+        scaling = self.scaling
+        for mid, span, signals in ((scaling.u_mid, scaling.u_span, self.inputs), (scaling.y_mid, scaling.y_span, self.outputs)):
+            if not mid.size == span.size == len(signals):
+                raise InputError("model: the scaling does not fit the number of signals")
         reach = np.abs(self.scaling.u_in([self.u_low, self.u_high])).max(axis=0)
         for signal, widest in zip(self.inputs, reach, strict=True):
             if not widest <= self.scaling.radius * (1 + 1e-9):
@@ -115,20 +118,37 @@ class Model:
         content = store.read_json(path, KIND)
         try:
             return Model.from_content(content)
-        except (InputError, KeyError, TypeError, AttributeError, ValueError) as error:
+        except InputError as error:
             raise InputError(f"{path}: is not a usable model ({error})") from error
 
     @staticmethod
-    def from_content(content: dict[str, Any]) -> Model:
-        return Model(
-            network=lstm.from_leaves(content["network"]),
-            scaling=Scaling(**content["scaling"]),
-            inputs=tuple(signal_from(s) for s in content["inputs"]),
-            outputs=tuple(signal_from(s) for s in content["outputs"]),
-            Ts=float(content["Ts"]),
-            origin=content["origin"],
-            name=content["name"],
-        )
+    def from_content(content: Any) -> Model:
+        saved = noun(_Saved, content)
+        return Model(**{**saved.__dict__, "network": lstm.from_leaves(saved.network), "scaling": Scaling(**saved.scaling.__dict__)})
+
+
+@dataclass(frozen=True)
+class _SavedScaling:
+    """`Scaling`, as JSON holds it."""
+
+    u_mid: tuple[float, ...]
+    u_span: tuple[float, ...]
+    y_mid: tuple[float, ...]
+    y_span: tuple[float, ...]
+    radius: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """`Model`, as JSON holds it."""
+
+    name: str
+    Ts: float
+    inputs: tuple[Signal, ...]
+    outputs: tuple[Signal, ...]
+    scaling: _SavedScaling
+    network: dict[str, list[list[float]]]
+    origin: dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ given numbers, so the result encloses the true value of every quantity; the cond
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import sqrt
 from typing import Any
 
 import casadi as ca
@@ -94,7 +95,7 @@ def certify(model: Model, name: str = "iss", *, beyond: float = 0.0) -> Certific
     except (ArithmeticError, np.linalg.LinAlgError):
         witnesses, ends = [], [(0.0, float("inf"))] * len(found.labels)
     lines = tuple(
-        Inequality(layer, label, min(high, 1e308), _blame(model.network.layers[layer - 1], layer, name, label, radius), check)
+        Inequality(layer, label, _told(high), _blame(model.network.layers[layer - 1], layer, name, label, radius), check)
         for (_, layer, label, check), (_, high) in zip(found.labels, ends, strict=True)
     )
     constants: dict[str, Any] = {}
@@ -130,6 +131,11 @@ def _contraction(network: lstm.Network, lines: Sequence[Inequality], radius: flo
     return {"layers": layers}
 
 
+def _told(value: float) -> float:
+    """A bound as a file can hold it: one beyond all numbers is as good as the largest."""
+    return min(float(value), 1e308)
+
+
 def _iss_constants(network: lstm.Network, lines: Sequence[Inequality], radius: float) -> dict[str, Any]:
     """β, γ_u, γ_b of the ISS bound (5) per layer, from V(χ) = |x|₁ + |ξ|₁ and V⁺ ≤ (1−δ)V + 2|W_c|₁|u|₁ + 2|b_c|₁ (Appendix A).
 
@@ -140,9 +146,9 @@ def _iss_constants(network: lstm.Network, lines: Sequence[Inequality], radius: f
     for number, layer in enumerate(network.layers):
         delta = min(line.margin for line in lines if line.layer == number + 1)
         W_c = float(np.abs(layer.W_c).sum(axis=0).max())
-        beta, gamma_u, gamma_b = np.sqrt(2 * layer.nx), 2 * np.sqrt(layer.nu) * W_c / delta, 2 * np.sqrt(layer.nx) / delta
-        u = np.sqrt(layer.nu) * layer_radius(number, radius)
-        worst = beta * 0.1 * np.sqrt(2 * layer.nx) + gamma_u * u + gamma_b * float(np.linalg.norm(layer.b_c))
-        gains = {"beta_gain": float(beta), "beta_rate": 1.0 - delta, "gamma_u": float(gamma_u), "gamma_b": float(gamma_b)}
-        constants.append({"layer": number + 1, "delta": delta, **gains, "state_bound": float(worst)})
+        beta, gamma_u, gamma_b = sqrt(2 * layer.nx), 2 * sqrt(layer.nu) * W_c / delta, 2 * sqrt(layer.nx) / delta
+        u = sqrt(layer.nu) * layer_radius(number, radius)
+        worst = beta * 0.1 * sqrt(2 * layer.nx) + gamma_u * u + gamma_b * float(np.linalg.norm(layer.b_c))
+        gains = {"beta_gain": beta, "beta_rate": 1.0 - delta, "gamma_u": _told(gamma_u), "gamma_b": _told(gamma_b)}
+        constants.append({"layer": number + 1, "delta": delta, **gains, "state_bound": _told(worst)})
     return {"lyapunov_function": "V(chi) = |x|_1 + |xi|_1", "layers": constants}

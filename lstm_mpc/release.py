@@ -18,8 +18,10 @@ from lstm_mpc.proof import certify
 from lstm_mpc.reach import reach
 from lstm_mpc.scenario import claimed_set, scenario_count
 from lstm_mpc.system import Array
+from lstm_mpc.tables import noun
 
 KIND = "lstm_mpc release"
+_LIMITS = {"safe_set": tuple[tuple[float, float], ...], "u_low": tuple[float, ...], "u_high": tuple[float, ...]}
 _MACHINE = 1e-6  # how far honest evidence may differ between two machines
 CHECKS = ("certificate", "scenario", "safe_set", "input_range", "tube", "fit", "controller")
 OUTPUT_SETS = ("scenario", "tube", "either")
@@ -122,13 +124,13 @@ class Release:
         content = store.read_json(path, KIND)
         try:
             model = Model.from_content(content["model"])
-            certificates = [Certificate.from_content(c) for c in content["certificates"]]
+            certificates = [Certificate.from_content(c) for c in noun(list[Any], content["certificates"], "certificates")]
             verification = Verification.from_content(content["verification"])
             validation = Validation.from_content(content["validation"])
-            policy = Policy(**content["policy"])
+            policy = noun(Policy, content["policy"], "policy")
             tube = None if content["tube"] is None else Reach.from_content(content["tube"])
-            limits = {name: content[name] for name in ("safe_set", "u_low", "u_high")}
-        except (InputError, TypeError, KeyError, ValueError, AttributeError) as error:
+            limits = {name: noun(kind, content[name], name) for name, kind in _LIMITS.items()}
+        except (InputError, KeyError) as error:
             raise InputError(f"{path}: is not a usable release ({error}); make it again") from error
         return release(model, certificates, verification, validation, policy, tube=tube, **limits)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,17 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         raise
 
 
+def read_bytes(path: str | Path, *, limit: int) -> bytes:
+    """A regular file of at most `limit` bytes; OSError for a larger one, for a device, and where it cannot be read."""
+    with open(path, "rb") as stream:
+        found = os.fstat(stream.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        if found.st_size > limit:
+            raise OSError(errno.EFBIG, f"larger than {limit / 2**20:g} MiB", str(path))
+        return stream.read()
+
+
 def write_json(path: str | Path, kind: str, content: dict[str, Any]) -> None:
     """Write `content` as the artefact `kind`, with format version and digest."""
     body = {"kind": kind, "format": FORMAT, **plain(content)}
@@ -75,18 +88,19 @@ def read_json(path: str | Path, kind: str) -> dict[str, Any]:
     """The content of an artefact `kind`; InputError when it is missing, of another kind, newer, or altered by even a digit."""
     path = Path(path)
     try:
-        if path.stat().st_size > _LIMIT:
-            raise InputError(f"{path}: larger than {_LIMIT // 2**20} MiB, this is no {kind} file")
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = json.loads(read_bytes(path, limit=_LIMIT).decode("utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); the {kind} is made by an earlier step") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON ({error}); make the {kind} again") from error
     if not isinstance(body, dict) or body.get("kind") != kind:
         found = body.get("kind") if isinstance(body, dict) else type(body).__name__
-        raise InputError(f"{path}: holds {found!r}, not a {kind!r}")
+        raise InputError(f"{path}: holds {found!r:.40}, not a {kind!r}")
     if body.get("format") != FORMAT:
-        raise InputError(f"{path}: has format {body.get('format')!r}, this version reads {FORMAT}; upgrade lstm_mpc or make it again")
+        own = body.get("format")
+        if isinstance(own, int) and own > FORMAT:
+            raise InputError(f"{path}: was written by a newer version (format {own!r:.20}, this one reads {FORMAT}); upgrade lstm_mpc")
+        raise InputError(f"{path}: has format {own!r:.40}, this version reads {FORMAT}; make the {kind} again")
     claimed = body.pop("digest", None)
     try:
         found = digest(body)

@@ -21,7 +21,7 @@ def frozen_array(values: ArrayLike, ndim: int | None = None, name: str = "array"
     """A read-only float64 copy of `values`; raises InputError when it is not numeric, finite or of `ndim` dimensions."""
     try:
         array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name} must be numbers of a regular shape, got {values!r:.80}") from error
     if ndim is not None and array.ndim != ndim:
         raise InputError(f"{name} must have {ndim} dimension(s), got shape {array.shape}")

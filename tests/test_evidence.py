@@ -69,5 +69,5 @@ def test_a_verification_finds_its_bounds_by_system_and_radius():
 
 
 def test_the_fit_of_a_validation_is_the_worst_output():
-    figures = {"measured": {"mean_removed": [97.0, 96.0]}, "noise-free": {"mean_removed": [1.0]}}
+    figures = {"measured": {"normalised": [99.0], "mean_removed": [97.0, 96.0]}, "noise-free": {"normalised": [9.0], "mean_removed": [1.0]}}
     assert Validation("m", "d", 9, 0, figures).fit == 96.0

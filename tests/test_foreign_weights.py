@@ -147,7 +147,7 @@ def test_missing_and_too_large_files(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="holds 1 MiB of numbers, more than 1 MiB"):
         read_foreign(tmp_path / "net.npz")
     monkeypatch.setattr(weights_module, "LIMIT", 2**19)
-    with pytest.raises(InputError, match=r"net\.onnx: is larger than 0 MiB"):
+    with pytest.raises(InputError, match=r"net\.onnx: cannot be read \(larger than "):
         read_foreign(tmp_path / "net.onnx")
 
 

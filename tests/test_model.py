@@ -117,7 +117,7 @@ def test_every_changed_digit_is_detected(tmp_path):
             pass  # a leading zero is no JSON
         tried += 1
         changed.write_text(forged)
-        with pytest.raises(InputError, match=r"changed.json: (was altered|has format|holds|is not JSON)"):
+        with pytest.raises(InputError, match=r"changed.json: (was altered|was written by a newer|has format|holds|is not JSON)"):
             Model.load(changed)
     assert tried > 600
 
@@ -128,7 +128,7 @@ def test_a_file_of_another_kind_newer_or_cut_is_refused(tmp_path):
     text = path.read_text()
     for forged, words in (
         (text.replace(KIND, "lstm_mpc certificate"), "holds 'lstm_mpc certificate', not a 'lstm_mpc model'"),
-        (text.replace('"format": 1', '"format": 2'), "has format 2, this version reads 1; upgrade lstm_mpc"),
+        (text.replace('"format": 1', '"format": 2'), "was written by a newer version .format 2, this one reads 1.; upgrade lstm_mpc"),
         (text[: len(text) // 2], "is not JSON .*make the lstm_mpc model again"),
         ("", "is not JSON"),
     ):

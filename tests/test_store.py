@@ -89,8 +89,8 @@ def _change(**changes):
         (lambda text: "[1]", "holds 'list', not a 'noun'"),
         (_change(kind="verb"), "holds 'verb', not a 'noun'"),
         (lambda text: "{}", "holds None, not a 'noun'"),
-        (_change(format=2), "has format 2, this version reads 1; upgrade lstm_mpc"),
-        (_change(format=None), "has format None"),
+        (_change(format=2), r"was written by a newer version .format 2, this one reads 1.; upgrade lstm_mpc"),
+        (_change(format=None), "has format None, this version reads 1; make the noun again"),
         (lambda text: text.replace("0.25", "0.26"), "was altered after it was written .*; make the noun again"),
         (_change(more=1), "was altered"),
         (_change(digest=None), r"was altered after it was written \(digest None became"),
@@ -112,6 +112,8 @@ def test_a_missing_or_oversized_file_is_refused_by_name(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"gone.json: cannot be read .No such file.*; the noun is made by an earlier"):
         store.read_json(tmp_path / "gone.json", KIND)
     store.write_json(tmp_path / "a.json", KIND, {})
+    with pytest.raises(InputError, match=r"null: cannot be read .not a regular file."):
+        store.read_json("/dev/null", KIND)
     monkeypatch.setattr(store, "_LIMIT", 10)
-    with pytest.raises(InputError, match=r"a.json: larger than 0 MiB, this is no noun file"):
+    with pytest.raises(InputError, match=r"a.json: cannot be read .larger than 9.53674e-06 MiB.; the noun is made by"):
         store.read_json(tmp_path / "a.json", KIND)

@@ -25,7 +25,7 @@ class Checkpoint:
     def folder(self) -> Path | None:
         return None if self.place is None else self.place / self.digest[:16]
 
-    def found(self) -> list[dict[str, Any]]:
+    def found(self) -> list[Any]:
         """What is kept already; InputError when a part of another campaign lies here."""
         parts = []
         for path in sorted(self.folder.glob("part-*.json")) if self.folder else ():
@@ -34,7 +34,7 @@ class Checkpoint:
         for path, content in parts:
             if (other := str(content.get("campaign"))) != self.digest:
                 raise InputError(f"{path}: is part of another campaign ({other[:12]}, this one is {self.digest[:12]}); delete it")
-        return [content["part"] for _, content in parts]
+        return [content.get("part") for _, content in parts]
 
     def keep(self, number: int, part: dict[str, Any]) -> None:
         if self.folder is not None:

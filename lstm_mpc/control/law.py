@@ -14,6 +14,7 @@ from lstm_mpc.control.loop import Scenario
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Mprs, Steps
 from lstm_mpc.system import Array, System
+from lstm_mpc.tables import noun
 
 Pairs = tuple[tuple[float, float], ...]
 
@@ -71,12 +72,16 @@ class LoopLaw:
         return described
 
     @staticmethod
-    def from_description(law: dict[str, Any]) -> LoopLaw:
-        return LoopLaw(**{**law, "dwell": tuple(law["dwell"])})
+    def from_description(law: Any) -> LoopLaw:
+        made: LoopLaw = noun(LoopLaw, law, "the loop law")
+        return made
 
 
 def _pair(pair: Sequence[float], name: str) -> tuple[float, float]:
-    low, high = map(float, pair)
+    try:
+        low, high = map(float, pair)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"loop law: {name} must be [low, high], got {pair!r:.40}") from error
     if not (isfinite(low) and isfinite(high) and low <= high):
         raise InputError(f"loop law: {name} [{low:g}, {high:g}] must rise and be finite")
     return low, high

@@ -130,8 +130,9 @@ class Problem:
             raise InputError(f"control: dead_time must be a number of seconds, not negative, got {self.dead_time}")
         if np.any(np.asarray(self.max_move) <= 0):
             raise InputError(f"control: max_move must be positive, got {self.max_move}")
-        if min(np.min(self.output_weight), np.min(self.move_penalty), self.violation_weight) < 0:
-            raise InputError("control: weights must not be negative")
+        for key in ("output_weight", "move_penalty", "violation_weight"):
+            if not (weights := np.ravel(getattr(self, key))).size or not (weights >= 0).all():
+                raise InputError(f"control: {key} must be a number or a list of numbers, not negative, got {getattr(self, key)!r:.60}")
 
     @property
     def starts(self) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ from lstm_mpc.evidence import LoopVerification
 from lstm_mpc.release import Release
 from lstm_mpc.scenario import scenario_count
 from lstm_mpc.system import Array, System
+from lstm_mpc.tables import noun
 
 ASK = 20  # samples between two looks for Ctrl-C
 CHUNK = 128  # scenarios that run side by side: one task, and what is lost when the power goes; fixed, as round-off may depend on it
@@ -72,8 +73,9 @@ class Part:
     status: dict[str, int]
 
     @staticmethod
-    def from_content(content: dict[str, Any]) -> Part:
-        return Part(**{**content, **{name: tuple(content[name]) for name in ("low", "high", "tracking")}})
+    def from_content(content: Any) -> Part:
+        made: Part = noun(Part, content)
+        return made
 
 
 def _both(one: Part, other: Part) -> Part:

@@ -11,6 +11,7 @@ from typing import Any
 
 from lstm_mpc import store
 from lstm_mpc.errors import InputError
+from lstm_mpc.tables import noun
 
 MANIFEST = "manifest.json"
 
@@ -59,6 +60,10 @@ def refuse_foreign(folder: Path, kind: str) -> None:
     if MANIFEST not in found:
         raise InputError(f"{folder}: is not empty and not an earlier export ({sorted(found)[0]} is there); name another folder")
     manifest = store.read_json(folder / MANIFEST, kind)
-    own = {MANIFEST, *manifest["files"], *(name for name in found if any(fnmatch(name, p) for p in manifest["products"]))}
+    try:
+        files, products = noun(dict[str, str], manifest.get("files"), "files"), noun(list[str], manifest.get("products"), "products")
+    except InputError as error:
+        raise InputError(f"{folder / MANIFEST}: is not a usable manifest ({error}); name another folder") from error
+    own = {MANIFEST, *files, *(name for name in found if any(fnmatch(name, p) for p in products))}
     if found - own:
         raise InputError(f"{folder}: holds {sorted(found - own)[0]}, which the export did not write; move it away or name another folder")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lstm_mpc import store
 from lstm_mpc.data import Scaling
 from lstm_mpc.errors import InputError
 from lstm_mpc.foreign import onnx_file, onnx_graph, weights
@@ -63,9 +64,7 @@ def _read(path: Path) -> Foreign:
         raise InputError(_REMEDIES[kind])
     if kind not in (".onnx", ".npz", ".safetensors"):
         raise InputError(f"a file {path.suffix or 'without suffix'!r} is not read; use .onnx, .npz or .safetensors")
-    if path.stat().st_size > weights.LIMIT:
-        raise InputError(f"is larger than {weights.LIMIT // 2**20} MiB")
-    data = path.read_bytes()
+    data = store.read_bytes(path, limit=weights.LIMIT)
     if kind == ".onnx":
         found = _from_onnx(data)
     else:

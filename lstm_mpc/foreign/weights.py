@@ -23,6 +23,7 @@ from lstm_mpc.lstm import Layer
 from lstm_mpc.system import Array
 
 LIMIT = 64 * 2**20  # [bytes] no model of a plant comes near
+_BROKEN = (OSError, ValueError, EOFError, SyntaxError, MemoryError, NotImplementedError, OverflowError, RecursionError)
 NOTE = "a weights file holds no activations; σ, tanh and a linear head are assumed"
 Tensors = dict[str, NDArray[Any]]
 
@@ -36,8 +37,18 @@ def read_npz(data: bytes) -> Tensors:
             raise InputError(f"holds {size / 2**20:.0f} MiB of numbers, more than {LIMIT // 2**20} MiB")
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, SyntaxError, MemoryError, zipfile.BadZipFile, NotImplementedError, zlib.error) as error:
-        raise InputError(f"is not a .npz file of plain arrays ({error})") from error
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        SyntaxError,
+        MemoryError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+        OverflowError,
+        zlib.error,
+    ) as error:
+        raise InputError(f"is not a .npz file of plain arrays ({error!s:.200})") from error
 
 
 def read_safetensors(data: bytes) -> Tensors:
@@ -49,7 +60,7 @@ def read_safetensors(data: bytes) -> Tensors:
     try:
         found = deserialize(data)
     except SafetensorError as error:
-        raise InputError(f"is not a safetensors file ({error})") from error
+        raise InputError(f"is not a safetensors file ({error!s:.200})") from error
     kinds, tensors = {"F32": "<f4", "F64": "<f8"}, {}
     for name, entry in found:
         if entry["dtype"] not in kinds:
