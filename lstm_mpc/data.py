@@ -221,7 +221,9 @@ class Scaling:
         for name in ("u_mid", "u_span", "y_mid", "y_span"):
             object.__setattr__(self, name, frozen_array(getattr(self, name), 1, f"scaling {name}"))
         if min((*self.u_span, *self.y_span), default=0.0) <= 0 or not (self.radius > 0 and isfinite(self.radius)):
-            raise InputError(f"scaling: spans {self.u_span.tolist()}, {self.y_span.tolist()} and radius {self.radius} must be positive")
+            raise InputError(
+                f"scaling: spans {self.u_span.tolist()!r:.80}, {self.y_span.tolist()!r:.80} and radius {self.radius} must be positive"
+            )
 
     def u_in(self, u: ArrayLike) -> Array:
         return (np.asarray(u, dtype=np.float64) - self.u_mid) / self.u_span

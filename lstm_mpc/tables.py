@@ -109,13 +109,16 @@ def noun(kind: Any, value: Any, where: str = "it") -> Any:
     raise InputError(f"{where} is {value!r:.40}, not {_words(kind)}")
 
 
+_WORDS = {float: "a number", int: "a whole number", str: "text", bool: "true or false", NoneType: "null"}
+
+
 def _words(kind: Any) -> str:
     """A type as people say it."""
     origin, kinds = get_origin(kind), get_args(kind)
+    if origin is tuple and kinds[-1] is not Ellipsis:
+        return f"a list of {len(kinds)}"
     if origin in (tuple, list):
-        return "a list of " + (f"{len(kinds)}" if origin is tuple and kinds[-1] is not Ellipsis else _words(kinds[0]))
+        return f"a list, each {_words(kinds[0])}"
     if origin in (UnionType, Union):
         return " or ".join(map(_words, kinds))
-    return {float: "a number", int: "a whole number", str: "text", bool: "true or false", dict: "a table", NoneType: "null"}.get(
-        origin or kind, "a table"
-    )
+    return _WORDS.get(kind, "a table")

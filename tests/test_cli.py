@@ -132,13 +132,14 @@ def test_verification_does_not_depend_on_workers(done, copy, capsys):
     assert (copy / "verification.json").read_text() == (done / "verification.json").read_text()
 
 
-VERBS = ("record", "certify", "verify --workers 1", "reach", "release", "control --engine sqp", "export --target c")
+VERBS = ("record", "certify", "verify --workers 1", "reach", "release", "control --engine sqp", "export --target c", "tune-observer")
 
 
 @pytest.mark.parametrize("words", VERBS)
-def test_json_is_one_object(copy, capsys, words):
+def test_json_is_one_object(copy, capfd, words):
+    """On the very stdout, where libraries in C print as well."""
     verb, *options = words.split()
-    code, out, _ = said(capsys, verb, copy, *options, "--json", "--force")
+    code, out, _ = said(capfd, verb, copy, *options, "--json", "--force")
     assert code == 0
     assert isinstance(json.loads(out), dict)
 

@@ -23,3 +23,10 @@ def test_a_refusal_lists_every_reason():
     error = Refused("release", ["too short", "too thin"])
     assert error.reasons == ("too short", "too thin")
     assert str(error) == "release refused: too short; too thin"
+
+
+def test_what_a_file_brought_along_does_not_reach_the_terminal():
+    hostile = "a\nb\x00\x1b[2J\u202e\ud7ffµ"
+    assert str(InputError(hostile)) == r"a b\x00\x1b[2J\u202e\ud7ffµ"
+    assert Refused("release", [hostile]).reasons == (r"a b\x00\x1b[2J\u202e\ud7ffµ",)
+    assert str(InputError("x" * 9000)) == "x" * 2000 + " … " + "x" * 2000

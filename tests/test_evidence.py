@@ -9,6 +9,7 @@ from lstm_mpc.errors import InputError
 from lstm_mpc.evidence import Bound, Certificate, Inequality, Validation, Verification
 from lstm_mpc.proof import certify
 from lstm_mpc.scenario import verify
+from lstm_mpc.tables import noun
 
 
 def evidence():
@@ -71,3 +72,48 @@ def test_a_verification_finds_its_bounds_by_system_and_radius():
 def test_the_fit_of_a_validation_is_the_worst_output():
     figures = {"measured": {"normalised": [99.0], "mean_removed": [97.0, 96.0]}, "noise-free": {"normalised": [9.0], "mean_removed": [1.0]}}
     assert Validation("m", "d", 9, 0, figures).fit == 96.0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"epsilon": "0.1"}, "'epsilon' is '0.1', not a number"),
+        ({"scenarios": True}, "'scenarios' is True, not a whole number"),
+        ({"scenarios": 10**30}, "'scenarios' is 10+, not a whole number"),
+        ({"seed": 1.5}, "'seed' is 1.5, not a whole number"),
+        ({"model": None}, "'model' is None, not text"),
+        ({"law": []}, r"'law' is \[\], not a table"),
+        ({"safe_set": [[0.0]]}, r"'safe_set'\[0\] is \[0.0\], not a list of 2"),
+        ({"bounds": [3]}, r"'bounds'\[0\] is 3, not a table"),
+        ({"bounds": {}}, r"'bounds' is \{\}, not a list, each a table"),
+        ({"more": 1}, "unknown key 'more' in it; known: model"),
+        ({"beta": ...}, "it lacks 'beta'"),
+    ],
+)
+def test_content_that_does_not_fit_is_named(verification, change, words):
+    content = {key: value for key, value in (verification.content() | change).items() if value is not ...}
+    with pytest.raises(InputError, match=words):
+        Verification.from_content(store.plain(content))
+
+
+def test_a_choice_of_types_takes_each_and_no_other(verification):
+    assert noun(float | None, None) is None
+    assert noun(float | list[list[float]], [[1.0]]) == [[1.0]]
+    with pytest.raises(InputError, match="it is 'x', not a number or null"):
+        noun(float | None, "x")
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        ({}, "a validation holds figures against the measured output"),
+        ({"measured": {"normalised": [], "mean_removed": [1.0]}}, "the figures against the measured output hold no normalised"),
+        (
+            {"measured": {"normalised": [1.0], "mean_removed": 3}},
+            "'mean_removed' of the figures against the measured output is 3, not a list",
+        ),
+    ],
+)
+def test_a_validation_without_figures_is_none(figures, words):
+    with pytest.raises(InputError, match=words):
+        Validation("m", "d", 9, 0, figures)
