@@ -227,7 +227,7 @@ def _graft(rng: Rng, tree: Any, other: Any) -> Any:
                 for _ in range(int(rng.choice([1, 2, 60]))):
                     deep = [deep] if rng.integers(2) else {"a": deep}
                 inside[key] = deep
-            case 4 if isinstance(inside[key], (int, float)):
+            case 4 if isinstance(inside[key], (int, float)) and abs(inside[key]) < 2**63:
                 inside[key] = inside[key] * float(rng.choice([-1.0, 1e-9, 1 + 1e-12, 1.01, 1e3, 1e9]))
             case 5 if isinstance(inside[key], list):
                 inside[key] = (inside[key] * 3)[: int(rng.integers(0, 400))]
