@@ -22,6 +22,7 @@ from lstm_mpc.training import Settings, train
 # Half the time to compile, and the same bits: what the text fixes no level of optimisation moves.
 loaded.FLAGS = tuple("-O1" if flag == "-O3" else flag for flag in loaded.FLAGS)
 
+WIDE = ((-100.0, 100.0),)  # a safe set nothing leaves
 SETTINGS = Settings(nx=(3,), iterations=60)
 
 
