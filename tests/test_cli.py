@@ -132,7 +132,7 @@ def test_verification_does_not_depend_on_workers(done, copy, capsys):
     assert (copy / "verification.json").read_text() == (done / "verification.json").read_text()
 
 
-VERBS = ("record", "certify", "verify --workers 1", "reach", "release", "control --engine sqp", "export --target c", "tune-observer")
+VERBS = ("record", "certify", "verify --workers 1", "reach", "release", "control --engine sqp", "export --target c")
 
 
 @pytest.mark.parametrize("words", VERBS)
