@@ -87,10 +87,10 @@ def _read_table(path: Path, inputs: tuple[Signal, ...], outputs: tuple[Signal, .
     for first, last in pairwise(starts):
         part, lines = table[first:last], [line for line, _ in rows[1 + first : 1 + last]]
         if len(part) < 2:
-            raise DataError(f"record {names[first]!r} holds fewer than two samples", file=path, row=lines[0])
+            raise DataError(f"record {names[first]!r:.40} holds fewer than two samples", file=path, row=lines[0])
         own = _even_time(path, part[:, 0], lines)
         if Ts and abs(own - Ts) > _EVEN * Ts:
-            raise DataError(f"record {names[first]!r} is sampled every {own:g} s, those before every {Ts:g} s", file=path, row=lines[0])
+            raise DataError(f"record {names[first]!r:.40} is sampled every {own:g} s, those before every {Ts:g} s", file=path, row=lines[0])
         clean = part[:, 1 + nu + ny :] if len(wanted) > 1 + nu + ny else None
         Ts = Ts or own
         records.append(Record(names[first], part[:, 1 : 1 + nu], part[:, 1 + nu : 1 + nu + ny], clean))

@@ -56,7 +56,7 @@ class Policy:
             stability.condition(name)
         for key, value in (("output_set", self.output_set), ("controller", self.controller)):
             if value not in OUTPUT_SETS:
-                raise InputError(f"release: {key} must be one of {', '.join(OUTPUT_SETS)}, got {value!r}")
+                raise InputError(f"release: {key} must be one of {', '.join(OUTPUT_SETS)}, got {value!r:.60}")
         if not (0 < self.epsilon < 1 and 0 < self.beta < 1 and np.isfinite(self.min_fit)):
             raise InputError(f"release: ε = {self.epsilon} and β = {self.beta} must lie in (0, 1), min_fit = {self.min_fit} must be finite")
         for check, reason in self.waive.items():

@@ -24,6 +24,7 @@ from lstm_mpc.system import Array, System, Trajectory, frozen_array, rest, simul
 
 Progress = Callable[[str, float], None]  # what is under way, and the share of it that is done
 
+_LEAST = (1e-9, 1e-300)  # ε and β: smaller ones ask for more scenarios than can be counted
 ASK = 100  # samples between two looks for Ctrl-C: a chunk of a long horizon takes minutes
 CHUNK = 1024  # scenarios that run side by side; fixed, so that round-off does not depend on the number of workers
 
@@ -34,8 +35,9 @@ def scenario_count(epsilon: float, beta: float, *, d: int = 1, rule: str = "pape
     rule "paper": N ≥ (2/ε)(ln(1/β) + d), eq. (11). Rule "exact": the least N with Σ_{i<d} C(N,i) ε^i (1−ε)^(N−i) ≤ β
     (Campi & Garatti 2008), which needs fewer.
     """
-    if not (0 < epsilon < 1 and 0 < beta < 1 and d >= 1):
-        raise InputError(f"scenario_count: ε = {epsilon} and β = {beta} must lie in (0, 1), d = {d} must be at least 1")
+    if not (_LEAST[0] <= epsilon < 1 and _LEAST[1] <= beta < 1 and d >= 1):
+        least = f"ε at least {_LEAST[0]:g}, β {_LEAST[1]:g}, d = {d} at least 1"
+        raise InputError(f"scenario_count: ε = {epsilon} and β = {beta} must lie in (0, 1), {least}")
     enough = ceil(2.0 / epsilon * (log(1.0 / beta) + d))
     if rule == "paper":
         return enough

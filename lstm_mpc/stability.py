@@ -167,7 +167,7 @@ IMPLIES: dict[str, tuple[str, ...]] = {
 
 def condition(name: str) -> Condition:
     if name not in CONDITIONS:
-        raise InputError(f"unknown stability condition {name!r}; known: {', '.join(CONDITIONS)}")
+        raise InputError(f"unknown stability condition {name!r:.60}; known: {', '.join(CONDITIONS)}")
     return CONDITIONS[name]
 
 

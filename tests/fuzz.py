@@ -40,6 +40,7 @@ from lstm_mpc.errors import LstmMpcError
 from lstm_mpc.evidence import Certificate, LoopVerification, Tubes, Verification
 from lstm_mpc.export.folder import MANIFEST, refuse_foreign, write_folder
 from lstm_mpc.foreign.adopt import read_foreign
+from lstm_mpc.historian import read_raw
 from lstm_mpc.model import Model
 from lstm_mpc.proof import certify
 from lstm_mpc.reach import reach
@@ -464,6 +465,7 @@ def _onnx(rng: Rng, data: bytes) -> bytes:
 
 SIGNALS = (Signal("u1", "V", -1.0, 3.0),), (Signal("y1", "m", -50.0, 50.0),)
 TABLE = "t [s],u1 [V],y1 [m]\n" + "".join(f"{10.0 * k},{math.sin(k):.4f},{math.cos(k):.4f}\n" for k in range(12))
+LOG = "time,a,b\n" + "".join(f"2026-03-01T00:{k:02d}:00,{math.sin(k):.4f},{k}\n" for k in range(12))
 PLAIN = """
 name = "plain"
 [[input]]
@@ -553,9 +555,11 @@ def readers(place: Path) -> dict[str, Reader]:
         "lstm_mpc closed loop", {"model": "0" * 64, "engine": "sqp", "runs": [{"metrics": {"iae": 1.0}, "series": {"y": [[None]]}}]}
     )
     pil = rest("lstm_mpc processor in the loop", {"model": "0" * 64, "cores": {"cortex-m4f": [{"flash": 1}]}})
+    logs = (LOG.encode(), LOG.replace(",", ";").encode())
     found = [
         Reader("design", "design.toml", lambda path: load_design(path.parent), (*designs, PLAIN.encode()), "toml"),
         Reader("data", "data.csv", lambda path: read_csv(path, *SIGNALS), (TABLE.encode(),), "csv"),
+        Reader("raw log", "log.csv", lambda path: read_raw(path, ["a", "b"], time="time"), logs, "csv"),
         Reader("model", "model.json", Model.load, (saved["model"],), "json"),
         Reader("certificate", "certificate.json", Certificate.load, (saved["certificate"],), "json"),
         Reader("verification", "verification.json", Verification.load, (saved["verification"],), "json"),

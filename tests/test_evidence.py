@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 from builders import model_of, random_network, stable_model, validation_for
+from conftest import WIDE
 
 from lstm_mpc import store
 from lstm_mpc.errors import InputError
@@ -9,8 +10,6 @@ from lstm_mpc.evidence import Bound, Certificate, Inequality, Validation, Verifi
 from lstm_mpc.proof import certify
 from lstm_mpc.scenario import verify
 from lstm_mpc.tables import noun
-
-WIDE = ((-100.0, 100.0),)
 
 
 def evidence():

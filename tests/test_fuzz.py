@@ -15,7 +15,7 @@ from lstm_mpc.errors import InputError
 from lstm_mpc.model import KIND, Model
 
 EVIDENCE = ("certificate", "verification", "tubes", "release", "loop-verification", "training report", "closed loop", "pil")
-NAMES = ("design", "data", "model", *EVIDENCE, "campaign part", "manifest", "npz", "safetensors", "onnx")
+NAMES = ("design", "data", "raw log", "model", *EVIDENCE, "campaign part", "manifest", "npz", "safetensors", "onnx")
 DEAR = {"design": 4, "release": 2, "npz": 2}  # times as long a file as the others take
 DESIGN = """
 [[input]]

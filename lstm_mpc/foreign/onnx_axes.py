@@ -48,7 +48,10 @@ def _integers(at: Reading, node: Node, key: str, place: int) -> list[int] | None
     if key in node.attributes:
         return [int(v) for v in node.attributes[key]]
     if len(node.inputs) > place and node.inputs[place]:
-        return [int(v) for v in np.ravel(constant(at, node.inputs[place], f"{key} of {node.op}"))]
+        values = np.ravel(constant(at, node.inputs[place], f"{key} of {node.op}"))
+        if values.dtype.kind not in "iu":
+            raise InputError(f"{key} of {node.op} ({node.inputs[place]!r}) is {values.dtype}, not whole numbers")
+        return [int(v) for v in values]
     return None
 
 
