@@ -204,6 +204,10 @@ def test_the_first_screen_is_backed_by_what_is_shipped():
     loops = read_json(ROOT / "models/ph/loop-verification.json", "lstm_mpc loop verification")
     assert f"C99 of {round(board['flash'] / 1000)} kB" in README
     assert loops["scenarios"] >= 1000
+    limits = TEXTS["docs/limits.md"]
+    assert f"takes {board['flash']} bytes of flash on a Cortex-M4F" in limits
+    fits = [start["validation_fit"] for start in read_json(ROOT / "models/ph/training.json", "lstm_mpc training report")["starts"]]
+    assert f"four starts reach {min(fits):.1f} to {max(fits):.1f} % on validation data" in limits
     assert loops["reach"] <= 1
 
 
