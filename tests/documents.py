@@ -153,4 +153,3 @@ def answer_from_artefacts(monkeypatch):
     monkeypatch.setattr(verbs, "export_verb", lambda *_, **__: Result((), {}))
     for plot in [name for name in vars(report) if name.startswith("plot_")]:
         monkeypatch.setattr(report, plot, lambda *_, **__: None)
-    monkeypatch.setattr(report, "save", lambda *_: [])

@@ -11,7 +11,7 @@ import pytest
 from documents import PAGES, ROOT, Session, answer_from_artefacts, blocks_of, check_toml, matches
 
 import lstm_mpc
-from lstm_mpc import artefacts, choices, cli, design
+from lstm_mpc import artefacts, choices, cli, design, report
 from lstm_mpc.errors import InputError, LstmMpcError, Refused
 from lstm_mpc.store import read_json
 
@@ -37,10 +37,11 @@ def long(block):
 
 @pytest.fixture
 def session(tmp_path, monkeypatch):
-    """A folder for a page; progress is not part of what pages show."""
+    """A folder for a page; progress and figures are not part of what pages show."""
     monkeypatch.chdir(tmp_path)
     console = cli.Console
     monkeypatch.setattr(cli, "Console", lambda quiet: console(True))
+    monkeypatch.setattr(report, "save", lambda *_: [])
     return Session(tmp_path)
 
 
