@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
+import json
 import os.path
 import re
 from collections.abc import Iterable, Iterator
@@ -90,18 +91,28 @@ def _dataclasses(hint: Any) -> Iterator[type]:
         yield from _dataclasses(part)
 
 
-_TYPES = {
-    "ArrayLike": "number or list",
-    "Steps": "steps `[[t, value], …]`",
-    "Pairs": "list of [low, high]",
-    "Mapping[str, str]": "table of text",
-}
+_TYPES = (  # what a reader of TOML calls them
+    ("ArrayLike", "number or list"),
+    ("Steps", "list of [t, value]"),
+    ("Pairs", "list of [low, high]"),
+    ("Mapping[str, str]", "table of text"),
+    (" | None", ""),
+    (" | ", " or "),
+    ("tuple[float, float]", "[number, number]"),
+    ("tuple[int, ...]", "list of whole numbers"),
+    ("tuple[float, ...]", "list of numbers"),
+    ("tuple[str, ...]", "list of text"),
+    ("float", "number"),
+    ("int", "whole number"),
+    ("bool", "true or false"),
+    ("str", "text"),
+)
 
 
 def _type(annotation: Any) -> str:
     words = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
-    for name, said in (("ArrayLike", _TYPES["ArrayLike"]), ("|", "or"), ("float", "number"), ("int", "whole number"), ("str", "text")):
-        words = _TYPES.get(words, words.replace(name, said))
+    for name, said in _TYPES:
+        words = words.replace(name, said) if not name.isalpha() else re.sub(rf"\b{name}\b", said, words)
     return words
 
 
@@ -110,7 +121,7 @@ def _default(field: Any) -> str:
         return "" if field.default_factory is not dataclasses.MISSING else "*must be given*"
     if field.default is None:
         return ""
-    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+    return f"`{field.default if isinstance(field.default, float) else json.dumps(field.default)}`"
 
 
 _NOTES = {
