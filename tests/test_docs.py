@@ -163,6 +163,15 @@ def test_every_page_can_be_reached():
     assert set(TEXTS) - {"README.md"} <= linked
 
 
+def test_the_tests_that_pages_name_exist():
+    named = [
+        (name, test, file) for name, text in TEXTS.items() for test, file in re.findall(r"`(test_\w+)`[^`]*?\s`(tests/test_\w+\.py)`", text)
+    ]
+    assert len(named) > 8
+    for name, test, file in named:
+        assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), (name, test)
+
+
 # -- what the README says ---------------------------------------------------------------------------------------------
 
 
