@@ -148,7 +148,7 @@ def _verb(name: str, verb: argparse.ArgumentParser) -> Iterator[str]:
     yield verb.description or ""
     rows = ["| argument | meaning |", "|---|---|"]
     for action in verb._actions:
-        if isinstance(action, argparse._HelpAction):
+        if isinstance(action, argparse._HelpAction) or action.help is argparse.SUPPRESS:
             continue
         value = f" {action.metavar or action.dest.upper()}" if action.option_strings and action.nargs != 0 else ""
         words = re.sub(r", \d+\)", ")", (action.help or "") % vars(action))  # the number of cores is that of the reader's machine

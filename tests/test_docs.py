@@ -8,6 +8,7 @@ import tomllib
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 
 import pytest
+from compiling import lacking
 from documents import PAGES, ROOT, Session, answer_from_artefacts, blocks_of, check_toml, matches
 
 import lstm_mpc
@@ -272,10 +273,9 @@ _ASKS = (
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    find_spec("mkdocs") is None and not os.environ.get("LSTM_MPC_REQUIRE_PIL"), reason="pip install '.[docs]' brings mkdocs"
-)
 def test_the_site_builds_and_asks_nothing_of_the_network(tmp_path):
+    if find_spec("mkdocs") is None:
+        lacking("mkdocs is missing; pip install '.[docs]' brings it")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
