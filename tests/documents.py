@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,7 +49,7 @@ def blocks_of(text):
         line = text.count("\n", 0, match.start("language")) + 1
         block = Block(line, match["mark"] or "", match["language"], match["text"])
         if block.language == "text" and found and found[-1].language == "python" and not text[end : match.start()].strip():
-            found[-1] = Block(found[-1].line, found[-1].mark, "python", found[-1].text, block.text)
+            found[-1] = replace(found[-1], printed=block.text)
         else:
             found.append(block)
         end = match.end()
@@ -73,7 +73,7 @@ def commands_of(text):
 
 
 class Session:
-    """One page's blocks, in order: one namespace, one folder, which is the current one."""
+    """One page's blocks, in order: one namespace, one folder, the current one. What fails is followed by `echo $?`."""
 
     def __init__(self, folder):
         for name in ("models", "examples"):
@@ -86,9 +86,10 @@ class Session:
             assert block.printed is None or matches(block.printed, printed), f"line {block.line} prints:\n{printed}"
             return
         for command, shown in commands_of(block.text):
+            assert self.code == 0 or command == "echo $?", f"line {block.line}: what stands before `{command}` failed"
             printed = self.command(command)
             assert not shown or matches(shown, printed), f"line {block.line}, `{command}` prints:\n{printed}"
-            assert shown or self.code == 0, f"line {block.line}, `{command}` fails:\n{printed}"
+        assert self.code == 0, f"line {block.line}, `{command}` fails:\n{printed}"
 
     def command(self, line):
         words = shlex.split(line, comments=True)

@@ -33,6 +33,14 @@ def long(block):
     return block.mark.startswith(("slow", "shipped"))
 
 
+@pytest.fixture(scope="module")
+def hook():
+    spec = spec_from_file_location("site_hook", ROOT / "docs" / "site_hook.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 # -- blocks -----------------------------------------------------------------------------------------------------------
 
 
@@ -73,7 +81,7 @@ def test_no_block_escapes():
     }
     assert kept == NOT_RUN
     for page, blocks in BLOCKS.items():
-        assert {b.language for b in blocks} <= {"python", "console", "toml", "text", "bibtex"}, page
+        assert {b.language for b in blocks} <= {"python", "console", "toml", "bibtex"}, page
         assert len(re.findall(r"(?m)^```", TEXTS[page])) == 2 * (len(blocks) + sum(b.printed is not None for b in blocks)), page
         plain = re.sub(r"(?ms)^```.*?^```", "", TEXTS[page])
         assert not re.search(r"\n\n {4}\S", plain), page
@@ -82,9 +90,12 @@ def test_no_block_escapes():
 @pytest.mark.parametrize(
     ("page", "block"), [(p, b) for p, bs in BLOCKS.items() for b in bs if b.language == "toml"], ids=lambda v: getattr(v, "line", v)
 )
-def test_tables_of_a_design_are_read(page, block):
-    content = check_toml(block)
+def test_tables_of_a_design_are_read(page, block, hook):
+    content, known = check_toml(block), hook.design_reference()
     assert set(content) <= set(design._TABLES), page
+    for table in content.values():
+        for row in table if isinstance(table, list) else [table]:
+            assert all(f"`{key}`" in known or key in ("kind", "fault") for key in row), page
 
 
 @pytest.mark.parametrize(
@@ -105,7 +116,12 @@ def test_only_what_is_left_out_may_differ(shown, printed, same):
 
 
 @pytest.mark.parametrize(
-    "text", ["```console\n$ lstm-mpc certify models/ph --force\niss holds with margin δ = 0.9\n```\n", "```python\nassert 1 > 2\n```\n"]
+    "text",
+    [
+        "```console\n$ lstm-mpc certify models/ph --force\niss holds with margin δ = 0.9\n```\n",
+        "```python\nassert 1 > 2\n```\n",
+        "```console\n$ ls nowhere\n…\n```\n",
+    ],
 )
 def test_a_page_that_is_wrong_is_caught(text, session):
     with pytest.raises(AssertionError):
@@ -231,14 +247,6 @@ def test_figures_that_stand_twice_agree():
 
 
 # -- the site ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def hook():
-    spec = spec_from_file_location("site_hook", ROOT / "docs" / "site_hook.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_reference_of_the_design_has_every_table_and_key(hook):
