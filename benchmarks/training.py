@@ -107,7 +107,7 @@ def plain_jacobian(sizes, piece):
     step = ca.Function("augmented", [state, u, theta], [ca.vertcat(following, ca.vec(S_next)), ca.vec(row)])
     run = step.mapaccum("run", N, 1, {})
     seed = np.hstack([np.zeros((n, p)), np.eye(n)]).ravel(order="F")
-    root = np.sqrt(piece.weight)[:, None]
+    root = np.sqrt(piece.weight)
 
     def jacobian(z):
         _, rows = run(np.concatenate([z[p:], seed]), piece.u.T, np.tile(z[:p, None], (1, N)))

@@ -3,7 +3,8 @@
 System → Dataset → Model → Certificate → Verification → Release → Controller → C
 """
 
-from lstm_mpc.data import Dataset, Fit, Record, Scaling, fit_index, read_csv, record, scale, write_csv
+from lstm_mpc.csv_file import read_csv, write_csv
+from lstm_mpc.data import Dataset, Fit, Record, Scaling, fit_index, record, scale
 from lstm_mpc.errors import DataError, InputError, LstmMpcError, Refused, SolverError
 from lstm_mpc.evidence import Bound, Certificate, Validation, Verification
 from lstm_mpc.excitation import Mprs, Steps, own_signal

@@ -1,31 +1,27 @@
-"""Identification data in engineering units: records, CSV files, scalings and fit indices."""
+"""Identification data in engineering units: records, scalings and fit indices."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc import store
-from lstm_mpc.errors import DataError, InputError
+from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import InputClass
 from lstm_mpc.system import Array, Signal, System, frozen_array, simulate
-
-TIME = "t [s]"
-TRUTH = " noise-free"  # suffix of the columns that only a simulated plant can fill
-_EVEN = 1e-6  # time stamps may deviate from the grid by this share of Ts (rounding in the file)
 
 
 @dataclass(frozen=True)
 class Record:
-    """One uninterrupted experiment: inputs `u` (N, nu), measured outputs `y` (N, ny), and where known the noise-free `truth` (N, ny)."""
+    """One uninterrupted experiment: inputs `u` (N, nu), measured outputs `y` (N, ny), and where known the noise-free `truth` (N, ny).
+
+    NaN in `y` is a sample that was not measured: it counts nowhere.
+    """
 
     name: str
     u: Array
@@ -34,7 +30,8 @@ class Record:
 
     def __post_init__(self) -> None:
         for field in ("u", "y") + (("truth",) if self.truth is not None else ()):
-            object.__setattr__(self, field, frozen_array(getattr(self, field), 2, f"record {self.name!r}: {field}"))
+            values = frozen_array(getattr(self, field), 2, f"record {self.name!r}: {field}", missing=field == "y")
+            object.__setattr__(self, field, values)
         if len(self.u) != len(self.y) or len(self.y) < 2 or (self.truth is not None and self.truth.shape != self.y.shape):
             raise InputError(f"record {self.name!r}: u {self.u.shape} and y {self.y.shape} must have as many samples, at least 2")
 
@@ -66,13 +63,23 @@ class Dataset:
     def digest(self) -> str:
         """SHA-256 over signals, Ts and every sample."""
         signals = [[s.name, s.unit] for s in self.inputs + self.outputs]
-        return store.digest([signals, self.Ts, [[r.u, r.y] for r in self.records]])
+        return store.digest([signals, self.Ts, [[r.u, _without_nan(r.y)] for r in self.records]])
+
+    @property
+    def missing(self) -> int:
+        """Output values that were not measured."""
+        return sum(int(np.isnan(record.y).sum()) for record in self.records)
 
     def clipped(self) -> Dataset:
         """The same data with inputs clipped to the actuator limits: noise on a recorded input cannot have reached the plant."""
         low, high = (np.array([getattr(s, side) for s in self.inputs]) for side in ("low", "high"))
         records = tuple(Record(r.name, np.clip(r.u, low, high), r.y, r.truth) for r in self.records)
         return Dataset(self.inputs, self.outputs, self.Ts, records)
+
+
+def _without_nan(values: Array) -> Any:
+    """JSON has no NaN."""
+    return np.where(np.isnan(values), None, values).tolist() if np.isnan(values).any() else values  # type: ignore[call-overload]
 
 
 def record(
@@ -105,102 +112,6 @@ def record(
 def _recorded(values: Array, resolution: float) -> Array:
     """`values` as a recorder keeps them; division by the inverse gives the shortest decimals."""
     return values if resolution == 0 else np.rint(values * (1.0 / resolution)) / (1.0 / resolution)
-
-
-# -- CSV --------------------------------------------------------------------------------------------------------------
-
-
-def write_csv(path: str | Path, dataset: Dataset) -> None:
-    """Write a one-record data set: time, inputs, outputs and, where known, noise-free outputs, with units in the header."""
-    if len(dataset.records) != 1:
-        raise InputError(f"{path}: one file holds one record, got {len(dataset.records)}")
-    item = dataset.records[0]
-    header = [TIME, *(s.label for s in dataset.inputs), *(s.label for s in dataset.outputs)]
-    columns = [np.arange(len(item.u))[:, None] * dataset.Ts, item.u, item.y]
-    if item.truth is not None:
-        header += [f"{s.name}{TRUTH} [{s.unit}]" for s in dataset.outputs]
-        columns.append(item.truth)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([repr(v) for v in row] for row in np.hstack(columns).tolist())
-    store.write_text(path, text.getvalue())
-
-
-def read_csv(paths: str | Path | Sequence[str | Path], inputs: Sequence[Signal], outputs: Sequence[Signal]) -> Dataset:
-    """Read one record per file. The header must hold `t [s]` and every signal as `name [unit]`; other columns are ignored.
-
-    DataError names the file, the row and the remedy for a missing column or unit, text or NaN, a gap, uneven time stamps,
-    or files of different sampling time.
-    """
-    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    if not paths:
-        raise InputError("read_csv needs at least one file")
-    inputs, outputs = tuple(inputs), tuple(outputs)
-    tables = [_read_table(Path(path), inputs, outputs) for path in paths]
-    Ts = tables[0][0]
-    for path, (own, _) in zip(paths, tables, strict=True):
-        if abs(own - Ts) > _EVEN * Ts:
-            raise DataError(f"is sampled every {own:g} s, {paths[0]} every {Ts:g} s; resample one of them", file=path)
-    return Dataset(inputs, outputs, Ts, tuple(item for _, item in tables))
-
-
-def _read_table(path: Path, inputs: tuple[Signal, ...], outputs: tuple[Signal, ...]) -> tuple[float, Record]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        reader = csv.reader(text.splitlines())
-        rows = [(reader.line_num, row) for row in reader if row]
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", file=path) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"is not a CSV text file ({error})", file=path) from error
-    if len(rows) < 3:
-        raise DataError("holds fewer than two samples", file=path)
-    header = [cell.strip() for cell in rows[0][1]]
-    wanted = [TIME, *(s.label for s in inputs + outputs)]
-    truth = [f"{s.name}{TRUTH} [{s.unit}]" for s in outputs]
-    wanted += truth if all(label in header for label in truth) else []
-    for label in wanted:
-        if header.count(label) != 1:
-            problem = "has two columns" if label in header else "has no column"
-            raise DataError(f"{problem} {label!r} (found {', '.join(header)}); write the header as 'name [unit]'", file=path, row=1)
-    table = _numbers(path, rows, [header.index(label) for label in wanted])
-    nu, ny = len(inputs), len(outputs)
-    Ts = _even_time(path, table[:, 0], [line for line, _ in rows[1:]])
-    clean = table[:, 1 + nu + ny :] if len(wanted) > 1 + nu + ny else None
-    return Ts, Record(path.stem, table[:, 1 : 1 + nu], table[:, 1 + nu : 1 + nu + ny], clean)
-
-
-def _numbers(path: Path, rows: list[tuple[int, list[str]]], columns: list[int]) -> Array:
-    header = rows[0][1]
-    table = np.empty((len(rows) - 1, len(columns)))
-    for place, (number, row) in enumerate(rows[1:]):
-        if len(row) != len(header):
-            raise DataError(f"has {len(row)} cells, the header has {len(header)}; complete or remove the row", file=path, row=number)
-        for j, column in enumerate(columns):
-            try:
-                value = float(row[column])
-            except ValueError:
-                value = float("nan")
-            if not isfinite(value):
-                what = f"{header[column].strip()!r} is {row[column]!r}, not a finite number"
-                raise DataError(f"{what}; split the record there or repair the value", file=path, row=number)
-            table[place, j] = value
-    return table
-
-
-def _even_time(path: Path, t: Array, lines: list[int]) -> float:
-    gaps = np.diff(t)
-    Ts = float(f"{np.median(gaps):.9g}")  # free of the round-off in the stamps
-    if not Ts > 0:
-        raise DataError(f"time must rise, but its typical step is {Ts:g} s", file=path, row=lines[0])
-    for k in np.flatnonzero(np.abs(t - t[0] - Ts * np.arange(len(t))) > _EVEN * Ts * np.sqrt(len(t))):
-        if gaps[k - 1] > 1.5 * Ts:
-            problem = f"a gap: {gaps[k - 1]:g} s since the row before, {Ts:g} s elsewhere; split the file there into two records"
-        else:
-            problem = f"uneven time: {gaps[k - 1]:g} s since the row before, {Ts:g} s elsewhere; resample to a fixed step"
-        raise DataError(problem, file=path, row=lines[int(k)])
-    return Ts
 
 
 # -- scaling ----------------------------------------------------------------------------------------------------------
@@ -257,10 +168,13 @@ def scale(dataset: Dataset, *, rule: str = "limits") -> Scaling:
 
 
 def _mean_and_deviation(values: Array, signals: tuple[Signal, ...]) -> tuple[Array, Array]:
-    mean = values.mean(axis=0)
-    span = np.abs(values - mean).max(axis=0)
+    unmeasured = [s.name for s, column in zip(signals, values.T, strict=True) if np.isnan(column).all()]
+    if unmeasured:
+        raise InputError(f"signal {unmeasured[0]!r} was never measured in the data")
+    mean = np.nanmean(values, axis=0)
+    span = np.nanmax(np.abs(values - mean), axis=0)
     for signal, width in zip(signals, span, strict=True):
-        if width <= 1e-12 * max(1.0, float(np.abs(values).max())):
+        if width <= 1e-12 * max(1.0, float(np.nanmax(np.abs(values)))):
             raise InputError(f"signal {signal.name!r} never moves in the data; nothing can be identified from it")
     return mean, span
 
@@ -299,24 +213,25 @@ class Fit:
 def fit_index(
     y: ArrayLike, estimate: ArrayLike, *, scaling: Scaling, units: Sequence[str], against: str = "measured", skip: int = 0
 ) -> Fit:
-    """Eq. (12), its mean-removed form and the RMSE of `estimate` against `y`, both (N, ny) in engineering units."""
+    """Eq. (12), its mean-removed form and the RMSE of `estimate` against `y`, both (N, ny) in engineering units, where `y` is not NaN."""
     y, estimate = np.asarray(y)[skip:], np.asarray(estimate)[skip:]
     if y.shape != estimate.shape or y.ndim != 2 or len(y) < 2:
         shapes = f"{y.shape} and {estimate.shape} after skipping {skip}"
         raise InputError(f"fit_index needs two (N, ny) arrays of one shape with at least 2 samples left, got {shapes}")
-
-    if np.ptp(y, axis=0).min() == 0:
+    known = ~np.isnan(y)
+    if known.sum(axis=0).min() < 2 or np.ptp(np.where(known, y, np.nanmean(y, axis=0)), axis=0).min() == 0:
         raise InputError("fit_index: an output never moves in the reference, so that no fit to it is defined")
 
     def percent(error: Array, reference: Array) -> tuple[float, ...]:
-        return tuple((100 * (1 - np.linalg.norm(error, axis=0) / np.linalg.norm(reference, axis=0))).tolist())
+        sizes = (np.linalg.norm(np.where(known, values, 0.0), axis=0) for values in (error, reference))
+        return tuple((100 * (1 - np.divide(*sizes))).tolist())
 
     error = y - estimate
     return Fit(
         normalised=percent(error / scaling.y_span, scaling.y_in(y)),
         engineering=percent(error, y),
-        mean_removed=percent(error, y - y.mean(axis=0)),
-        rmse=tuple(np.sqrt((error**2).mean(axis=0)).tolist()),
+        mean_removed=percent(error, y - np.nanmean(y, axis=0)),
+        rmse=tuple(np.sqrt(np.nanmean(error**2, axis=0)).tolist()),
         units=tuple(units),
         against=against,
         skipped=skip,

@@ -16,7 +16,8 @@ from lstm_mpc.control.law import LoopLaw
 from lstm_mpc.control.loop import Scenario
 from lstm_mpc.control.problem import GatedTuning, KalmanTuning, MheTuning, Problem
 from lstm_mpc.control.sqp import Budget
-from lstm_mpc.data import Dataset, Record, read_csv, record
+from lstm_mpc.csv_file import read_csv
+from lstm_mpc.data import Dataset, Record, record
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Mprs, Steps
 from lstm_mpc.foreign.adopt import Import

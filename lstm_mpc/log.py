@@ -13,7 +13,7 @@ from typing import Any
 
 from lstm_mpc import store
 from lstm_mpc.control.loop import Run
-from lstm_mpc.data import TIME, TRUTH
+from lstm_mpc.csv_file import TIME, TRUTH
 from lstm_mpc.errors import InputError
 from lstm_mpc.system import System
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from lstm_mpc import lstm, store
 from lstm_mpc.data import Dataset, Fit, Record, Scaling, fit_index
 from lstm_mpc.errors import InputError
-from lstm_mpc.system import Array, Signal, System, frozen_array, rest, simulate, simulate_batch
+from lstm_mpc.system import Array, Signal, System, rest, simulate, simulate_batch
 
 KIND = "lstm_mpc model"
 _RIDGE = 1e-2  # pull of an estimated start towards rest, against normalised output errors
@@ -258,4 +258,4 @@ def compare(model: Model, item: Record, y: Array, *, skip: int, against: str) ->
     reference = item.y if against == "measured" else item.truth
     if reference is None:
         raise InputError(f"record {item.name!r} has no noise-free output to compare with")
-    return fit_index(frozen_array(reference), y, scaling=model.scaling, units=[s.unit for s in model.outputs], against=against, skip=skip)
+    return fit_index(reference, y, scaling=model.scaling, units=[s.unit for s in model.outputs], against=against, skip=skip)

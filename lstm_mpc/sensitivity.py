@@ -27,7 +27,8 @@ BLOCKS = 64  # blocks that run side by side, over all records
 
 @dataclass(frozen=True)
 class Piece:
-    """One normalised record: `u` (N, nu), `y` (N, ny), `weight` (N,) of each sample in the mean square (0 in the washout)."""
+    """One normalised record: `u` (N, nu), `y` (N, ny), `weight` (N, ny) of each sample in the mean square, 0 in the washout and where `y`
+    was not measured (NaN)."""
 
     u: Array
     y: Array
@@ -35,7 +36,7 @@ class Piece:
 
 
 class SimulationError:
-    """½ Σ w_k |y_k − ŷ_k|² over all pieces as a function of z = [θ; χ0 of every piece] (all normalised).
+    """½ Σ w_kj (y_kj − ŷ_kj)² over all pieces as a function of z = [θ; χ0 of every piece] (all normalised).
 
     `value`, `gradient` and `hessian` (Gauss–Newton, JᵀJ) share one simulation and one Jacobian per point. `compiled`: the stage functions
     run as machine code of the system's C compiler instead of CasADi's virtual machine.
@@ -62,6 +63,8 @@ class SimulationError:
         self._out = [Buffered(_shared(output, len(p.u))) for p in self.pieces]
         self._stage = [Buffered(_shared(stage, len(p.u))) for p in self.pieces]
         self._outer = [Buffered(_shared(outer, len(p.u))) for p in self.pieces]
+        self._roots = [np.sqrt(p.weight) for p in self.pieces]
+        self._targets = [np.where(p.weight > 0, p.y, 0.0) for p in self.pieces]
         self._point = self._jacobian_point = b""
         self._ny = ny
 
@@ -100,11 +103,11 @@ class SimulationError:
         if point == self._point:
             return
         theta, residual, states = z[: self.sizes.parameters], [], []
-        for piece, start, run, out in zip(self.pieces, self._starts(z), self._run, self._out, strict=True):
+        for number, (piece, start, run, out) in enumerate(zip(self.pieces, self._starts(z), self._run, self._out, strict=True)):
             (later,) = run(start, piece.u, np.tile(theta, len(piece.u)))
             chi = np.vstack([start, later.reshape(-1, self.sizes.n)[:-1]])
             (y,) = out(chi, theta)
-            residual.append((np.sqrt(piece.weight)[:, None] * (y.reshape(piece.y.shape) - piece.y)).ravel())
+            residual.append((self._roots[number] * (y.reshape(piece.y.shape) - self._targets[number])).ravel())
             states.append(chi)
         self._residual, self._states, self._point = np.concatenate(residual), states, point
         self.evaluations["value"] += 1
@@ -121,7 +124,7 @@ class SimulationError:
             G, D = self._outer[number](chi, theta)
             local = self._sweep(A.reshape(N, n, n), B.reshape(N, -1), G.reshape(N, self._ny, n))
             local[:, :, :p] += D.reshape(N, self._ny, p)
-            local *= np.sqrt(piece.weight)[:, None, None]
+            local *= self._roots[number][:, :, None]
             rows = slice(row, row + N * self._ny)
             J[rows, :p] = local[:, :, :p].reshape(-1, p)
             J[rows, p + number * n : p + (number + 1) * n] = local[:, :, p:].reshape(-1, n)

@@ -79,8 +79,10 @@ def markov(records: Sequence[tuple[Array, Array]], count: int) -> Array:
     for u, y in records:
         order = min(_ORDER, len(u) // 4)
         lagged = [np.hstack([y[_ORDER - k : len(y) - k], u[_ORDER - k : len(u) - k]]) for k in range(1, order + 1)]
-        rows.append(np.hstack(lagged + [np.zeros((len(y) - _ORDER, (_ORDER - order) * (u.shape[1] + y.shape[1])))]))
-        targets.append(y[_ORDER:])
+        regressor = np.hstack(lagged + [np.zeros((len(y) - _ORDER, (_ORDER - order) * (u.shape[1] + y.shape[1])))])
+        known = np.isfinite(np.hstack([regressor, y[_ORDER:]])).all(axis=1)  # what was not measured is left out
+        rows.append(regressor[known])
+        targets.append(y[_ORDER:][known])
     X, Y = np.vstack(rows), np.vstack(targets)
     ny, nu = Y.shape[1], records[0][0].shape[1]
     ridge = 1e-4 * len(X) * np.eye(X.shape[1])

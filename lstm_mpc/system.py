@@ -17,16 +17,17 @@ from lstm_mpc.errors import InputError
 Array = NDArray[np.float64]
 
 
-def frozen_array(values: ArrayLike, ndim: int | None = None, name: str = "array") -> Array:
-    """A read-only float64 copy of `values`; raises InputError when it is not numeric, finite or of `ndim` dimensions."""
+def frozen_array(values: ArrayLike, ndim: int | None = None, name: str = "array", *, missing: bool = False) -> Array:
+    """A read-only float64 copy of `values`; InputError when it is not numeric, finite (`missing`: or NaN) or of `ndim` dimensions."""
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} must be numbers of a regular shape, got {values!r:.80}") from error
     if ndim is not None and array.ndim != ndim:
         raise InputError(f"{name} must have {ndim} dimension(s), got shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise InputError(f"{name} must be finite, got {array[~np.isfinite(array)][0]}")
+    wrong = np.isinf(array) if missing else ~np.isfinite(array)
+    if wrong.any():
+        raise InputError(f"{name} must be finite, got {array[wrong][0]}")
     array.setflags(write=False)
     return array
 

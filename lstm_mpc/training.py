@@ -126,16 +126,16 @@ class Outcome:
 
 
 def pieces_of(dataset: Dataset, scaling: Scaling, washout: int) -> tuple[Piece, ...]:
-    """The records, clipped and normalised, weighted so that the weighted squares sum to the mean over what counts."""
-    counted = sum(len(r.u) - washout for r in dataset.records) * len(dataset.outputs)
-    pieces = []
-    for item in dataset.clipped().records:
+    """The records, clipped and normalised, weighted so that the weighted squares sum to the mean over what was measured and counts."""
+    for item in dataset.records:
         if len(item.u) <= washout:
             raise InputError(f"record {item.name!r} has {len(item.u)} samples, no more than the washout of {washout}")
-        weight = np.full(len(item.u), 1.0 / counted)
-        weight[:washout] = 0.0
-        pieces.append(Piece(np.ascontiguousarray(scaling.u_in(item.u)), np.ascontiguousarray(scaling.y_in(item.y)), weight))
-    return tuple(pieces)
+    known = [~np.isnan(item.y) & (np.arange(len(item.y)) >= washout)[:, None] for item in dataset.records]
+    counted = sum(int(k.sum()) for k in known)
+    return tuple(
+        Piece(np.ascontiguousarray(scaling.u_in(item.u)), np.ascontiguousarray(scaling.y_in(item.y)), k / max(counted, 1))
+        for item, k in zip(dataset.clipped().records, known, strict=True)
+    )
 
 
 def train(
@@ -208,6 +208,14 @@ def _box(error: SimulationError, settings: Settings) -> Array:
     return box
 
 
+def _spread(piece: Piece) -> float:
+    """The weighted squares of a record's outputs around their means."""
+    shares = piece.weight.sum(axis=0)
+    y = np.where(piece.weight > 0, piece.y, 0.0)
+    mean = (piece.weight * y).sum(axis=0) / np.where(shares > 0, shares, 1.0)
+    return float((piece.weight * (y - mean) ** 2).sum())
+
+
 def _pull(error: SimulationError, settings: Settings) -> Array:
     """Weights of z² in the cost."""
     pull = np.zeros(error.size)
@@ -230,9 +238,7 @@ class _Watch:
     ) -> None:
         self._cost, self._settings, self._radius, self._seed = cost, settings, radius, seed
         self._progress, self._stop = progress, stop
-        counted = [p.y[p.weight > 0] for p in cost.error.pieces]
-        weight = max(p.weight.max() for p in cost.error.pieces)
-        self._spread = sum(float(((y - y.mean(axis=0)) ** 2).sum()) for y in counted) * weight
+        self._spread = sum(_spread(p) for p in cost.error.pieces)
         if not self._spread > 0:
             raise InputError("train: the outputs never move in what the washout leaves; nothing can be identified from them")
         self.history: list[Progress] = []

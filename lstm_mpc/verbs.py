@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lstm_mpc import store
 from lstm_mpc.artefacts import (
     ASSURANCE,
@@ -26,7 +28,8 @@ from lstm_mpc.artefacts import (
 )
 from lstm_mpc.bounds import bounds_table
 from lstm_mpc.control.problem import input_range
-from lstm_mpc.data import scale, write_csv
+from lstm_mpc.csv_file import write_csv
+from lstm_mpc.data import scale
 from lstm_mpc.deploy import control_verb, export_verb, verify_loop_verb
 from lstm_mpc.design import Design, load_design
 from lstm_mpc.errors import InputError
@@ -50,7 +53,7 @@ def record_verb(design: Design, options: Options) -> Result:
         path = design.file(f"data-{which}.csv")
         write_csv(path, dataset)
         y = dataset.records[0].y
-        spans = _reached(dataset.outputs, y.min(axis=0), y.max(axis=0))
+        spans = _reached(dataset.outputs, np.nanmin(y, axis=0), np.nanmax(y, axis=0))
         lines.append(f"{which}: {dataset.samples} samples every {dataset.Ts:g} s, {spans} → {path}")
         content[which] = {"file": str(path), "samples": dataset.samples, "digest": dataset.digest}
     return Result(tuple(lines), content)

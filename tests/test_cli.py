@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from lstm_mpc.cli import main
-from lstm_mpc.data import read_csv
+from lstm_mpc.csv_file import read_csv
 from lstm_mpc.model import Model
 from lstm_mpc.proof import certify
 from lstm_mpc.release import Release

@@ -9,7 +9,8 @@ from foreign_nets import plain_onnx, pytorch, run_onnx, weights
 from tolerances import SINGLE
 
 from lstm_mpc.cli import main
-from lstm_mpc.data import Dataset, Record, write_csv
+from lstm_mpc.csv_file import write_csv
+from lstm_mpc.data import Dataset, Record
 from lstm_mpc.design import load_design
 from lstm_mpc.model import Model
 from lstm_mpc.system import simulate

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import ROUND_OFF
 
-from lstm_mpc.data import Dataset, Record, Scaling, fit_index, read_csv, record, scale, write_csv
+from lstm_mpc.csv_file import read_csv, write_csv
+from lstm_mpc.data import Dataset, Record, Scaling, fit_index, record, scale
 from lstm_mpc.errors import DataError, InputError
 from lstm_mpc.excitation import Mprs, Steps
 from lstm_mpc.system import Signal, simulate
@@ -141,7 +142,19 @@ def test_several_files_are_several_records(tmp_path):
         (HEADER, [*ROWS[:2], ROWS[1], *ROWS[3:]], 4, "uneven time: 0 s since the row before"),
         (HEADER, ROWS[::-1], 2, "time must rise, but its typical step is -10 s"),
         (HEADER, [*ROWS[:3], "30,NaN,303,7.3"], 5, r"'q \[mL/s\]' is 'NaN', not a finite number; split the record"),
-        (HEADER, [*ROWS[:3], "30,4,303,"], 5, r"'pH \[pH\]' is '', not a finite number"),
+        (HEADER, [*ROWS[:3], "30,,303,7.3"], 5, r"'q \[mL/s\]' is '', not a finite number"),
+        (
+            f"{HEADER},record",
+            [f"{row},{name}" for row, name in zip(ROWS, "aaaab", strict=True)],
+            6,
+            "record 'b' holds fewer than two samples",
+        ),
+        (
+            f"{HEADER},record",
+            [f"{row},a" for row in ROWS[:3]] + ["0,1,2,3,b", "5,1,2,3,b"],
+            5,
+            "record 'b' is sampled every 5 s, those before every 10 s",
+        ),
         (HEADER, [ROWS[0], "10,two,301,7.1", *ROWS[2:]], 3, r"'q \[mL/s\]' is 'two', not a finite number"),
         (HEADER, [ROWS[0], "10,inf,301,7.1", *ROWS[2:]], 3, "is 'inf', not a finite number"),
         (HEADER, [ROWS[0], "x,2,301,7.1", *ROWS[2:]], 3, r"'t \[s\]' is 'x'"),
@@ -190,10 +203,41 @@ def test_files_of_different_sampling_time_are_refused(tmp_path):
         read_csv(paths, INPUTS, OUTPUTS)
 
 
-def test_one_file_holds_one_record(tmp_path, rng):
+def test_records_and_what_was_not_measured_survive_a_file(tmp_path, rng):
+    one, two = (random_data(rng).records[0] for _ in range(2))
+    y = two.y.copy()
+    y[[0, 3], 0] = np.nan
+    data = Dataset(INPUTS, OUTPUTS, 2.0, (Record("one", one.u, one.y), Record("two, later", two.u, y)))
+    write_csv(tmp_path / "a.csv", data)
+    back = read_csv(tmp_path / "a.csv", INPUTS, OUTPUTS)
+    assert [r.name for r in back.records] == ["one", "two, later"]
+    assert back.digest == data.digest
+    assert back.missing == 2
+    assert data.digest != Dataset(INPUTS, OUTPUTS, 2.0, (Record("one", one.u, one.y), two)).digest
+
+
+def test_what_was_not_measured_counts_in_no_fit_and_no_scaling(rng):
+    data = random_data(rng)
+    item = data.records[0]
+    y, estimate = item.y.copy(), item.y + 0.1 * rng.standard_normal(item.y.shape)
+    lost = rng.random(len(y)) < 0.3
+    y[lost] = np.nan
+    holed = Dataset(INPUTS, OUTPUTS, 1.0, (Record("r", item.u, y),))
+    kept = Dataset(INPUTS, OUTPUTS, 1.0, (Record("r", item.u[~lost], item.y[~lost]),))
+    np.testing.assert_allclose(scale(holed).y_mid, scale(kept).y_mid, rtol=ROUND_OFF)
+    np.testing.assert_allclose(scale(holed).y_span, scale(kept).y_span, rtol=ROUND_OFF)
+    fits = [fit_index(a, b, scaling=scale(kept), units=["pH"]) for a, b in ((y, estimate), (item.y[~lost], estimate[~lost]))]
+    for name in ("normalised", "engineering", "mean_removed", "rmse"):
+        np.testing.assert_allclose(*(getattr(fit, name) for fit in fits), rtol=1e-9)
+
+
+def test_an_output_that_was_never_measured_is_refused(rng):
     item = random_data(rng).records[0]
-    with pytest.raises(InputError, match=r"a.csv: one file holds one record, got 2"):
-        write_csv(tmp_path / "a.csv", Dataset(INPUTS, OUTPUTS, 1.0, (item, item)))
+    empty = Dataset(INPUTS, OUTPUTS, 1.0, (Record("r", item.u, np.full_like(item.y, np.nan)),))
+    with pytest.raises(InputError, match="signal 'pH' was never measured in the data"):
+        scale(empty)
+    with pytest.raises(InputError, match="an output never moves in the reference"):
+        fit_index(empty.records[0].y, item.y, scaling=scale(random_data(rng)), units=["pH"])
 
 
 # -- scaling ----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lstm_mpc.control.loop import draw_scenario
-from lstm_mpc.data import Dataset, Record, write_csv
+from lstm_mpc.csv_file import write_csv
+from lstm_mpc.data import Dataset, Record
 from lstm_mpc.design import load_design
 from lstm_mpc.errors import InputError
 from lstm_mpc.system import Signal

@@ -11,7 +11,7 @@ import pytest
 from lstm_mpc.cli import main
 from lstm_mpc.control.loop import Run, Scenario
 from lstm_mpc.control.move import OPTIMAL, Move, Status
-from lstm_mpc.data import read_csv
+from lstm_mpc.csv_file import read_csv
 from lstm_mpc.errors import DataError, InputError
 from lstm_mpc.excitation import Steps
 from lstm_mpc.log import Log, rows_of, start_of_log, write_log
@@ -81,7 +81,8 @@ def test_the_log_of_a_scenario_is_a_data_file(tmp_path, plant):
 
 
 @pytest.mark.parametrize(
-    ("runs", "words"), [([made(), made("two")], "uneven time"), ([made(y=(7.1, np.nan, 7.3))], "'pH [pH]' is '', not a finite number")]
+    ("runs", "words"),
+    [([made(), made("two")], "uneven time"), ([made(y=(7.1, np.nan, 7.3))], "'pH noise-free [pH]' is '', not a finite number")],
 )
 def test_what_is_no_record_is_not_read_as_one(tmp_path, plant, runs, words):
     write_log(Log(tmp_path / "loop.csv", START), runs, plant)

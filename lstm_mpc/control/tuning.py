@@ -115,5 +115,5 @@ def _first_noise(model: Model, dataset: Dataset, skip: int) -> Array:
     for record in dataset.records:
         start = estimate_start(model, record.u[: skip + 1], record.y[: skip + 1])
         parts.append(np.diff(record.y - simulate(model.system, record.u, x0=start).y, n=2, axis=0))
-    white = np.sqrt((np.vstack(parts) ** 2).mean(axis=0) / 6.0)
+    white = np.sqrt(np.nanmean(np.vstack(parts) ** 2, axis=0) / 6.0)
     return np.asarray(np.maximum(white, 1e-6 * model.scaling.y_span))
