@@ -212,7 +212,7 @@ def _single(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
         result = verbs.certify_verb(choice.directory, tuple(choice.condition or ("iss",)), options)
     elif choice.verb == "certify":
         plan = design.load_design(choice.directory)
-        result = verbs.certify_verb(plan.file(artefacts.MODEL), tuple(choice.condition or plan.release.conditions), options)
+        result = verbs.certify_verb(plan.file(artefacts.MODEL), tuple(choice.condition or verbs.conditions_of(plan)), options)
     elif choice.verb == "train":
         result = verbs.train_verb(design.load_design(choice.directory), options, choice.origin)
     elif choice.verb == "import":

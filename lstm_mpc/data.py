@@ -82,6 +82,30 @@ def _without_nan(values: Array) -> Any:
     return np.where(np.isnan(values), None, values).tolist() if np.isnan(values).any() else values  # type: ignore[call-overload]
 
 
+def thin(dataset: Dataset, *, samples: int, window: int = 1000) -> Dataset:
+    """At most `samples` of a data set, in windows of `window` samples: those in which the inputs move most, as records of their own.
+
+    A data set that is small enough is returned as it is. Every window is judged by the standard deviation of its inputs, each as a share of
+    that of the whole.
+    """
+    if samples < window or window < 2:
+        raise InputError(f"data: samples must be at least one window of {window}, and that at least 2 samples, got {samples}")
+    if dataset.samples <= samples:
+        return dataset
+    spread = np.vstack([r.u for r in dataset.records]).std(axis=0)
+    scale = np.where(spread > 0, spread, 1.0)
+    places = [(n, first) for n, r in enumerate(dataset.records) for first in range(0, len(r.u) - window + 1, window)]
+    moved = [float((dataset.records[n].u[first : first + window].std(axis=0) / scale).sum()) for n, first in places]
+    best = sorted(sorted(range(len(places)), key=lambda k: -moved[k])[: samples // window])
+    records = []
+    for n, first in (places[k] for k in best):
+        r, part = dataset.records[n], slice(first, first + window)
+        records.append(Record(f"{r.name}@{first}", r.u[part], r.y[part], None if r.truth is None else r.truth[part]))
+    if not records:
+        raise InputError(f"data: no record is as long as a window of {window} samples; give shorter windows")
+    return Dataset(dataset.inputs, dataset.outputs, dataset.Ts, tuple(records))
+
+
 def record(
     system: System,
     excitation: InputClass,

@@ -22,6 +22,7 @@ from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Mprs, Steps
 from lstm_mpc.foreign.adopt import Import
 from lstm_mpc.ph import Plant
+from lstm_mpc.preparing import Log, Prepared, prepare_log
 from lstm_mpc.release import Policy
 from lstm_mpc.system import Signal, System
 from lstm_mpc.tables import fits, known, make, table_of, tables_of
@@ -44,24 +45,29 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Data:
-    """`[data]`: the CSV files of an own experiment, one record each, relative to the design; and the scaling rule."""
+    """`[data]`: the CSV files of an own experiment, one record each, relative to the design; and the scaling rule. Of more than `samples`
+    training samples only windows of `window` samples are trained on, those in which the inputs move most; 0: all."""
 
     training: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
     scaling: str = "limits"
+    samples: int = 0
+    window: int = 1000
 
 
 @dataclass(frozen=True)
 class Search:
     """`[search]`: how many starts, from which seed, chosen among `screen` short ones where that is more; the first `skip` samples of a
     validation record are the transient from a random start and do not count. With a `window` (at most `skip`) the start of a validation
-    record is estimated from its first samples instead."""
+    record is estimated from its first samples instead. `price` [points of FIT] is what conditions that the gate does not ask for may cost:
+    where training under those of `[release]` alone is better by more, that model is taken."""
 
     starts: int = 4
     screen: int = 0
     seed: int = 0
     skip: int = 50
     window: int = 0
+    price: float | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,7 @@ class Design:
     scenarios: tuple[Scenario, ...] = field(default=())
     foreign: Import = field(default=Import())
     verify_loop: LoopVerifying | None = None
+    log: Log = field(default=Log())
 
     @property
     def system(self) -> System | None:
@@ -140,17 +147,21 @@ class Design:
     def sampling_time(self) -> float:
         """Ts [s] of the plant or the data; `[import]` Ts where there is neither, and never another one."""
         asked = self.foreign.Ts
-        known = self.system.Ts if self.system else self.records("training").Ts if self.data.training else asked
+        known = self.system.Ts if self.system else self.records("training").Ts if self.data.training or self.log.files else asked
         if known is None:
-            raise InputError(f"{self.folder}: the design has no [plant] and no [data]; give Ts [s] in [import]")
+            raise InputError(f"{self.folder}: the design has no [plant], no [log] and no [data]; give Ts [s] in [import]")
         if asked is not None and abs(asked - known) > 1e-9 * known:
             raise InputError(f"{self.folder}: [import] Ts = {asked:g} s, but the plant or the data of the design have {known:g} s")
         return known
 
+    def logged(self) -> Prepared:
+        """The records made of the raw files of `[log]`."""
+        return prepare_log(self.log, self.folder, self.inputs, self.outputs)
+
     def experiment_records(self) -> dict[str, Dataset]:
         """Run the experiment on the simulated plant: "training" and "validation" data."""
         if self.system is None:
-            raise InputError(f"{self.folder}: the design has no [plant] to record from; its data come from [data] files")
+            raise InputError(f"{self.folder}: the design has no [plant] to record from and no [log]; its data come from [data] files")
         e, system = self.experiment, self.system
         excitation = Mprs(tuple(s.low for s in self.inputs), tuple(s.high for s in self.inputs), e.dwell)
         counts = {"training": e.training_samples, "validation": e.validation_samples}
@@ -197,6 +208,7 @@ _TABLES = [
     "scenario",
     "import",
     "verify_loop",
+    "log",
 ]
 
 
@@ -217,7 +229,8 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
     safe = table_of(content, "safe_set")
     known(safe, [s.name for s in outputs], "[safe_set]")
     control = table_of(content, "control")
-    u_start = control.pop("u_start", [s.nominal for s in inputs])
+    middle = [0.5 * (s.low + s.high) if s.nominal is None and s.bounded else s.nominal for s in inputs]
+    u_start = control.pop("u_start", middle)
     if not isinstance(u_start, list) or len(u_start) != len(inputs) or not all(fits(v, float) for v in u_start):
         raise InputError(f"[control] u_start needs {len(inputs)} number(s), the inputs in force before control begins")
     known(control, [f.name for f in dataclasses.fields(Problem) if f.name != "observer"], "[control]")
@@ -241,6 +254,7 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
         u_start=tuple(float(v) for v in u_start),
         scenarios=tuple(_scenario(table, system) for table in tables_of(content, "scenario")),
         foreign=make(Import, table_of(content, "import"), "[import]"),
+        log=make(Log, table_of(content, "log"), "[log]"),
         verify_loop=_looping(table_of(content, "verify_loop"), system) if "verify_loop" in content else None,
     )
 

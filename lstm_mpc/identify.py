@@ -32,13 +32,14 @@ class Start:
 
     @property
     def sentence(self) -> str:
-        verdict = "not certified" if not self.certified else f"certified, validation FIT {self.fit:.2f} %"
+        conditions = "" if self.model is None else " + ".join(self.model.origin["settings"]["conditions"]) + " "
+        verdict = "not certified" if not self.certified else f"{conditions}certified, validation FIT {self.fit:.2f} %"
         return f"{self.outcome.sentence}; {verdict}"
 
 
 @dataclass(frozen=True)
 class Identification:
-    """Every start, and the chosen model: the certified one with the best validation FIT."""
+    """Every start, and the chosen model: the certified one with the best validation FIT, see `identify`."""
 
     starts: tuple[Start, ...]
     model: Model
@@ -74,6 +75,8 @@ def identify(
     seed: int = 0,
     skip: int = 50,
     window: int = 0,
+    price: float | None = None,
+    required: Sequence[str] = (),
     workers: int = 1,
     name: str = "model",
     on_progress: Callable[[Progress], None] = lambda _: None,
@@ -82,6 +85,9 @@ def identify(
 
     With `screen` > `starts`, as many seeds are first trained for 15 iterations and the `starts` of the lowest error go on. `network`
     gives the weights to start from (see `train`), counted from seed 0, and the boxes are widened to hold them.
+
+    With a `price` [points of FIT] as many starts are also trained under the `required` conditions alone, with the seeds that follow. Where
+    the best of these fits validation data better by more than that, it is taken: the other conditions cost too much on this plant.
 
     The choice uses `validation` (its first `skip` samples left out, its start estimated from the first `window` samples, or random
     without a window), so its FIT is slightly optimistic for the chosen model. Raises SolverError with every start's sentence when no
@@ -103,13 +109,25 @@ def identify(
     if screen > starts:
         looked = run(replace(settings, iterations=min(SCREENING, settings.iterations)), seeds)
         seeds = sorted(o.seed for o in sorted(looked, key=lambda o: min(p.objective for p in o.history))[:starts])
-    done = [_judge(o, dataset, validation, scaling, settings, skip=skip, window=window, name=name) for o in run(settings, seeds)]
-    certified = [start for start in done if start.certified and start.model is not None]
-    if not certified:
-        raise SolverError("training gave no certified model: " + " | ".join(start.sentence for start in done))
-    chosen = max(certified, key=lambda start: start.fit).model
-    assert chosen is not None
-    return Identification(tuple(done), chosen)
+
+    def judged(own: Settings, seeds: Sequence[int]) -> list[Start]:
+        return [_judge(o, dataset, validation, scaling, own, skip=skip, window=window, name=name) for o in run(own, seeds)]
+
+    done, fallback = judged(settings, seeds), list[Start]()
+    if price is not None and not set(settings.conditions) <= set(required):
+        following = [max(seeds) + 1 + k for k in range(starts)]
+        fallback = judged(replace(settings, conditions=tuple(required)), following)
+    best = [_best(done), _best(fallback)]
+    if best[0] is None or (best[1] is not None and price is not None and best[1].fit > best[0].fit + price):
+        best.reverse()
+    if best[0] is None or best[0].model is None:
+        raise SolverError("training gave no certified model: " + " | ".join(start.sentence for start in done + fallback))
+    return Identification((*done, *fallback), best[0].model)
+
+
+def _best(starts: Sequence[Start]) -> Start | None:
+    """The certified start with the best validation FIT."""
+    return max((start for start in starts if start.certified), key=lambda start: start.fit, default=None)
 
 
 def _holding(settings: Settings, network: lstm.Network) -> Settings:

@@ -29,7 +29,7 @@ from lstm_mpc.artefacts import (
 from lstm_mpc.bounds import bounds_table
 from lstm_mpc.control.problem import input_range
 from lstm_mpc.csv_file import write_csv
-from lstm_mpc.data import scale
+from lstm_mpc.data import scale, thin
 from lstm_mpc.deploy import control_verb, export_verb, verify_loop_verb
 from lstm_mpc.design import Design, load_design
 from lstm_mpc.errors import InputError
@@ -45,14 +45,20 @@ from lstm_mpc.system import Signal
 
 
 def record_verb(design: Design, options: Options) -> Result:
-    """Run the experiment on the simulated plant → data-training.csv, data-validation.csv."""
+    """Run the experiment on the simulated plant, or make records of the raw log → data-training.csv, data-validation.csv."""
     for which in ("training", "validation"):
         claim(design.file(f"data-{which}.csv"), options)
-    lines, content = [], {}
-    for which, dataset in design.experiment_records().items():
+    lines, content = list[str](), dict[str, Any]()
+    if design.log.files:
+        made = design.logged()
+        found = {"training": made.training, "validation": made.validation}
+        lines, content = list(made.story), {"story": list(made.story)}
+    else:
+        found = design.experiment_records()
+    for which, dataset in found.items():
         path = design.file(f"data-{which}.csv")
         write_csv(path, dataset)
-        y = dataset.records[0].y
+        y = np.vstack([item.y for item in dataset.records])
         spans = _reached(dataset.outputs, np.nanmin(y, axis=0), np.nanmax(y, axis=0))
         lines.append(f"{which}: {dataset.samples} samples every {dataset.Ts:g} s, {spans} → {path}")
         content[which] = {"file": str(path), "samples": dataset.samples, "digest": dataset.digest}
@@ -65,15 +71,21 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
     before = None if origin is None else Model.load(origin)
     claim(design.file(MODEL), options)
     training, validation, search = design.records("training"), design.records("validation"), design.search
-    total, seen = max(search.starts, search.screen) * design.train.iterations, dict[int, int]()
+    both = search.price is not None and not set(design.train.conditions) <= set(design.release.conditions)
+    total, seen = (max(search.starts, search.screen) + both * search.starts) * design.train.iterations, dict[int, int]()
 
     def tell(p: Any) -> None:
         seen[p.seed] = p.iteration
         detail = f"seed {p.seed} iteration {p.iteration}: mse {p.objective:.3e}, FIT {p.fit:.2f} %, δ {p.margin:+.3f}"
         options.progress("train", sum(seen.values()) / total, detail)
 
+    lines = list[str]()
+    thinned = thin(training, samples=design.data.samples, window=design.data.window) if design.data.samples else training
+    if thinned is not training:
+        chosen = f"{len(thinned.records)} windows of {design.data.window} samples, those in which the inputs move most"
+        lines.append(f"trained on {thinned.samples} of {training.samples} samples: {chosen}")
     found = identify(
-        training,
+        thinned,
         validation,
         design.train,
         scaling=scale(training, rule=design.data.scaling) if before is None else before.scaling,
@@ -81,11 +93,12 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
         workers=options.workers,
         name=design.name,
         on_progress=tell,
+        required=design.release.conditions,
         **search.__dict__,
     )
     judge = {"skip": search.skip, "window": search.window}
     evidence = validation_of(found.model, validation, **judge)
-    lines = [start.sentence for start in found.starts]
+    lines += [start.sentence for start in found.starts]
     lines.append(f"chosen: seed {found.model.origin['seed']}, model {found.model.digest[:12]} → {design.file(MODEL)}")
     for against, fit in evidence.fits.items():
         lines.append(f"validation against the {against} output: " + _fit_words(fit))
@@ -141,6 +154,12 @@ def certify_verb(model_file: Path, conditions: tuple[str, ...], options: Options
         lines += _certificate_words(certificate) if certificate.holds else []
         content[name] = certificate.content()
     return Result(tuple(lines), {"model": model.digest, "certificates": content})
+
+
+def conditions_of(design: Design) -> tuple[str, ...]:
+    """What is to be certified: what the gate asks, and what the model was trained under beyond that."""
+    trained = Model.load(design.file(MODEL)).origin.get("settings", {}).get("conditions", ())
+    return tuple(dict.fromkeys((*design.release.conditions, *trained)))
 
 
 def _certificate_words(certificate: Certificate) -> list[str]:
@@ -267,7 +286,7 @@ def chain(folder: Path) -> tuple[tuple[str, Callable[[Options], Result]], ...]:
     return (
         *recording,
         ("train", lambda options: train_verb(design, options)),
-        ("certify", lambda options: certify_verb(design.file(MODEL), design.release.conditions, options)),
+        ("certify", lambda options: certify_verb(design.file(MODEL), conditions_of(design), options)),
         ("verify", lambda options: verify_verb(design, options)),
         ("reach", lambda options: reach_verb(design, options)),
         ("release", lambda options: release_verb(design, options)),
@@ -280,7 +299,7 @@ def chain(folder: Path) -> tuple[tuple[str, Callable[[Options], Result]], ...]:
 def prepare(source: Path, out: Path, options: Options) -> None:
     """Make `out` a design directory of its own with `source`'s design and data files; an earlier run there needs `force`."""
     design = load_design(source)
-    names = [*design.data.training, *design.data.validation]
+    names = [*design.data.training, *design.data.validation, *design.log.files, *design.log.validation_files]
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not options.force:
             raise InputError(f"{out}: is not empty; --force replaces an earlier run, --out names another folder")
@@ -288,6 +307,9 @@ def prepare(source: Path, out: Path, options: Options) -> None:
             (out / name).unlink(missing_ok=True)
         for name in (FIGURES, PARTS):
             shutil.rmtree(out / name, ignore_errors=True)
+    for name in names:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise InputError(f"{source / 'design.toml'}: {name} lies outside the design directory; copy it there")
     out.mkdir(parents=True, exist_ok=True)
     for name in ("design.toml", *names):
-        store.write_text(out / name, (source / name).read_text(encoding="utf-8"))
+        store.write_bytes(out / name, (source / name).read_bytes())

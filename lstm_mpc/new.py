@@ -1,0 +1,206 @@
+"""A first design for data that were recorded: `[log]` and everything after it as a commented design.toml that runs as it is.
+
+What can be read off the data is; what only a human knows (limits, the safe set, the least FIT, the weights of a controller) is filled in
+from the data and marked CHOOSE.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+
+from lstm_mpc.data import Dataset
+from lstm_mpc.errors import DataError, InputError
+from lstm_mpc.historian import header_of, is_stamp
+from lstm_mpc.look import Look
+from lstm_mpc.preparing import Log
+from lstm_mpc.system import Signal
+
+_TIMES = ("t [s]", "t", "time", "time [s]", "timestamp", "date", "datetime", "date time", "zeit")
+_THIN = 20_000  # training samples above which a design trains through windows
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A signal as asked for on the command line: NAME[=COLUMN][:UNIT[:LOW:HIGH]]."""
+
+    name: str
+    column: str
+    unit: str
+    low: float | None
+    high: float | None
+
+
+def wanted(text: str) -> Wanted:
+    """Read NAME[=COLUMN][:UNIT[:LOW:HIGH]]; a unit may also stand in the column's name as `name [unit]`."""
+    parts = text.split(":")
+    name, _, column = parts[0].partition("=")
+    unit = parts[1] if len(parts) > 1 else ""
+    if not name.strip() or len(parts) not in (1, 2, 4):
+        raise InputError(f"{text!r} is no signal; write NAME:UNIT:LOW:HIGH, such as q3:mL/s:12.5:17, or NAME=COLUMN:UNIT:LOW:HIGH")
+    try:
+        low, high = (float(parts[2]), float(parts[3])) if len(parts) == 4 else (None, None)
+    except ValueError as error:
+        raise InputError(f"{text!r}: the limits of {name!r} must be numbers, got {parts[2]!r} and {parts[3]!r}") from error
+    return Wanted(name.strip(), column.strip(), unit.strip(), low, high)
+
+
+def columns_of(path: Path, signals: Sequence[Wanted]) -> tuple[dict[str, str], dict[str, str]]:
+    """The column and the unit of every signal: the column that was named, or one called `name` or `name [unit]`."""
+    header, columns, units = header_of(path), dict[str, str](), dict[str, str]()
+    for s in signals:
+        near = [c for c in header if c == (s.column or s.name) or (not s.column and c.startswith(f"{s.name} [") and c.endswith("]"))]
+        if len(near) != 1:
+            problem = f"has no column for {s.name!r}" if not near else f"has {len(near)} columns for {s.name!r}"
+            raise DataError(f"{problem} (found {', '.join(header)}); write {s.name}=COLUMN:UNIT", file=path, row=1)
+        columns[s.name] = near[0]
+        units[s.name] = s.unit or (near[0][near[0].index("[") + 1 : -1] if near[0].endswith("]") and "[" in near[0] else "-")
+    return columns, units
+
+
+def time_column(path: Path, signals: Collection[str]) -> str:
+    """The column of time stamps, none of the columns of `signals`: one called like it, or whose first cell is a date; none: ""."""
+    header = [c for c in header_of(path) if c not in signals]
+    called = [c for c in header if c in _TIMES or (len(c) > 1 and c.lower() in _TIMES)]  # T is a temperature
+    return called[0] if called else next((c for c in header if is_stamp(path, c)), "")
+
+
+def signals_of(asked: Sequence[Wanted], units: dict[str, str], spans: dict[str, tuple[float, float]], *, limit: bool) -> tuple[Signal, ...]:
+    """Signals with their limits; those of inputs (`limit`) that were not given are the range in the data."""
+    made = []
+    for s in asked:
+        if s.low is not None and s.high is not None:
+            made.append(Signal(s.name, units[s.name], s.low, s.high))
+        elif limit:
+            made.append(Signal(s.name, units[s.name], *spans[s.name]))
+        else:
+            made.append(Signal(s.name, units[s.name]))
+    return tuple(made)
+
+
+def draft(name: str, log: Log, training: Dataset, validation: Dataset, found: Look, guessed: Sequence[str]) -> str:
+    """The text of a design.toml for these data; `guessed` are the inputs whose limits come from the data."""
+    Ts, inputs, outputs = training.Ts, training.inputs, training.outputs
+    shortest = min(len(r.u) for r in validation.records)
+    window = min(50, shortest // 4)
+    columns = {c.signal.name: c for c in found.columns}
+    span_u = [s.high - s.low for s in inputs]
+    span_y = [columns[s.name].high - columns[s.name].low for s in outputs]
+    slow = max(2, found.memory)
+    horizon = int(np.clip(round(slow / 2), 10, 20))
+    delays = found.input_delays
+    lines = [f"# {name}: drafted from the data by `lstm-mpc new`. Read every line marked CHOOSE before you trust what comes out.", ""]
+    lines += [f"name = {_text(name)}", "", "[log]  # the raw data as recorded, and how records are made of them"]
+    lines += _log_lines(log, Ts)
+    for s in inputs:
+        note = "CHOOSE: taken from the data; give what the actuator can do" if s.name in guessed else "what the actuator can do"
+        lines += ["", "[[input]]", f"name = {_text(s.name)}", f"unit = {_text(s.unit)}"]
+        lines += [f"low = {_number(s.low)}  # {note}", f"high = {_number(s.high)}"]
+    for s in outputs:
+        lines += ["", "[[output]]", f"name = {_text(s.name)}", f"unit = {_text(s.unit)}"]
+        lines += [f"low = {_number(s.low)}  # what the sensor can measure", f"high = {_number(s.high)}"] if isfinite(s.low) else []
+    if training.samples > _THIN:
+        lines += ["", "[data]", f"samples = {_THIN}  # trained on at most; windows in which the inputs move most", "window = 1000"]
+    lines += [
+        "",
+        "[train]",
+        "nx = [5]  # cells per layer; `lstm-mpc order` compares",
+        'conditions = ["iss", "delta_iss"]  # hard constraints of the training program',
+        *([f"delays = {list(delays)}  # [samples] dead time of each input, by cross-correlation"] if any(delays) else []),
+        "decay = 1e-6  # pull on the weights",
+        "output_decay = 1e-6",
+        f"washout = {min(20, window)}  # [samples] of each record left out of the error",
+        "",
+        "[search]",
+        "starts = 4",
+        f"skip = {window}  # [samples] of validation records left out of the fit",
+        f"window = {window}  # [samples] from which their start is estimated",
+        "price = 5.0  # [points of FIT] delta_iss may cost; beyond, the model is trained under iss alone",
+        "",
+        "[safe_set]  # CHOOSE: outputs must never leave it; here half the measured span beyond it on either side",
+    ]
+    for s, span in zip(outputs, span_y, strict=True):
+        low, high = max(s.low, columns[s.name].low - 0.5 * span), min(s.high, columns[s.name].high + 0.5 * span)
+        lines.append(f"{_key(s.name)} = [{_round(low)}, {_round(high)}]  # [{s.unit}]")
+    lines += [
+        "",
+        "[verify]",
+        "radii = [1.0]  # share of the input limits",
+        'rule = "exact"  # N by the exact binomial tail',
+        'shape = "intervals"',
+        "epsilon = 1e-2",
+        "beta = 1e-6",
+        f"steps = {int(np.clip(20 * slow, 500, 2000))}",
+        f"dwell = [{_round(max(2, slow // 4) * Ts)}, {_round(3 * slow * Ts)}]  # [s] how long an input holds in a scenario",
+        f"settle = {min(100, 5 * slow)}",
+        "",
+        "[release]  # the gate",
+        'conditions = ["iss"]  # add "delta_iss" if a Kalman filter or a proved tube is to be relied on',
+        'output_set = "either"',
+        "epsilon = 1e-2",
+        "beta = 1e-6",
+        "min_fit = 80.0  # CHOOSE: [%] mean-removed, on validation data",
+        "",
+        "[control]  # CHOOSE: weights as one unit of the measured span against one of the input range",
+        f"horizon = {horizon}  # [samples]",
+        f"output_weight = [{', '.join(_round(1 / v**2) for v in span_y)}]",
+        f"move_penalty = [{', '.join(_round(0.1 / v**2) for v in span_u)}]",
+        f"max_move = [{', '.join(_round(0.2 * v) for v in span_u)}]  # [unit per sample]",
+        "",
+        "[budget]",
+        "passes = 1  # real-time iteration",
+        "changes = 20",
+        "halvings = 1",
+        "",
+    ]
+    return "\n".join(map(_aligned, lines))
+
+
+def _aligned(line: str) -> str:
+    """The comment after a value in one column with the others."""
+    value, mark, comment = line.partition("  #")
+    return f"{value.rstrip():<26}# {comment.strip()}" if mark and value.strip() else line
+
+
+def _log_lines(log: Log, Ts: float) -> list[str]:
+    lines = [f"files = {_list(log.files)}"]
+    lines += [f"validation_files = {_list(log.validation_files)}"] if log.validation_files else []
+    lines += [f"time = {_text(log.time)}"] if log.time else []
+    lines += [f"time_format = {_text(log.time_format)}"] if log.time_format else []
+    lines += [f"columns = {{{', '.join(f'{_key(k)} = {_text(v)}' for k, v in log.columns.items())}}}"] if log.columns else []
+    lines += [
+        f"Ts = {_number(Ts)}  # [s]",
+        f"resample = {_text(log.resample)}",
+        f"longest_gap = {log.longest_gap}  # [samples] an input may be unknown; longer ends a record",
+    ]
+    lines += [] if log.validation_files else [f"validation = {log.validation:g}  # last share of every file"]
+    lines += [f"least = {log.least}  # [samples] shorter records are left out"]
+    lines += [f"despike = {log.despike:g}"] if log.despike else []
+    return lines
+
+
+def _text(value: str) -> str:
+    """A TOML string; those of JSON are."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _list(values: Sequence[str]) -> str:
+    return f"[{', '.join(map(_text, values))}]"
+
+
+def _key(name: str) -> str:
+    return name if name.isascii() and name.replace("_", "").replace("-", "").isalnum() else _text(name)
+
+
+def _number(value: float) -> str:
+    return repr(float(value))
+
+
+def _round(value: float) -> str:
+    """A number that a human would write: four digits."""
+    return repr(float(f"{value:.4g}"))
