@@ -22,7 +22,9 @@ from lstm_mpc.model import Model
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = ("python", "console")  # languages that run; toml is read; text after python is what it prints
-_FENCE = re.compile(r"^(?:<!-- (?P<mark>(?:slow|shipped|not run|needs).*?) -->\n)?```(?P<language>\S*)\n(?P<text>.*?)^```$", re.M | re.S)
+_FENCE = re.compile(
+    r"^(?:<!-- (?P<mark>(?:slow|shipped|file|not run|needs).*?) -->\n)?```(?P<language>\S*)\n(?P<text>.*?)^```$", re.M | re.S
+)
 _TOOLS = ("cp", "sed", "head", "ls", "cat", "make", "mkdir")  # what a page may call besides lstm-mpc
 
 
@@ -40,7 +42,7 @@ class Block:
     def runs(self):
         """Does a test run it? What `needs PACKAGE` runs where that is installed."""
         word, _, package = self.mark.partition(" ")
-        return self.language in RUN and word != "not" and (word != "needs" or find_spec(package) is not None)
+        return (self.language in RUN or word == "file") and word != "not" and (word != "needs" or find_spec(package) is not None)
 
 
 def blocks_of(text):
@@ -81,6 +83,9 @@ class Session:
         self.names, self.code = {"__name__": "__main__"}, 0
 
     def run(self, block):
+        if block.mark.startswith("file "):
+            Path(block.mark.removeprefix("file ")).write_text(block.text, encoding="utf-8")
+            return
         if block.language == "python":
             printed = self._printed(lambda: exec(compile(block.text, f"line {block.line}", "exec"), self.names))
             assert block.printed is None or matches(block.printed, printed), f"line {block.line} prints:\n{printed}"
