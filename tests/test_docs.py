@@ -93,7 +93,7 @@ def test_no_block_escapes():
 def test_tables_of_a_design_are_read(page, block, hook):
     content, known = check_toml(block), hook.design_reference()
     assert set(content) <= set(design._TABLES), page
-    for table in content.values():
+    for table in (table for name, table in content.items() if name != "safe_set"):  # whose keys are outputs
         for row in table if isinstance(table, list) else [table]:
             assert all(f"`{key}`" in known or key in ("kind", "fault") for key in row), page
 
