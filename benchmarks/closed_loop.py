@@ -100,7 +100,7 @@ def main(*, quick, figure):
         makers(design, released, bounds),
         limits=bounds,
         u_start=design.u_start,
-        horizon=design.control.ahead,
+        horizon=design.control.ahead(released.model),
         conditions=conditions,
     )
     rows = standings(entries)

@@ -50,7 +50,7 @@ def through_dompc(passed, count):
     v, plant, engine, spent = DESIGN.verify_loop, DESIGN.plant_of(DESIGN.verify_loop.law), DoMpc(passed, DESIGN.control), 0.0
     for index in range(count):
         scenario, before = v.law.draw(index, seed=v.seed, plant=plant, steps=v.steps)
-        _, own, _ = timed(lambda s=scenario, u=before: close_loop(plant, engine, s, u_start=u, horizon=DESIGN.control.ahead))
+        _, own, _ = timed(lambda s=scenario, u=before: close_loop(plant, engine, s, u_start=u, horizon=DESIGN.control.ahead(passed.model)))
         spent += own
     return spent
 

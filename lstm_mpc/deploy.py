@@ -75,7 +75,8 @@ def control_verb(
             options.progress("control", share, f"{scenario.name}: sample {sample.k + 1} of {sample.N}")
             watch(scenario, sample)
 
-        run = close_loop(plant, controllers[believed], scenario, u_start=design.u_start, horizon=design.control.ahead, on_step=tell)
+        ahead = design.control.ahead(passed.model)
+        run = close_loop(plant, controllers[believed], scenario, u_start=design.u_start, horizon=ahead, on_step=tell)
         runs.append(run)
         m = metrics(run, limits=bounds)
         content.append({"metrics": m, "series": _series(run)})
@@ -336,6 +337,6 @@ def _recorded(design: Design, passed: Release, double: bool) -> dict[float, pil.
     for scenario in design.scenarios:
         problem = replace(design.control, dead_time=scenario.believed)
         here = engine_of("c-double" if double else "c", passed, problem, design.budget)
-        run = close_loop(design.plant_of(scenario), here, scenario, u_start=design.u_start, horizon=problem.ahead)
+        run = close_loop(design.plant_of(scenario), here, scenario, u_start=design.u_start, horizon=problem.ahead(passed.model))
         runs.setdefault(problem.dead_time, []).append(pil.Run(run.y[0], run.u_start, run.y, run.ahead))
     return {dead_time: pil.Frames(tuple(part)) for dead_time, part in runs.items()}

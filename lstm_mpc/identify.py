@@ -163,15 +163,17 @@ def _judge(
         "iterations": outcome.iterations,
         "versions": {package: version(package) for package in ("lstm_mpc", "casadi", "numpy")},
     }
-    model = model_of(outcome.network, dataset, scaling, origin, name)
+    model = model_of(outcome.network, dataset, scaling, origin, name, delays=settings.delays)
     certified = all(certify(model, condition).holds for condition in settings.conditions)
     fits = validate(model, validation, skip=skip, seed=0, window=window)
     return Start(outcome, model, certified, min(min(fit.mean_removed) for fit in fits))
 
 
-def model_of(network: lstm.Network, dataset: Dataset, scaling: Scaling, origin: dict[str, Any], name: str) -> Model:
+def model_of(
+    network: lstm.Network, dataset: Dataset, scaling: Scaling, origin: dict[str, Any], name: str, *, delays: Sequence[int] = ()
+) -> Model:
     """A network as a model of the plant that gave `dataset`."""
-    return Model(network, scaling, dataset.inputs, dataset.outputs, dataset.Ts, origin, name)
+    return Model(network, scaling, dataset.inputs, dataset.outputs, dataset.Ts, origin, name, tuple(delays))
 
 
 def validation_of(model: Model, dataset: Dataset, *, skip: int = 50, seed: int = 0, window: int = 0) -> Validation:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc import lstm, store
 from lstm_mpc.data import Dataset, Fit, Record, Scaling, fit_index
+from lstm_mpc.delays import checked_delays, delayed, late
 from lstm_mpc.errors import InputError
 from lstm_mpc.system import Array, Signal, System, rest, simulate, simulate_batch
 
@@ -25,7 +26,8 @@ _NUDGE = 1e-6  # step of its central differences
 class Model:
     """An LSTM of a plant. `origin` says where it comes from: data digest, seed, settings, versions, fit.
 
-    Inputs are clipped to their signals' limits before they reach the network, so |u| ≤ scaling.radius always holds.
+    Inputs are clipped to their signals' limits before they reach the network, so |u| ≤ scaling.radius always holds. With `delays`
+    [samples], one for each input, the network sees v_j(k) = u_j(k − delays_j).
     """
 
     network: lstm.Network
@@ -35,6 +37,7 @@ class Model:
     Ts: float
     origin: dict[str, Any]
     name: str = "model"
+    delays: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", lstm.numeric(self.network))
@@ -46,6 +49,7 @@ class Model:
             )
         if (self.scaling.u_mid.size, self.scaling.y_mid.size) != (len(self.inputs), len(self.outputs)):
             raise InputError("model: the scaling does not fit the number of signals")
+        object.__setattr__(self, "delays", checked_delays(self.delays, len(self.inputs), name="model"))
         reach = np.abs(self.scaling.u_in([self.u_low, self.u_high])).max(axis=0)
         for signal, widest in zip(self.inputs, reach, strict=True):
             if not widest <= self.scaling.radius * (1 + 1e-9):
@@ -71,8 +75,18 @@ class Model:
         """Upper actuator limits, engineering units."""
         return np.array([s.high for s in self.inputs])
 
+    @property
+    def shared_delay(self) -> int:
+        """The samples by which all inputs are late."""
+        return min(self.delays)
+
+    @property
+    def uneven_delays(self) -> Array:
+        """By how many samples more each input is late, (nu,)."""
+        return np.array(self.delays) - self.shared_delay
+
     def step(self, chi: Any, u: Any) -> Any:
-        """χ⁺ for an input in engineering units, within the actuator limits (no clipping: smooth, for optimisers). CasADi columns."""
+        """χ⁺ for a delayed input in engineering units, within the actuator limits (no clipping: smooth, for optimisers). CasADi columns."""
         return lstm.step(self.network, chi, (u - self.scaling.u_mid) / self.scaling.u_span)
 
     def output(self, chi: Any) -> Any:
@@ -81,7 +95,17 @@ class Model:
 
     @cached_property
     def system(self) -> System:
-        """The model as a `System` in engineering units; its start is χ = 0."""
+        """The model as a `System` in engineering units, as the world sees it: its state is [χ; inputs under way], see `delayed`; its start
+        is χ = 0, with the middle of the inputs under way."""
+        return delayed(self.core, self.delays, self.scaling.u_mid)
+
+    def state(self, chi: Array, u: ArrayLike) -> Array:
+        """The state of `system` from χ (n,), when the input `u` (nu,) has been held."""
+        return np.concatenate([chi, np.repeat(u, self.delays)])
+
+    @cached_property
+    def core(self) -> System:
+        """The network alone, whose inputs are the delayed ones; without delays it is `system` itself."""
         n, nu = self.sizes.n, self.sizes.nu
         chi, u, d = ca.SX.sym("chi", n), ca.SX.sym("u", nu), ca.SX.sym("d", 0)
         clipped = ca.fmin(ca.fmax(u, self.u_low), self.u_high)
@@ -92,7 +116,7 @@ class Model:
     # -- on disk ------------------------------------------------------------------------------------------------------
 
     def content(self) -> dict[str, Any]:
-        """Everything the model is, as JSON types."""
+        """Everything the model is, as JSON types; delays where there are any."""
         content: dict[str, Any] = store.plain(
             {
                 "name": self.name,
@@ -102,6 +126,7 @@ class Model:
                 "scaling": dict(self.scaling.__dict__),
                 "network": lstm.leaves(self.network),
                 "origin": self.origin,
+                **({"delays": self.delays} if any(self.delays) else {}),
             }
         )
         return content
@@ -128,6 +153,7 @@ class Model:
             Ts=float(content["Ts"]),
             origin=content["origin"],
             name=content["name"],
+            delays=tuple(content.get("delays", ())),
         )
 
 
@@ -206,7 +232,16 @@ def signal_from(content: dict[str, Any]) -> Signal:
 
 
 def estimate_start(model: Model, u: ArrayLike, y: ArrayLike) -> Array:
-    """The state χ0 (n,) from which the model explains a window of measurements best: `u` (W, nu), `y` (W, ny), engineering units.
+    """The state of `model.system` from which it explains a window of measurements best: `u` (W, nu), `y` (W, ny), engineering units.
+
+    Before the window u[0] was held; χ0 is that of `estimate_core`.
+    """
+    u = np.atleast_2d(u)
+    return model.state(estimate_core(model, late(u, model.delays), y), u[0])
+
+
+def estimate_core(model: Model, u: ArrayLike, y: ArrayLike) -> Array:
+    """χ0 (n,) of the network from a window of its inputs `u` (W, nu), delayed, and measurements `y` (W, ny), engineering units.
 
     Least squares from the state at rest under u[0], towards which χ0 is drawn a little, since a window shows only some of it. What was
     not measured (NaN) does not count.
@@ -216,7 +251,7 @@ def estimate_start(model: Model, u: ArrayLike, y: ArrayLike) -> Array:
     u, y = np.atleast_2d(u), np.atleast_2d(y)
     if u.shape != (len(y), len(model.inputs)) or y.shape[1] != len(model.outputs):
         raise InputError(f"estimate_start: u {u.shape} and y {y.shape} must be (W, {len(model.inputs)}) and (W, {len(model.outputs)})")
-    system, origin, n = model.system, rest(model.system, u[0]), model.sizes.n
+    system, origin, n = model.core, rest(model.core, u[0]), model.sizes.n
 
     def residual(starts: Array) -> Array:
         """One column for each start (B, n)."""
@@ -231,8 +266,11 @@ def estimate_start(model: Model, u: ArrayLike, y: ArrayLike) -> Array:
 
 
 def start_of(model: Model, item: Record, rng: np.random.Generator, *, window: int) -> Array:
-    """χ0 (n,) for a record: estimated from its first `window` samples, or uniform in ±0.1 without a window."""
-    return estimate_start(model, item.u[:window], item.y[:window]) if window else rng.uniform(-0.1, 0.1, model.sizes.n)
+    """The start of `model.system` for a record: estimated from its first `window` samples, or χ0 uniform in ±0.1 without a window; its
+    first input was held before."""
+    if window:
+        return estimate_start(model, item.u[:window], item.y[:window])
+    return model.state(rng.uniform(-0.1, 0.1, model.sizes.n), item.u[0])
 
 
 def validate(model: Model, dataset: Dataset, *, skip: int, seed: int, against: str = "measured", window: int = 0) -> tuple[Fit, ...]:

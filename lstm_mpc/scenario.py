@@ -78,9 +78,9 @@ class Law:
 
 
 def network_law(model: Model, *, dwell: tuple[float, float], start_box: float = 0.1) -> Law:
-    """The paper's law for the network: χ0 uniform in [−start_box, start_box]^2nx."""
-    box = np.full(model.sizes.n, start_box)
-    return Law(dwell, -box, box)
+    """The paper's law for the network: χ0 uniform in [−start_box, start_box]^2nx; inputs under way are 0, normalised."""
+    start, box = model.system.x0, model.state(np.full(model.sizes.n, start_box), np.zeros(len(model.inputs)))
+    return Law(dwell, start - box, start + box)
 
 
 def plant_law(plant: System, scaling: Scaling, *, dwell: tuple[float, float]) -> Law:

@@ -9,7 +9,7 @@ How the program is put to IPOPT is in `program`. IPOPT is never believed: an out
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from lstm_mpc import lstm, stability
 from lstm_mpc.data import Dataset, Scaling
+from lstm_mpc.delays import checked_delays, late
 from lstm_mpc.errors import InputError
 from lstm_mpc.program import Cost, Program
 from lstm_mpc.sensitivity import Piece, SimulationError
@@ -39,6 +40,7 @@ class Settings:
       records, and cells that cancel each other in C make every bound wide.
     - `hessian`: "gauss-newton", with a Levenberg–Marquardt term that begins at `damping`, or "l-bfgs"; `mu_init`: IPOPT's first barrier
       parameter; training ends after `iterations`, or when the last `patience` gained less than `least` (relative) of the objective.
+    - `delays`: samples that each input takes until the network sees it, one for each; none: no delays.
     - `compiled`: let the C compiler `cc` make machine code of the stage functions, which takes two seconds and then halves the time.
     """
 
@@ -61,10 +63,12 @@ class Settings:
     least: float = 5e-2
     mu_init: float = 1e-4
     compiled: bool = False
+    delays: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("nx", "conditions"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "delays", checked_delays(self.delays, name="train"))
         for name in self.conditions:
             stability.condition(name)
         for name in ("margin", "box", "output_box", "start_box", "spread"):
@@ -125,15 +129,17 @@ class Outcome:
         return f"seed {self.seed}: {ending} after {self.iterations} iterations and {self.seconds:.1f} s; {kept}"
 
 
-def pieces_of(dataset: Dataset, scaling: Scaling, washout: int) -> tuple[Piece, ...]:
-    """The records, clipped and normalised, weighted so that the weighted squares sum to the mean over what was measured and counts."""
+def pieces_of(dataset: Dataset, scaling: Scaling, washout: int, *, delays: Sequence[int] = ()) -> tuple[Piece, ...]:
+    """The records, clipped, normalised and with inputs as late as they arrive, weighted so that the weighted squares sum to the mean over
+    what was measured and counts."""
+    delays = checked_delays(delays, len(dataset.inputs), name="train")
     for item in dataset.records:
         if len(item.u) <= washout:
             raise InputError(f"record {item.name!r} has {len(item.u)} samples, no more than the washout of {washout}")
     known = [~np.isnan(item.y) & (np.arange(len(item.y)) >= washout)[:, None] for item in dataset.records]
     counted = sum(int(k.sum()) for k in known)
     return tuple(
-        Piece(np.ascontiguousarray(scaling.u_in(item.u)), np.ascontiguousarray(scaling.y_in(item.y)), k / max(counted, 1))
+        Piece(np.ascontiguousarray(scaling.u_in(late(item.u, delays))), np.ascontiguousarray(scaling.y_in(item.y)), k / max(counted, 1))
         for item, k in zip(dataset.clipped().records, known, strict=True)
     )
 
@@ -156,7 +162,7 @@ def train(
     """
     began = time.perf_counter()
     sizes = lstm.Sizes(len(dataset.inputs), settings.nx, len(dataset.outputs))
-    pieces = pieces_of(dataset, scaling, settings.washout)
+    pieces = pieces_of(dataset, scaling, settings.washout, delays=settings.delays)
     error = SimulationError(sizes, pieces, compiled=settings.compiled)
     cost = Cost(error, _pull(error, settings))
     watch = _Watch(cost, settings, scaling.radius, seed, progress, stop)

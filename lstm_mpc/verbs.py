@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from lstm_mpc.reach import reach
 from lstm_mpc.release import Release, release
 from lstm_mpc.scenario import verify
 from lstm_mpc.system import Signal
+from lstm_mpc.training import Settings
 
 
 def record_verb(design: Design, options: Options) -> Result:
@@ -71,8 +73,9 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
     before = None if origin is None else Model.load(origin)
     claim(design.file(MODEL), options)
     training, validation, search = design.records("training"), design.records("validation"), design.search
-    both = search.price is not None and not set(design.train.conditions) <= set(design.release.conditions)
-    total, seen = (max(search.starts, search.screen) + both * search.starts) * design.train.iterations, dict[int, int]()
+    settings = design.train if before is None else _keeping(design.train, before)
+    both = search.price is not None and not set(settings.conditions) <= set(design.release.conditions)
+    total, seen = (max(search.starts, search.screen) + both * search.starts) * settings.iterations, dict[int, int]()
 
     def tell(p: Any) -> None:
         seen[p.seed] = p.iteration
@@ -87,7 +90,7 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
     found = identify(
         thinned,
         validation,
-        design.train,
+        settings,
         scaling=scale(training, rule=design.data.scaling) if before is None else before.scaling,
         network=None if before is None else before.network,
         workers=options.workers,
@@ -111,6 +114,14 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
     report.save(report.plot_validation(found.model, validation, **judge), design.file(FIGURES), "validation")
     starts = [{k: v for k, v in row.items() if k != "history"} for row in found.report()["starts"]]
     return Result(tuple(lines), {"model": found.model.digest, "starts": starts, "validation": evidence.fits})
+
+
+def _keeping(settings: Settings, before: Model) -> Settings:
+    """`settings` with the delays of a model to begin from."""
+    if settings.delays not in ((), before.delays):
+        told = f"{list(settings.delays)} in the design are not {list(before.delays)} of the model to begin from"
+        raise InputError(f"train: delays {told}, whose weights belong to its own; leave delays out")
+    return replace(settings, delays=before.delays)
 
 
 def _price(before: Model, fit_before: float, fit: float, conditions: tuple[str, ...]) -> str:

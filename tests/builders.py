@@ -1,5 +1,6 @@
 """Seeded builders shared by the tests: random networks and models of any size, and small pieces of evidence."""
 
+from dataclasses import replace
 from itertools import product
 
 import casadi as ca
@@ -95,10 +96,19 @@ def validation_for(model, fit=97.0):
 
 def released(kind):
     """A stable model of RELEASES, through a gate that asks little."""
-    model = stable_model(*RELEASES[kind])
+    return released_of(stable_model(*RELEASES[kind]))
+
+
+def released_of(model):
+    """A stable model through a gate that asks little, with a safe set that nothing leaves."""
     safe = [(-100.0, 100.0)] * len(model.outputs)
-    evidence = verify(model, safe_set=safe, steps=20, settle=5)
+    evidence = verify(model, safe_set=safe, steps=5, settle=0)
     return release(model, [certify(model)], evidence, validation_for(model), paper_policy(), safe_set=safe)
+
+
+def later(released, delays):
+    """The same release with inputs that are late: its evidence speaks of the network, which is the same."""
+    return replace(released, model=replace(released.model, delays=delays))
 
 
 def limits_of(low=0.0, high=10.0, move=2.0, signals=1):

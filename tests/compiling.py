@@ -83,7 +83,7 @@ def run(program, *arguments, timeout=600, before=()):
 def loop(release, problem, budget=None, *, samples=60, seed=0, setpoints=(0.5, 0.8, 0.25, 0.95, 0.1, 0.6)):
     """A twin in Python that controls the disturbed, noisy model: (measurement, setpoints, move) for every sample, and the C of both."""
     budget, model, rng = budget or Budget(), release.model, np.random.default_rng(seed)
-    (low, high), system, N = input_range(model, problem), model.system, problem.horizon
+    (low, high), system, N = input_range(model, problem), model.system, problem.horizon + model.shared_delay
     aims = [np.asarray(system.output(rest(system, low + share * (high - low)))).ravel() for share in setpoints]
     ahead = np.repeat(aims, -(-(samples + N + 1) // len(aims)), axis=0)
     spread = np.ptp(aims, axis=0)

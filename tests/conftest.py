@@ -1,10 +1,11 @@
 """Fixtures: made once, small and cheap."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders import paper_policy, stable_model, validation_for
+from builders import later, paper_policy, released_of, stable_model, validation_for
 from compiling import lacking
 
 from lstm_mpc.control import compiled as loaded
@@ -21,7 +22,6 @@ from lstm_mpc.training import Settings, train
 # Half the time to compile, and the same bits: what the text fixes no level of optimisation moves.
 loaded.FLAGS = tuple("-O1" if flag == "-O3" else flag for flag in loaded.FLAGS)
 
-WIDE = ((-100.0, 100.0),)  # a safe set nothing leaves
 SETTINGS = Settings(nx=(3,), iterations=60)
 
 
@@ -84,9 +84,19 @@ def released(model, certificate, verification, validation):
 @pytest.fixture(scope="session")
 def mimo():
     """A released random model: two inputs, two layers, two outputs."""
-    model = stable_model(3, nu=2, nx=(3, 2), ny=2)
-    checked = verify(model, safe_set=2 * WIDE, steps=5, settle=0)
-    return release(model, [certify(model)], checked, validation_for(model), paper_policy(), safe_set=2 * WIDE)
+    return released_of(stable_model(3, nu=2, nx=(3, 2), ny=2))
+
+
+@pytest.fixture(scope="session")
+def late_mimo(mimo):
+    """The same with inputs that are 1 and 3 samples late, through a gate of its own."""
+    return released_of(replace(mimo.model, delays=(1, 3)))
+
+
+@pytest.fixture(scope="session")
+def late_siso(released):
+    """The model of the pH plant as if its input were three samples late."""
+    return later(released, (3,))
 
 
 @pytest.fixture

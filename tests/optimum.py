@@ -1,5 +1,6 @@
 """One step of an engine beside the plain nonlinear program of the same sample."""
 
+from copy import copy
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -48,13 +49,14 @@ class Compared:
 
 def step(controller, y, reference, *, model=None, limits=None):
     """A step of `controller`, and the plain program of the same sample."""
-    references = coming(reference, controller.problem.horizon, len(np.atleast_1d(y)))
+    shared = controller.release.model.shared_delay
+    references = coming(reference, controller.problem.horizon + shared, len(np.atleast_1d(y)))[shared:]
     if not controller.problem.preview:
-        references[:] = references[0]
+        references[:] = np.atleast_2d(reference)[0]
     before, guess, found, solve, held = controller._before, controller._plan, [], controller._solve, controller.observer
 
     def watched(references):
-        known = SimpleNamespace(chi=held.chi, disturbance=held.disturbance, input_disturbance=held.input_disturbance)
+        known = SimpleNamespace(chi=held.chi, disturbance=held.disturbance, input_disturbance=held.input_disturbance, line=copy(held.line))
         found.append((solve(references), known))
         return found[-1][0]
 

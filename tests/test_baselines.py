@@ -17,6 +17,7 @@ from lstm_mpc.control import plain
 from lstm_mpc.control.baselines import Pi, total_iae, tune_pi
 from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.ideal import Ideal
+from lstm_mpc.control.line import Line
 from lstm_mpc.control.linear import LinearMpc
 from lstm_mpc.control.loop import Scenario, close_loop, metrics
 from lstm_mpc.control.move import Seer, Status
@@ -177,7 +178,7 @@ def test_it_solves_the_problem_itself(released):
     problem = Problem(horizon=12, move_penalty=0.01, max_move=0.4, blocks=(1, 2, 4), y_high=7.4, violation_weight=50.0)
     held, model = limits(released, problem), released.model
     chi, before, references = rest(model.system, [15.6]), np.array([15.6]), np.full((13, 1), 7.6)
-    known = SimpleNamespace(chi=chi, disturbance=np.zeros(1), input_disturbance=np.zeros(1))
+    known = SimpleNamespace(chi=chi, disturbance=np.zeros(1), input_disturbance=np.zeros(1), line=Line(model))
     best, least = plain.solve(model, held, known, before, references, np.full((12, 1), 15.6))
     ideal = Ideal(model.system, problem, limits=held)
     assert isinstance(ideal, Seer)
@@ -206,7 +207,7 @@ def test_with_preview_it_moves_before_the_setpoint_does(plant, released):
     for preview in (True, False):
         problem = Problem(horizon=4, preview=preview)
         ideal = Ideal(plant, problem, limits=limits(released, problem))
-        run = close_loop(plant, ideal, late, u_start=[15.55], horizon=problem.ahead)
+        run = close_loop(plant, ideal, late, u_start=[15.55], horizon=problem.ahead(released.model))
         moved.append(run.u[-1, 0])
     assert moved[0] > moved[1] + 0.1
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import later
 from compiling import FLAGS, WARNINGS, built, compiled, loop, run, tool, write
 from optimum import all_at_once
 from tolerances import ROUND_OFF
@@ -51,6 +52,15 @@ CASES = {  # kind, problem, budget
     "Kalman of two": ("mimo", all_at_once(dead_time=20.0, observer=TWO), None),
     "Kalman of two, real time": ("mimo", all_at_once(observer=TWO), REAL_TIME),
 }
+LATE = {  # the same, and input delays
+    "a delay": ("siso", SISO, None, (3,)),
+    "Kalman, a delay": ("siso", {**SISO, "observer": KALMAN}, REAL_TIME, (3,)),
+    "unequal delays": ("mimo", all_at_once(), None, (0, 2)),
+    "unequal delays, blocks, dead time": ("mimo", all_at_once(blocks=(1, 2, 3), dead_time=20.0), None, (4, 1)),
+    "unequal delays, corrected": ("mimo", all_at_once(), Budget(passes=1, changes=40, halvings=1, correct=0.0), (0, 2)),
+    "Kalman, unequal delays": ("mimo", all_at_once(observer=TWO), None, (0, 2)),
+    "Kalman, unequal delays, real time": ("mimo", all_at_once(observer=TWO, dead_time=10.0), REAL_TIME, (3, 1)),
+}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +82,7 @@ def siso(shipped):
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_it_builds_without_a_warning_needs_no_library_and_keeps_no_data(shipped, mimo, tmp_path, compiler, double):
     tool(compiler)
-    everything = controller(mimo, Problem(**all_at_once(dead_time=20.0, blocks=(1, 2, 3))), Budget())
+    everything = controller(later(mimo, (0, 2)), Problem(**all_at_once(dead_time=20.0, blocks=(1, 2, 3))), Budget())
     for number, files in enumerate((shipped[0], everything)):
         folder = tmp_path / str(number)
         name = write(folder, files)
@@ -108,9 +118,11 @@ def test_the_numbers_of_double_precision_are_those_of_the_twin(shipped, word, va
     assert float(first) == value
 
 
-@pytest.mark.parametrize(("kind", "options", "budget"), CASES.values(), ids=CASES)
-def test_in_double_precision_it_is_its_twin(siso, mimo, kind, options, budget):
-    item = mimo if kind == "mimo" else siso
+@pytest.mark.parametrize(
+    ("kind", "options", "budget", "delays"), [*((*case, ()) for case in CASES.values()), *LATE.values()], ids=[*CASES, *LATE]
+)
+def test_in_double_precision_it_is_its_twin(siso, mimo, kind, options, budget, delays):
+    item = later(mimo if kind == "mimo" else siso, delays)
     problem = Problem(**options)
     (y, u), rows, files = loop(item, problem, budget)
     made = compiled(files, double=True)
@@ -133,6 +145,17 @@ def test_in_double_precision_it_is_its_twin(siso, mimo, kind, options, budget):
         assert Status.BUDGET in used
     inputs = np.array([twin.u for *_, twin in rows])
     assert (np.ptp(inputs, axis=0) > 0.1 * (bounds.u_high - bounds.u_low)).any()  # it was not asleep
+
+
+@pytest.mark.parametrize("name", ["a delay", "unequal delays", "Kalman, unequal delays"])
+def test_in_single_precision_delays_are_the_twins_too(siso, mimo, name):
+    kind, options, budget, delays = LATE[name]
+    item, problem = later(mimo if kind == "mimo" else siso, delays), Problem(**options)
+    (y, u), rows, files = loop(item, problem, budget)
+    made, bounds = compiled(files), limits(item, problem)
+    made.reset(y, u)
+    for y, reference, twin in rows:
+        np.testing.assert_allclose((made.step(y, reference).u - twin.u) / (bounds.u_high - bounds.u_low), 0.0, atol=1e-3)
 
 
 @pytest.mark.parametrize("filtered", [False, True], ids=["open loop", "Kalman"])
@@ -161,6 +184,32 @@ def test_every_fault_has_the_same_name_in_both(siso, mimo, kind, filtered):
         assert (Status.MEASUREMENT_FROZEN in move.flags) == (23 <= k < 28)
         assert (Status.SETPOINT_INVALID in move.flags) == (k in (15, 16, 28))
     assert seen & 7 == 7
+
+
+@pytest.mark.parametrize("harm", [np.nan, np.inf, 1.01])
+def test_a_line_that_cannot_be_is_noticed_in_both(mimo, harm):
+    item, problem = later(mimo, (0, 2)), Problem(**all_at_once())
+    (y, u), rows, files = loop(item, problem, samples=5)
+    made, twin = compiled(files, double=True), Sqp(item, problem)
+    line = item.model.sizes.n + 4 * 2 + 2 * 2 + 2 * problem.horizon  # chi; disturbance, under way, setpoint, last; applied, before; plan
+    for place in (0, 3):
+        for one in (made, twin):
+            one.reset(y, u)
+            one.step(*rows[0][:2])
+        held = np.frombuffer(made._state, np.float64)[line : line + 4]
+        np.testing.assert_allclose(item.model.scaling.u_out(held.reshape(2, 2)), twin.observer.line.past, rtol=1e-12)
+        held[place] = harm
+        twin.observer.line.past.flat[place] = item.model.scaling.u_out(np.full(2, harm))[place % 2]
+        one, other = made.step(*rows[1][:2]), twin.step(*rows[1][:2])
+        assert one.flags & other.flags & Status.STATE_RESET
+        np.testing.assert_allclose(one.u, other.u, atol=AGREE)
+        assert not made.step(*rows[2][:2]).flags & Status.STATE_RESET
+
+
+def test_the_header_says_which_input_is_late(mimo):
+    header = controller(later(mimo, (0, 2)), Problem(), Budget())["model_controller.h"]
+    assert re.search(r"gives 1: u2 \[V\] in \[.*\], 2 sample\(s\) late\n", header)
+    assert "late" not in header.split("gives 1")[0]
 
 
 # -- what it refuses --------------------------------------------------------------------------------------------------------------
@@ -284,9 +333,11 @@ def rules(files, folder):
 
 
 @pytest.mark.slow
-def test_rules_not_kept_are_those_that_are_written_down(shipped, tmp_path):
+def test_rules_not_kept_are_those_that_are_written_down(shipped, mimo, tmp_path):
     written = {f"misra-c2012-{rule}" for rule in re.findall(r"^\| (\d+\.\d+) \|", TABLE.read_text(encoding="utf-8"), re.M)}
-    assert rules(shipped[0], tmp_path) <= written
+    late = controller(later(mimo, (0, 2)), Problem(**all_at_once(observer=TWO)), Budget())
+    for number, files in enumerate((shipped[0], late)):
+        assert rules(files, tmp_path / str(number)) <= written
 
 
 @pytest.mark.slow

@@ -36,6 +36,10 @@ def test_a_step_is_the_optimum_with_two_inputs_and_outputs_and_all_limits_at_onc
     agrees(DoMpc(mimo, Problem(**all_at_once())), Y_REST, [1.0, 4.0], RAMP, KICK)
 
 
+def test_a_step_is_the_optimum_under_unequal_delays(late_mimo):
+    agrees(DoMpc(late_mimo, Problem(**all_at_once())), Y_REST, [1.0, 4.0], RAMP, KICK)
+
+
 def test_a_wrong_program_would_be_seen(released):
     """Must fail: a plain program with another weight disagrees by far more than the tolerance."""
     controller = DoMpc(released, Problem(horizon=6))

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from builders import paper_policy, stable_model, validation_for
+from builders import later, paper_policy, stable_model, validation_for
 
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.c_model import KIND, PRODUCTS, STEPS, c_model
@@ -15,6 +15,7 @@ from lstm_mpc.release import release
 from lstm_mpc.scenario import verify
 
 SHAPES = {"siso": (0, 1, (5,), 1), "mimo": (1, 2, (4, 3), 2)}
+DELAYS = (3, 0)
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +35,9 @@ needs_cc = pytest.mark.skipif(shutil.which("cc") is None or shutil.which("make")
 
 
 @needs_cc
-@pytest.mark.parametrize("kind", ["siso", "mimo"])
-def test_the_self_test_passes(release_of, kind, tmp_path):
-    write_folder(tmp_path / "c", c_model(release_of(kind)), kind=KIND)
+@pytest.mark.parametrize(("kind", "delays"), [("siso", ()), ("mimo", ()), ("mimo", DELAYS)])
+def test_the_self_test_passes(release_of, kind, delays, tmp_path):
+    write_folder(tmp_path / "c", c_model(later(release_of(kind), delays)), kind=KIND)
     out = subprocess.run(["make", "-C", str(tmp_path / "c"), "test"], capture_output=True, text=True)
     assert out.returncode == 0, out.stderr
     assert re.search(rf"{STEPS} steps, largest error (0|[\d.]+e-\d+) ", out.stdout)
@@ -68,6 +69,10 @@ def test_the_header_says_what_it_is(release_of):
     for kind, sentence in passed.claims():
         assert f"{kind}: {sentence}" in flat
     assert repr(float(passed.model.scaling.y_span[0])) in header
+    assert "late" not in header
+    header = next(text for name, text in c_model(later(passed, (3,))).items() if name.endswith(".h"))
+    assert "], 3 sample(s) late" in header
+    assert "_STATES 13" in header  # ten of the network
 
 
 def test_an_export_replaces_itself_even_after_a_build(tmp_path):

@@ -13,7 +13,7 @@ ROOT = Path(lstm_mpc.__file__).parent
 FLOORS = [
     {"errors", "choices", "control.library"},
     {"store", "parallel", "cluster", "system", "tables", "export.templates"},
-    {"excitation", "lstm", "ph", "evidence", "export.folder", "export.pil", "control.checkpoint"},
+    {"delays", "excitation", "lstm", "ph", "evidence", "export.folder", "export.pil", "control.checkpoint"},
     {"data", "historian", "sensitivity", "foreign.gates", "foreign.onnx_file"},
     {"model", "csv_file", "preparing", "foreign.weights", "foreign.onnx_axes"},
     {"foreign.onnx_graph"},
@@ -23,7 +23,7 @@ FLOORS = [
     {"training"},
     {"release", "identify", "bounds"},
     {"control.problem", "control.move", "export.c_model", "export.onnx_model"},
-    {"control.faults"},
+    {"control.faults", "control.line"},
     {"control.observer", "control.loop", "export.unit"},
     {"control.kalman", "control.gated", "control.law"},
     {"control.mhe", "control.tuning"},

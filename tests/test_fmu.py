@@ -12,7 +12,7 @@ from pathlib import Path
 import fmpy
 import numpy as np
 import pytest
-from builders import RELEASES, released
+from builders import RELEASES, later, released
 from controllers import NAME, answers, files_of, situation, started
 from fmpy.fmi1 import FMICallException
 from fmpy.validation import validate_fmu
@@ -150,6 +150,16 @@ def test_the_model_is_the_model(opened, kind, version):
     found = simulated(opened(kind, "model", version), {}, {s.name: column for s, column in zip(model.inputs, u.T, strict=True)})
     y = np.column_stack([found[s.name] for s in model.outputs])
     assert np.abs(y - simulate(model.system, u).y).max() < ROUND_OFF
+
+
+def test_a_model_keeps_its_input_delays(mimo, tmp_path):
+    late = later(mimo, (2, 0))
+    u, names = beyond(late.model), [s.name for s in late.model.outputs]
+    instance, y = Importer(fmu(model_unit(late)), tmp_path).make(), []
+    for row in u:
+        y.append(instance.get(*names))
+        instance.step(u1=row[0], u2=row[1])
+    assert np.abs(np.array(y) - simulate(late.model.system, u).y).max() < ROUND_OFF
 
 
 @pytest.mark.parametrize("version", [2, 3])

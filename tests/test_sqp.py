@@ -17,8 +17,10 @@ from lstm_mpc.control.move import OPTIMAL, Status
 from lstm_mpc.control.problem import Limits, Problem, moves_of
 from lstm_mpc.control.qp import ACTIVE, CAPPED
 from lstm_mpc.control.sqp import Budget, Condensed, Sample, Sqp
+from lstm_mpc.delays import late
 from lstm_mpc.errors import InputError
 from lstm_mpc.excitation import Steps
+from lstm_mpc.system import rest, simulate
 
 AGREE = 1e-8  # of the input span: two solvers of one program, the plain one with tolerance 1e-12
 MIMO = {
@@ -38,13 +40,13 @@ def beside_plain(item, options, **changes):
     controller = Sqp(item, Problem(**options | changes))
     if len(item.model.inputs) == 1:
         return controller, compared(controller, [7.0], [15.6], [7.6], 0.05)
-    return controller, compared(controller, Y_REST, [1.0, 4.0], RAMP[: options["horizon"] + 1], KICK)
+    return controller, compared(controller, Y_REST, [1.0, 4.0], RAMP[: controller.problem.ahead(item.model) + 1], KICK)
 
 
 def agree(controller, found):
-    span = controller.limits.u_high - controller.limits.u_low
+    span, acting = controller.limits.u_high - controller.limits.u_low, len(found.plan) - len(controller.observer.line.past)
     assert found.move.flags == OPTIMAL
-    np.testing.assert_allclose(found.plan / span, found.best / span, atol=AGREE)
+    np.testing.assert_allclose(found.plan[:acting] / span, found.best[:acting] / span, atol=AGREE)
     assert found.move.cost == pytest.approx(found.cost, rel=1e-9, abs=1e-9)
 
 
@@ -85,6 +87,17 @@ def test_the_engines_agree_on_blocks(mimo):
     one, other = (compared(engine(mimo, options), Y_REST, [1.0, 4.0], RAMP, KICK) for engine in (Sqp, DoMpc))
     np.testing.assert_allclose(one.plan, other.plan, atol=IPOPT_INPUT)
     assert (np.abs(np.diff(one.plan, axis=0)).max(axis=1) > IPOPT_INPUT).nonzero()[0].tolist() == [0, 1, 3]
+
+
+@pytest.mark.parametrize("options", [MIMO["all at once"], MIMO["two blocked inputs"], all_at_once(dead_time=20.0, preview=False)])
+def test_a_step_is_the_optimum_under_unequal_delays(late_mimo, options):
+    controller, found = beside_plain(late_mimo, options)
+    agree(controller, found)
+    assert len(controller.observer.line.past) == 2
+
+
+def test_a_step_is_the_optimum_under_a_delay(late_siso):
+    agree(*beside_plain(late_siso, PROBLEMS["rates"]))
 
 
 @pytest.mark.parametrize("changed", ["move_penalty", "output_weight", "max_move", "violation_weight"])
@@ -263,8 +276,8 @@ def test_a_budget_that_cannot_be_is_an_input_error(wrong):
 # -- the condensed program --------------------------------------------------------------------------------------------
 
 
-def condensed(seed, nx, starts, horizon):
-    model, rng = stable_model(seed, 2, nx, 3), np.random.default_rng(seed)
+def condensed(seed, nx, starts, horizon, delays=()):
+    model, rng = replace(stable_model(seed, 2, nx, 3), delays=delays), np.random.default_rng(seed)
     ends = {"y_low": np.array([-0.1, -1.0, -np.inf]), "y_high": np.array([0.1, np.inf, -2.0])}
     limits = Limits(
         u_low=model.u_low, u_high=model.u_high, max_move=np.array([1.0, np.inf]), u_safe=model.u_low, sensor_low=np.full(3, -np.inf),
@@ -274,17 +287,35 @@ def condensed(seed, nx, starts, horizon):
     return model, limits, Condensed(model, limits, horizon), rng
 
 
+@pytest.mark.parametrize("delays", [(), (0, 2), (4, 1)])
 @pytest.mark.parametrize(("nx", "starts"), [((3,), (0, 1, 2, 3, 4, 5)), ((2, 3), (0, 1, 3)), ((3, 2), (0,))])
-def test_its_gains_are_the_derivatives_of_its_outputs(nx, starts):
-    model, _, program, rng = condensed(1, nx, starts, 6)
-    chi, v, eps = rng.uniform(-0.5, 0.5, model.sizes.n), rng.uniform(-1, 1, (len(starts), 2)), 1e-6
-    stage = program.prepare(chi, v, np.zeros(program.rows, dtype=int))
+def test_its_gains_are_the_derivatives_of_its_outputs(nx, starts, delays):
+    model, _, program, rng = condensed(1, nx, starts, 6, delays)
+    chi, v, eps, none = rng.uniform(-0.5, 0.5, model.sizes.n), rng.uniform(-1, 1, (len(starts), 2)), 1e-6, np.zeros(2)
+    sample = Sample(chi, 0.1 * rng.normal(0, 1, 2), rng.uniform(-1, 1, (int(model.uneven_delays.max()), 2)), none, np.zeros((6, 3)), none)
+
+    def outputs(v):
+        return program.simulate(chi, program.inputs(v, sample))[1]
+
+    stage = program.prepare(chi, program.inputs(v, sample), np.zeros(program.rows, dtype=int))
     gains = stage.normals[8 * len(starts) : 8 * len(starts) + 18]
-    np.testing.assert_allclose(stage.y, program.simulate(chi, v)[1], rtol=ROUND_OFF)
+    np.testing.assert_allclose(stage.y, outputs(v), rtol=ROUND_OFF)
     for variable in range(v.size):
         nudge = eps * np.eye(v.size)[variable].reshape(v.shape)
-        slope = (program.simulate(chi, v + nudge)[1] - program.simulate(chi, v - nudge)[1]).ravel() / (2 * eps)
-        np.testing.assert_allclose(gains[:, variable], slope, atol=1e-8)
+        np.testing.assert_allclose(gains[:, variable], (outputs(v + nudge) - outputs(v - nudge)).ravel() / (2 * eps), atol=1e-8)
+
+
+@pytest.mark.parametrize("delays", [(3, 3), (0, 2), (5, 1)])
+def test_late_inputs_are_those_of_the_whole_model_from_the_sample_on_that_the_quickest_reaches(delays):
+    model, _, program, rng = condensed(1, (3,), (0, 1, 3), 6, delays)
+    common, u = min(delays), rng.uniform(model.u_low, model.u_high, (20, 2))
+    u[14:] = u[[14, 15, 15, 17, 17, 17]]  # in blocks
+    ahead = simulate(model.core, late(u, model.uneven_delays), x0=rest(model.core, u[0])).chi[14]
+    past = model.scaling.u_in(u[14 - max(delays) + common : 14])
+    sample = Sample(ahead, np.zeros(2), past, np.zeros(2), np.zeros((6, 3)), np.zeros(3))
+    _, y = program.simulate(ahead, program.inputs(model.scaling.u_in(u[[14, 15, 17]]), sample))
+    whole = simulate(model.system, np.vstack([u, np.zeros((common + 1, 2))]), x0=model.state(rest(model.core, u[0]), u[0]))
+    np.testing.assert_allclose(model.scaling.y_out(y), whole.y[15 + common :], atol=ROUND_OFF)
 
 
 @pytest.mark.parametrize("starts", [(0, 1, 2, 3, 4, 5), (0, 1, 3), (0,)])
@@ -293,7 +324,9 @@ def test_its_cost_is_that_of_the_problem_in_normalised_units(starts):
     for _ in range(20):
         v, before, y = rng.uniform(-1, 1, (len(starts), 2)), rng.uniform(-1, 1, 2), rng.normal(0, 1, (6, 3))
         reference, offset, scaling = rng.normal(0, 1, (6, 3)), rng.normal(0, 1, 3), model.scaling
-        sample = Sample(np.zeros(model.sizes.n), np.zeros(2), before, scaling.y_in(reference - offset), offset / scaling.y_span)
+        sample = Sample(
+            np.zeros(model.sizes.n), np.zeros(2), np.zeros((0, 2)), before, scaling.y_in(reference - offset), offset / scaling.y_span
+        )
         outputs = np.vstack([np.zeros(3), scaling.y_out(y) + offset])
         plan = np.repeat(scaling.u_out(v), np.diff(starts, append=6), axis=0)
         asked = limits.cost(outputs, np.vstack([np.zeros(3), reference]), plan, scaling.u_out(before))

@@ -66,9 +66,9 @@ class Compiled:
             raise InputError("controller: the exported code refuses its model")
 
     def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
-        """Measurement (ny,) and setpoint (ny,) or, with preview, (N+1, ny) → the move for this sample."""
+        """Measurement (ny,) and setpoint (ny,) or, with preview, (`Problem.ahead` + 1, ny) → the move for this sample."""
         self._y[:] = y
-        self._reference[:] = coming(reference, self._N, len(self._y))[: self._rows]
+        self._reference[:] = coming(reference, self._rows - 1, len(self._y))
         places = [_at(array) for array in (self._y, self._reference, self._u, self._predicted, self._said, self._counts)]
         began = time.perf_counter()
         self._library.sil_step(self._state, self._work, *places)
@@ -116,7 +116,7 @@ class Fleet:
             raise InputError("controller: the exported code refuses its model")
 
     def step(self, y: Array, reference: Array) -> tuple[Array, Any]:
-        """Measurements (ny, B) and setpoints (1 or, with preview, N+1, ny, B) → inputs (nu, B) and status (B,)."""
+        """Measurements (ny, B) and setpoints (rows, ny, B), one or, with preview, `Problem.ahead` + 1, → inputs (nu, B) and status (B,)."""
         self._y[:], self._reference[:] = y.T, reference.transpose(2, 0, 1)
         places = [_at(array) for array in (self._y, self._reference, self._u, self._status)]
         self._library.sil_step_many(self._states, self._work, self._count, *places)

@@ -34,7 +34,7 @@ class DoMpc(Supervisor):
 
     def _solve(self, references: Array) -> Solution:
         self._ahead = references
-        state = np.concatenate([self.observer.chi, self._before])[:, None]
+        state = np.concatenate([self.observer.chi, self._before, self.observer.line.past.ravel()])[:, None]
         if not self._ready:
             self._mpc.x0 = state
             self._mpc.u0 = self._before[:, None]
@@ -57,7 +57,8 @@ class DoMpc(Supervisor):
 
 
 def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
-    """The do-mpc controller: SX, discrete, state [χ; u_{k−1}], setpoint and disturbances as time-varying parameters."""
+    """The do-mpc controller: SX, discrete, state [χ; u_{k−1}; the inputs under way, the oldest first], setpoint and disturbances as
+    time-varying parameters."""
     do_mpc = library.do_mpc()
     own = release.model
     n, nu, ny, N = own.sizes.n, len(own.inputs), len(own.outputs), problem.horizon
@@ -68,12 +69,21 @@ def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
     model.set_variable("_tvp", "reference", (ny, 1))
     model.set_variable("_tvp", "disturbance", (ny, 1))
     drive = model.set_variable("_tvp", "input_disturbance", (nu, 1))
-    model.set_rhs("chi", own.step(chi, u + drive))
+    late = own.uneven_delays
+    past = model.set_variable("_x", "past", (nu * late.max(), 1)) if late.any() else ca.SX(0, 1)
+
+    def arriving(past: Any, u: Any) -> Any:
+        line = ca.reshape(ca.vertcat(past, u), nu, -1)
+        return ca.vertcat(*(line[j, late.max() - delay] for j, delay in enumerate(late.tolist())))
+
+    model.set_rhs("chi", own.step(chi, arriving(past, u) + drive))
     model.set_rhs("u_before", u)
+    if late.any():
+        model.set_rhs("past", ca.vertcat(past, u)[nu:, :])
     model.setup()
-    chi, before, u = model.x["chi"], model.x["u_before"], model.u["u"]
+    chi, before, u, past = model.x["chi"], model.x["u_before"], model.u["u"], model.x["past"] if late.any() else past
     reference, disturbance, drive = (model.tvp[name] for name in ("reference", "disturbance", "input_disturbance"))
-    y, y_next = own.output(chi) + disturbance, own.output(own.step(chi, u + drive)) + disturbance
+    y, y_next = own.output(chi) + disturbance, own.output(own.step(chi, arriving(past, u) + drive)) + disturbance
     error = (y - reference) ** 2
     stage = ca.dot(bounds.output_weight, error)
     with warnings.catch_warnings():

@@ -36,7 +36,7 @@ from lstm_mpc.evidence import Certificate, Inequality
 from lstm_mpc.model import Model
 from lstm_mpc.proof import enclose
 from lstm_mpc.sensitivity import Buffered
-from lstm_mpc.system import Array, rest
+from lstm_mpc.system import Array
 
 ROUNDS = 30  # of the search for gains
 
@@ -190,22 +190,11 @@ class Gated(Observer):
         chi, v, e = ca.SX.sym("chi", n), ca.SX.sym("v", len(model.inputs)), ca.SX.sym("e", len(model.outputs))
         gains = {g: np.asarray(L) for g, L in _by_gate(ca.DM(given), compared.shape).items()}
         self._stage = Buffered(ca.Function("gated", [chi, v, e], [_step(model.network, gains, chi, v, e)]))
-        self._begin(rest(model.system, limits.u_safe), self._scaling.u_in(limits.u_safe))
+        self._rest(limits.u_safe)
 
-    def reset(self, y: ArrayLike, u: ArrayLike) -> Array:
-        """At rest under `u`, the whole mismatch with `y` taken as disturbance."""
-        self._begin(rest(self._system, u), self._scaling.u_in(u))
-        self._forget()
-        self.correct(y, gain=1.0)
-        self._forget()  # the first step may bring this measurement once more
-        return self.output()
-
-    def sound(self) -> bool:
+    def _whole(self) -> bool:
         held = np.concatenate([self.chi, self._seen, self._d, self._e, *self._queue])
-        if np.isfinite(held).all() and (np.abs([self.chi, self._seen]) <= self._bound).all():
-            return True
-        self._begin(rest(self._system, self._limits.u_safe), self._scaling.u_in(self._limits.u_safe))
-        return False
+        return bool(np.isfinite(held).all() and (np.abs([self.chi, self._seen]) <= self._bound).all())
 
     def _begin(self, chi: Array, v: Array) -> None:
         self._seen, self._d, self._e = chi.copy(), np.zeros(self._system.ny), np.zeros(self._system.ny)
@@ -233,9 +222,8 @@ class Gated(Observer):
         self.disturbance = self._d * self._scaling.y_span
         return status
 
-    def predict(self, u: ArrayLike) -> None:
-        u = np.clip(np.asarray(u, dtype=np.float64), self._model.u_low, self._model.u_high)
-        self._queue.append(self._scaling.u_in(u))
+    def _move(self, u: Array) -> None:
+        self._queue.append(self._scaling.u_in(np.clip(u, self._model.u_low, self._model.u_high)))
         self._seen = self._stage(self._seen, self._queue.popleft(), self._e)[0].ravel().copy()
         self._e = np.zeros(self._system.ny)
         self._tell()

@@ -16,7 +16,7 @@ from lstm_mpc.control.problem import KalmanTuning, Limits, Problem, per_signal
 from lstm_mpc.errors import InputError
 from lstm_mpc.model import Model
 from lstm_mpc.sensitivity import Buffered
-from lstm_mpc.system import Array, rest
+from lstm_mpc.system import Array
 
 FLOOR = 1e-4  # least variance of the noise, as a share of the declared one
 FADE = 0.1  # how fast the noise is learned: share of what is new
@@ -61,8 +61,7 @@ def tuned(model: Model, problem: Problem, tuning: KalmanTuning) -> Tuned:
                 f"observer: with input disturbances up to {tuning.largest!r} the inputs reach {radius:g} (normalised), where δISS "
                 f"does not hold (margin {margin:.3g}); give a smaller `largest`, or disturbance = 'output'"
             )
-    lag = round(problem.dead_time / model.Ts)
-    return Tuned(noise**2, drift**2, largest, tuning.state_noise**2, tuning.alert, (tuning.timing * lag) ** 2)
+    return Tuned(noise**2, drift**2, largest, tuning.state_noise**2, tuning.alert, (tuning.timing * problem.lag(model)) ** 2)
 
 
 class Kalman(Observer):
@@ -94,17 +93,11 @@ class Kalman(Observer):
         if not tuning.input:
             self._H[:, n:] = np.eye(ny)
         self._b = np.asarray(model.network.b_y).ravel()
-        self._begin(rest(model.system, limits.u_safe), self._scaling.u_in(limits.u_safe))
+        self._rest(limits.u_safe)
 
-    def reset(self, y: ArrayLike, u: ArrayLike) -> Array:
-        """At rest under `u`; the mismatch with `y` is taken for a disturbance that has long been there."""
-        self._begin(rest(self._system, u), self._scaling.u_in(u))
-        self._settle(self._scaling.u_in(u))
-        self._forget()
-        self.correct(y)
-        self._forget()  # the first step may bring this measurement once more
-        self._error[:] = np.nan
-        return self.output()
+    def _forget(self) -> None:
+        super()._forget()
+        self._error = np.full(self._system.ny, np.nan)
 
     def _from(self, chi: Array, u: Array) -> None:
         v = self._scaling.u_in(u)
@@ -119,18 +112,14 @@ class Kalman(Observer):
         for _ in range(200):
             self._P = self._carried(self._slopes(self._seen, v)[1])
 
-    def sound(self) -> bool:
+    def _whole(self) -> bool:
         held = [self.chi, self._seen, self._w, self._P.ravel(), self._r, self._trend, self._slope, *self._queue]
         inside = (
             (np.abs([self.chi, self._seen]) <= self._bound).all() and (np.abs(self._w) <= self._t.largest).all() and (self._r > 0).all()
         )
-        if np.isfinite(np.concatenate(held)).all() and inside:
-            return True
-        self._begin(rest(self._system, self._limits.u_safe), self._scaling.u_in(self._limits.u_safe))
-        return False
+        return bool(np.isfinite(np.concatenate(held)).all() and inside)
 
     def _begin(self, chi: Array, v: Array) -> None:
-        """At rest in `chi` under the normalised input `v`; nothing is known of the disturbance."""
         ny = self._system.ny
         self._seen, self._w = chi.copy(), np.zeros(self._m)
         self._P = np.zeros((self._n + self._m, self._n + self._m))
@@ -197,8 +186,8 @@ class Kalman(Observer):
         self._corrected = prior, (change[:n], change[n:] if self._input else np.zeros(self._system.nu))
         return status
 
-    def predict(self, u: ArrayLike) -> None:
-        self._queue.append(self._scaling.u_in(np.asarray(u, dtype=np.float64)))
+    def _move(self, u: Array) -> None:
+        self._queue.append(self._scaling.u_in(u))
         following, slopes = self._slopes(self._seen, self._queue.popleft())
         self._P = self._carried(slopes)
         self._P.flat[: self._n * (self._n + self._m) : self._n + self._m + 1] += self._t.state

@@ -12,6 +12,7 @@ from scipy.linalg import solve_discrete_are
 from lstm_mpc.control.move import OPTIMAL, Move, Status, coming
 from lstm_mpc.control.problem import Problem, limits
 from lstm_mpc.control.qp import FREE, Rows, WorkingSet, solve
+from lstm_mpc.delays import delayed
 from lstm_mpc.errors import InputError
 from lstm_mpc.release import Release
 from lstm_mpc.system import Array, rest
@@ -31,7 +32,8 @@ class LinearMpc:
     def __init__(
         self, release: Release, problem: Problem, *, at: ArrayLike | None = None, drift: ArrayLike = 0.1, noise: ArrayLike = 0.02
     ) -> None:
-        self.limits, self.problem, system = limits(release, problem), problem, release.model.system
+        self.limits, self.problem, self._model = limits(release, problem), problem, release.model
+        system = delayed(self._model.core, self._model.uneven_delays.tolist(), self._model.scaling.u_mid)
         if system.nu != system.ny:
             raise InputError(f"linear MPC: needs as many outputs as inputs for its disturbances, got {system.ny} and {system.nu}")
         self._at: Array = np.broadcast_to(self.limits.u_safe if at is None else np.asarray(at, dtype=np.float64), (system.nu,))
@@ -44,11 +46,13 @@ class LinearMpc:
         self._A = np.block([[A, B], [np.zeros((nu, n)), np.eye(nu)]])  # the state and the disturbance at the input
         self._B, self._C = np.vstack([B, np.zeros((nu, nu))]), np.hstack([C, np.zeros((system.ny, nu))])
         self._y0 = np.asarray(system.output(chi)).ravel()
-        Q = np.diag(np.concatenate([np.full(n, _STEADY), np.broadcast_to(np.asarray(drift) ** 2.0, (nu,))]))
+        known = self._model.uneven_delays.sum()  # states: the inputs under way
+        steady = np.full(n - known, _STEADY), np.zeros(known)
+        Q = np.diag(np.concatenate([*steady, np.broadcast_to(np.asarray(drift) ** 2.0, (nu,))]))
         noises = np.diag(np.broadcast_to(np.asarray(noise) ** 2.0, (system.ny,)))
         P = solve_discrete_are(self._A.T, self._C.T, Q, noises)
         self._K = np.linalg.solve(self._C @ P @ self._C.T + noises, self._C @ P).T
-        self._lag, self._n = round(problem.dead_time / system.Ts), n
+        self._lag, self._n = problem.lag(self._model), n
         self._condense()
         self.reset(np.full(system.ny, np.nan), self.limits.u_safe)
 
@@ -84,13 +88,12 @@ class LinearMpc:
         self._under_way = [self._before] * self._lag
 
     def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
-        """Measurement (ny,) and setpoint (ny,) or, with preview, (N+1, ny) → the move for this sample."""
+        """Measurement (ny,) and setpoint (ny,) or, with preview, (`problem.ahead` + 1, ny) → the move for this sample."""
         began, limits, nu, blocks = time.perf_counter(), self.limits, self._before.size, len(self.limits.starts)
         now, flags = self._estimate(np.asarray(y, dtype=np.float64).ravel())
-        references = coming(reference, self._N, self._y0.size)
-        if not self.problem.preview:
-            references[:] = references[0]
-        if not np.isfinite(references).all():
+        told = coming(reference, self.problem.ahead(self._model), self._y0.size)
+        references = coming(told[-self._N - 1 :], self._N, self._y0.size)
+        if not np.isfinite(told).all():
             references[:], flags = self._setpoint, flags | Status.SETPOINT_INVALID
         self._setpoint = references[0].copy()
         held = np.tile(self._before, blocks)

@@ -37,7 +37,7 @@ class Mhe(Kalman):
         self._window: deque[Array] = deque(maxlen=tuning.window)  # [y; v], each measurement with the input before it
         self._mhe: Any = None
         super().__init__(model, limits, problem)
-        self._mhe = self._build(rest(model.system, limits.u_safe), self._scaling.u_in(limits.u_safe), tuning.window)
+        self._mhe = self._build(rest(model.core, limits.u_safe), self._scaling.u_in(limits.u_safe), tuning.window)
 
     def _begin(self, chi: Array, v: Array) -> None:
         super()._begin(chi, v)
@@ -71,8 +71,8 @@ class Mhe(Kalman):
         self._tell()
         return status
 
-    def predict(self, u: ArrayLike) -> None:
-        self._queue.append(self._scaling.u_in(np.asarray(u, dtype=np.float64)))
+    def _move(self, u: Array) -> None:
+        self._queue.append(self._scaling.u_in(u))
         self._applied = self._queue.popleft()
         self._seen = self._slopes(self._seen, self._applied)[0]
         self._tell()

@@ -51,7 +51,8 @@ def status_table(prefix: str) -> str:
 class Move:
     """What one control step decided.
 
-    `u` (nu,) [engineering] is always within bounds and rate limits. `predicted` (N+1, ny) are the outputs expected under the plan,
+    `u` (nu,) [engineering] is always within bounds and rate limits. `predicted` (N+1, ny) are the outputs expected under the plan, the
+    first one that inputs of now can no longer change (without a delay shared by all inputs, the present one) and those after it,
     `disturbance` (ny,) and `input_disturbance` (nu,) what is estimated to act at outputs and inputs, `seconds` the time of the whole step,
     `detail` what the solver said.
     """
@@ -84,7 +85,8 @@ class Controller(Protocol):
         """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force."""
 
     def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
-        """The input for this sample from the measurement `y` (ny,) and the setpoint: (ny,), or (N+1, ny) from now on with preview."""
+        """The input for this sample from the measurement `y` (ny,) and the setpoint: (ny,), or as many rows from now on as the
+        preview asks for, `Problem.ahead` + 1."""
 
 
 @runtime_checkable

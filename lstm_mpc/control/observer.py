@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_mpc import lstm, stability
+from lstm_mpc.control.line import Line
 from lstm_mpc.control.move import OPTIMAL, Status
 from lstm_mpc.control.problem import Limits, Problem
 from lstm_mpc.errors import InputError
-from lstm_mpc.model import Model, estimate_start
+from lstm_mpc.model import Model, estimate_core
 from lstm_mpc.system import Array, rest
 
 
@@ -21,7 +22,8 @@ class Observer(ABC):
     """The state of the model now, `chi` (n,), and what explains the rest: a `disturbance` (ny,) added to the output and an
     `input_disturbance` (nu,) added to the input [engineering], both taken to stay.
 
-    Each sample: `correct` by the measurement, then `predict` under the input that was applied. What a correction changed is told twice:
+    Each sample: `correct` by the measurement, then `predict` under the input that was applied. With input delays `chi` is the state that
+    the quickest input acts on, and inputs pass a `line` on their way to the model. What a correction changed is told twice:
     `prior`, the state and the normalised input disturbance before it, and `change`, what the correction made of them to first order, so
     that a solver may prepare before the measurement is there.
 
@@ -35,8 +37,8 @@ class Observer(ABC):
     _corrected: tuple[tuple[Array, Array], tuple[Array, Array]] | None = None  # prior and change, where a correction changed the state
 
     def __init__(self, model: Model, limits: Limits, problem: Problem) -> None:
-        self._model, self._system, self._limits, self._frozen_after = model, model.system, limits, problem.frozen_after
-        self._lag = round(problem.dead_time / model.Ts)
+        self._model, self._system, self._limits, self._frozen_after = model, model.core, limits, problem.frozen_after
+        self._lag, self.line = problem.lag(model), Line(model)
         self.input_disturbance = np.zeros(self._system.nu)
         self._forget()
 
@@ -50,40 +52,72 @@ class Observer(ABC):
     def change(self) -> tuple[Array, Array]:
         return (np.zeros(self._system.n), np.zeros(self._system.nu)) if self._corrected is None else self._corrected[1]
 
-    @abstractmethod
     def reset(self, y: ArrayLike, u: ArrayLike) -> Array:
-        """Start at rest under the input `u` (nu,) that explains the measurement `y` (ny,). The output now, (ny,)."""
+        """Start at rest under the input `u` (nu,), the mismatch with the measurement `y` (ny,) taken for a disturbance that has long been
+        there. The output now, (ny,)."""
+        self._rest(u)
+        self._settle(self._model.scaling.u_in(u))
+        self._forget()
+        self.correct(y, gain=1.0)
+        self._forget()  # the first step may bring this measurement once more
+        return self.output()
 
-    @abstractmethod
+    def _rest(self, u: ArrayLike) -> None:
+        """Under the input `u` (nu,) since long; nothing is known of the disturbance."""
+        self.line.hold(u)
+        self._begin(rest(self._system, u), self._model.scaling.u_in(u))
+
     def sound(self) -> bool:
         """Is the state one that the model can be in? If not it is made anew, at rest under the safe input."""
+        if self._whole() and self.line.within(self._model.u_low, self._model.u_high):
+            return True
+        self._rest(self._limits.u_safe)
+        return False
+
+    def predict(self, u: ArrayLike) -> None:
+        """Move on to the next sample under the applied input `u` (nu,)."""
+        self._move(self.line.push(u))
 
     @abstractmethod
     def correct(self, y: ArrayLike, *, gain: float | None = None) -> Status:
         """Take in the measurement `y` (ny,) of this sample, and say what was wrong with it; after a reset `gain` is 1."""
 
     @abstractmethod
-    def predict(self, u: ArrayLike) -> None:
-        """Move on to the next sample under the applied input `u` (nu,)."""
+    def _begin(self, chi: Array, v: Array) -> None:
+        """Start at rest in the state `chi` (n,) under the normalised input `v` (nu,)."""
+
+    def _settle(self, v: Array) -> None:  # noqa: B027, most have nothing to do
+        """What else comes to rest under the normalised input `v` (nu,)."""
+
+    @abstractmethod
+    def _whole(self) -> bool:
+        """Is everything but the line as it can be?"""
+
+    @abstractmethod
+    def _move(self, u: Array) -> None:
+        """Move on to the next sample under the input `u` (nu,) that arrives at the model."""
 
     @abstractmethod
     def _from(self, chi: Array, u: Array) -> None:
-        """Start as far back as the probe speaks of: in the state `chi` (n,) then, under the inputs `u` (lag, nu) since."""
+        """Start as far back as the probe speaks of: in the state `chi` (n,) then, under the inputs `u` (lag, nu) that arrived since."""
 
     def begin(self, u: ArrayLike, y: ArrayLike) -> Array:
         """Start from the past: the inputs `u` (W, nu) of the last W samples and what was measured before each, `y` (W, ny) [engineering].
         The state of W samples ago is fitted to them, then the observer runs along. The output now, (ny,), before its measurement."""
         applied: Array = np.clip(np.atleast_2d(u), self._model.u_low, self._model.u_high)
-        measured: Array = np.atleast_2d(np.asarray(y, dtype=np.float64))
-        lag, W = self._lag, len(applied)
-        if lag >= W:
-            raise InputError(f"control: to begin from the past needs more than the {lag} sample(s) of dead time, got {W}")
+        unknown, lag = len(self.line.past), self._lag  # what was under way at first is not known
+        if lag + unknown >= len(applied):
+            needed = f"{lag + unknown} sample(s) of dead time" + (" and input delays" if any(self._model.delays) else "")
+            raise InputError(f"control: to begin from the past needs more than the {needed}, got {len(applied)}")
+        arrived: Array = np.array([self.line.push(row) for row in applied])[unknown:]
+        measured: Array = np.atleast_2d(np.asarray(y, dtype=np.float64))[unknown:]
         inside = (measured >= self._limits.sensor_low) & (measured <= self._limits.sensor_high)
-        self._from(estimate_start(self._model, applied[: W - lag], np.where(inside, measured, np.nan)[lag:]), applied[:lag])
+        chi = estimate_core(self._model, arrived[: len(arrived) - lag], np.where(inside, measured, np.nan)[lag:])
+        self._from(chi, arrived[:lag])
         self._forget()
-        for k in range(lag, W):
+        for k in range(lag, len(arrived)):
             self.correct(measured[k], gain=1.0 if k == lag else None)
-            self.predict(applied[k])
+            self._move(arrived[k])
         return self.output()
 
     def output(self) -> Array:
@@ -117,30 +151,18 @@ class OpenLoop(Observer):
     def __init__(self, model: Model, limits: Limits, problem: Problem) -> None:
         super().__init__(model, limits, problem)
         self._gain, self._bound = problem.observer_gain, state_bound(model)
-        self._start = rest(self._system, limits.u_safe)
-        self._begin(self._start)
-
-    def reset(self, y: ArrayLike, u: ArrayLike) -> Array:
-        """At rest under `u`, the whole mismatch with `y` taken as disturbance."""
-        self._begin(rest(self._system, u))
-        self._forget()
-        self.correct(y, gain=1.0)
-        self._forget()  # the first step may bring this measurement once more
-        return self.output()
+        self._rest(limits.u_safe)
 
     def _from(self, chi: Array, u: Array) -> None:
-        self._begin(chi)
-        for applied in u:
-            self.predict(applied)
+        self._begin(chi, self._model.scaling.u_mid)
+        for arrived in u:
+            self._move(arrived)
 
-    def sound(self) -> bool:
+    def _whole(self) -> bool:
         held = np.concatenate([self.chi, self.disturbance, *self._under_way])
-        if np.isfinite(held).all() and (np.abs(self.chi) <= self._bound).all():
-            return True
-        self._begin(self._start)
-        return False
+        return bool(np.isfinite(held).all() and (np.abs(self.chi) <= self._bound).all())
 
-    def _begin(self, chi: Array) -> None:
+    def _begin(self, chi: Array, v: Array) -> None:
         self.chi: Array = chi.copy()
         self.disturbance: Array = np.zeros(self._system.ny)
         self._under_way = deque([self._output()] * (self._lag + 1), maxlen=self._lag + 1)  # the oldest is the one now measured
@@ -152,7 +174,7 @@ class OpenLoop(Observer):
         self.disturbance = np.where(believed, moved, self.disturbance)
         return status
 
-    def predict(self, u: ArrayLike) -> None:
+    def _move(self, u: Array) -> None:
         self.chi = np.asarray(self._system.step(self.chi, u, np.zeros(0))).ravel()
         self._under_way.append(self._output())
 

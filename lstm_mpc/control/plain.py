@@ -7,6 +7,7 @@ from typing import Protocol
 import casadi as ca
 import numpy as np
 
+from lstm_mpc.control.line import Line
 from lstm_mpc.control.problem import Limits
 from lstm_mpc.control.supervisor import Solution, Supervisor
 from lstm_mpc.errors import LstmMpcError
@@ -30,6 +31,7 @@ class Known(Protocol):
     chi: Array
     disturbance: Array
     input_disturbance: Array
+    line: Line
 
 
 def solve(model: Model, limits: Limits, known: Known, before: Array, references: Array, guess: Array) -> tuple[Array, float]:
@@ -38,6 +40,7 @@ def solve(model: Model, limits: Limits, known: Known, before: Array, references:
     N, nu, ny, n = len(references) - 1, len(model.inputs), len(model.outputs), model.sizes.n
     u, x, e = ca.SX.sym("u", nu, N), ca.SX.sym("x", n, N), ca.SX.sym("e", ny, N)
     cost, g, low, high = 0, [], [], []
+    line, late = ca.horzcat(known.line.past.T, u), model.uneven_delays
 
     def constrain(expression: ca.SX, least: Array | float, most: Array | float) -> None:
         g.append(expression)
@@ -46,7 +49,8 @@ def solve(model: Model, limits: Limits, known: Known, before: Array, references:
 
     for k in range(N):
         held, move = (ca.DM(known.chi) if k == 0 else x[:, k - 1]), u[:, k] - (before if k == 0 else u[:, k - 1])
-        constrain(x[:, k] - model.step(held, u[:, k] + known.input_disturbance), 0.0, 0.0)
+        arriving = ca.vertcat(*(line[j, int(k + late.max() - late[j])] for j in range(nu)))
+        constrain(x[:, k] - model.step(held, arriving + known.input_disturbance), 0.0, 0.0)
         reach = limits.max_move if k in limits.starts else np.zeros(nu)
         constrain(move, -reach, reach)
         y = model.output(x[:, k]) + known.disturbance

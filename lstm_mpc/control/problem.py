@@ -27,7 +27,8 @@ class KalmanTuning:
     """An extended Kalman filter instead of the open-loop observer: `noise` [output unit] standard deviation of the measurement, `drift`
     [unit per sample] that of how the disturbance moves, `largest` [unit] the largest disturbance; the `disturbance` acts at the "input" (of
     the same units) or is added to the "output". `state_noise` (normalised) is what the model's states may err by in a sample, `alert` how
-    much faster the disturbance may drift when innovations keep their sign, `timing` the share of the dead time that is not known.
+    much faster the disturbance may drift when innovations keep their sign, `timing` the share of the dead time
+    (and of the delay that all inputs share) that is not known.
 
     One number per signal, or one for all. The table `[observer]` of a design, kind = "kalman".
     """
@@ -88,7 +89,8 @@ class Problem:
     in engineering units: `output_weight` q [1/unit²], `move_penalty` s [1/unit²], `u_low`, `u_high` [unit] hard bounds
     (default: the actuator limits), `max_move` [unit per sample] hard rate limit, `y_low`, `y_high` [unit] soft bounds with the
     exact L1 penalty `violation_weight` v [1/unit]. `blocks` (move blocking) are the samples for which the input is held, block
-    by block; the last lasts to the horizon; none: every sample is free. `preview`: the controller sees the coming setpoints.
+    by block; the last lasts to the horizon; none: every sample is free. `preview`: the controller sees the coming setpoints. Under
+    input delays, samples of y and r count from the one that the quickest input can still reach.
 
     What keeps it honest: `observer_gain` is L_d of the output-disturbance observer, in (0, 2), used where no other `observer` is given;
     `dead_time` [s] is what it takes the probe delay to be. A measurement outside `sensor_low`, `sensor_high` [unit] (default: the range of
@@ -138,10 +140,13 @@ class Problem:
         """The sample at which each block of the plan begins."""
         return tuple(int(k) for k in np.cumsum([0, *self.blocks[:-1]])) if self.blocks else tuple(range(self.horizon))
 
-    @property
-    def ahead(self) -> int:
-        """How many samples of setpoint beyond the present one the controller sees."""
-        return self.horizon if self.preview else 0
+    def lag(self, model: Model) -> int:
+        """By how many samples what is measured now is behind the state that inputs of now act on: dead time and shared input delay."""
+        return round(self.dead_time / model.Ts) + model.shared_delay
+
+    def ahead(self, model: Model) -> int:
+        """How many samples of setpoint beyond the present one the controller sees: horizon and shared input delay."""
+        return self.horizon + model.shared_delay if self.preview else 0
 
 
 @dataclass(frozen=True)
@@ -223,6 +228,9 @@ def limits_of(model: Model, problem: Problem) -> Limits:
     """The problem's limits on a model, for what needs no release."""
     if abs(problem.dead_time / model.Ts - round(problem.dead_time / model.Ts)) > 1e-9:
         raise InputError(f"control: dead_time {problem.dead_time} s must be a multiple of the sampling time {model.Ts} s")
+    if problem.horizon <= model.uneven_delays.max():
+        late = f"the {model.uneven_delays.max()} sample(s) by which input delays differ"
+        raise InputError(f"control: horizon must be longer than {late}, got {problem.horizon}: an input would act on nothing")
     nu, ny = len(model.inputs), len(model.outputs)
     low, high = input_range(model, problem)
     nominal = [0.5 * (a + b) if s.nominal is None else s.nominal for s, a, b in zip(model.inputs, low, high, strict=True)]

@@ -7,7 +7,7 @@ is the same algorithm in tables and loops; this one is its reference.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import casadi as ca
 import numpy as np
@@ -67,15 +67,16 @@ class Sqp(Supervisor):
     def _passes(self, references: Array) -> Solution:
         program, budget, scaling = self._program, self.budget, self.release.model.scaling
         aim = scaling.y_in(references[1:] - self.observer.disturbance)
-        drive = self.observer.input_disturbance / scaling.u_span
-        sample = Sample(self.observer.chi, drive, scaling.u_in(self._before), aim, self.observer.disturbance / scaling.y_span)
+        drive, past = self.observer.input_disturbance / scaling.u_span, scaling.u_in(self.observer.line.past)
+        sample = Sample(self.observer.chi, drive, past, scaling.u_in(self._before), aim, self.observer.disturbance / scaling.y_span)
         v, marks, last = scaling.u_in(self._plan[list(self.limits.starts)]), self._marks, 0.0
         states: Array | None = None  # along the plan, as long as they are known
         if self.observer.prior[0] is sample.chi:
-            states = program.states(sample.chi, v + drive)
-            stage = program.prepare(sample.chi, v + drive, marks, states)
+            states = program.states(sample.chi, program.inputs(v, sample))
+            stage = program.prepare(sample.chi, program.inputs(v, sample), marks, states)
         else:  # prepared before the measurement, whose correction then counts to first order
-            stage = program.prepare(self.observer.prior[0], v + self.observer.prior[1], marks, change=self.observer.change)
+            chi, drive = self.observer.prior
+            stage = program.prepare(chi, program.inputs(v, replace(sample, drive=drive)), marks, change=self.observer.change)
         cost, _ = program.cost(stage.y, v, sample)
         for number in range(1, budget.passes + 1):
             step = program.solve(stage, v, sample, changes=budget.changes)
@@ -92,7 +93,7 @@ class Sqp(Supervisor):
             if size <= budget.tolerance or size * size <= budget.tolerance * (last - size):  # what a linear rate leaves
                 break
             if number < budget.passes:
-                last, stage = size, program.prepare(sample.chi, v + drive, marks, states)
+                last, stage = size, program.prepare(sample.chi, program.inputs(v, sample), marks, states)
             elif number > 1:
                 flags |= Status.BUDGET
             elif size > budget.correct and 4 * step.changes <= budget.changes:
@@ -120,7 +121,7 @@ class Sqp(Supervisor):
             trial, size = v + move, float(np.abs(move).max())
             if size <= trusted:
                 return trial, cost, size, None
-            reached, outputs = self._program.simulate(sample.chi, trial + sample.drive)
+            reached, outputs = self._program.simulate(sample.chi, self._program.inputs(trial, sample))
             trial_cost, fuzz = self._program.cost(outputs, trial, sample)
             if trial_cost <= cost + _ROUNDING * fuzz:
                 return trial, trial_cost, size, reached
@@ -130,11 +131,12 @@ class Sqp(Supervisor):
 
 @dataclass(frozen=True)
 class Sample:
-    """What a sample asks, in normalised units: state `chi` (n,), input disturbance `drive` (nu,), the input `before` (nu,) in force,
-    setpoints less disturbance `aim` (N, ny), and the `disturbance` (ny,)."""
+    """What a sample asks, in normalised units: state `chi` (n,), input disturbance `drive` (nu,), the inputs `past` (E, nu) under way, the
+    input `before` (nu,) in force, setpoints less disturbance `aim` (N, ny), and the `disturbance` (ny,)."""
 
     chi: Array
     drive: Array
+    past: Array
     before: Array
     aim: Array
     disturbance: Array
@@ -166,9 +168,11 @@ class Condensed:
         self._xi = slice(n - model.network.nx[-1], n)
         self.block: NDArray[np.intp] = np.searchsorted(starts, np.arange(N), side="right") - 1  # of every sample
         self._N, self._n, self._nu, self._ny, self._nv = N, n, nu, ny, len(starts) * nu
+        sample, late = np.arange(N)[:, None] - model.uneven_delays, int(model.uneven_delays.max())
+        self._from = np.where(sample < 0, sample + late, self.block[sample] + late), np.arange(nu)  # in [past; v], what arrives when
         self._S: Array = np.zeros((N + 1, n + nu, self._nv))  # ∂[χ; u]/∂v at every sample; the rows of u never change
-        for k, b in enumerate(self.block):
-            self._S[k, n:, b * nu : (b + 1) * nu] = np.eye(nu)
+        for k, j in np.argwhere(sample >= 0):
+            self._S[k, n + j, self.block[sample[k, j]] * nu + j] = 1.0
         self._chain = [(self._S[k], self._S[k + 1, :n]) for k in range(N)]
         self._v_low, self._v_high = scaling.u_in(limits.u_low), scaling.u_in(limits.u_high)
         self._v_move = limits.max_move / scaling.u_span
@@ -202,23 +206,27 @@ class Condensed:
         """The guess for the next sample."""
         return np.asarray(marks[self._source])
 
-    def simulate(self, chi: Array, v: Array) -> tuple[Array, Array]:
-        """The states (N, n) and outputs (N, ny) under the inputs `v` (blocks, nu), without disturbance of the output."""
-        states = self.states(chi, v)
+    def inputs(self, v: Array, sample: Sample) -> Array:
+        """What arrives at the network under the plan `v` (blocks, nu), (N, nu)."""
+        return np.asarray(np.concatenate([sample.past, v])[self._from] + sample.drive)
+
+    def simulate(self, chi: Array, inputs: Array) -> tuple[Array, Array]:
+        """The states (N, n) and outputs (N, ny) under `inputs` (N, nu), without disturbance of the output."""
+        states = self.states(chi, inputs)
         return states, self.outputs(states)
 
-    def states(self, chi: Array, v: Array) -> Array:
-        """The states (N, n) under the inputs `v`, the first one sample ahead."""
-        return self._roll(chi, v[self.block])[0].reshape(self._N, self._n)
+    def states(self, chi: Array, inputs: Array) -> Array:
+        """The states (N, n) under `inputs` (N, nu), the first one sample ahead."""
+        return self._roll(chi, inputs)[0].reshape(self._N, self._n)
 
     def outputs(self, states: Array) -> Array:
         """The outputs (…, ny) in states (…, n)."""
         return np.asarray(states[:, self._xi] @ self._C.T + self._b)
 
-    def _linearised(self, chi: Array, v: Array, states: Array) -> Array:
-        """∂χ⁺/∂[χ; v] along the inputs `v`, (N, n, n+nu)."""
+    def _linearised(self, chi: Array, inputs: Array, states: Array) -> Array:
+        """∂χ⁺/∂[χ; v] along `inputs` (N, nu), (N, n, n+nu)."""
         points = np.concatenate([chi[None], states[:-1]])
-        return self._slopes(points, v[self.block])[0].reshape(self._N, -1, self._n).transpose(0, 2, 1)
+        return self._slopes(points, inputs)[0].reshape(self._N, -1, self._n).transpose(0, 2, 1)
 
     def _gains(self, slopes: Array) -> Array:
         """∂y/∂v along the plan, (N·ny, nv)."""
@@ -235,12 +243,12 @@ class Condensed:
         return y
 
     def prepare(
-        self, chi: Array, v: Array, marks: Array, states: Array | None = None, *, change: tuple[Array, Array] | None = None
+        self, chi: Array, inputs: Array, marks: Array, states: Array | None = None, *, change: tuple[Array, Array] | None = None
     ) -> Stage:
-        """Linearise along the inputs `v` and factorise; needs no measurement. Marks that cannot be are taken for none. `states` along the
+        """Linearise along `inputs` (N, nu) and factorise; needs no measurement. Marks that cannot be are taken for none. `states` along the
         plan, where they are known; a `change` of state and inputs since counts to first order."""
-        states = self.states(chi, v) if states is None else states
-        slopes = self._linearised(chi, v, states)
+        states = self.states(chi, inputs) if states is None else states
+        slopes = self._linearised(chi, inputs, states)
         y, gains = self.outputs(states), self._gains(slopes)
         if change is not None:
             y = y + self._changed(slopes, change)
@@ -255,9 +263,9 @@ class Condensed:
 
     def correct(self, stage: Stage, v: Array, marks: Array, sample: Sample) -> tuple[Stage, Array]:
         """The stage with the outputs at `v` itself, whose working set is `marks`, and the exact gains there, for the gradient alone."""
-        driven = v + sample.drive
-        states = self.states(sample.chi, driven)
-        gains = self._gains(self._linearised(sample.chi, driven, states))
+        inputs = self.inputs(v, sample)
+        states = self.states(sample.chi, inputs)
+        gains = self._gains(self._linearised(sample.chi, inputs, states))
         return Stage(self.outputs(states), stage.normals, stage.working, marks), gains
 
     def solve(self, stage: Stage, v: Array, sample: Sample, *, changes: int, exact: Array | None = None) -> Step:

@@ -47,7 +47,7 @@ class Supervisor(ABC):
         self.release, self.problem = release, problem
         self.limits: Limits = limits(release, problem)
         self.observer: Observer = _OBSERVERS[type(problem.observer)](release.model, self.limits, problem)
-        N, system = problem.horizon, release.model.system
+        N, system = problem.horizon, release.model.core
         chi, u = ca.SX.sym("chi", system.n), ca.SX.sym("u", system.nu)
         step = ca.Function("step", [chi, u], [release.model.step(chi, u)])  # an input with its disturbance may be beyond the limits
         self._roll, self._outputs = Buffered(step.mapaccum(N)), Buffered(system.output.map(N + 1))
@@ -94,7 +94,7 @@ class Supervisor(ABC):
         self._restart()
 
     def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
-        """Measurement (ny,) and setpoint (ny,) or, with preview, (N+1, ny) → the move for this sample."""
+        """Measurement (ny,) and setpoint (ny,) or, with preview, (`problem.ahead` + 1, ny) → the move for this sample."""
         began = time.perf_counter()
         flags = self._watch()
         flags |= self.observer.correct(y, gain=1.0 if flags else None)
@@ -131,10 +131,10 @@ class Supervisor(ABC):
 
     def _references(self, reference: ArrayLike) -> tuple[Array, Status]:
         """The setpoints (N+1, ny) to follow, the last valid one where they are not finite."""
-        references = coming(reference, self.problem.horizon, len(self.release.model.outputs))
-        if not self.problem.preview:
-            references[:] = references[0]
-        if not np.isfinite(references).all():
+        N, model = self.problem.horizon, self.release.model
+        told = coming(reference, self.problem.ahead(model), len(model.outputs))
+        references = coming(told[-N - 1 :], N, len(model.outputs))  # with preview from the sample on that inputs still reach
+        if not np.isfinite(told).all():
             references[:] = self._setpoint
             return references, Status.SETPOINT_INVALID
         self._setpoint = references[0].copy()
@@ -142,7 +142,7 @@ class Supervisor(ABC):
 
     def _predict(self) -> Array:
         """Outputs expected under the plan from the observer's state, (N+1, ny)."""
-        later = self._roll(self.observer.chi, self._plan + self.observer.input_disturbance)[0]
+        later = self._roll(self.observer.chi, self.observer.line.ahead(self._plan) + self.observer.input_disturbance)[0]
         y = self._outputs(np.concatenate([self.observer.chi, later]))[0]
         return y.reshape(self.problem.horizon + 1, -1) + self.observer.disturbance
 

@@ -102,7 +102,7 @@ def campaign_of(
     bounds = limits(release, problem)
     hard = {"u_low": bounds.u_low, "u_high": bounds.u_high, "max_move": bounds.max_move}
     files = tuple(sources.items())
-    return Campaign(plant, files, law, release.safe_set, **hard, ahead=problem.ahead, steps=steps, settle=settle, seed=seed)
+    return Campaign(plant, files, law, release.safe_set, **hard, ahead=problem.ahead(release.model), steps=steps, settle=settle, seed=seed)
 
 
 def fly(campaign: Campaign, first: int, last: int) -> Part:

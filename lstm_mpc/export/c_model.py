@@ -77,6 +77,7 @@ def _header(release: Release, name: str) -> str:
     for role, signals in (("input ", model.inputs), ("output", model.outputs)):
         for j, s in enumerate(signals):
             span = f", clipped to [{s.low!r}, {s.high!r}]" if role == "input " else ""
+            span += f", {model.delays[j]} sample(s) late" if role == "input " and model.delays[j] else ""
             lines.append(f" * {role} {j}: {s.label}{span}")
     lines += [" *", " * All values at this interface are in engineering units; the scalings are inside:"]
     lines.append(f" *   u = {_array(model.scaling.u_mid)} + {_array(model.scaling.u_span)} * normalised")
@@ -85,7 +86,7 @@ def _header(release: Release, name: str) -> str:
     for kind, sentence in release.claims():
         lines += comment(f"{kind}: {sentence}", " *   ")
     lines += [" */", f"#ifndef {upper}_H", f"#define {upper}_H", ""]
-    for what, count in (("STATES", model.sizes.n), ("INPUTS", len(model.inputs)), ("OUTPUTS", len(model.outputs))):
+    for what, count in (("STATES", model.system.n), ("INPUTS", len(model.inputs)), ("OUTPUTS", len(model.outputs))):
         lines.append(f"#define {upper}_{what} {count}")
     lines += [f"#define {upper}_TS {number(model.Ts)} /* [s] */", f'#define {upper}_DIGEST "{model.digest}"', ""]
     lines += ["/* The state before any sample. */", f"void {name}_init(double state[{upper}_STATES]);", ""]

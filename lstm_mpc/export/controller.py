@@ -48,7 +48,8 @@ def _story(release: Release) -> list[str]:
     model = release.model
     lines = [f"LSTM model {model.name!r}, SHA-256 {model.digest}, sampling time {model.Ts!r} s"]
     lines += [f"measures {j}: {s.label}" for j, s in enumerate(model.outputs)]
-    lines += [f"gives {j}: {s.label} in [{s.low!r}, {s.high!r}]" for j, s in enumerate(model.inputs)]
+    for j, (s, delay) in enumerate(zip(model.inputs, model.delays, strict=True)):
+        lines.append(f"gives {j}: {s.label} in [{s.low!r}, {s.high!r}]" + (f", {delay} sample(s) late" if delay else ""))
     return lines + ["Released, because:", *(f"{kind}: {sentence}" for kind, sentence in release.claims())]
 
 
@@ -74,10 +75,12 @@ def _dimensions(release: Release, problem: Problem, certificates: tuple[Certific
         "WIDEST": max(nu, *nx),
         "WEIGHTS": sum(4 * n * (m + n + 1) for n, m in zip(nx, below, strict=True)),
         "STAGE": sum(2 * n * (1 + m + n) for n, m in zip(nx, below, strict=True)),
-        "LAG": round(problem.dead_time / model.Ts),
+        "LAG": problem.lag(model),
+        "LINE": int(model.uneven_delays.max()),
+        "SHARED": model.shared_delay if problem.preview else 0,
         "KALMAN": int(problem.observer is not None),
         "NP": model.sizes.n + nu,
-        "REFERENCES": problem.ahead + 1,
+        "REFERENCES": problem.ahead(model) + 1,
         "GAINS": gains,
         "RATE_ROWS": 2 * nv if rates else 0,
         "ROWS": 2 * nv + (2 * nv if rates else 0) + (2 * N * ny if soft else 0),
@@ -88,6 +91,8 @@ def _dimensions(release: Release, problem: Problem, certificates: tuple[Certific
         "ROW_LENGTH": lengths,
         "ROW_START": ny * np.concatenate([[0], np.cumsum(lengths[:-1])]),
     }
+    if sizes["LINE"]:
+        tables["LATE"] = model.uneven_delays
     lines = [f"#define {upper}_{key} {value}" for key, value in sizes.items()]
     lines += [f"#define {upper}_{key} {{{', '.join(str(int(v)) for v in table)}}}" for key, table in tables.items()]
     for certificate in certificates:
@@ -127,7 +132,7 @@ def numbers(release: Release, problem: Problem, budget: Budget, delta_iss: Certi
         "tolerance": np.array(budget.tolerance if real is np.float64 else max(budget.tolerance, _FLOAT_TOLERANCE)),
         "correct": np.array(min(budget.correct, _NEVER)),
         "radius": np.array(scaling.radius + outside),
-        "start": rest(model.system, bounds.u_safe),
+        "start": rest(model.core, bounds.u_safe),
         "bound": state_bound(model, beyond=outside),
         "witness": _witness(delta_iss, model.sizes.n),
     }

@@ -40,7 +40,7 @@ def golden(release: Release, problem: Problem, budget: Budget, *, u_start: Array
     (low, high), rng = input_range(model, problem), np.random.default_rng(0)
     shares = (0.5, 0.75, 0.3, 0.9, 0.15, 0.5)
     aims = [np.asarray(model.system.output(rest(model.system, low + share * (high - low)))).ravel() for share in shares]
-    rows = problem.ahead + 1
+    rows = problem.ahead(model) + 1
     setpoints = np.repeat(aims, SAMPLES // len(aims), axis=0)
     setpoints = np.vstack([setpoints, np.repeat(setpoints[-1:], rows, axis=0)])
     reference = np.stack([setpoints[k : k + rows] for k in range(SAMPLES)])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lstm_mpc.errors import InputError
 from lstm_mpc.export.templates import claims_list
 from lstm_mpc.foreign.gates import stacked
 from lstm_mpc.foreign.onnx_file import DOUBLE, FLOAT, Graph, Node, Tensor, Value, serialise
@@ -25,6 +26,8 @@ FILE = "model.onnx"
 def onnx_model(release: Release) -> dict[str, str | bytes]:
     """The files of the ONNX model, name -> text or bytes. The same release gives the same bytes."""
     model = release.model
+    if any(model.delays):
+        raise InputError(f"ONNX: its LSTM node knows no input delays, and this model has {list(model.delays)}; use --target c or fmu")
     properties = {"model": model.digest, "Ts [s]": repr(model.Ts)}
     for role, signals in (("input", model.inputs), ("output", model.outputs)):
         properties |= {f"{role} {j}": s.label for j, s in enumerate(signals)}

@@ -207,6 +207,12 @@ static int any_state(void) {
   for (j = 0u; j < PROBES * WIDE; ++j) {
     state.under_way[j] = between(R(-1.0), R(1.0));
   }
+#if @NAME@_LINE > 0
+  for (j = 0u; j < LINE * NU; ++j) {
+    const real low = MODEL->u_low[j % NU], high = MODEL->u_high[j % NU];
+    state.line[j] = normalised(MODEL, draw() % 4u ? clamp(between(low, high), low, high) : high, j % NU);
+  }
+#endif
   state.oldest = draw() % PROBES;
   for (j = 0u; j < NU; ++j) {
     const uint32_t end = draw() % 4u;
@@ -301,6 +307,9 @@ static int window(unsigned long count) {
 #if @NAME@_KALMAN
     case 6: state.covariance[draw() % (NP * NP)] = hostile(R(0.0), R(1.0)); break;
     case 7: state.seen[draw() % NP] = hostile(R(0.0), R(1.0)); break;
+#endif
+#if @NAME@_LINE > 0
+    case 5: state.line[draw() % (LINE * NU)] = hostile(R(0.0), R(1.0)); break;
 #endif
     case 0: state.applied[draw() % NU] = hostile(R(0.0), R(1.0)); break;
     case 1: state.plan[draw() % NV] = hostile(R(0.0), R(1.0)); break;

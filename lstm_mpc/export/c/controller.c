@@ -42,6 +42,7 @@ enum {
   NCHI = @NAME@_NCHI,
   LAG = @NAME@_LAG,
   PROBES = LAG + 1, /* places for what is under way to the probe ... */
+  LINE = @NAME@_LINE, /* samples by which the delays of the inputs differ */
 #if @NAME@_KALMAN
   NP = @NAME@_NP, /* states and input disturbances */
   WIDE = NU, /* ... inputs */
@@ -98,6 +99,10 @@ static const uint16_t row_length[N] = @NAME@_ROW_LENGTH; /* ... this length */
 #define START(block) (BLOCKS == N ? (block) : (uint32_t)starts[block])
 #define ROW_START(k) (BLOCKS == N ? (uint32_t)(NU * NY) * (k) * ((k) + 1u) / 2u : (uint32_t)row_start[k])
 #define ROW_LENGTH(k) (BLOCKS == N ? (uint32_t)NU * ((k) + 1u) : (uint32_t)row_length[k])
+
+#if @NAME@_LINE > 0
+static const uint16_t late[NU] = @NAME@_LATE; /* by how many samples more than the quickest an input is late */
+#endif
 
 /* What a sample works on. `reference` is read with `stride`: 0 where one setpoint is held. */
 typedef struct {
@@ -355,6 +360,36 @@ static const real *driven(const state_t *state, const real v[NU], real sum[NU]) 
 #endif
 }
 
+/* The input that arrives at the network in sample `k`, of `block`, under `plan`; in `sum` where it is not of one block. */
+static const real *arriving(const state_t *state, const real *plan, uint32_t block, uint32_t k, real sum[NU]) {
+#if @NAME@_LINE > 0
+  uint32_t i;
+  (void)block;
+  for (i = 0u; i < NU; ++i) {
+    const uint32_t wait = late[i];
+    sum[i] = k < wait ? state->line[(LINE + k - wait) * NU + i] : plan[ROW_LENGTH(k - wait) - NU + i];
+  }
+  return sum;
+#else
+  (void)state;
+  (void)k;
+  (void)sum;
+  return &plan[block * NU];
+#endif
+}
+
+/* Does variable `j`, of a block that has begun, arrive in sample `k` of `block`? */
+static bool arrives(uint32_t block, uint32_t k, uint32_t j) {
+#if @NAME@_LINE > 0
+  const uint32_t wait = late[j % NU];
+  (void)block;
+  return k >= wait && ROW_LENGTH(k - wait) - NU == j - j % NU;
+#else
+  (void)k;
+  return j >= block * NU;
+#endif
+}
+
 /* The outputs along `plan` into `outputs`, and with a `path` the states that the stages begin with. */
 static void simulate(const context *c, const real plan[NV], real outputs[N * NY], real *path) {
   real *chi = c->work->chi, sum[NU];
@@ -365,7 +400,7 @@ static void simulate(const context *c, const real plan[NV], real outputs[N * NY]
       if (path != NULL) {
         copy(&path[k * NCHI], chi, NCHI);
       }
-      advance_chi(c->model, chi, driven(c->state, &plan[block * NU], sum), NULL);
+      advance_chi(c->model, chi, driven(c->state, arriving(c->state, plan, block, k, sum), sum), NULL);
       output(c->model, chi, &outputs[k * NY]);
     }
   }
@@ -434,17 +469,32 @@ static void exact_gradient(const context *c, real gradient[NV]) {
   work_t *work = c->work;
   real *price = work->chi, sum[NU];
   uint32_t block, k, i;
+#if @NAME@_LINE > 0
+  real arrived[NU];
+#endif
   simulate(c, c->state->plan, work->outputs, work->a.path);
   fill(price, R(0.0), NCHI);
   for (block = BLOCKS; block > 0u; --block) {
-    const real *v = driven(c->state, &c->state->plan[(block - 1u) * NU], sum);
     for (k = START(block); k > START(block - 1u); --k) {
+      const real *v = driven(c->state, arriving(c->state, c->state->plan, block - 1u, k - 1u, sum), sum);
       for (i = 0u; i < NY; ++i) {
         const real push = R(2.0) * c->model->output_weight[i] * error_of(c, work->outputs, k - 1u, i);
         add_scaled(&price[NCHI - NXI], push, &c->model->head[i * (NXI + 1u)], NXI);
       }
       advance_chi(c->model, &work->a.path[(k - 1u) * NCHI], v, work->stage);
+#if @NAME@_LINE > 0
+      fill(arrived, R(0.0), NU);
+      carry_back(&work->stage[@NAME@_STAGE], price, arrived);
+      for (i = 0u; i < NU; ++i) {
+        const uint32_t wait = late[i];
+        if (k > wait) {
+          real *slope = &gradient[ROW_LENGTH(k - 1u - wait) - NU + i];
+          *slope = *slope + arrived[i];
+        }
+      }
+#else
       carry_back(&work->stage[@NAME@_STAGE], price, &gradient[(block - 1u) * NU]);
+#endif
     }
   }
 }
@@ -868,6 +918,11 @@ OUT_OF_LINE static void settle(const model_t *model, state_t *state, const real 
     output(model, state->chi, &state->under_way[k * NY]);
 #endif
   }
+#if @NAME@_LINE > 0
+  for (k = 0u; k < LINE; ++k) {
+    copy(&state->line[k * NU], v, NU);
+  }
+#endif
   fill(state->disturbance, R(0.0), NY);
   state->oldest = 0u;
 }
@@ -916,16 +971,19 @@ OUT_OF_LINE static void project(const context *c, real plan[NV]) {
   }
 }
 
+/* A value `u` of input `i`, normalised. */
+static real normalised(const model_t *model, real u, uint32_t i) { return (u - model->u_mid[i]) / model->u_span[i]; }
+
 /* The input in force, as the program sees it. */
 OUT_OF_LINE static void normalise(const model_t *model, state_t *state) {
   uint32_t j;
   for (j = 0u; j < NU; ++j) {
-    state->before[j] = (state->applied[j] - model->u_mid[j]) / model->u_span[j];
+    state->before[j] = normalised(model, state->applied[j], j);
   }
 }
 
 /* The safe input, normalised. */
-static real safe(const model_t *model, uint32_t i) { return (model->u_safe[i] - model->u_mid[i]) / model->u_span[i]; }
+static real safe(const model_t *model, uint32_t i) { return normalised(model, model->u_safe[i], i); }
 
 /* Make anew what cannot be a state of this controller. */
 static uint32_t watch(const model_t *model, state_t *state, work_t *work) {
@@ -948,6 +1006,12 @@ static uint32_t watch(const model_t *model, state_t *state, work_t *work) {
   }
   sound = sound && all_finite(state->covariance, NP * NP) && all_finite(state->error, NY);
 #endif
+#if @NAME@_LINE > 0
+  for (j = 0u; j < LINE * NU; ++j) {
+    const uint32_t i = j % NU;
+    sound = sound && state->line[j] >= normalised(model, model->u_low[i], i) && state->line[j] <= normalised(model, model->u_high[i], i);
+  }
+#endif
   for (j = 0u; j < NU; ++j) {
     const bool inside = state->applied[j] >= model->u_low[j] && state->applied[j] <= model->u_high[j];
     if (!inside) {
@@ -963,7 +1027,7 @@ static uint32_t watch(const model_t *model, state_t *state, work_t *work) {
   }
   if (!sound) {
     copy(state->chi, model->start, NCHI);
-#if @NAME@_KALMAN
+#if @NAME@_KALMAN || @NAME@_LINE > 0
     for (j = 0u; j < NU; ++j) {
       work->trial[j] = safe(model, j);
     }
@@ -1059,11 +1123,11 @@ static uint32_t correct(const model_t *model, state_t *state, work_t *work, cons
 }
 
 #if @NAME@_KALMAN
-/* The filter goes to the next sample, whose input is state->before. */
-static void move_on(const model_t *model, state_t *state, real stage[@NAME@_STAGE]) {
+/* The filter goes to the next sample, in which the input `v` arrives. */
+static void move_on(const model_t *model, state_t *state, const real v[NU], real stage[@NAME@_STAGE]) {
   real y[NY], *P = state->covariance, alarm = R(0.0);
   uint32_t j;
-  copy(&state->under_way[(state->oldest + LAG) % PROBES * NU], state->before, NU);
+  copy(&state->under_way[(state->oldest + LAG) % PROBES * NU], v, NU);
   output(model, state->seen, y);
   spread(model, state, under_way(state, 0u), stage);
   state->oldest = (state->oldest + 1u) % PROBES;
@@ -1165,7 +1229,7 @@ static void linearise(const context *c) {
   for (block = 0u; block < BLOCKS; ++block) {
     fill(&work->a.slope[block * NU * NCHI], R(0.0), NU * NCHI);
     for (k = START(block); k < START(block + 1u); ++k) {
-      advance_chi(c->model, work->chi, driven(c->state, &c->state->plan[block * NU], sum), work->stage);
+      advance_chi(c->model, work->chi, driven(c->state, arriving(c->state, c->state->plan, block, k, sum), sum), work->stage);
       output(c->model, work->chi, &work->outputs[k * NY]);
 #if @NAME@_KALMAN
       for (j = 0u; j < NY; ++j) {
@@ -1176,7 +1240,7 @@ static void linearise(const context *c) {
       }
 #endif
       for (j = 0u; j < ROW_LENGTH(k); ++j) {
-        carry(work->stage, &work->a.slope[j * NCHI], j >= block * NU ? &unit[NU - 1u - (j - block * NU)] : NULL);
+        carry(work->stage, &work->a.slope[j * NCHI], arrives(block, k, j) ? &unit[NU - 1u - j % NU] : NULL);
       }
       for (i = 0u; i < NY; ++i) {
         for (j = 0u; j < ROW_LENGTH(k); ++j) {
@@ -1395,7 +1459,7 @@ void @name@_prepare(const model_t *model, state_t *state, work_t *work) {
 
 uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, const real y[NY], const real reference[@NAME@_REFERENCES * NY],
                          real u[NU]) {
-  context c = {model, state, work, reference, @NAME@_REFERENCES > 1 ? NY : 0u};
+  context c = {model, state, work, &reference[@NAME@_SHARED * NY], @NAME@_REFERENCES > 1 ? NY : 0u};
   uint32_t j, status;
   if (state->ready != READY) {
     copy(u, model->u_safe, NU);
@@ -1440,17 +1504,24 @@ uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, con
 
 void @name@_advance(const model_t *model, state_t *state, work_t *work) {
   const context c = {model, state, work, NULL, 0u};
+  const real *v;
+  real sum[NU];
   uint32_t block, i, k;
   if (state->ready != READY) {
     return;
   }
   normalise(model, state);
+  v = arriving(state, state->before, 0u, 0u, sum);
 #if @NAME@_KALMAN
-  move_on(model, state, work->stage);
+  move_on(model, state, v, work->stage);
 #else
-  advance_chi(model, state->chi, state->before, NULL);
+  advance_chi(model, state->chi, v, NULL);
   output(model, state->chi, &state->under_way[state->oldest % PROBES * NY]);
   state->oldest = (state->oldest + 1u) % PROBES;
+#endif
+#if @NAME@_LINE > 0
+  copy(state->line, &state->line[NU], (LINE - 1) * NU);
+  copy(&state->line[(LINE - 1) * NU], state->before, NU);
 #endif
   for (block = 0u; block < BLOCKS; ++block) {
     const uint32_t single = START(block) + 1u == START(block + 1u) && block + 1u < BLOCKS ? 1u : 0u, from = (block + single) * NU;

@@ -96,6 +96,9 @@ typedef struct {
   @name@_real applied[@NAME@_NU]; /* [input unit] the input in force */
   @name@_real before[@NAME@_NU]; /* the same, normalised */
   @name@_real plan[@NAME@_NV];
+#if @NAME@_LINE > 0
+  @name@_real line[@NAME@_LINE * @NAME@_NU]; /* the last inputs, normalised, which some outputs still wait for; the newest at the end */
+#endif
   uint32_t oldest; /* place in under_way */
   uint32_t still[@NAME@_NY]; /* equal measurements in a row */
   uint32_t failures; /* solves in a row that failed */
@@ -162,7 +165,7 @@ void @name@_advance(const @name@_model *model, @name@_state *state, @name@_work 
 uint32_t @name@_step(const @name@_model *model, @name@_state *state, @name@_work *work, const @name@_real y[@NAME@_NY],
                      const @name@_real reference[@NAME@_REFERENCES * @NAME@_NY], @name@_real u[@NAME@_NU]);
 
-/* After feedback: the outputs expected at the next N samples under the plan, [output unit]. */
+/* After feedback: the outputs expected at the next N samples under the plan, [output unit]; beyond a delay that all inputs share. */
 void @name@_predicted(const @name@_model *model, const @name@_state *state, const @name@_work *work, @name@_real y[@NAME@_N * @NAME@_NY]);
 
 #ifdef __cplusplus
