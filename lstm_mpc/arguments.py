@@ -30,6 +30,14 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def cells(text: str) -> tuple[int, ...]:
+    """Cells per layer, as 5 or 4,4."""
+    parts = text.split(",")
+    if not all(part.isdigit() and 0 < int(part) <= 1000 for part in parts):
+        raise argparse.ArgumentTypeError(f"needs cells per layer as 5 or 4,4, got {text!r}")
+    return tuple(int(part) for part in parts)
+
+
 def index(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"needs the number of a scenario, got {text!r}")

@@ -16,3 +16,4 @@ CONDITIONS = (
     "delta_iss_2",
     "delta_iss_inf",
 )
+RESAMPLING = ("auto", "none", "mean", "linear", "hold")

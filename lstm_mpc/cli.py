@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from lstm_mpc import __version__, parallel
-from lstm_mpc.arguments import Parser, index, positive, speed
-from lstm_mpc.choices import CONDITIONS, CORES, ENGINES, SHELLS, TARGETS
+from lstm_mpc.arguments import Parser, cells, index, positive, speed
+from lstm_mpc.choices import CONDITIONS, CORES, ENGINES, RESAMPLING, SHELLS, TARGETS
 from lstm_mpc.console import Console, Live, fail, show, show_json
 from lstm_mpc.errors import InputError, LstmMpcError
 
 _VERBS = {
+    "new": "a first design from recorded data: reads logs as historians write them, looks at them, writes a commented design.toml",
     "record": "run the experiment on the simulated plant of the design",
+    "order": "how many cells a model needs: validated FIT over seeds against size",
     "train": "identify an LSTM whose stability conditions are constraints",
     "import": "take over a network that PyTorch, Keras or an ONNX exporter trained (.onnx, .npz, .safetensors) as the design's model.json",
     "certify": "prove the stability conditions on the saved numbers of a model (any model.json)",
@@ -38,6 +40,8 @@ _VERBS = {
     "completion": "a script that completes verbs, options and files in your shell: source <(lstm-mpc completion bash)",
 }
 _EXAMPLES = {
+    "new": "lstm-mpc new my_design --data log.csv --input q3:mL/s:12.5:17 --output pH",
+    "order": "lstm-mpc order my_design          lstm-mpc order my_design --cells 3 --cells 5 --cells 4,4",
     "tune-observer": "lstm-mpc tune-observer models/ph          lstm-mpc tune-observer models/ph --disturbance output",
     "train": "lstm-mpc train some/design          lstm-mpc train some/design --from foreign/model.json",
     "certify": "lstm-mpc certify models/ph          lstm-mpc certify some/model.json --condition iss",
@@ -76,7 +80,14 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("--json", action="store_true", help="print the result as one JSON object")
         verb.add_argument("--quiet", action="store_true", help="no progress")
         verb.add_argument("--force", action="store_true", help="replace earlier artefacts of this verb")
-        if name in ("train", "verify", "verify-loop", "run"):
+        if name == "new":
+            _ask_for_data(verb)
+        if name == "order":
+            verb.add_argument(
+                "--cells", type=cells, action="append", metavar="N[,N]", help="cells per layer to try (default: 2, 3, 5 and 8)"
+            )
+            verb.add_argument("--starts", type=positive, default=3, help="starts of each (default: %(default)s)")
+        if name in ("order", "train", "verify", "verify-loop", "run"):
             verb.add_argument("--workers", type=positive, default=parallel.cores(), help="processes (default: all cores, %(default)s)")
         if name == "train":
             verb.add_argument("--from", dest="origin", type=Path, metavar="MODEL", help="model to begin from instead of random weights")
@@ -113,6 +124,24 @@ def _parser() -> argparse.ArgumentParser:
         if name == "run":
             verb.add_argument("--out", type=Path, help="folder for the artefacts (default: runs/<name of the directory>)")
     return parser
+
+
+def _ask_for_data(verb: argparse.ArgumentParser) -> None:
+    """The options of `new`."""
+    signal = "NAME[=COLUMN][:UNIT[:LOW:HIGH]]"
+    verb.add_argument(
+        "--data", type=Path, action="append", required=True, metavar="FILE", help="log in CSV; give it again for more records"
+    )
+    verb.add_argument("--validation-data", type=Path, action="append", default=[], metavar="FILE", help="log kept for validation")
+    verb.add_argument("--input", action="append", default=[], metavar=signal, help="manipulated signal and what its actuator can do")
+    verb.add_argument("--output", action="append", default=[], metavar=signal, help="measured signal (asked for on a terminal if left out)")
+    verb.add_argument("--time", default="", metavar="COLUMN", help="column of time stamps (default: found by its name or its dates)")
+    verb.add_argument("--time-format", default="", metavar="FORMAT", help="seconds, excel or a pattern of strptime (default: told apart)")
+    verb.add_argument("--Ts", type=speed, default=0.0, metavar="SECONDS", help="sampling time [s] (default: that of the log)")
+    verb.add_argument("--resample", choices=RESAMPLING, default="auto", help="how (default: %(default)s)")
+    verb.add_argument("--despike", type=speed, default=0.0, metavar="SIGMAS", help="outputs that far off their running median do not count")
+    verb.add_argument("--validation", type=speed, default=0.25, metavar="SHARE", help="last share of each log (default: %(default)s)")
+    verb.add_argument("--name", default="", help="name of the design (default: that of the directory)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -190,6 +219,12 @@ def _single(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
         result = deploy.export_verb(design.load_design(choice.directory), options, target=choice.target)
     elif choice.verb == "tune-observer":
         result = deploy.tune_observer_verb(design.load_design(choice.directory), options, disturbance=choice.disturbance)
+    elif choice.verb == "new":
+        result = _new(choice, options)
+    elif choice.verb == "order":
+        from lstm_mpc import own
+
+        result = own.order_verb(design.load_design(choice.directory), options, cells=choice.cells or own.CELLS, starts=choice.starts)
     elif choice.verb == "control":
         result = _control(choice, options)
     elif choice.verb in ("report", "compare"):
@@ -207,6 +242,28 @@ def _single(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
     if not choice.json:
         show(result.lines)
     return dict(result.content)
+
+
+def _new(choice: argparse.Namespace, options: Any) -> Any:
+    from lstm_mpc.new import ask_signals, wanted
+    from lstm_mpc.own import new_verb
+    from lstm_mpc.preparing import Log
+
+    inputs, outputs = [wanted(text) for text in choice.input], [wanted(text) for text in choice.output]
+    if not (inputs and outputs) and sys.stdin.isatty() and not (choice.json or choice.quiet):
+        inputs, outputs = ask_signals(choice.data[0], input)
+    if not (inputs and outputs):
+        raise InputError("new: which columns are inputs, which outputs? Give --input NAME:UNIT:LOW:HIGH and --output NAME:UNIT")
+    log = Log(
+        validation_files=tuple(file.name for file in choice.validation_data),
+        time=choice.time,
+        time_format=choice.time_format,
+        Ts=choice.Ts,
+        resample=choice.resample,
+        despike=choice.despike,
+        validation=choice.validation,
+    )
+    return new_verb(choice.directory, [*choice.data, *choice.validation_data], inputs, outputs, options, log=log, name=choice.name)
 
 
 def _control(choice: argparse.Namespace, options: Any) -> Any:

@@ -103,7 +103,7 @@ def identify(
 
     def run(own: Settings, seeds: Sequence[int]) -> list[Outcome]:
         tasks = [(dataset, scaling, own, number, network) for number in seeds]
-        return parallel.run(_one, tasks, workers=workers, on_report=on_progress, graceful=True)
+        return parallel.run(one_start, tasks, workers=workers, on_report=on_progress, graceful=True)
 
     seeds = list(range(seed, seed + max(starts, screen)))
     if screen > starts:
@@ -111,7 +111,7 @@ def identify(
         seeds = sorted(o.seed for o in sorted(looked, key=lambda o: min(p.objective for p in o.history))[:starts])
 
     def judged(own: Settings, seeds: Sequence[int]) -> list[Start]:
-        return [_judge(o, dataset, validation, scaling, own, skip=skip, window=window, name=name) for o in run(own, seeds)]
+        return [judge(o, dataset, validation, scaling, own, skip=skip, window=window, name=name) for o in run(own, seeds)]
 
     done, fallback = judged(settings, seeds), list[Start]()
     if price is not None and not set(settings.conditions) <= set(required):
@@ -137,11 +137,12 @@ def _holding(settings: Settings, network: lstm.Network) -> Settings:
     return replace(settings, nx=network.nx, box=max(settings.box, gates), output_box=max(settings.output_box, output))
 
 
-def _one(dataset: Dataset, scaling: Scaling, settings: Settings, seed: int, network: lstm.Network | None) -> Outcome:
+def one_start(dataset: Dataset, scaling: Scaling, settings: Settings, seed: int, network: lstm.Network | None) -> Outcome:
+    """`train` as a task of `parallel`."""
     return train(dataset, scaling, settings, seed=seed, network=network, progress=parallel.report, stop=parallel.stopped)
 
 
-def _judge(
+def judge(
     outcome: Outcome,
     dataset: Dataset,
     validation: Dataset,
@@ -152,6 +153,7 @@ def _judge(
     window: int,
     name: str,
 ) -> Start:
+    """An outcome as a model, certified and validated."""
     if outcome.network is None:
         return Start(outcome, None, False, float("-inf"))
     origin = {

@@ -7,7 +7,7 @@ from the data and marked CHOOSE.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -43,11 +43,37 @@ def wanted(text: str) -> Wanted:
     unit = parts[1] if len(parts) > 1 else ""
     if not name.strip() or len(parts) not in (1, 2, 4):
         raise InputError(f"{text!r} is no signal; write NAME:UNIT:LOW:HIGH, such as q3:mL/s:12.5:17, or NAME=COLUMN:UNIT:LOW:HIGH")
-    try:
-        low, high = (float(parts[2]), float(parts[3])) if len(parts) == 4 else (None, None)
-    except ValueError as error:
-        raise InputError(f"{text!r}: the limits of {name!r} must be numbers, got {parts[2]!r} and {parts[3]!r}") from error
+    low, high = _limits(f"{parts[2]}:{parts[3]}", name) if len(parts) == 4 else (None, None)
     return Wanted(name.strip(), column.strip(), unit.strip(), low, high)
+
+
+def _limits(text: str, name: str) -> tuple[float, float]:
+    try:
+        low, high = map(float, text.split(":"))
+    except ValueError as error:
+        raise InputError(f"the limits of {name!r} must be two numbers LOW:HIGH, got {text!r}") from error
+    return low, high
+
+
+def ask_signals(path: Path, ask: Callable[[str], str]) -> tuple[list[Wanted], list[Wanted]]:
+    """Ask for inputs and outputs by the numbers of the columns; `ask` shows a question and returns the answer."""
+    header = header_of(path)
+    listing = "\n".join(f"  {k + 1}: {name}" for k, name in enumerate(header))
+    found = list[list[Wanted]]()
+    for what, hint in (("inputs (manipulated)", ", with limits as 2:0:10 where you know them"), ("outputs (measured)", "")):
+        answer = ask(f"columns of {path.name}:\n{listing}\nnumbers of the {what}, with blanks between{hint}: ")
+        signals = []
+        for word in answer.replace(",", " ").split():
+            number, _, limits = word.partition(":")
+            if not (number.isdigit() and 1 <= int(number) <= len(header)):
+                raise InputError(f"{word!r} is no column; answer with numbers from 1 to {len(header)}")
+            name = header[int(number) - 1]
+            unit = name[name.index("[") + 1 : -1] if name.endswith("]") and "[" in name else ""
+            plain = name[: name.index("[")].strip() if unit else name
+            low, high = _limits(limits, plain) if limits else (None, None)
+            signals.append(Wanted(plain, name, unit, low, high))
+        found.append(signals)
+    return found[0], found[1]
 
 
 def columns_of(path: Path, signals: Sequence[Wanted]) -> tuple[dict[str, str], dict[str, str]]:

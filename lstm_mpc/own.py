@@ -9,21 +9,25 @@ from pathlib import Path
 import numpy as np
 
 from lstm_mpc import store
-from lstm_mpc.artefacts import Options, Result, claim
-from lstm_mpc.data import Dataset
-from lstm_mpc.design import load_design
+from lstm_mpc.artefacts import FIGURES, Options, Result, claim
+from lstm_mpc.data import Dataset, thin
+from lstm_mpc.design import Design, load_design
 from lstm_mpc.errors import InputError
 from lstm_mpc.look import describe, look, refusals
-from lstm_mpc.new import columns_of, draft, signals_of, time_column, wanted
+from lstm_mpc.new import Wanted, columns_of, draft, signals_of, time_column
+from lstm_mpc.ordering import compare_orders
 from lstm_mpc.preparing import Log, prepare_log
 from lstm_mpc.system import Signal
+from lstm_mpc.training import Progress
+
+CELLS = ((2,), (3,), (5,), (8,))
 
 
 def new_verb(
     folder: Path,
     files: Sequence[Path],
-    inputs: Sequence[str],
-    outputs: Sequence[str],
+    inputs: Sequence[Wanted],
+    outputs: Sequence[Wanted],
     options: Options,
     *,
     log: Log,
@@ -31,14 +35,14 @@ def new_verb(
 ) -> Result:
     """Draft a design for recorded data → design.toml beside copies of the logs, and a first look at them.
 
-    `inputs` and `outputs` are signals as `new.wanted` reads them; `log` says how the files are read, its file names and columns apart.
+    `log` says how the files are read, its file names and columns apart.
     """
     for path in (folder / "design.toml", *(folder / file.name for file in files)):
         if path.resolve() not in [file.resolve() for file in files]:
             claim(path, options)
     if len({file.name for file in files}) < len(files):
         raise InputError("two data files have the same name; rename one, for the design directory holds a copy of each")
-    asked = [*map(wanted, inputs), *map(wanted, outputs)]
+    asked = [*inputs, *outputs]
     twice = {s.name for s in asked if [t.name for t in asked].count(s.name) > 1}
     if twice:
         raise InputError(f"two signals are called {min(twice)!r}")
@@ -76,3 +80,43 @@ def new_verb(
 
 def _joined(training: Dataset, validation: Dataset) -> Dataset:
     return replace(training, records=(*training.records, *validation.records))
+
+
+def order_verb(design: Design, options: Options, *, cells: Sequence[tuple[int, ...]] = CELLS, starts: int = 3) -> Result:
+    """Compare structures by validated FIT over seeds → order.json and a figure; which one is used stays the design's choice."""
+    path = design.file("order.json")
+    claim(path, options)
+    training, validation = design.records("training"), design.records("validation")
+    training = thin(training, samples=design.data.samples, window=design.data.window) if design.data.samples else training
+    total, seen = len(cells) * starts * design.train.iterations, 0
+
+    def tell(p: Progress) -> None:
+        nonlocal seen
+        seen += 1
+        options.progress("order", min(1.0, seen / total), f"seed {p.seed} iteration {p.iteration}: FIT {p.fit:.2f} %")
+
+    found = compare_orders(
+        training,
+        validation,
+        design.train,
+        cells=cells,
+        starts=starts,
+        seed=design.search.seed,
+        skip=design.search.skip,
+        window=design.search.window,
+        rule=design.data.scaling,
+        workers=options.workers,
+        on_progress=tell,
+    )
+    chosen = found.recommended
+    content = {"candidates": [c.describe() for c in found.candidates], "recommended": list(chosen.nx)}
+    store.write_json(path, "lstm_mpc order", content)
+    from lstm_mpc import figures, plots
+
+    figures.save(plots.plot_order(found), design.file(FIGURES), "order")
+    lines = ["  cells      weights   validation FIT of each start [%], best first"]
+    for c in found.candidates:
+        fits = ", ".join(f"{fit:.2f}" for fit in c.fits) or "none certified"
+        lines.append(f"  {','.join(map(str, c.nx)):<10} {c.parameters:>7}   {fits}" + ("   ← enough" if c is chosen else ""))
+    lines.append(f"[train] nx = {list(chosen.nx)}: more cells do not fit validation data better than starts differ → {path}")
+    return Result(tuple(lines), content)

@@ -13,6 +13,7 @@ from lstm_mpc.data import Dataset, Record
 from lstm_mpc.evidence import Verification
 from lstm_mpc.figures import BLUE, GREEN, GREY, ORANGE, RED, Figure, sheet, styled, thin
 from lstm_mpc.model import Model, compare, simulations
+from lstm_mpc.ordering import Ordering
 from lstm_mpc.residuals import Residuals
 from lstm_mpc.scenario import Law, claimed_set, replay
 from lstm_mpc.system import Array, Signal, System
@@ -153,6 +154,26 @@ def plot_bounds(verification: Verification) -> Figure:
     axis.set_ylim(bottom=0)
     v = verification
     axis.set_title(f"N = {v.scenarios}, τ = {v.steps} steps, ε = {v.epsilon:g}, β = {v.beta:g} for each point", loc="left")
+    axis.legend(frameon=False)
+    return figure
+
+
+@styled
+def plot_order(found: Ordering) -> Figure:
+    """Validated FIT of every certified start over the number of weights; the line goes through the medians."""
+    figure, axes = sheet(1, 3.4)
+    axis = axes[0, 0]
+    for c in found.candidates:
+        axis.plot([c.parameters] * len(c.fits), c.fits, color=GREY, ls="", marker="o", ms=4, mfc="none")
+    known = [c for c in found.candidates if c.fits]
+    axis.plot([c.parameters for c in known], [c.typical for c in known], color=BLUE, lw=1.4, marker="o", ms=5, label="median of the starts")
+    chosen = found.recommended
+    axis.plot([chosen.parameters], [chosen.typical], color=ORANGE, ls="", marker="s", ms=9, mfc="none", mew=2, label="enough")
+    axis.set_xscale("log")
+    axis.set_xticks([c.parameters for c in found.candidates], [f"{c.parameters}\n{c.nx}" for c in found.candidates])
+    axis.minorticks_off()
+    axis.set_xlabel("weights, and cells per layer")
+    axis.set_ylabel("validation FIT [%]")
     axis.legend(frameon=False)
     return figure
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from lstm_mpc.choices import RESAMPLING
 from lstm_mpc.data import Dataset, Record
 from lstm_mpc.errors import DataError, InputError
 from lstm_mpc.historian import Raw, header_of, read_raw
 from lstm_mpc.system import Array, Signal
 
-RESAMPLING = ("auto", "none", "mean", "linear", "hold")
 _EVEN = 0.01  # stamps this close to the grid, as a share of Ts, lie on it
 _LARGEST = 50_000_000  # samples of a grid
 _HAMPEL = 11  # samples of the running median that tells spikes

@@ -58,8 +58,8 @@ def test_every_verb_shows_examples_that_parse_and_explains_every_option(verb):
 
 WRONG = [
     (["tarin", "x"], "unknown verb 'tarin'; did you mean 'train'?"),
-    (["fly", "x"], "unknown verb 'fly'; known: record, train"),
-    ([], "which verb? record, train"),
+    (["fly", "x"], "unknown verb 'fly'; known: new, record"),
+    ([], "which verb? new, record"),
     (["train", "x", "--forse"], "unknown argument '--forse', did you mean --force?; `lstm-mpc train --help` shows how"),
     (["train", "x", "y"], "unknown argument 'y'; `lstm-mpc train --help` shows how"),
     (["train"], "the following arguments are required: directory; `lstm-mpc train --help` shows how"),

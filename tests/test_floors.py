@@ -22,7 +22,7 @@ FLOORS = [
     {"program", "proof", "starts", "look"},
     {"training"},
     {"release", "identify", "bounds"},
-    {"control.problem", "control.move", "export.c_model", "export.onnx_model"},
+    {"ordering", "control.problem", "control.move", "export.c_model", "export.onnx_model"},
     {"control.faults", "control.line"},
     {"control.observer", "control.loop", "export.unit"},
     {"control.kalman", "control.gated", "control.law"},

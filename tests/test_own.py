@@ -32,12 +32,16 @@ def log(tmp_path, rng):
     return path
 
 
+def signals(inputs, outputs):
+    return list(map(wanted, inputs)), list(map(wanted, outputs))
+
+
 INPUTS, OUTPUTS = ["q=FIC-1.PV:mL/s:8:22", "b"], ["T", "pH"]
 
 
 def new(folder, log, **choice):
     options, inputs, outputs = (choice.pop(k, v) for k, v in (("options", Options()), ("inputs", INPUTS), ("outputs", OUTPUTS)))
-    return new_verb(folder, [log], inputs, outputs, options, log=Log(**choice))
+    return new_verb(folder, [log], *signals(inputs, outputs), options, log=Log(**choice))
 
 
 def test_a_design_is_drafted_that_says_what_the_data_say(tmp_path, log):
@@ -74,13 +78,13 @@ def test_nothing_is_written_over_and_nothing_half(tmp_path, log):
     with pytest.raises(InputError, match=r"design.toml: exists; --force replaces it"):
         new(folder, log)
     new(folder, log, options=Options(force=True))
-    new_verb(folder, [folder / "log.csv"], INPUTS, OUTPUTS, Options(force=True), log=Log())  # from its own copy
+    new_verb(folder, [folder / "log.csv"], *signals(INPUTS, OUTPUTS), Options(force=True), log=Log())  # from its own copy
 
 
 def test_a_file_may_be_kept_for_validation(tmp_path, log):
     other = tmp_path / "later.csv"
     other.write_bytes(log.read_bytes())
-    new_verb(tmp_path / "d", [log, other], INPUTS, OUTPUTS, Options(), log=Log(validation_files=("later.csv",)))
+    new_verb(tmp_path / "d", [log, other], *signals(INPUTS, OUTPUTS), Options(), log=Log(validation_files=("later.csv",)))
     design = load_design(tmp_path / "d")
     assert design.log.files == ("log.csv",)
     assert design.log.validation_files == ("later.csv",)
@@ -92,7 +96,7 @@ def test_a_file_may_be_kept_for_validation(tmp_path, log):
     [
         (["q:mL/s:1"], OUTPUTS, "'q:mL/s:1' is no signal; write NAME:UNIT:LOW:HIGH"),
         (["=x"], OUTPUTS, "'=x' is no signal"),
-        (["q:V:a:b"], OUTPUTS, "the limits of 'q' must be numbers, got 'a' and 'b'"),
+        (["q:V:a:b"], OUTPUTS, "the limits of 'q' must be two numbers LOW:HIGH, got 'a:b'"),
         (["nothing"], OUTPUTS, r"row 1: has no column for 'nothing' \(found Time, .*\); write nothing=COLUMN:UNIT"),
         (["T"], OUTPUTS, "two signals are called 'T'"),
         (["b:bar:5:1"], OUTPUTS, "signal 'b': low 5.0 must be below high 1.0"),
@@ -106,7 +110,7 @@ def test_signals_that_cannot_be_are_refused(tmp_path, log, inputs, outputs, word
 
 def test_two_files_of_one_name_are_refused(tmp_path, log):
     with pytest.raises(InputError, match="two data files have the same name"):
-        new_verb(tmp_path / "d", [log, log], INPUTS, OUTPUTS, Options(), log=Log())
+        new_verb(tmp_path / "d", [log, log], *signals(INPUTS, OUTPUTS), Options(), log=Log())
 
 
 def test_names_with_quotes_and_spaces_survive(tmp_path, log):
@@ -124,7 +128,7 @@ def test_a_time_column_is_found_by_name_or_by_its_dates(tmp_path, log):
     assert time_column(other, ["stamp"]) == ""
     other.write_text("q,x\n1,2\n2,3\n3,4\n")
     with pytest.raises(DataError, match=r"needs a column of time stamps"):
-        new_verb(tmp_path / "d", [other], ["q"], ["x"], Options(), log=Log())
+        new_verb(tmp_path / "d", [other], *signals(["q"], ["x"]), Options(), log=Log())
 
 
 def test_signals_take_the_limits_they_are_given():
