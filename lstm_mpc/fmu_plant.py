@@ -152,7 +152,8 @@ def _open(path: str, driven: tuple[str, ...], read: tuple[str, ...], starts: tup
     fmpy = _fmpy()
     file = Path(path).name
     try:
-        description = fmpy.read_model_description(path)
+        with open(path, "rb") as stream:  # fmpy leaves a file open that it opened itself
+            description = fmpy.read_model_description(stream)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # whatever a broken archive or description makes of fmpy
