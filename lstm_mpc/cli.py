@@ -140,7 +140,7 @@ def _ask_for_data(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--Ts", type=speed, default=0.0, metavar="SECONDS", help="sampling time [s] (default: that of the log)")
     verb.add_argument("--resample", choices=RESAMPLING, default="auto", help="how (default: %(default)s)")
     verb.add_argument("--despike", type=speed, default=0.0, metavar="SIGMAS", help="outputs that far off their running median do not count")
-    verb.add_argument("--validation", type=speed, default=0.25, metavar="SHARE", help="last share of each log (default: %(default)s)")
+    verb.add_argument("--validation", type=speed, default=0.0, metavar="SHARE", help="last share of each log (default: by their size)")
     verb.add_argument("--name", default="", help="name of the design (default: that of the directory)")
 
 

@@ -22,6 +22,7 @@ from lstm_mpc.preparing import Log
 from lstm_mpc.system import Signal
 
 _TIMES = ("t [s]", "t", "time", "time [s]", "timestamp", "date", "datetime", "date time", "zeit")
+_MOVES = 10  # level changes of an input for every cell
 _THIN = 20_000  # training samples above which a design trains through windows
 
 
@@ -120,9 +121,11 @@ def draft(name: str, log: Log, training: Dataset, validation: Dataset, found: Lo
     slow = max(2, found.memory)
     horizon = int(np.clip(round(slow / 2), 10, 20))
     delays = found.input_delays
+    moves = min(columns[s.name].moves for s in inputs)
+    cells = int(np.clip(moves // _MOVES, 2, 5))  # an input that seldom moved tells little, and more cells would learn it by heart
     lines = [f"# {name}: drafted from the data by `lstm-mpc new`. Read every line marked CHOOSE before you trust what comes out.", ""]
     lines += [f"name = {_text(name)}", "", "[log]  # the raw data as recorded, and how records are made of them"]
-    lines += _log_lines(log, Ts)
+    lines += _log_lines(log, training, validation)
     for s in inputs:
         note = "CHOOSE: taken from the data; give what the actuator can do" if s.name in guessed else "what the actuator can do"
         lines += ["", "[[input]]", f"name = {_text(s.name)}", f"unit = {_text(s.unit)}"]
@@ -135,7 +138,7 @@ def draft(name: str, log: Log, training: Dataset, validation: Dataset, found: Lo
     lines += [
         "",
         "[train]",
-        "nx = [5]  # cells per layer; `lstm-mpc order` compares",
+        f"nx = [{cells}]  # cells per layer; `lstm-mpc order` compares",
         'conditions = ["iss", "delta_iss"]  # hard constraints of the training program',
         *([f"delays = {list(delays)}  # [samples] dead time of each input, by cross-correlation"] if any(delays) else []),
         "decay = 1e-6  # pull on the weights",
@@ -193,18 +196,19 @@ def _aligned(line: str) -> str:
     return f"{value.rstrip():<26}# {comment.strip()}" if mark and value.strip() else line
 
 
-def _log_lines(log: Log, Ts: float) -> list[str]:
+def _log_lines(log: Log, training: Dataset, validation: Dataset) -> list[str]:
     lines = [f"files = {_list(log.files)}"]
     lines += [f"validation_files = {_list(log.validation_files)}"] if log.validation_files else []
     lines += [f"time = {_text(log.time)}"] if log.time else []
     lines += [f"time_format = {_text(log.time_format)}"] if log.time_format else []
     lines += [f"columns = {{{', '.join(f'{_key(k)} = {_text(v)}' for k, v in log.columns.items())}}}"] if log.columns else []
     lines += [
-        f"Ts = {_number(Ts)}  # [s]",
+        f"Ts = {_number(training.Ts)}  # [s]",
         f"resample = {_text(log.resample)}",
         f"longest_gap = {log.longest_gap}  # [samples] an input may be unknown; longer ends a record",
     ]
-    lines += [] if log.validation_files else [f"validation = {log.validation:g}  # last share of every file"]
+    kept = log.validation or round(validation.samples / (training.samples + validation.samples), 2)
+    lines += [] if log.validation_files else [f"validation = {kept:g}  # last share of every file"]
     lines += [f"least = {log.least}  # [samples] shorter records are left out"]
     lines += [f"despike = {log.despike:g}"] if log.despike else []
     return lines

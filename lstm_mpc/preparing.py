@@ -22,6 +22,7 @@ from lstm_mpc.system import Array, Signal
 
 _EVEN = 0.01  # stamps this close to the grid, as a share of Ts, lie on it
 _LARGEST = 50_000_000  # samples of a grid
+_SMALL, _SMALL_SHARE, _SHARE = 2000, 0.15, 0.25  # few samples are needed for training
 _HAMPEL = 11  # samples of the running median that tells spikes
 
 
@@ -29,7 +30,8 @@ _HAMPEL = 11  # samples of the running median that tells spikes
 class Log:
     """`[log]`: raw files, relative to the design, and what is made of them.
 
-    - `files`: one or more; `validation_files` are kept for validation, else the last `validation` (share) of every file.
+    - `files`: one or more; `validation_files` are kept for validation, else the last `validation` (share) of every file; 0 is a quarter,
+      or 15 % where there are fewer than 2000 samples in all.
     - `time`: column of the stamps, `time_format` as `historian.read_raw` takes it; without stamps rows lie `Ts` apart. `columns`: signal ->
       column, where they are not called alike.
     - `Ts` [s]: sampling time, 0 for the typical step of the first file. `resample`: "mean" of the rows that fall into a sample, "linear"
@@ -48,13 +50,13 @@ class Log:
     resample: str = "auto"
     longest_gap: int = 5
     least: int = 60
-    validation: float = 0.25
+    validation: float = 0.0
     despike: float = 0.0
 
     def __post_init__(self) -> None:
         if self.resample not in RESAMPLING:
             raise InputError(f"log: resample must be one of {', '.join(RESAMPLING)}, got {self.resample!r}")
-        if not 0 < self.validation < 1:
+        if not 0 <= self.validation < 1:
             raise InputError(f"log: validation must be a share between 0 and 1, got {self.validation}")
         if self.longest_gap < 0 or self.least < 2 or not self.Ts >= 0 or not self.despike >= 0:
             raise InputError("log: longest_gap, Ts and despike must not be negative, least must be at least 2")
@@ -90,7 +92,9 @@ def prepare_log(log: Log, folder: Path, inputs: Sequence[Signal], outputs: Seque
     if log.validation_files:
         training, validation = ([r for part in parts[which] for r in part] for which in ("training", "validation"))
     else:
-        cut = [_cut(part, log.validation, log.least) for part in parts["training"]]
+        total = sum(len(r.u) for part in parts["training"] for r in part)
+        share = log.validation or (_SHARE if total >= _SMALL else _SMALL_SHARE)
+        cut = [_cut(part, share, log.least) for part in parts["training"]]
         training, validation = ([r for part in cut for r in part[side]] for side in (0, 1))
     for which, records in (("training", training), ("validation", validation)):
         if not records:

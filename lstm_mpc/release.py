@@ -274,6 +274,8 @@ def _model_bound(verification: Verification, model: Model) -> Bound | None:
 def _fit_reasons(model: Model, validation: Validation, policy: Policy) -> list[str]:
     if validation.model != model.digest:
         return [f"the validation speaks of model {validation.model[:12]}, not of {model.digest[:12]}"]
+    if any(len(figures[name]) != len(model.outputs) for figures in validation.fits.values() for name in ("normalised", "mean_removed")):
+        return [f"the validation does not hold a figure for each of {len(model.outputs)} output(s)"]
     if not validation.fit >= policy.min_fit:
         return [f"validation FIT {validation.fit:.2f} % (mean-removed) is below the {policy.min_fit:g} % of the policy"]
     return []

@@ -143,7 +143,7 @@ def test_the_sampling_time(tank, capsys):
     (tank / "design.toml").write_text(DESIGN)
     code, _, err = said(capsys, "import", tank.parent / "net.onnx", tank)
     assert code == 2
-    assert "has no [plant] and no [data]; give Ts [s] in [import]" in err
+    assert "has no [plant], no [log] and no [data]; give Ts [s] in [import]" in err
     plan = load_design(tank)
     u = np.random.default_rng(0).uniform(0, 100, (30, 1))
     write_csv(tank / "log.csv", Dataset(plan.inputs, plan.outputs, 2.0, (Record("r", u, u),)))

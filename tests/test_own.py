@@ -1,14 +1,20 @@
 """`new`: from a CSV to a design that runs."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from lstm_mpc import DataError, Dataset, InputError, Record, Signal
+from lstm_mpc import DataError, Dataset, InputError, Model, Record, Settings, Signal, identify
 from lstm_mpc.artefacts import Options
+from lstm_mpc.cli import main
 from lstm_mpc.data import thin
 from lstm_mpc.design import load_design
-from lstm_mpc.new import signals_of, time_column, wanted
+from lstm_mpc.identify import Start
+from lstm_mpc.new import ask_signals, signals_of, time_column, wanted
+from lstm_mpc.ordering import Candidate, Ordering
 from lstm_mpc.own import new_verb
 from lstm_mpc.preparing import Log
 
@@ -149,3 +155,93 @@ def test_long_data_are_trained_on_in_windows_that_move(tmp_path, rng):
         thin(data, samples=99, window=100)
     with pytest.raises(InputError, match="no record is as long as a window of 5001 samples; give shorter windows"):
         thin(data, samples=5001, window=5001)
+
+
+# -- on the command line, to a certified model ----------------------------------------------------------------------------
+
+
+def drafted(folder, log, *more):
+    words = [word for s in INPUTS for word in ("--input", s)] + [word for s in OUTPUTS for word in ("--output", s)]
+    return main(["new", str(folder), "--data", str(log), *words, "--quiet", *more])
+
+
+def test_from_a_log_to_certificates(tmp_path, log, capsys):
+    folder = tmp_path / "d"
+    assert drafted(folder, log) == 0
+    text = (folder / "design.toml").read_text()
+    text = re.sub(r"nx = .*", "nx = [2]\niterations = 15\npatience = 5", text).replace("starts = 4", "starts = 1")
+    (folder / "design.toml").write_text(text)
+    assert main(["record", str(folder), "--quiet"]) == 0
+    said = capsys.readouterr().out
+    assert "cells that are no number count as not measured: 'Bad' 1×" in said
+    assert main(["train", str(folder), "--quiet", "--workers", "1"]) == 0
+    assert main(["certify", str(folder), "--quiet"]) == 0
+    model = Model.load(folder / "model.json")
+    assert model.delays == (3, 0)
+    assert "iss holds" in capsys.readouterr().out
+    assert main(["order", str(folder), "--cells", "1", "--cells", "2", "--starts", "2", "--quiet", "--workers", "1"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("← enough") == 1
+    found = json.loads((folder / "order.json").read_text())
+    assert [c["nx"] for c in found["candidates"]] == [[1], [2]]
+    assert all(len(c["fits"]) == 2 for c in found["candidates"])
+    assert (folder / "figures" / "order.svg").exists()
+    assert main(["order", str(folder)]) == 2
+    assert "order.json: exists; --force replaces it" in capsys.readouterr().err
+
+
+def test_without_signals_and_terminal_what_is_missing_is_said(tmp_path, log, capsys):
+    assert main(["new", str(tmp_path / "d"), "--data", str(log)]) == 2
+    assert "which columns are inputs, which outputs? Give --input NAME:UNIT:LOW:HIGH and --output NAME:UNIT" in capsys.readouterr().err
+
+
+def test_on_a_terminal_signals_are_asked_for(log):
+    answers = iter(["2:8:22 3", "4, 5"])
+    asked = []
+    inputs, outputs = ask_signals(log, lambda question: asked.append(question) or next(answers))
+    assert "  2: FIC-1.PV\n  3: b [bar]\n" in asked[0]
+    assert [(s.name, s.column, s.unit, s.low, s.high) for s in inputs] == [
+        ("FIC-1.PV", "FIC-1.PV", "", 8.0, 22.0),
+        ("b", "b [bar]", "bar", None, None),
+    ]
+    assert [s.name for s in outputs] == ["T", "pH"]
+    with pytest.raises(InputError, match="'9' is no column; answer with numbers from 1 to 5"):
+        ask_signals(log, lambda _: "9")
+    with pytest.raises(InputError, match=r"the limits of 'FIC-1.PV' must be two numbers LOW:HIGH, got '8'"):
+        ask_signals(log, lambda _: "2:8")
+
+
+def test_a_number_of_cells_that_is_none_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["order", str(tmp_path), "--cells", "4,x"])
+    assert "needs cells per layer as 5 or 4,4, got '4,x'" in capsys.readouterr().err
+
+
+def test_conditions_are_given_up_where_they_cost_more_than_their_price():
+    """An oscillation: δISS by absolute values does not know the sign that damps it; (7) does."""
+    rng = np.random.default_rng(0)
+    u = np.repeat(rng.uniform(-1, 1, 60), 10)[:, None]
+    y = lfilter([0, 0.2], [1, -1.7, 0.9], u[:, 0])[:, None]
+    signals = (Signal("u", "V", -1.0, 1.0),), (Signal("y", "m"),)
+    data = [Dataset(*signals, 1.0, (Record("r", u[part], y[part]),)) for part in (slice(0, 400), slice(400, 600))]
+    settings = Settings(nx=(3,), conditions=("iss", "delta_iss"), iterations=40)
+    dear = identify(*data, settings, starts=1, skip=30, window=30, price=5.0, required=("iss",))
+    assert [s.outcome.seed for s in dear.starts] == [0, 1]
+    assert dear.starts[1].fit > dear.starts[0].fit + 5.0
+    assert dear.model.origin["settings"]["conditions"] == ("iss",)
+    cheap = identify(*data, settings, starts=1, skip=30, window=30, price=1e6, required=("iss",))
+    assert cheap.model.origin["settings"]["conditions"] == ("iss", "delta_iss")
+    assert "iss + delta_iss certified" in cheap.starts[0].sentence
+
+
+def test_the_smallest_structure_that_cannot_be_told_from_the_best_is_enough():
+    def candidate(nx, fits):
+        starts = tuple(Start(None, None, True, fit) for fit in fits)
+        return Candidate((nx,), 10 * nx, starts)
+
+    poor, fair, best = candidate(1, (60.0, 59.0)), candidate(2, (90.0, 88.0)), candidate(3, (91.0, 87.9, 90.0))
+    assert Ordering((poor, fair, best)).recommended is fair
+    assert Ordering((poor, best)).recommended is best
+    none = Candidate((4,), 40, (Start(None, None, False, 99.0),))
+    assert Ordering((poor, none)).recommended is poor
+    assert none.spread == 0.0

@@ -14,7 +14,7 @@ def write(folder, rows, name="log.csv", header="t,q,pH"):
 
 
 def made(folder, **choice):
-    return prepare_log(Log(**({"files": ("log.csv",), "time": "t", "least": 4} | choice)), folder, U, Y)
+    return prepare_log(Log(**({"files": ("log.csv",), "time": "t", "least": 4, "validation": 0.25} | choice)), folder, U, Y)
 
 
 def even(n, Ts=10.0):
@@ -154,6 +154,7 @@ def test_what_leaves_no_record_is_refused(tmp_path, choice, words):
     [
         ({"resample": "spline"}, "resample must be one of auto, none, mean, linear, hold, got 'spline'"),
         ({"validation": 1.0}, "validation must be a share between 0 and 1, got 1.0"),
+        ({"validation": -0.1}, "validation must be a share between 0 and 1, got -0.1"),
         ({"longest_gap": -1}, "must not be negative"),
         ({"least": 1}, "least must be at least 2"),
     ],
