@@ -193,7 +193,7 @@ def draft(name: str, log: Log, training: Dataset, validation: Dataset, found: Lo
 def _aligned(line: str) -> str:
     """The comment after a value in one column with the others."""
     value, mark, comment = line.partition("  #")
-    return f"{value.rstrip():<26}# {comment.strip()}" if mark and value.strip() else line
+    return f"{value.rstrip() + ' ':<26}# {comment.strip()}" if mark and value.strip() else line
 
 
 def _log_lines(log: Log, training: Dataset, validation: Dataset) -> list[str]:

@@ -49,7 +49,7 @@ class Log:
     Ts: float = 0.0
     resample: str = "auto"
     longest_gap: int = 5
-    least: int = 60
+    least: int = 40
     validation: float = 0.0
     despike: float = 0.0
 

@@ -22,6 +22,7 @@ README = TEXTS["README.md"]
 # Every block that no test runs, by its page and first line.
 NOT_RUN = {
     ("README.md", "pip install . && lstm-mpc run models/ph"),
+    ("README.md", "lstm-mpc new my_design --data log.csv --input q3:mL/s:12.5:17 --output pH"),
     ("docs/tutorial-ph.md", "pip install ."),
     ("docs/loop.md", "lstm-mpc control models/ph --engine c --force --live"),
     ("docs/scaling.md", "pip install 'lstm_mpc[cluster]'"),
