@@ -95,10 +95,10 @@ def read_raw(path: str | Path, columns: Sequence[str], *, time: str = "", time_f
     for name, column in zip(columns, values.T, strict=True):
         found = int(np.isfinite(column).sum())
         if found < 2 or (text > 0.5 * len(column) and found < 0.5 * len(column)):
-            raise DataError(f"column {name!r} holds a number in {found} of {len(column)} rows only", file=path)
+            raise DataError(f"column {name!r:.60} holds a number in {found} of {len(column)} rows only", file=path)
     if stamp is None:
         if not Ts > 0:
-            raise DataError(f"needs a column of time stamps (found {', '.join(header)}), or the sampling time of its rows", file=path)
+            raise DataError(f"needs a column of time stamps (found {', '.join(header):.200}), or the sampling time of its rows", file=path)
         t = Ts * np.arange(len(values), dtype=np.float64)
     else:
         t = np.concatenate(stamps)
@@ -137,7 +137,7 @@ def _place(path: Path, header: Sequence[str], name: str) -> int:
     if header.count(name) == 1:
         return header.index(name)
     problem = "has two columns" if name in header else "has no column"
-    raise DataError(f"{problem} {name!r} (found {', '.join(header)}); give the name as it stands there", file=path, row=1)
+    raise DataError(f"{problem} {name!r} (found {', '.join(header):.200}); give the name as it stands there", file=path, row=1)
 
 
 def _values(cells: Sequence[str], words: Counter[str]) -> Array:
@@ -171,7 +171,7 @@ def _understood(path: Path, cells: Sequence[str]) -> str:
                 return pattern
             except ValueError:
                 continue
-        problem = f"the time stamp {sample[0]!r} is not understood; give its format as a pattern of strptime, such as '%m/%d/%Y %H:%M'"
+        problem = f"the time stamp {sample[0]!r:.60} is not understood; give its format as a pattern of strptime, such as '%m/%d/%Y %H:%M'"
         raise DataError(problem, file=path, row=2) from None
     days = _EXCEL[0] <= numbers[0] <= _EXCEL[1] and np.ptp(numbers) < 366 and (numbers % 1 != 0).any()
     return "excel" if days else "seconds"
@@ -194,7 +194,8 @@ def _seconds(path: Path, cells: Sequence[str], understood: str, lines: Array) ->
             except (ValueError, OverflowError):
                 good = False
             if not good:
-                raise DataError(f"the time stamp {cell!r} does not read as {understood!r} like those before", file=path, row=int(line))
+                problem = f"the time stamp {cell!r:.60} does not read as {understood!r:.60} like those before"
+                raise DataError(problem, file=path, row=int(line))
     return found
 
 

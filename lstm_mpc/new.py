@@ -84,7 +84,7 @@ def columns_of(path: Path, signals: Sequence[Wanted]) -> tuple[dict[str, str], d
         near = [c for c in header if c == (s.column or s.name) or (not s.column and c.startswith(f"{s.name} [") and c.endswith("]"))]
         if len(near) != 1:
             problem = f"has no column for {s.name!r}" if not near else f"has {len(near)} columns for {s.name!r}"
-            raise DataError(f"{problem} (found {', '.join(header)}); write {s.name}=COLUMN:UNIT", file=path, row=1)
+            raise DataError(f"{problem} (found {', '.join(header):.200}); write {s.name}=COLUMN:UNIT", file=path, row=1)
         columns[s.name] = near[0]
         units[s.name] = s.unit or (near[0][near[0].index("[") + 1 : -1] if near[0].endswith("]") and "[" in near[0] else "-")
     return columns, units
