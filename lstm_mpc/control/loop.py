@@ -220,8 +220,8 @@ class Probe:
 
 def metrics(run: Run, *, band: float = 0.1, tail: float = 100.0, limits: Limits | None = None) -> dict[str, Any]:
     """Figures of a run, on the noise-free output, worst output where several: IAE [unit·s]; valve travel [input unit];
-    per step the settling time into ±`band` [s] (None: never), overshoot [unit] (of an output whose setpoint stayed: the largest
-    deviation) and mean error over the last `tail` [s] [unit]; the same of `each` output, and `travels` of each input; failures and
+    per step the settling time into ±`band` [s] (None: never), overshoot [unit], which of an output whose setpoint stayed is the largest
+    deviation, and mean error [unit] over the last `tail` [s]; the same of `each` output, and `travels` of each input; failures and
     flagged samples; solve times [ms]. With `limits` also the largest `excess` of the output over its soft bounds [unit], and how many
     inputs were `inadmissible`: outside the bounds or changed faster than the rates."""
     error = run.truth - run.reference
