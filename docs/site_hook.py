@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any, get_args, get_type_hints
 
-from lstm_mpc import cli, design
+from lstm_mpc import arguments, design
 
 _FIELDS = {
     "input": "inputs",
@@ -138,7 +138,7 @@ _NOTES = {
 
 def cli_reference() -> str:
     """Every verb with its options, from the parser."""
-    parser = cli._parser()
+    parser = arguments.parser()
     verbs = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     return "\n\n".join(part for name, verb in verbs.choices.items() for part in _verb(name, verb)) + f"\n\n{parser.epilog}"
 

@@ -63,7 +63,7 @@ class Dataset:
     def digest(self) -> str:
         """SHA-256 over signals, Ts and every sample."""
         signals = [[s.name, s.unit] for s in self.inputs + self.outputs]
-        return store.digest([signals, self.Ts, [[r.u, _without_nan(r.y)] for r in self.records]])
+        return store.digest([signals, self.Ts, [[r.u, store.gapped(r.y)] for r in self.records]])
 
     @property
     def missing(self) -> int:
@@ -75,11 +75,6 @@ class Dataset:
         low, high = (np.array([getattr(s, side) for s in self.inputs]) for side in ("low", "high"))
         records = tuple(Record(r.name, np.clip(r.u, low, high), r.y, r.truth) for r in self.records)
         return Dataset(self.inputs, self.outputs, self.Ts, records)
-
-
-def _without_nan(values: Array) -> Any:
-    """JSON has no NaN."""
-    return np.where(np.isnan(values), None, values).tolist() if np.isnan(values).any() else values  # type: ignore[call-overload]
 
 
 def thin(dataset: Dataset, *, samples: int, window: int = 1000) -> Dataset:

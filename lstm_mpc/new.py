@@ -112,88 +112,108 @@ def signals_of(asked: Sequence[Wanted], units: dict[str, str], spans: dict[str, 
 
 def draft(name: str, log: Log, training: Dataset, validation: Dataset, found: Look, guessed: Sequence[str]) -> str:
     """The text of a design.toml for these data; `guessed` are the inputs whose limits come from the data."""
-    Ts, inputs, outputs = training.Ts, training.inputs, training.outputs
-    shortest = min(len(r.u) for r in validation.records)
-    window = min(50, shortest // 4)
     columns = {c.signal.name: c for c in found.columns}
-    span_u = [s.high - s.low for s in inputs]
-    span_y = [columns[s.name].high - columns[s.name].low for s in outputs]
     slow = max(2, found.memory)
-    horizon = int(np.clip(round(slow / 2), 10, 20))
-    delays = found.input_delays
-    moves = min(columns[s.name].moves for s in inputs)
-    cells = int(np.clip(moves // _MOVES, 2, 5))  # an input that seldom moved tells little, and more cells would learn it by heart
-    lines = [f"# {name}: drafted from the data by `lstm-mpc new`. Read every line marked CHOOSE before you trust what comes out.", ""]
-    lines += [f"name = {_text(name)}", "", "[log]  # the raw data as recorded, and how records are made of them"]
+    lines = [f"# {name}: drafted from the data by `lstm-mpc new`. Read every line marked CHOOSE before you trust what comes out."]
+    lines += ["", f"name = {_text(name)}", "", _note("[log]", "the raw data as recorded, and how records are made of them")]
     lines += _log_lines(log, training, validation)
+    lines += _signal_lines(training.inputs, training.outputs, guessed)
+    if training.samples > _THIN:
+        lines += ["", "[data]", _note(f"samples = {_THIN}", "trained on at most; windows in which the inputs move most"), "window = 1000"]
+    window = min(50, min(len(r.u) for r in validation.records) // 4)
+    moves = min(columns[s.name].moves for s in training.inputs)
+    lines += _training_lines(moves, found.input_delays, window)
+    lines += ["", _note("[safe_set]", "CHOOSE: outputs must never leave it; here half the measured span beyond it on either side")]
+    spans = {s.name: columns[s.name].high - columns[s.name].low for s in training.outputs}
+    for s in training.outputs:
+        low = max(s.low, columns[s.name].low - 0.5 * spans[s.name])
+        high = min(s.high, columns[s.name].high + 0.5 * spans[s.name])
+        lines.append(_note(f"{_key(s.name)} = [{_round(low)}, {_round(high)}]", f"[{s.unit}]"))
+    lines += _gate_lines(slow, training.Ts)
+    lines += _control_lines(slow, [s.high - s.low for s in training.inputs], list(spans.values()))
+    return "\n".join(lines)
+
+
+def _note(value: str, comment: str) -> str:
+    """A line with its comment, in one column with the others."""
+    return f"{value + ' ':<26}# {comment}"
+
+
+def _signal_lines(inputs: Sequence[Signal], outputs: Sequence[Signal], guessed: Sequence[str]) -> list[str]:
+    lines = []
     for s in inputs:
-        note = "CHOOSE: taken from the data; give what the actuator can do" if s.name in guessed else "what the actuator can do"
+        what = "CHOOSE: taken from the data; give what the actuator can do" if s.name in guessed else "what the actuator can do"
         lines += ["", "[[input]]", f"name = {_text(s.name)}", f"unit = {_text(s.unit)}"]
-        lines += [f"low = {_number(s.low)}  # {note}", f"high = {_number(s.high)}"]
+        lines += [_note(f"low = {_number(s.low)}", what), f"high = {_number(s.high)}"]
     for s in outputs:
         lines += ["", "[[output]]", f"name = {_text(s.name)}", f"unit = {_text(s.unit)}"]
-        lines += [f"low = {_number(s.low)}  # what the sensor can measure", f"high = {_number(s.high)}"] if isfinite(s.low) else []
-    if training.samples > _THIN:
-        lines += ["", "[data]", f"samples = {_THIN}  # trained on at most; windows in which the inputs move most", "window = 1000"]
-    lines += [
+        lines += [_note(f"low = {_number(s.low)}", "what the sensor can measure"), f"high = {_number(s.high)}"] if isfinite(s.low) else []
+    return lines
+
+
+def _training_lines(moves: int, delays: Sequence[int], window: int) -> list[str]:
+    """[train] and [search]. An input that seldom moved tells little, and more cells would learn it by heart."""
+    cells = int(np.clip(moves // _MOVES, 2, 5))
+    late = [_note(f"delays = {list(delays)}", "[samples] dead time of each input, by cross-correlation")] if any(delays) else []
+    return [
         "",
         "[train]",
-        f"nx = [{cells}]  # cells per layer; `lstm-mpc order` compares",
-        'conditions = ["iss", "delta_iss"]  # hard constraints of the training program',
-        *([f"delays = {list(delays)}  # [samples] dead time of each input, by cross-correlation"] if any(delays) else []),
-        "decay = 1e-6  # pull on the weights",
+        _note(f"nx = [{cells}]", "cells per layer; `lstm-mpc order` compares"),
+        _note('conditions = ["iss", "delta_iss"]', "hard constraints of the training program"),
+        *late,
+        _note("decay = 1e-6", "pull on the weights"),
         "output_decay = 1e-6",
-        f"washout = {min(20, window)}  # [samples] of each record left out of the error",
+        _note(f"washout = {min(20, window)}", "[samples] of each record left out of the error"),
         "",
         "[search]",
         "starts = 4",
-        f"skip = {window}  # [samples] of validation records left out of the fit",
-        f"window = {window}  # [samples] from which their start is estimated",
-        "price = 5.0  # [points of FIT] delta_iss may cost; beyond, the model is trained under iss alone",
-        "",
-        "[safe_set]  # CHOOSE: outputs must never leave it; here half the measured span beyond it on either side",
+        _note(f"skip = {window}", "[samples] of validation records left out of the fit"),
+        _note(f"window = {window}", "[samples] from which their start is estimated"),
+        _note("price = 5.0", "[points of FIT] delta_iss may cost; beyond, the model is trained under iss alone"),
     ]
-    for s, span in zip(outputs, span_y, strict=True):
-        low, high = max(s.low, columns[s.name].low - 0.5 * span), min(s.high, columns[s.name].high + 0.5 * span)
-        lines.append(f"{_key(s.name)} = [{_round(low)}, {_round(high)}]  # [{s.unit}]")
-    lines += [
+
+
+def _gate_lines(slow: int, Ts: float) -> list[str]:
+    """[verify] and [release]; scenarios long enough for outputs that remember `slow` samples."""
+    dwell = f"[{_round(max(2, slow // 4) * Ts)}, {_round(3 * slow * Ts)}]"
+    return [
         "",
         "[verify]",
-        "radii = [1.0]  # share of the input limits",
-        'rule = "exact"  # N by the exact binomial tail',
+        _note("radii = [1.0]", "share of the input limits"),
+        _note('rule = "exact"', "N by the exact binomial tail"),
         'shape = "intervals"',
         "epsilon = 1e-2",
         "beta = 1e-6",
         f"steps = {int(np.clip(20 * slow, 500, 2000))}",
-        f"dwell = [{_round(max(2, slow // 4) * Ts)}, {_round(3 * slow * Ts)}]  # [s] how long an input holds in a scenario",
+        _note(f"dwell = {dwell}", "[s] how long an input holds in a scenario"),
         f"settle = {min(100, 5 * slow)}",
         "",
-        "[release]  # the gate",
-        'conditions = ["iss"]  # add "delta_iss" if a Kalman filter or a proved tube is to be relied on',
+        _note("[release]", "the gate"),
+        _note('conditions = ["iss"]', 'add "delta_iss" if a Kalman filter or a proved tube is to be relied on'),
         'output_set = "either"',
         "epsilon = 1e-2",
         "beta = 1e-6",
-        "min_fit = 80.0  # CHOOSE: [%] mean-removed, on validation data",
+        _note("min_fit = 80.0", "CHOOSE: [%] mean-removed, on validation data"),
+    ]
+
+
+def _control_lines(slow: int, span_u: Sequence[float], span_y: Sequence[float]) -> list[str]:
+    """[control] and [budget]."""
+    moves = ", ".join(_round(0.2 * v) for v in span_u)
+    return [
         "",
-        "[control]  # CHOOSE: weights as one unit of the measured span against one of the input range",
-        f"horizon = {horizon}  # [samples]",
+        _note("[control]", "CHOOSE: weights as one unit of the measured span against one of the input range"),
+        _note(f"horizon = {int(np.clip(round(slow / 2), 10, 20))}", "[samples]"),
         f"output_weight = [{', '.join(_round(1 / v**2) for v in span_y)}]",
         f"move_penalty = [{', '.join(_round(0.1 / v**2) for v in span_u)}]",
-        f"max_move = [{', '.join(_round(0.2 * v) for v in span_u)}]  # [unit per sample]",
+        _note(f"max_move = [{moves}]", "[unit per sample]"),
         "",
         "[budget]",
-        "passes = 1  # real-time iteration",
+        _note("passes = 1", "real-time iteration"),
         "changes = 20",
         "halvings = 1",
         "",
     ]
-    return "\n".join(map(_aligned, lines))
-
-
-def _aligned(line: str) -> str:
-    """The comment after a value in one column with the others."""
-    value, mark, comment = line.partition("  #")
-    return f"{value.rstrip() + ' ':<26}# {comment.strip()}" if mark and value.strip() else line
 
 
 def _log_lines(log: Log, training: Dataset, validation: Dataset) -> list[str]:
@@ -203,13 +223,13 @@ def _log_lines(log: Log, training: Dataset, validation: Dataset) -> list[str]:
     lines += [f"time_format = {_text(log.time_format)}"] if log.time_format else []
     lines += [f"columns = {{{', '.join(f'{_key(k)} = {_text(v)}' for k, v in log.columns.items())}}}"] if log.columns else []
     lines += [
-        f"Ts = {_number(training.Ts)}  # [s]",
+        _note(f"Ts = {_number(training.Ts)}", "[s]"),
         f"resample = {_text(log.resample)}",
-        f"longest_gap = {log.longest_gap}  # [samples] an input may be unknown; longer ends a record",
+        _note(f"longest_gap = {log.longest_gap}", "[samples] an input may be unknown; longer ends a record"),
     ]
     kept = log.validation or round(validation.samples / (training.samples + validation.samples), 2)
-    lines += [] if log.validation_files else [f"validation = {kept:g}  # last share of every file"]
-    lines += [f"least = {log.least}  # [samples] shorter records are left out"]
+    lines += [] if log.validation_files else [_note(f"validation = {kept:g}", "last share of every file")]
+    lines += [_note(f"least = {log.least}", "[samples] shorter records are left out")]
     lines += [f"despike = {log.despike:g}"] if log.despike else []
     return lines
 

@@ -32,6 +32,11 @@ def plain(value: Any) -> Any:
     return value
 
 
+def gapped(values: np.ndarray[Any, Any]) -> list[Any]:
+    """An (N, n) array as lists with None for NaN, which JSON does not have: what was not measured."""
+    return [[None if np.isnan(value) else value for value in row] for row in values.tolist()]
+
+
 def digest(content: Any) -> str:
     """SHA-256 of the canonical JSON of `content`: sorted keys, no white space, shortest exact floats."""
     text = json.dumps(plain(content), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -31,11 +31,12 @@ from lstm_mpc.bounds import bounds_table
 from lstm_mpc.control.problem import input_range
 from lstm_mpc.csv_file import write_csv
 from lstm_mpc.data import scale, thin
-from lstm_mpc.deploy import control_verb, export_verb, verify_loop_verb
+from lstm_mpc.deploy import control_verb, verify_loop_verb
 from lstm_mpc.design import Design, load_design
 from lstm_mpc.errors import InputError
 from lstm_mpc.evidence import Certificate, Tubes, Verification
 from lstm_mpc.foreign.adopt import import_model, told
+from lstm_mpc.handover import export_verb
 from lstm_mpc.identify import identify, validation_of
 from lstm_mpc.model import Model
 from lstm_mpc.proof import certify

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
-from lstm_mpc import cli, deploy, plots, verbs
+from lstm_mpc import cli, deploy, handover, plots, verbs
 from lstm_mpc.artefacts import ASSURANCE, LOOP, MODEL, PIL, TRAINING, TUBES, VERIFICATION, Result
 from lstm_mpc.evidence import LoopVerification, Tubes, Verification
 from lstm_mpc.export import bundle, pil
@@ -151,7 +151,7 @@ def answer_from_artefacts(monkeypatch):
     monkeypatch.setattr(deploy, "_series", lambda run: runs[run.name]["series"])
     monkeypatch.setattr(deploy, "engine_of", lambda *_: None)
     monkeypatch.setattr(deploy, "verify_loop", lambda *_, **__: LoopVerification.load(shipped / ASSURANCE))
-    monkeypatch.setattr(deploy, "_recorded", lambda *_: {row["dead_time"]: None for row in next(iter(board["cores"].values()))})
+    monkeypatch.setattr(handover, "_recorded", lambda *_: {row["dead_time"]: None for row in next(iter(board["cores"].values()))})
     monkeypatch.setattr(pil, "replay_on_host", lambda *_, **__: None)
     monkeypatch.setattr(pil, "replay", lambda *_, core, **__: SimpleNamespace(row=(row := next(rows[core])), lengths=(row["samples"],)))
     monkeypatch.setattr(pil, "differences", lambda *_: None)

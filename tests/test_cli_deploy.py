@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import need
 
-from lstm_mpc import choices, deploy, stability
+from lstm_mpc import choices, handover, stability
 from lstm_mpc.cli import main
 from lstm_mpc.export import pil
 from lstm_mpc.store import read_json
@@ -77,7 +77,7 @@ def test_every_target_is_exported_but_not_over_other_files(design, capsys, monke
         assert manifest["agreement"]["double"]["to_python"] < 1e-10
         assert manifest["model"] == read_json(design / "release.json", "lstm_mpc release")["certificates"][0]["model"]
     (design / target / "notes.txt").write_text("mine")
-    monkeypatch.delattr(deploy, "_exported")  # refused before the work
+    monkeypatch.delattr(handover, "_exported")  # refused before the work
     code, _, err = said(capsys, "export", design, "--target", target, "--quiet")
     assert code == 2
     assert "notes.txt" in err
@@ -102,7 +102,7 @@ def test_a_core_that_answers_otherwise_is_an_error(design, capsys, monkeypatch):
     need("host", "cortex-m4f")
     text = (design / "design.toml").read_text()
     (design / "design.toml").write_text(text[: text.rindex("[[scenario]]")])  # one is enough
-    monkeypatch.setattr(deploy.pil, "differences", lambda one, other: "run 0, sample 3: other bits")
+    monkeypatch.setattr(handover.pil, "differences", lambda one, other: "run 0, sample 3: other bits")
     code, _, err = said(capsys, "pil", design, "--core", "cortex-m4f", "--quiet")
     assert code == 1
     assert "cortex-m4f does not compute the host's bits: run 0, sample 3" in err
@@ -110,7 +110,7 @@ def test_a_core_that_answers_otherwise_is_an_error(design, capsys, monkeypatch):
 
 
 def test_a_missing_tool_chain_is_one_sentence(design, capsys, monkeypatch):
-    monkeypatch.setattr(deploy.pil, "missing", lambda core: f"{core}: gcc is missing; `apt-get install gcc` brings it")
+    monkeypatch.setattr(handover.pil, "missing", lambda core: f"{core}: gcc is missing; `apt-get install gcc` brings it")
     code, _, err = said(capsys, "pil", design)
     assert code == 2
     assert "pil: host: gcc is missing; `apt-get install gcc` brings it" in err

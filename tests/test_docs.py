@@ -12,7 +12,7 @@ from compiling import lacking
 from documents import PAGES, ROOT, Session, answer_from_artefacts, blocks_of, check_toml, matches
 
 import lstm_mpc
-from lstm_mpc import artefacts, choices, cli, design, figures
+from lstm_mpc import arguments, artefacts, choices, cli, design, figures
 from lstm_mpc.errors import InputError, LstmMpcError, Refused
 from lstm_mpc.store import read_json
 
@@ -201,7 +201,7 @@ def rows(text, heading):
 
 def test_the_table_of_verbs_is_the_register():
     table = {row[0].strip("`"): row for row in rows(README, "| verb |")}
-    assert set(table) == set(cli._VERBS)
+    assert set(table) == set(arguments.VERBS)
     written = set(re.findall(r"`([\w<>-]+\.(?:json|csv))`", " ".join(row[2] for row in table.values())))
     names = {
         artefacts.MODEL,
@@ -261,7 +261,7 @@ def test_the_reference_of_the_design_has_every_table_and_key(hook):
 
 def test_the_reference_of_the_command_line_has_every_verb_and_option(hook):
     made = hook.cli_reference()
-    for name, text in cli._VERBS.items():
+    for name, text in arguments.VERBS.items():
         assert f"{{ #{name} }}" in made
         assert text[1:] in made
     assert "`--replay INDEX`" in made

@@ -17,7 +17,7 @@ from conftest import need
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_mpc import cli, console
+from lstm_mpc import arguments, cli, console
 from lstm_mpc.cli import main
 from lstm_mpc.completion import script
 from lstm_mpc.console import Console, TimeLeft, in_words
@@ -26,7 +26,7 @@ SHIPPED = Path(__file__).resolve().parents[1] / "models" / "ph"
 
 
 def verbs():
-    (action,) = (a for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction))
+    (action,) = (a for a in arguments.parser()._actions if isinstance(a, argparse._SubParsersAction))
     return action.choices
 
 
@@ -43,7 +43,7 @@ def shipped(tmp_path):
 # -- help and wrong usage ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", cli._VERBS)
+@pytest.mark.parametrize("verb", arguments.VERBS)
 def test_every_verb_shows_examples_that_parse_and_explains_every_option(verb):
     parser = verbs()[verb]
     head, examples = parser.epilog.split(": ", 1)
@@ -51,7 +51,7 @@ def test_every_verb_shows_examples_that_parse_and_explains_every_option(verb):
     for example in examples.split(" " * 10):
         program, *words = shlex.split(example)
         assert program == "lstm-mpc"
-        assert cli._parser().parse_args(words).verb == verb
+        assert arguments.parser().parse_args(words).verb == verb
     assert all(action.help for action in parser._actions)
     assert len(parser.format_help().splitlines()) < 60
 
@@ -125,7 +125,7 @@ def test_a_shell_completes_verbs_options_choices_and_files(shell, shipped):
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     place = shipped.parent
-    (place / "script").write_text(script(cli._parser(), shell))
+    (place / "script").write_text(script(arguments.parser(), shell))
     if shell == "bash":
         lines = ["source ./script"]
         for line, _ in COMPLETED:
@@ -145,7 +145,7 @@ def test_a_shell_completes_verbs_options_choices_and_files(shell, shipped):
 def test_zsh_completes(shipped):
     if shutil.which("zsh") is None:
         pytest.skip("zsh is not installed")
-    (shipped.parent / "_lstm-mpc").write_text(script(cli._parser(), "zsh"))
+    (shipped.parent / "_lstm-mpc").write_text(script(arguments.parser(), "zsh"))
     leader, follower = pty.openpty()
     env = {**os.environ, "TERM": "xterm", "ZDOTDIR": str(shipped.parent)}
     run = subprocess.Popen(["zsh", "-f", "-i"], cwd=shipped.parent, stdin=follower, stdout=follower, stderr=follower, env=env)
@@ -170,7 +170,7 @@ def _until_closed(leader):
 
 def test_the_verb_prints_the_script(capsys):
     assert main(["completion", "fish"]) == 0
-    assert capsys.readouterr().out == script(cli._parser(), "fish") + "\n"
+    assert capsys.readouterr().out == script(arguments.parser(), "fish") + "\n"
 
 
 # -- progress ---------------------------------------------------------------------------------------------------------
