@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # the parser is quick without them
     from lstm_mpc.system import System
 
 _SHORTER = ("train", "tune")  # work that ends when nothing is to be gained any more
+_EVERY, _QUIET = 5.0, 2.0  # [s] between two lines where there is no terminal, and before the first
 _RED, _GREEN, _YELLOW, _CYAN = 31, 32, 33, 36
 _MARKS = {"proved": _GREEN, "sampled": _CYAN, "measured": _CYAN}
 _MARKED = re.compile(
@@ -35,9 +36,9 @@ class Console:
     def progress(self, label: str, share: float, detail: str) -> None:
         now = time.monotonic()
         if label != self._label:
-            self._label, self._left, self._last = label, TimeLeft(now), now - 10
+            self._label, self._left, self._last = label, TimeLeft(now), now - _EVERY + _QUIET
         left = self._left.at(now, share)
-        if self._quiet or now - self._last < (0.1 if self._live else 5.0):
+        if self._quiet or now - self._last < (0.1 if self._live else _EVERY):
             return
         self._last = now
         bar, most = "#" * round(20 * share), "at most " if label in _SHORTER else ""

@@ -159,7 +159,7 @@ def judge(
     origin = {
         "data": dataset.digest,
         "seed": outcome.seed,
-        "settings": asdict(settings),
+        "settings": {key: value for key, value in asdict(settings).items() if key != "delays"},  # which are the model's own
         "solver": outcome.status,
         "converged": outcome.converged,
         "iterations": outcome.iterations,

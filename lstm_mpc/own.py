@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_mpc import store
+from lstm_mpc import figures, plots, store
 from lstm_mpc.artefacts import FIGURES, Options, Result, claim
 from lstm_mpc.data import Dataset, thin
 from lstm_mpc.design import Design, load_design
@@ -33,7 +33,7 @@ def new_verb(
     log: Log,
     name: str = "",
 ) -> Result:
-    """Draft a design for recorded data → design.toml beside copies of the logs, and a first look at them.
+    """Draft a design for recorded data → design.toml beside copies of the logs, and a first look at them, with a figure.
 
     `log` says how the files are read, its file names and columns apart.
     """
@@ -72,8 +72,10 @@ def new_verb(
             store.write_bytes(folder / file.name, file.read_bytes())
     store.write_text(folder / "design.toml", text)
     load_design(folder)  # what is written can be read
+    figures.save(plots.plot_data(_joined(training, validation)), folder / FIGURES, "data")
     lines = [*made.story, *seen.lines(training.Ts)]
     lines += [f"limits of {', '.join(guessed)} are those of the data: give what the actuator can do, in design.toml"] if guessed else []
+    lines += [f"→ {folder / FIGURES / 'data.png'}"]
     lines += [f"→ {folder / 'design.toml'}; read the lines marked CHOOSE, then: lstm-mpc run {folder}"]
     return Result(tuple(lines), {"design": str(folder / "design.toml"), "story": list(made.story), **describe(seen)})
 
@@ -111,8 +113,6 @@ def order_verb(design: Design, options: Options, *, cells: Sequence[tuple[int, .
     chosen = found.recommended
     content = {"candidates": [c.describe() for c in found.candidates], "recommended": list(chosen.nx)}
     store.write_json(path, "lstm_mpc order", content)
-    from lstm_mpc import figures, plots
-
     figures.save(plots.plot_order(found), design.file(FIGURES), "order")
     lines = ["  cells      weights   validation FIT of each start [%], best first"]
     for c in found.candidates:

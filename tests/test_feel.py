@@ -248,7 +248,7 @@ def test_progress_elsewhere_is_a_line_every_five_seconds_and_quiet_is_quiet(monk
     advance(monkeypatch)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 6
-    assert lines[0].startswith("verify  [                    ]   0%     0 s  scenario?with")
+    assert lines[0].startswith("verify  [#                   ]   7%     2 s, 30 s left  scenario?with")  # what is quicker shows nothing
     assert ", 25 s left" in lines[1]
     advance(monkeypatch, quiet=True)
     assert capsys.readouterr() == ("", "")

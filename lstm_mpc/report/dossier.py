@@ -57,12 +57,19 @@ class Dossier:
         return self.design.name if self.design else self.model.name if self.model else self.folder.resolve().name
 
     @property
+    def described(self) -> Model | Design:
+        """What says which signals there are; `read` makes sure of one."""
+        found = self.model or self.design
+        assert found is not None
+        return found
+
+    @property
     def inputs(self) -> tuple[Signal, ...]:
-        return (self.model or self.design).inputs  # type: ignore[union-attr]
+        return self.described.inputs
 
     @property
     def outputs(self) -> tuple[Signal, ...]:
-        return (self.model or self.design).outputs  # type: ignore[union-attr]
+        return self.described.outputs
 
     @property
     def judge(self) -> dict[str, int]:
