@@ -85,7 +85,7 @@ def test_the_shipped_design_is_told_in_full(shipped):
     for words in (
         "data-training | 4400 | 12.22 h | none | yes",
         "validation: data-validation | pH | measured | 97.48 | 99.71 | 97.24 | 0.01898 pH",
-        "seed 2 | User_Requested_Stop | no | 119 | 24.4 s | 98.16 | 97.24 | 0.01334 | yes",
+        "seed 2 | User_Requested_Stop | no | 119 | 25.4 s | 98.16 | 97.24 | 0.01334 | yes",
         "( 1 + 0.92991 ) · 0.51125 = 0.98666 < 1",
         "| χ ( k ) | ≤ 3.1623 · 0.986665^k · | χ_0 | + 291.00 · ‖ u ‖ + 335.36 · | b_c |",
         "layer 1: (Â v)/v, row 5 | 0.96524230 < 1 | 0.03476",
