@@ -5,6 +5,7 @@ from itertools import product
 
 import casadi as ca
 import numpy as np
+import pytest
 
 from lstm_mpc import lstm
 from lstm_mpc.control.problem import Limits
@@ -86,6 +87,13 @@ def stable_model(seed, nu=1, nx=(3,), ny=1):
 def paper_policy(**changes):
     """The gate of the paper: condition (7) and scenarios."""
     return Policy(**{"conditions": ("iss",), "output_set": "scenario", **changes})
+
+
+def some(cases, *quick):
+    """The cases of a test as its parameters: only the `quick` ones run each time, the others are slow."""
+    return [
+        case if case in quick else pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow) for case in cases
+    ]
 
 
 def validation_for(model, fit=97.0):

@@ -122,6 +122,7 @@ def test_every_start_is_reported(done):
     assert all(len(row["history"]) == row["iterations"] + 1 for row in report["starts"])
 
 
+@pytest.mark.slow
 def test_the_same_design_gives_the_same_model(done, copy, capsys):
     assert main(["train", str(copy), "--force", "--quiet", "--workers", "1"]) == 0
     assert Model.load(copy / "model.json").digest == Model.load(done / "model.json").digest
@@ -195,6 +196,7 @@ def test_refusal_lists_every_reason(copy, capsys):
     assert Release.load(copy / "release.json")  # the earlier release is untouched
 
 
+@pytest.mark.slow
 def test_a_waiver_is_printed_wherever_the_release_is_used(copy, capsys):
     text = (copy / "design.toml").read_text().replace("min_fit = 50.0", 'min_fit = 99.9\nwaive = { fit = "bench test only" }')
     (copy / "design.toml").write_text(text)
@@ -291,6 +293,7 @@ def test_a_missing_design_is_one_sentence(tmp_path, capsys):
     assert "design.toml: cannot be read" in err
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_best_feasible_iterate(copy, tmp_path):
     text = (copy / "design.toml").read_text().replace("iterations = 60", "iterations = 100000\npatience = 100000")
     (copy / "design.toml").write_text(text)

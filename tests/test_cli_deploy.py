@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from builders import some
 from conftest import need
 
 from lstm_mpc import choices, handover, stability
@@ -50,7 +51,7 @@ def test_the_choices_are_those_that_exist():
     assert tuple(stability.CONDITIONS) == choices.CONDITIONS
 
 
-@pytest.mark.parametrize("engine", choices.ENGINES)
+@pytest.mark.parametrize("engine", some(choices.ENGINES, "sqp", "c"))
 def test_every_engine_drives_the_loop_alike(design, capsys, engine):
     need("host")
     code, out, err = said(capsys, "control", design, "--engine", engine, "--quiet")
@@ -64,7 +65,7 @@ def test_every_engine_drives_the_loop_alike(design, capsys, engine):
     assert all(run["metrics"]["failures"] == 0 for run in content["runs"])
 
 
-@pytest.mark.parametrize("target", choices.TARGETS)
+@pytest.mark.parametrize("target", some(choices.TARGETS, "c", "onnx", "simulink", "arduino"))
 def test_every_target_is_exported_but_not_over_other_files(design, capsys, monkeypatch, target):
     need("host")
     how = "--json" if target == "controller" else "--quiet"  # its figures are JSON as well
@@ -98,6 +99,7 @@ def test_pil_runs_every_scenario_on_the_cores_asked_for(design, capsys):
     assert "--force replaces it" in err
 
 
+@pytest.mark.slow
 def test_a_core_that_answers_otherwise_is_an_error(design, capsys, monkeypatch):
     need("host", "cortex-m4f")
     text = (design / "design.toml").read_text()

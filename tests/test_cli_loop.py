@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import need
 
+from lstm_mpc import console
 from lstm_mpc.cli import main
 from lstm_mpc.evidence import LoopVerification
 from lstm_mpc.release import Release
@@ -43,7 +44,8 @@ def said(capsys, *arguments):
     return code, out, err
 
 
-def test_evidence_clears_the_controller_and_the_manifest_says_so(design, capsys):
+def test_evidence_clears_the_controller_and_the_manifest_says_so(design, capsys, monkeypatch):
+    monkeypatch.setattr(console, "_QUIET", 0.0)  # the first line of progress at once
     code, out, err = said(capsys, "export", design, "--target", "simulink", "--quiet")
     assert (code, out) == (3, "")
     assert err == f"refused by the gate:\n  - the closed loop was never verified; `lstm-mpc verify-loop {design}` does\n"

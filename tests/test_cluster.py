@@ -73,6 +73,7 @@ def passed():
     return Release.load(SHIPPED.file("release.json"))
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_the_bits_of_one_process(passed, processes, monkeypatch):
     monkeypatch.setattr(verify, "CHUNK", 4)
     processes.worker()

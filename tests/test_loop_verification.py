@@ -223,6 +223,7 @@ def test_a_plant_that_cannot_be_simulated_names_its_scenario(campaign, monkeypat
 # -- the campaign ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_workers_and_one_give_the_same_bits(verified, monkeypatch):
     seen = []
     one, two = verified(on_progress=seen.append), verified(workers=2)

@@ -217,6 +217,7 @@ def test_a_number_of_cells_that_is_none_is_refused(tmp_path, capsys):
     assert "needs cells per layer as 5 or 4,4, got '4,x'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_conditions_are_given_up_where_they_cost_more_than_their_price():
     """An oscillation: δISS by absolute values does not know the sign that damps it; (7) does."""
     rng = np.random.default_rng(0)

@@ -58,6 +58,7 @@ def integrated(state, q3, q1, q2, seconds=10.0):
 
 @settings(deadline=None, derandomize=True, max_examples=60)
 @given(seed=st.integers(0, 10_000), flow=flows)
+@pytest.mark.slow
 def test_one_sample_solves_the_differential_equations(seed, flow):
     state, system = reachable(seed), Plant().system()
     true = integrated(state, *flow)

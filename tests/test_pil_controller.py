@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import some
 from conftest import need
 
 from lstm_mpc.control.compiled import Compiled
@@ -44,7 +45,7 @@ def written(files, folder):
     return folder
 
 
-@pytest.mark.parametrize(("core", "double"), [*((core, False) for core in CORES), ("cortex-m7", True)])
+@pytest.mark.parametrize(("core", "double"), some([*((core, False) for core in CORES), ("cortex-m7", True)], ("cortex-m4f", False)))
 def test_every_core_answers_with_the_hosts_bits(shipped, core, double, tmp_path):
     need("host", core)
     files, run = shipped
