@@ -118,5 +118,7 @@ def order_verb(design: Design, options: Options, *, cells: Sequence[tuple[int, .
     for c in found.candidates:
         fits = ", ".join(f"{fit:.2f}" for fit in c.fits) or "none certified"
         lines.append(f"  {','.join(map(str, c.nx)):<10} {c.parameters:>7}   {fits}" + ("   ← enough" if c is chosen else ""))
-    lines.append(f"[train] nx = {list(chosen.nx)}: more cells do not fit validation data better than starts differ → {path}")
+    more = "more cells do not fit validation data better than starts differ"
+    reason = "the largest that was tried; --cells tries others" if chosen is found.candidates[-1] else more
+    lines.append(f"[train] nx = {list(chosen.nx)}: {reason} → {path}")
     return Result(tuple(lines), content)

@@ -170,7 +170,7 @@ def plot_order(found: Ordering) -> Figure:
     chosen = found.recommended
     axis.plot([chosen.parameters], [chosen.typical], color=ORANGE, ls="", marker="s", ms=9, mfc="none", mew=2, label="enough")
     axis.set_xscale("log")
-    axis.set_xticks([c.parameters for c in found.candidates], [f"{c.parameters}\n{c.nx}" for c in found.candidates])
+    axis.set_xticks([c.parameters for c in found.candidates], [f"{c.parameters}\n{', '.join(map(str, c.nx))}" for c in found.candidates])
     axis.minorticks_off()
     axis.set_xlabel("weights, and cells per layer")
     axis.set_ylabel("validation FIT [%]")

@@ -182,6 +182,9 @@ def test_from_a_log_to_certificates(tmp_path, log, capsys):
     assert main(["order", str(folder), "--cells", "1", "--cells", "2", "--starts", "2", "--quiet", "--workers", "1"]) == 0
     said = capsys.readouterr().out
     assert said.count("← enough") == 1
+    chosen = json.loads((folder / "order.json").read_text())["recommended"]
+    assert ("the largest that was tried; --cells tries others" in said) == (chosen == [2])
+    assert ("more cells do not fit validation data better than starts differ" in said) == (chosen == [1])
     found = json.loads((folder / "order.json").read_text())
     assert [c["nx"] for c in found["candidates"]] == [[1], [2]]
     assert all(len(c["fits"]) == 2 for c in found["candidates"])
