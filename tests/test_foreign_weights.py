@@ -1,6 +1,7 @@
 """Weights files, signals and scalings: every reason for which they are refused, in its words; nothing in a file is ever executed."""
 
 import pickle
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -201,3 +202,12 @@ def test_signals_and_scalings_that_do_not_fit(options, words, tmp_path):
 def test_a_sampling_time_is_positive(Ts):
     with pytest.raises(InputError, match=r"\[import\] Ts must be a positive number of seconds"):
         Import(Ts=Ts)
+
+
+def test_a_header_that_breaks_off_within_brackets(tmp_path):
+    """NumPy hands a header that is no literal to Python's tokenizer, which has an error of its own."""
+    header = b"{'descr': (\n\n".ljust(53) + b"\n"
+    with zipfile.ZipFile(tmp_path / "net.npz", "w") as archive:
+        archive.writestr("lstm.weight_ih_l0.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(InputError, match=r"is not a .npz file of plain arrays \(.*EOF in multi-line statement"):
+        read_foreign(tmp_path / "net.npz")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import re
+import tokenize
 import zipfile
 import zlib
 from typing import Any
@@ -23,7 +24,8 @@ from lstm_mpc.lstm import Layer
 from lstm_mpc.system import Array
 
 LIMIT = 64 * 2**20  # [bytes] no model of a plant comes near
-_BROKEN = (OSError, ValueError, EOFError, SyntaxError, MemoryError, NotImplementedError, OverflowError, RecursionError)
+_BROKEN: tuple[type[Exception], ...] = (OSError, ValueError, EOFError, SyntaxError, MemoryError, NotImplementedError, OverflowError)
+_BROKEN += (RecursionError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)  # NumPy reads headers by a tokenizer of Python
 NOTE = "a weights file holds no activations; σ, tanh and a linear head are assumed"
 Tensors = dict[str, NDArray[Any]]
 
@@ -37,17 +39,7 @@ def read_npz(data: bytes) -> Tensors:
             raise InputError(f"holds {size / 2**20:.0f} MiB of numbers, more than {LIMIT // 2**20} MiB")
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        SyntaxError,
-        MemoryError,
-        zipfile.BadZipFile,
-        NotImplementedError,
-        OverflowError,
-        zlib.error,
-    ) as error:
+    except _BROKEN as error:
         raise InputError(f"is not a .npz file of plain arrays ({error!s:.200})") from error
 
 
