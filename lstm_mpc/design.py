@@ -224,7 +224,7 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
     if "plant" in content:
         table = table_of(content, "plant")
         kind = table.pop("kind", None)
-        if kind not in PLANTS:
+        if not isinstance(kind, str) or kind not in PLANTS:
             raise InputError(f"[plant] kind must be {' or '.join(map(repr, PLANTS))}, got {kind!r:.60}; other plants are used from Python")
         plant = make(PLANTS[kind], table, "[plant]")
     system = plant.system() if plant else None

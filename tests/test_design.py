@@ -117,6 +117,7 @@ def test_own_data(tmp_path):
         (PLANT + "[train]\nnxx = [5]", "unknown key 'nxx' in [train]; did you mean 'nx'?"),
         (PLANT + "[traim]\n", "unknown key 'traim' in the design; did you mean 'train'?"),
         (PLANT + "[zzz]\n", "known: name, plant"),
+        ("[plant]\nkind = []\n", "kind must be 'ph' or 'quadruple_tank', got [];"),
         ('[plant]\nkind = "boiler"\n', "kind must be 'ph' or 'quadruple_tank', got 'boiler'; other plants are used from Python"),
         (PLANT + "delay = 7.0\n", "multiple of the sampling time"),
         (PLANT + "[train]\nnx = 5", "nx = 5 is of the wrong type"),

@@ -115,6 +115,7 @@ def test_a_release_for_a_narrower_range_binds_the_controller(released):
         (lambda: Problem(dead_time=-1.0), "control: dead_time must be a number of seconds, not negative, got -1.0"),
         (lambda: Problem(max_move=0.0), "control: max_move must be positive, got 0.0"),
         (lambda: Problem(max_move=[1.0, -1.0]), "max_move must be positive"),
+        (lambda: Problem(max_move=[0.0] * 999), r"max_move must be positive, got \[0.0(, 0.0){11},?\s?$"),
         (lambda: Problem(output_weight=-1.0), "control: output_weight must be a number or a list of numbers, not negative, got -1.0"),
         (lambda: Problem(move_penalty=[0.1, -0.1]), "move_penalty must be a number or a list of numbers, not negative"),
         (lambda: Problem(violation_weight=-1.0), "violation_weight must be a number or a list of numbers, not negative"),

@@ -123,7 +123,9 @@ class Problem:
         if self.horizon < 1:
             raise InputError(f"control: horizon must be at least 1 sample, got {self.horizon}")
         if any(length < 1 for length in self.blocks) or sum(self.blocks) > self.horizon:
-            raise InputError(f"control: blocks must be at least 1 sample long and fit into {self.horizon} samples, got {list(self.blocks)}")
+            raise InputError(
+                f"control: blocks must be at least 1 sample long and fit into {self.horizon} samples, got {list(self.blocks)!r:.60}"
+            )
         if self.frozen_after < 0:
             raise InputError(f"control: frozen_after must not be negative, got {self.frozen_after}")
         if not 0 < self.observer_gain < 2:
@@ -131,7 +133,7 @@ class Problem:
         if not 0 <= self.dead_time < inf:
             raise InputError(f"control: dead_time must be a number of seconds, not negative, got {self.dead_time}")
         if np.any(np.asarray(self.max_move) <= 0):
-            raise InputError(f"control: max_move must be positive, got {self.max_move}")
+            raise InputError(f"control: max_move must be positive, got {self.max_move!r:.60}")
         for key in ("output_weight", "move_penalty", "violation_weight"):
             if not (weights := np.ravel(getattr(self, key))).size or not (weights >= 0).all():
                 raise InputError(f"control: {key} must be a number or a list of numbers, not negative, got {getattr(self, key)!r:.60}")
