@@ -190,7 +190,7 @@ def _gate_lines(slow: int, Ts: float) -> list[str]:
         "",
         _note("[release]", "the gate"),
         _note('conditions = ["iss"]', 'add "delta_iss" if a Kalman filter or a proved tube is to be relied on'),
-        'output_set = "either"',
+        _note('output_set = "either"', 'a controller without a [plant] to try it on is exported on "tube", with delta_iss above'),
         "epsilon = 1e-2",
         "beta = 1e-6",
         _note("min_fit = 80.0", "CHOOSE: [%] mean-removed, on validation data"),
