@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without ρ shows a question mark
     try:
-        return _main(_choice(list(sys.argv[1:] if arguments is None else arguments)))
+        with parallel.ctrl_c(parallel.interrupt):
+            return _main(_choice(list(sys.argv[1:] if arguments is None else arguments)))
     except BrokenPipeError:  # nobody listens any more (`| head`): end as silently as others do
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13

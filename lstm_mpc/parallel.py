@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any
 
 from lstm_mpc.errors import SolverError
@@ -72,11 +73,11 @@ def run(
         with (
             _one_core_each(),
             ProcessPoolExecutor(min(workers, len(tasks)) or 1, context, _begin, (reports, stop)) as pool,
-            _ctrl_c(signal.SIG_IGN) as restore,
+            ctrl_c(signal.SIG_IGN) as restore,
         ):
             begin = (function,) if graceful else (_unless_stopped, function)
             futures = [pool.submit(*begin, *task) for task in tasks]  # workers inherit that they ignore Ctrl-C
-            restore(_first_stops(stop) if graceful else signal.default_int_handler)
+            restore(_first_stops(stop) if graceful else interrupt)
             waiting = set(futures)
             try:
                 while waiting:
@@ -121,9 +122,10 @@ def _one_core_each() -> Iterator[None]:
 
 
 @contextmanager
-def _ctrl_c(handler: Any) -> Iterator[Callable[[Any], Any]]:
-    """Handle Ctrl-C by `handler`; yields a function to change it. Only the main thread may; elsewhere nothing happens."""
-    if threading.current_thread() is not threading.main_thread():
+def ctrl_c(handler: Any) -> Iterator[Callable[[Any], Any]]:
+    """Handle Ctrl-C by `handler`; yields a function to change it. Only the main thread may; elsewhere, and in a job that a shell runs in
+    the background, nothing happens."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield lambda _: None
         return
     before = signal.signal(signal.SIGINT, handler)
@@ -131,6 +133,17 @@ def _ctrl_c(handler: Any) -> Iterator[Callable[[Any], Any]]:
         yield lambda other: signal.signal(signal.SIGINT, other)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """The handler that raises KeyboardInterrupt, yet never inside CasADi: its wrapper takes what is raised while it looks at an argument
+    for "not of this type", and goes on or fails. There Ctrl-C comes again a moment later."""
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("casadi."):
+            threading.Timer(0.01, signal.pthread_kill, (threading.get_ident(), number)).start()
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def _first_stops(stop: Any) -> Callable[..., None]:

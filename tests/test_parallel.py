@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import casadi as ca
 import pytest
 
 from lstm_mpc import parallel
@@ -109,6 +110,37 @@ def test_a_thread_may_run_tasks_and_leaves_ctrl_c_alone():
     thread.join()
     assert [number for number, *_ in results] == [1]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+class Pressed:
+    """CasADi asks it for its matrix, more than once; the user presses Ctrl-C at the first."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def __DM__(self):
+        self.asked += 1
+        if self.asked == 1:
+            signal.raise_signal(signal.SIGINT)
+        return ca.DM(-3.0)
+
+
+def test_casadi_loses_the_interrupt_of_python():
+    """Why `interrupt` is there; when this fails, it can go."""
+    with parallel.ctrl_c(signal.default_int_handler):
+        assert ca.fabs(Pressed()) == 3.0
+
+
+def test_ctrl_c_inside_casadi_comes_again_after_it():
+    with parallel.ctrl_c(parallel.interrupt):
+        assert ca.fabs(Pressed()) == 3.0
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(5.0)
+
+
+def test_a_job_in_the_background_goes_on_ignoring_ctrl_c():
+    with parallel.ctrl_c(signal.SIG_IGN):
+        assert parallel.run(patient, [(0.1,)], workers=1, on_report=ctrl_c) == [False]
 
 
 def test_no_tasks_no_results():

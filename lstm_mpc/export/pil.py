@@ -233,7 +233,8 @@ class _Bench:
         try:
             _, stderr = process.communicate(timeout=timeout)
         except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             if isinstance(error, subprocess.TimeoutExpired):
                 raise InputError(f"{self.name} on {self.machine} did not end within {timeout:g} s; it hangs, or needs more") from None
