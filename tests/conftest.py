@@ -1,6 +1,10 @@
 """Fixtures: made once, small and cheap."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +35,23 @@ def need(*cores):
     """Skip with the reason where a tool is missing, or fail where they are required."""
     for reason in filter(None, map(missing, cores)):
         lacking(reason)
+
+
+@pytest.fixture
+def begin():
+    """Begins a verb in a group of processes of its own; what a failing test leaves of them is killed."""
+    begun = []
+
+    def verb(*words, stderr=subprocess.PIPE):
+        command, pipe = [sys.executable, "-m", "lstm_mpc.cli", *map(str, words)], subprocess.PIPE
+        begun.append(subprocess.Popen(command, stdout=pipe, stderr=stderr, text=True, start_new_session=True))
+        return begun[-1]
+
+    yield verb
+    for process in begun:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 @pytest.fixture

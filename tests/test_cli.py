@@ -5,8 +5,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -294,13 +292,12 @@ def test_a_missing_design_is_one_sentence(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_the_best_feasible_iterate(copy, tmp_path):
+def test_ctrl_c_keeps_the_best_feasible_iterate(begin, copy, tmp_path):
     text = (copy / "design.toml").read_text().replace("iterations = 60", "iterations = 100000\npatience = 100000")
     (copy / "design.toml").write_text(text)
     (copy / "model.json").unlink()
-    command = [sys.executable, "-m", "lstm_mpc.cli", "train", str(copy)]
     with (tmp_path / "err").open("w") as err:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, text=True, start_new_session=True)
+        process = begin("train", copy, stderr=err)
         deadline = time.monotonic() + 60
         while not re.search(r"iteration [1-9]\d", (tmp_path / "err").read_text()) and time.monotonic() < deadline:
             time.sleep(0.2)
@@ -311,13 +308,12 @@ def test_ctrl_c_keeps_the_best_feasible_iterate(copy, tmp_path):
     assert Model.load(copy / "model.json").origin["converged"] is False
 
 
-def test_ctrl_c_ends_a_verification_at_once_with_nothing_written(copy):
+def test_ctrl_c_ends_a_verification_at_once_with_nothing_written(begin, copy):
     """The tasks under way would take longer than it is waited for."""
     text = (copy / "design.toml").read_text().replace("steps = 150", "steps = 200000")
     (copy / "design.toml").write_text(text)
     (copy / "verification.json").unlink()
-    command = [sys.executable, "-m", "lstm_mpc.cli", "verify", str(copy), "--workers", "2"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = begin("verify", copy, "--workers", "2")
     time.sleep(4)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=15)

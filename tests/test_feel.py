@@ -326,13 +326,12 @@ LONG = {"verify-loop": ("--workers", "2"), "control": (), "export": (), "pil": (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", LONG)
-def test_ctrl_c_ends_a_long_verb_with_nothing_half_written(shipped, verb):
+def test_ctrl_c_ends_a_long_verb_with_nothing_half_written(begin, shipped, verb):
     need("host", *(["cortex-m4f"] if verb == "pil" else []))
     if verb == "export":
         shutil.copy(SHIPPED / "loop-verification.json", shipped)
     before = sorted(path.name for path in shipped.iterdir())
-    command = [sys.executable, "-m", "lstm_mpc.cli", verb, str(shipped), *LONG[verb], "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = begin(verb, shipped, *LONG[verb], "--json")
     time.sleep(4.5)
     assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
