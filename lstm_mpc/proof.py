@@ -88,7 +88,7 @@ def certify(model: Model, name: str = "iss", *, beyond: float = 0.0) -> Certific
     radius = model.scaling.radius + beyond
     found, theta = quantities(model.sizes, (name,), radius), lstm.pack(model.network)
     try:
-        witnesses = found.witnesses(theta)
+        witnesses = [_shortened(w) for w in found.witnesses(theta)]
         if not all((w > 0).all() for w in witnesses):
             raise ArithmeticError("a witness must be positive")
         ends = enclose(found.function, [theta, *witnesses])
@@ -103,6 +103,11 @@ def certify(model: Model, name: str = "iss", *, beyond: float = 0.0) -> Certific
         constants = {"witnesses": [w.tolist() for w in witnesses]} if witnesses else {}
         constants |= _iss_constants(model.network, lines, radius) if name == "iss" else _contraction(model.network, lines, radius)
     return Certificate(model.digest, name, radius, lines, constants)
+
+
+def _shortened(witness: Array) -> Array:
+    """To eight digits: linear algebra has other last digits on other processors, and a proof the same numbers on all."""
+    return np.array([float(f"{w:.7e}") for w in witness.ravel()])
 
 
 def _blame(layer: lstm.Layer, number: int, name: str, label: str, radius: float) -> str:

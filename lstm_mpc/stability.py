@@ -232,8 +232,8 @@ def pivots(M: Any, t: Any) -> list[Any]:
 
 
 def spectral_witness(M: Array) -> Array:
-    """A t a little above ‖M‖₂, so that the pivots are positive beyond round-off."""
-    return np.array([np.linalg.norm(M, 2) * (1 + 1e-9) + 1e-12])
+    """A t a little above ‖M‖₂, so that the pivots are positive beyond round-off, and with t rounded to eight digits."""
+    return np.array([np.linalg.norm(M, 2) * (1 + 1e-7) + 1e-12])
 
 
 def positive_witness(matrix: Array) -> Array:

@@ -131,7 +131,7 @@ def test_the_verdict_is_the_sign_of_the_margin(name, seed, shape, spread):
     network = random_network(seed, *shape, spread=spread)
     certificate, delta = certify(model_of(network), name), margin(network, (name,), 1.0)
     assert certificate.holds == (delta > 0) or abs(delta) < SPECTRAL
-    assert certificate.margin == pytest.approx(delta, abs=ROUND_OFF * (1 + abs(delta)))
+    assert certificate.margin == pytest.approx(delta, abs=SPECTRAL * (1 + abs(delta)))
     assert bool(certificate.constants) == certificate.holds
     value = paper.worst(plain(network), name)
     assert certificate.holds == (value < 1) or abs(1 - value) < WITNESS**2 * 1.1 + SPECTRAL

@@ -14,6 +14,6 @@ IPOPT_COST = 1e-6  # relative; two IPOPT solves of one problem, tolerance 1e-8 a
 IPOPT_INPUT = 1e-4  # [input unit] the same for the minimiser, where the cost is flat
 KKT = 1e-8  # residuals of small quadratic programs with condition numbers up to 1e4, prices up to 1e3
 OFFSET = 0.01  # [pH] what is left of a steady error after a finite run
-SPECTRAL = 5e-9  # relative; a spectral norm is bounded by a witness 1e-9 above it, eigenvalues of matrices of ten rows
+SPECTRAL = 2e-7  # relative; a spectral norm is bounded by a witness 1e-7 above it, witnesses of eight digits
 WITNESS = 1e-4  # of |1 − ρ|; how far (Av)/v of the witness v exceeds ρ(A)
 SINGLE = 1e-6  # [normalised] a runtime in single precision: 6e-8 a step, kept alive by networks that forget slowly

@@ -132,7 +132,7 @@ def numbers(release: Release, problem: Problem, budget: Budget, delta_iss: Certi
         "tolerance": np.array(budget.tolerance if real is np.float64 else max(budget.tolerance, _FLOAT_TOLERANCE)),
         "correct": np.array(min(budget.correct, _NEVER)),
         "radius": np.array(scaling.radius + outside),
-        "start": rest(model.core, bounds.u_safe),
+        "start": np.round(rest(model.core, bounds.u_safe), 9),  # the same text on every processor
         "bound": state_bound(model, beyond=outside),
         "witness": _witness(delta_iss, model.sizes.n),
     }
