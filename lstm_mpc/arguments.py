@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lstm_mpc import __version__, parallel
-from lstm_mpc.choices import CONDITIONS, CORES, ENGINES, RESAMPLING, SHELLS, TARGETS
+from lstm_mpc.choices import CONDITIONS, CORES, ENGINES, PARTS, RESAMPLING, SHELLS, TARGETS
 from lstm_mpc.errors import InputError
 
 VERBS = {
@@ -139,7 +139,9 @@ def _new(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--Ts", type=speed, default=0.0, metavar="SECONDS", help="sampling time [s] (default: that of the log)")
     verb.add_argument("--resample", choices=RESAMPLING, default="auto", help="how (default: %(default)s)")
     verb.add_argument("--despike", type=speed, default=0.0, metavar="SIGMAS", help="outputs that far off their running median do not count")
-    verb.add_argument("--validation", type=speed, default=0.0, metavar="SHARE", help="last share of each log (default: by their size)")
+    verb.add_argument("--validation", type=speed, default=0.0, metavar="SHARE", help="share of each log (default: by their size)")
+    part = "which part of each log that is (default: its end, unless that leaves what the rest shows)"
+    verb.add_argument("--validation-part", choices=("auto", *PARTS), default="auto", help=part)
     verb.add_argument("--name", default="", help="name of the design (default: that of the directory)")
 
 

@@ -139,6 +139,7 @@ def _new(choice: argparse.Namespace, options: Any) -> Any:
         resample=choice.resample,
         despike=choice.despike,
         validation=choice.validation,
+        validation_part=choice.validation_part,
     )
     return new_verb(choice.directory, [*choice.data, *choice.validation_data], inputs, outputs, options, log=log, name=choice.name)
 

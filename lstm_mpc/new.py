@@ -22,7 +22,7 @@ from lstm_mpc.preparing import Log
 from lstm_mpc.system import Signal
 
 _TIMES = ("t [s]", "t", "time", "time [s]", "timestamp", "date", "datetime", "date time", "zeit")
-_MOVES = 10  # level changes of an input for every cell
+_SELDOM = 50  # moves of an input below which the weights are held tight
 _THIN = 20_000  # training samples above which a design trains through windows
 
 
@@ -152,21 +152,21 @@ def _signal_lines(inputs: Sequence[Signal], outputs: Sequence[Signal], guessed: 
 
 
 def _training_lines(moves: int, delays: Sequence[int], window: int) -> list[str]:
-    """[train] and [search]. An input that seldom moved tells little, and more cells would learn it by heart."""
-    cells = int(np.clip(moves // _MOVES, 2, 5))
+    """[train] and [search]. An input that seldom moved tells little, and free weights would learn it by heart."""
+    decay, starts = ("1e-2", 8) if moves < _SELDOM else ("1e-6", 4)
     late = [_note(f"delays = {list(delays)}", "[samples] dead time of each input, by cross-correlation")] if any(delays) else []
     return [
         "",
         "[train]",
-        _note(f"nx = [{cells}]", "cells per layer; `lstm-mpc order` compares"),
+        _note("nx = [5]", "cells per layer; `lstm-mpc order` compares"),
         _note('conditions = ["iss", "delta_iss"]', "hard constraints of the training program"),
         *late,
-        _note("decay = 1e-6", "pull on the weights"),
+        _note(f"decay = {decay}", "pull on the weights"),
         "output_decay = 1e-6",
         _note(f"washout = {min(20, window)}", "[samples] of each record left out of the error"),
         "",
         "[search]",
-        "starts = 4",
+        f"starts = {starts}",
         _note(f"skip = {window}", "[samples] of validation records left out of the fit"),
         _note(f"window = {window}", "[samples] from which their start is estimated"),
         _note("price = 5.0", "[points of FIT] delta_iss may cost; beyond, the model is trained under iss alone"),
@@ -228,7 +228,8 @@ def _log_lines(log: Log, training: Dataset, validation: Dataset) -> list[str]:
         _note(f"longest_gap = {log.longest_gap}", "[samples] an input may be unknown; longer ends a record"),
     ]
     kept = log.validation or round(validation.samples / (training.samples + validation.samples), 2)
-    lines += [] if log.validation_files else [_note(f"validation = {kept:g}", "last share of every file")]
+    part = f"validation_part = {_text(log.validation_part)}"
+    lines += [] if log.validation_files else [_note(f"validation = {kept:g}", "share of every file"), _note(part, "which part of it")]
     lines += [_note(f"least = {log.least}", "[samples] shorter records are left out")]
     lines += [f"despike = {log.despike:g}"] if log.despike else []
     return lines

@@ -65,7 +65,7 @@ def new_verb(
     training, validation = (Dataset(u, y, d.Ts, d.records) for d in (made.training, made.validation))
     seen = look(_joined(training, validation))
     guessed = [s.name for s in given if s.low is None]
-    local = replace(log, files=tuple(f.name for f in files if f not in validating), Ts=training.Ts)
+    local = replace(log, files=tuple(f.name for f in files if f not in validating), Ts=training.Ts, validation_part=made.part)
     text = draft(name or folder.resolve().name, local, training, validation, seen, guessed)
     for file in files:
         if (folder / file.name).resolve() != file.resolve():

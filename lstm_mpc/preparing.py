@@ -6,7 +6,7 @@ around t_k and an input their mean from t_k on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_mpc.choices import RESAMPLING
+from lstm_mpc.choices import PARTS, RESAMPLING
 from lstm_mpc.data import Dataset, Record
 from lstm_mpc.errors import DataError, InputError
 from lstm_mpc.historian import Raw, header_of, read_raw
@@ -23,6 +23,7 @@ from lstm_mpc.system import Array, Signal
 _EVEN = 0.01  # stamps this close to the grid, as a share of Ts, lie on it
 _LARGEST = 50_000_000  # samples of a grid
 _SMALL, _SMALL_SHARE, _SHARE = 2000, 0.15, 0.25  # few samples are needed for training
+_SLACK, _OUTSIDE = 0.02, 0.05  # of the range in training, and of the validation samples that may lie further out
 _HAMPEL = 11  # samples of the running median that tells spikes
 
 
@@ -30,8 +31,9 @@ _HAMPEL = 11  # samples of the running median that tells spikes
 class Log:
     """`[log]`: raw files, relative to the design, and what is made of them.
 
-    - `files`: one or more; `validation_files` are kept for validation, else the last `validation` (share) of every file; 0 is a quarter,
-      or 15 % where there are fewer than 2000 samples in all.
+    - `files`: one or more; `validation_files` are kept for validation, else a share of every file, `validation`; 0 is a quarter, or 15 %
+      where there are fewer than 2000 samples in all. `validation_part`: its "end", "start" or "middle"; "auto" is the end, unless that
+      leaves the range of the rest and another part does so less.
     - `time`: column of the stamps, `time_format` as `historian.read_raw` takes it; without stamps rows lie `Ts` apart. `columns`: signal ->
       column, where they are not called alike.
     - `Ts` [s]: sampling time, 0 for the typical step of the first file. `resample`: "mean" of the rows that fall into a sample, "linear"
@@ -51,11 +53,14 @@ class Log:
     longest_gap: int = 5
     least: int = 40
     validation: float = 0.0
+    validation_part: str = "end"
     despike: float = 0.0
 
     def __post_init__(self) -> None:
         if self.resample not in RESAMPLING:
             raise InputError(f"log: resample must be one of {', '.join(RESAMPLING)}, got {self.resample!r}")
+        if self.validation_part not in ("auto", *PARTS):
+            raise InputError(f"log: validation_part must be one of auto, {', '.join(PARTS)}, got {self.validation_part!r}")
         if not 0 <= self.validation < 1:
             raise InputError(f"log: validation must be a share between 0 and 1, got {self.validation}")
         if self.longest_gap < 0 or self.least < 2 or not self.Ts >= 0 or not self.despike >= 0:
@@ -64,10 +69,11 @@ class Log:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Training and validation data, and the `story` of how they came about, one sentence each."""
+    """Training and validation data, which `part` of the files the latter are, and the `story` of how they came about, a sentence each."""
 
     training: Dataset
     validation: Dataset
+    part: str
     story: tuple[str, ...]
 
 
@@ -79,7 +85,7 @@ def prepare_log(log: Log, folder: Path, inputs: Sequence[Signal], outputs: Seque
     unknown = [name for name in log.columns if name not in [s.name for s in signals]]
     if unknown:
         raise InputError(f"log: columns names {unknown[0]!r}, which is no signal of the design")
-    story, parts, Ts = list[str](), dict[str, list[list[Record]]](), log.Ts
+    story, parts, Ts, part = list[str](), dict[str, list[list[Record]]](), log.Ts, log.validation_part
     for which, files in (("training", log.files), ("validation", log.validation_files)):
         parts[which] = []
         for name in files:
@@ -94,8 +100,12 @@ def prepare_log(log: Log, folder: Path, inputs: Sequence[Signal], outputs: Seque
     else:
         total = sum(len(r.u) for part in parts["training"] for r in part)
         share = log.validation or (_SHARE if total >= _SMALL else _SMALL_SHARE)
-        cut = [_cut(part, share, log.least) for part in parts["training"]]
-        training, validation = ([r for part in cut for r in part[side]] for side in (0, 1))
+
+        def cut(part: str) -> tuple[list[Record], list[Record]]:
+            return _cut(parts["training"], share, part, log.least)
+
+        part = _suggested(cut) if part == "auto" else part
+        training, validation = cut(part)
     for which, records in (("training", training), ("validation", validation)):
         if not records:
             raise InputError(f"log: no record of {log.least} samples is left for {which}; lower `least`, or give more data")
@@ -104,8 +114,11 @@ def prepare_log(log: Log, folder: Path, inputs: Sequence[Signal], outputs: Seque
             f"{which}: {len(records)} record(s), {sum(len(r.u) for r in records)} samples every {Ts:g} s, "
             f"{missing} output value(s) not measured"
         )
+    if part != "end" and log.validation_part == "auto":
+        story.append(f"validation: the {part} of every file, as its end leaves the range of the rest")
+    story += _beyond(signals, training, validation)
     made = [Dataset(tuple(inputs), tuple(outputs), Ts, tuple(records)) for records in (training, validation)]
-    return Prepared(made[0], made[1], tuple(story))
+    return Prepared(made[0], made[1], part, tuple(story))
 
 
 def column_names(columns: Mapping[str, str], path: Path, signals: Sequence[Signal]) -> list[str]:
@@ -270,14 +283,46 @@ def spikes_of(column: Array, threshold: float) -> Array:
     return np.asarray(np.nan_to_num(off) > threshold * 1.4826 * float(np.nanmedian(moving)))
 
 
-def _cut(records: Sequence[Record], share: float, least: int) -> tuple[list[Record], list[Record]]:
-    """The first 1 − `share` of a file's samples, and the rest; a record that lies across is cut in two."""
-    total = sum(len(r.u) for r in records)
-    edges = np.concatenate([[0], np.cumsum([len(r.u) for r in records])])
-    at, before, after = round((1 - share) * total), list[Record](), list[Record]()
-    for record, (first, last) in zip(records, pairwise(edges), strict=True):
-        cut = int(np.clip(at, first, last) - first)
-        for side, part in ((before, slice(0, cut)), (after, slice(cut, len(record.u)))):
-            if part.stop - part.start >= least:
-                side.append(Record(record.name, record.u[part], record.y[part]))
-    return before, after
+def _cut(files: Sequence[Sequence[Record]], share: float, part: str, least: int) -> tuple[list[Record], list[Record]]:
+    """Of every file's samples all but a `share`, and that share: a `part` of it. A record that lies across is cut."""
+    kept, held = list[Record](), list[Record]()
+    for records in files:
+        edges = np.concatenate([[0], np.cumsum([len(r.u) for r in records])])
+        begin = {"end": 1 - share, "start": 0.0, "middle": (1 - share) / 2}[part]
+        bounds = np.rint(np.array([0, begin, begin + share, 1]) * edges[-1])
+        for record, (first, last) in zip(records, pairwise(edges), strict=True):
+            cuts = (np.clip(bounds, first, last) - first).astype(int)
+            for side, (a, b) in zip((kept, held, kept), pairwise(cuts), strict=True):
+                if b - a >= least:
+                    side.append(Record(record.name, record.u[a:b], record.y[a:b]))
+    return kept, held
+
+
+def _suggested(cut: Callable[[str], tuple[list[Record], list[Record]]]) -> str:
+    """The end, unless it leaves the range of the rest: then the part that does so least."""
+    outside = {}
+    for part in PARTS:
+        training, validation = cut(part)
+        shares = _outside(training, validation) if training and validation else np.ones(1)
+        if part == "end" and shares.max() <= _OUTSIDE:
+            return part
+        outside[part] = float(shares.sum())
+    return min(outside, key=lambda part: outside[part])
+
+
+def _outside(training: Sequence[Record], validation: Sequence[Record]) -> Array:
+    """The share of the validation samples that lie outside the range in training, signal by signal, (nu + ny,)."""
+    shown, asked = (np.vstack([np.hstack([r.u, r.y]) for r in records]) for records in (training, validation))
+    low, high = np.fmin.reduce(shown), np.fmax.reduce(shown)
+    slack = _SLACK * (high - low)
+    return np.asarray(((asked < low - slack) | (asked > high + slack)).mean(axis=0))
+
+
+def _beyond(signals: Sequence[Signal], training: Sequence[Record], validation: Sequence[Record]) -> list[str]:
+    """Where a model will be asked for what it has never seen."""
+    return [
+        f"{signal.name} is outside its range in training in {100 * share:.0f} % of the validation samples: what a model says there is a "
+        "guess; record longer, or validate on another part"
+        for signal, share in zip(signals, _outside(training, validation), strict=True)
+        if share > _OUTSIDE
+    ]

@@ -107,6 +107,8 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
     lines.append(f"chosen: seed {found.model.origin['seed']}, model {found.model.digest[:12]} → {design.file(MODEL)}")
     for against, fit in evidence.fits.items():
         lines += [f"validation against the {against} output: {words}" for words in _fit_words(fit, found.model.outputs)]
+    if evidence.fit < 0:
+        lines.append("the mean of the validation data predicts them better than this model; give data that cover them, or another split")
     if before is not None:
         lines.append(_price(before, validation_of(before, validation, **judge).fit, evidence.fit, design.train.conditions))
     found.model.save(design.file(MODEL))

@@ -69,9 +69,24 @@ def test_a_design_is_drafted_that_says_what_the_data_say(tmp_path, log):
     assert "dead time q → T: 3 samples (30 s)" in said
     assert "limits of b are those of the data" in said
     assert result.content["input_delays"] == [3, 0]
+    assert design.log.validation_part == "end"
+    assert (design.train.decay, design.search.starts) == (1e-6, 4)
     assert (tmp_path / "d" / "log.csv").read_bytes() == log.read_bytes()
     made = design.logged()
     assert made.training.missing == 1
+
+
+def test_records_of_few_moves_that_drift_are_split_and_trained_with_care(tmp_path):
+    """The last quarter lies beyond what came before, and the weights are held tight."""
+    u = np.repeat([0, 1, 0, 2, 1, 3, 0, 2, 1, 5, 6, 5], 30)
+    y = lfilter([0, 0.1], [1, -0.9], u)
+    (tmp_path / "drift.csv").write_text("u,y\n" + "".join(f"{a},{b:.4f}\n" for a, b in zip(u, y, strict=True)))
+    result = new(tmp_path / "d", tmp_path / "drift.csv", inputs=["u:V"], outputs=["y:m"], Ts=1.0, validation_part="auto")
+    assert "validation: the start of every file, as its end leaves the range of the rest" in result.lines
+    design = load_design(tmp_path / "d")
+    assert design.log.validation_part == "start"
+    assert design.logged().validation.records[0].u[:31, 0].tolist() == [0.0] * 30 + [1.0]
+    assert (design.train.decay, design.search.starts) == (1e-2, 8)
 
 
 def test_nothing_is_written_over_and_nothing_half(tmp_path, log):

@@ -30,7 +30,53 @@ def test_rows_on_the_grid_are_taken_as_they_are_and_the_end_is_kept_for_validati
     assert found.validation.records[0].y[0, 0] == 7.14
     assert found.story[0] == "log.csv: 20 rows, 0.05278 h, stamps read as 'seconds'"
     assert found.story[1] == "log.csv: resampling to 10 s: none (the rows lie on the grid)"
-    assert found.story[-1] == "validation: 1 record(s), 6 samples every 10 s, 0 output value(s) not measured"
+    assert found.story[3] == "validation: 1 record(s), 6 samples every 10 s, 0 output value(s) not measured"
+    assert found.story[4].startswith("pH is outside its range in training in 100 % of the validation samples")
+    assert found.part == "end"
+
+
+@pytest.mark.parametrize(
+    ("part", "kept", "held"),
+    [("end", [range(15)], range(15, 20)), ("start", [range(5, 20)], range(5)), ("middle", [range(8), range(12, 20)], range(8, 12))],
+)
+def test_any_part_can_be_kept_for_validation(tmp_path, part, kept, held):
+    write(tmp_path, even(20))
+    found = made(tmp_path, validation=0.2 if part == "middle" else 0.25, validation_part=part)
+    assert [r.y.ravel().tolist() for r in found.training.records] == [[round(7 + 0.01 * k, 2) for k in part] for part in kept]
+    assert [r.y.ravel().tolist() for r in found.validation.records] == [[round(7 + 0.01 * k, 2) for k in held]]
+
+
+def levels(*parts):
+    """Rows whose pH goes up and down about levels: (count, lowest, highest), …"""
+    pH = [low + (high - low) * (k % 5) / 4 for count, low, high in parts for k in range(count)]
+    return [(10.0 * k, k % 7, f"{y:.3f}") for k, y in enumerate(pH)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "part"),
+    [
+        (levels((40, 6.0, 8.0)), "end"),
+        (levels((30, 6.0, 8.0), (10, 8.0, 9.0)), "start"),
+        (levels((10, 5.0, 6.0), (20, 6.0, 8.0), (10, 8.0, 9.0)), "middle"),
+        (levels((10, 5.0, 5.5), (10, 6.0, 6.5), (10, 7.0, 9.0), (10, 8.0, 8.5)), "end"),
+    ],
+)
+def test_where_the_end_leaves_the_range_of_the_rest_another_part_is_kept(tmp_path, rows, part):
+    write(tmp_path, rows)
+    found = made(tmp_path, validation=0.25, validation_part="auto")
+    assert found.part == part
+    said = f"validation: the {part} of every file, as its end leaves the range of the rest"
+    assert (said in found.story) == (part != "end")
+    assert not any("outside its range" in sentence for sentence in found.story)
+
+
+def test_where_every_part_leaves_it_that_is_said(tmp_path):
+    write(tmp_path, even(40))
+    found = made(tmp_path, validation_part="auto")
+    assert found.part == "middle"  # a ramp: what lies between two records is seen from both sides
+    write(tmp_path, levels((20, 5.0, 6.0), (20, 8.0, 9.0)))
+    found = made(tmp_path, validation=0.5, validation_part="auto", least=12)  # too short are the ends beside a middle
+    assert "pH is outside its range in training in 100 % of the validation samples" in found.story[-1]
 
 
 def test_a_gap_ends_a_record_and_a_short_one_does_not(tmp_path):
@@ -153,6 +199,7 @@ def test_what_leaves_no_record_is_refused(tmp_path, choice, words):
     ("choice", "words"),
     [
         ({"resample": "spline"}, "resample must be one of auto, none, mean, linear, hold, got 'spline'"),
+        ({"validation_part": "last"}, "validation_part must be one of auto, end, start, middle, got 'last'"),
         ({"validation": 1.0}, "validation must be a share between 0 and 1, got 1.0"),
         ({"validation": -0.1}, "validation must be a share between 0 and 1, got -0.1"),
         ({"longest_gap": -1}, "must not be negative"),
