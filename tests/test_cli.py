@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from lstm_mpc.cli import main
-from lstm_mpc.csv_file import read_csv
+from lstm_mpc.csv_file import read_csv, write_csv
+from lstm_mpc.design import load_design
 from lstm_mpc.model import Model
 from lstm_mpc.proof import certify
 from lstm_mpc.release import Release
@@ -345,6 +346,19 @@ def test_training_from_a_model_that_fails_reports_the_price(copy, capsys, tmp_pa
     code, _, err = said(capsys, "train", copy, "--from", tmp_path / "none.json", "--force", "--quiet")
     assert code == 2
     assert "none.json: cannot be read" in err
+
+
+def test_training_says_when_a_constant_would_do_better(copy, capsys):
+    text = (copy / "design.toml").read_text().replace("iterations = 60", "iterations = 3")
+    (copy / "design.toml").write_text(text)
+    words = "the mean of the validation data predicts them better than this model"
+    outs = []
+    for offset in (0.0, 3.0):  # pH
+        data = load_design(copy).records("validation")
+        write_csv(copy / "data-validation.csv", replace(data, records=tuple(replace(r, y=r.y + offset, truth=None) for r in data.records)))
+        code, out, _ = said(capsys, "train", copy, "--force", *ONE)
+        outs.append((code, words in out))
+    assert outs == [(0, False), (0, True)]
 
 
 def test_training_without_a_condition_is_reported_in_json_numbers(copy, capsys):
