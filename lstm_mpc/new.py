@@ -22,6 +22,7 @@ from lstm_mpc.preparing import Log
 from lstm_mpc.system import Signal
 
 _TIMES = ("t [s]", "t", "time", "time [s]", "timestamp", "date", "datetime", "date time", "zeit")
+_SHORT = 2000  # training samples below which there is time for more starts
 _SELDOM = 50  # moves of an input below which the weights are held tight
 _THIN = 20_000  # training samples above which a design trains through windows
 
@@ -122,7 +123,7 @@ def draft(name: str, log: Log, training: Dataset, validation: Dataset, found: Lo
         lines += ["", "[data]", _note(f"samples = {_THIN}", "trained on at most; windows in which the inputs move most"), "window = 1000"]
     window = min(50, min(len(r.u) for r in validation.records) // 4)
     moves = min(columns[s.name].moves for s in training.inputs)
-    lines += _training_lines(moves, found.input_delays, window)
+    lines += _training_lines(training.samples, moves, found.input_delays, window)
     lines += ["", _note("[safe_set]", "CHOOSE: outputs must never leave it; here half the measured span beyond it on either side")]
     spans = {s.name: columns[s.name].high - columns[s.name].low for s in training.outputs}
     for s in training.outputs:
@@ -151,9 +152,14 @@ def _signal_lines(inputs: Sequence[Signal], outputs: Sequence[Signal], guessed: 
     return lines
 
 
-def _training_lines(moves: int, delays: Sequence[int], window: int) -> list[str]:
+def _training_lines(samples: int, moves: int, delays: Sequence[int], window: int) -> list[str]:
     """[train] and [search]. An input that seldom moved tells little, and free weights would learn it by heart."""
-    decay, starts = ("1e-2", 8) if moves < _SELDOM else ("1e-6", 4)
+    free = [
+        _note('start = "linear"', "from a linear model of the data"),
+        _note("box = 10.0", "bound of the gates' weights"),
+        _note("output_box = 5.0", "bound of C; less makes narrower tubes and often a worse fit"),
+        _note("decay = 1e-6", "pull on the weights"),
+    ]
     late = [_note(f"delays = {list(delays)}", "[samples] dead time of each input, by cross-correlation")] if any(delays) else []
     return [
         "",
@@ -161,12 +167,12 @@ def _training_lines(moves: int, delays: Sequence[int], window: int) -> list[str]
         _note("nx = [5]", "cells per layer; `lstm-mpc order` compares"),
         _note('conditions = ["iss", "delta_iss"]', "hard constraints of the training program"),
         *late,
-        _note(f"decay = {decay}", "pull on the weights"),
+        *([_note("decay = 1e-2", "pull on the weights, hard, as an input moved seldom")] if moves < _SELDOM else free),
         "output_decay = 1e-6",
         _note(f"washout = {min(20, window)}", "[samples] of each record left out of the error"),
         "",
         "[search]",
-        f"starts = {starts}",
+        f"starts = {8 if samples < _SHORT else 4}",
         _note(f"skip = {window}", "[samples] of validation records left out of the fit"),
         _note(f"window = {window}", "[samples] from which their start is estimated"),
         _note("price = 5.0", "[points of FIT] delta_iss may cost; beyond, the model is trained under iss alone"),

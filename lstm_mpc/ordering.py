@@ -81,7 +81,8 @@ def compare_orders(
         scale(training, rule=rule),
         {lstm.Sizes(len(training.inputs), nx, len(training.outputs)).parameters: nx for nx in cells},
     )
-    each = [replace(settings, nx=sizes[count]) for count in sorted(sizes)]
+    shapes = [sizes[count] for count in sorted(sizes)]
+    each = [replace(settings, nx=nx, start=settings.start if len(nx) == 1 else "random") for nx in shapes]  # linear ones have one layer
     tasks = [(training, scaling, own, seed + k, None) for own in each for k in range(starts)]
     outcomes = parallel.run(one_start, tasks, workers=workers, on_report=on_progress, graceful=True)
     found = []

@@ -70,7 +70,7 @@ def test_a_design_is_drafted_that_says_what_the_data_say(tmp_path, log):
     assert "limits of b are those of the data" in said
     assert result.content["input_delays"] == [3, 0]
     assert design.log.validation_part == "end"
-    assert (design.train.decay, design.search.starts) == (1e-6, 4)
+    assert (design.train.decay, design.train.start, design.search.starts) == (1e-6, "linear", 8)
     assert (tmp_path / "d" / "log.csv").read_bytes() == log.read_bytes()
     made = design.logged()
     assert made.training.missing == 1
@@ -86,7 +86,7 @@ def test_records_of_few_moves_that_drift_are_split_and_trained_with_care(tmp_pat
     design = load_design(tmp_path / "d")
     assert design.log.validation_part == "start"
     assert design.logged().validation.records[0].u[:31, 0].tolist() == [0.0] * 30 + [1.0]
-    assert (design.train.decay, design.search.starts) == (1e-2, 8)
+    assert (design.train.decay, design.train.start) == (1e-2, "random")
 
 
 def test_nothing_is_written_over_and_nothing_half(tmp_path, log):
@@ -184,7 +184,7 @@ def test_from_a_log_to_certificates(tmp_path, log, capsys):
     folder = tmp_path / "d"
     assert drafted(folder, log) == 0
     text = (folder / "design.toml").read_text()
-    text = re.sub(r"nx = .*", "nx = [2]\niterations = 15\npatience = 5", text).replace("starts = 4", "starts = 1")
+    text = re.sub(r"nx = .*", "nx = [2]\niterations = 15\npatience = 5", text).replace("starts = 8", "starts = 1")
     (folder / "design.toml").write_text(text)
     assert main(["record", str(folder), "--quiet"]) == 0
     said = capsys.readouterr().out
@@ -194,14 +194,14 @@ def test_from_a_log_to_certificates(tmp_path, log, capsys):
     model = Model.load(folder / "model.json")
     assert model.delays == (3, 0)
     assert "iss holds" in capsys.readouterr().out
-    assert main(["order", str(folder), "--cells", "1", "--cells", "2", "--starts", "2", "--quiet", "--workers", "1"]) == 0
+    assert main(["order", str(folder), "--cells", "1", "--cells", "2", "--cells", "2,1", "--starts", "2", "--quiet", "--workers", "1"]) == 0
     said = capsys.readouterr().out
     assert said.count("← enough") == 1
     chosen = json.loads((folder / "order.json").read_text())["recommended"]
-    assert ("the largest that was tried; --cells tries others" in said) == (chosen == [2])
-    assert ("more cells do not fit validation data better than starts differ" in said) == (chosen == [1])
+    assert ("the largest that was tried; --cells tries others" in said) == (chosen == [2, 1])
+    assert ("more cells do not fit validation data better than starts differ" in said) == (chosen != [2, 1])
     found = json.loads((folder / "order.json").read_text())
-    assert [c["nx"] for c in found["candidates"]] == [[1], [2]]
+    assert [c["nx"] for c in found["candidates"]] == [[1], [2], [2, 1]]
     assert all(len(c["fits"]) == 2 for c in found["candidates"])
     assert (folder / "figures" / "order.svg").exists()
     assert main(["order", str(folder)]) == 2
