@@ -85,7 +85,7 @@ def prepare_log(log: Log, folder: Path, inputs: Sequence[Signal], outputs: Seque
     unknown = [name for name in log.columns if name not in [s.name for s in signals]]
     if unknown:
         raise InputError(f"log: columns names {unknown[0]!r}, which is no signal of the design")
-    story, parts, Ts, part = list[str](), dict[str, list[list[Record]]](), log.Ts, log.validation_part
+    story, parts, Ts = list[str](), dict[str, list[list[Record]]](), log.Ts
     for which, files in (("training", log.files), ("validation", log.validation_files)):
         parts[which] = []
         for name in files:
@@ -95,17 +95,7 @@ def prepare_log(log: Log, folder: Path, inputs: Sequence[Signal], outputs: Seque
             records, said = _records(raw, log, Ts, len(inputs), signals)
             story += [f"{Path(name).name}: {sentence}" for sentence in said]
             parts[which].append(records)
-    if log.validation_files:
-        training, validation = ([r for part in parts[which] for r in part] for which in ("training", "validation"))
-    else:
-        total = sum(len(r.u) for part in parts["training"] for r in part)
-        share = log.validation or (_SHARE if total >= _SMALL else _SMALL_SHARE)
-
-        def cut(part: str) -> tuple[list[Record], list[Record]]:
-            return _cut(parts["training"], share, part, log.least)
-
-        part = _suggested(cut) if part == "auto" else part
-        training, validation = cut(part)
+    training, validation, part = _split(parts["training"], parts["validation"], log)
     for which, records in (("training", training), ("validation", validation)):
         if not records:
             raise InputError(f"log: no record of {log.least} samples is left for {which}; lower `least`, or give more data")
@@ -114,7 +104,7 @@ def prepare_log(log: Log, folder: Path, inputs: Sequence[Signal], outputs: Seque
             f"{which}: {len(records)} record(s), {sum(len(r.u) for r in records)} samples every {Ts:g} s, "
             f"{missing} output value(s) not measured"
         )
-    if part != "end" and log.validation_part == "auto":
+    if part != log.validation_part and part != "end":
         story.append(f"validation: the {part} of every file, as its end leaves the range of the rest")
     story += _beyond(signals, training, validation)
     made = [Dataset(tuple(inputs), tuple(outputs), Ts, tuple(records)) for records in (training, validation)]
@@ -281,6 +271,20 @@ def spikes_of(column: Array, threshold: float) -> Array:
     if not moving.size:
         return np.zeros(len(column), dtype=bool)
     return np.asarray(np.nan_to_num(off) > threshold * 1.4826 * float(np.nanmedian(moving)))
+
+
+def _split(files: Sequence[Sequence[Record]], kept: Sequence[Sequence[Record]], log: Log) -> tuple[list[Record], list[Record], str]:
+    """The records to train on and to validate on, and which part of the files the latter are; the end where they are files of their own."""
+    if kept:
+        return [r for part in files for r in part], [r for part in kept for r in part], "end"
+    total = sum(len(r.u) for records in files for r in records)
+    share = log.validation or (_SHARE if total >= _SMALL else _SMALL_SHARE)
+
+    def cut(part: str) -> tuple[list[Record], list[Record]]:
+        return _cut(files, share, part, log.least)
+
+    part = _suggested(cut) if log.validation_part == "auto" else log.validation_part
+    return *cut(part), part
 
 
 def _cut(files: Sequence[Sequence[Record]], share: float, part: str, least: int) -> tuple[list[Record], list[Record]]:

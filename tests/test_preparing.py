@@ -152,6 +152,8 @@ def test_several_files_are_several_records_with_one_sampling_time(tmp_path):
     assert [len(r.u) for r in found.training.records] == [15, 15]
     apart = made(tmp_path, files=("a.csv",), validation_files=("b.csv",))
     assert [len(d.records[0].u) for d in (apart.training, apart.validation)] == [20, 20]
+    again = made(tmp_path, files=("a.csv",), validation_files=("b.csv",), validation_part="auto")
+    assert (again.part, again.story) == ("end", apart.story)
 
 
 def test_columns_may_be_called_otherwise(tmp_path):
