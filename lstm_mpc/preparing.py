@@ -273,10 +273,10 @@ def spikes_of(column: Array, threshold: float) -> Array:
     return np.asarray(np.nan_to_num(off) > threshold * 1.4826 * float(np.nanmedian(moving)))
 
 
-def _split(files: Sequence[Sequence[Record]], kept: Sequence[Sequence[Record]], log: Log) -> tuple[list[Record], list[Record], str]:
+def _split(files: Sequence[Sequence[Record]], apart: Sequence[Sequence[Record]], log: Log) -> tuple[list[Record], list[Record], str]:
     """The records to train on and to validate on, and which part of the files the latter are; the end where they are files of their own."""
-    if kept:
-        return [r for part in files for r in part], [r for part in kept for r in part], "end"
+    if apart:
+        return [r for records in files for r in records], [r for records in apart for r in records], "end"
     total = sum(len(r.u) for records in files for r in records)
     share = log.validation or (_SHARE if total >= _SMALL else _SMALL_SHARE)
 
