@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -128,22 +129,36 @@ def ctrl_c(handler: Any) -> Iterator[Callable[[Any], Any]]:
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield lambda _: None
         return
-    before = signal.signal(signal.SIGINT, handler)
+    before, hook = signal.signal(signal.SIGINT, handler), sys.unraisablehook
+
+    def lost(what: sys.UnraisableHookArgs) -> None:
+        """Python drops what is raised where an object ends."""
+        if what.exc_type is KeyboardInterrupt:
+            _again()
+        else:
+            hook(what)
+
+    sys.unraisablehook = lost
     try:
         yield lambda other: signal.signal(signal.SIGINT, other)
     finally:
+        sys.unraisablehook = hook
         signal.signal(signal.SIGINT, before)
 
 
-def interrupt(number: int, frame: FrameType | None) -> None:
+def interrupt(_: int, frame: FrameType | None) -> None:
     """The handler that raises KeyboardInterrupt, yet never inside CasADi: its wrapper takes what is raised while it looks at an argument
     for "not of this type", and goes on or fails. There Ctrl-C comes again a moment later."""
     while frame is not None:
         if frame.f_globals.get("__name__", "").startswith("casadi."):
-            threading.Timer(0.01, signal.pthread_kill, (threading.get_ident(), number)).start()
+            _again()
             return
         frame = frame.f_back
     raise KeyboardInterrupt
+
+
+def _again() -> None:
+    threading.Timer(0.01, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
 
 
 def _first_stops(stop: Any) -> Callable[..., None]:

@@ -138,6 +138,32 @@ def test_ctrl_c_inside_casadi_comes_again_after_it():
             time.sleep(5.0)
 
 
+class Ending:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_where_an_object_ends_comes_again():
+    def end():
+        Ending()
+        time.sleep(5.0)
+
+    with parallel.ctrl_c(parallel.interrupt), pytest.raises(KeyboardInterrupt):
+        end()
+
+
+def test_other_errors_there_are_told_as_before(monkeypatch):
+    class Broken:
+        def __del__(self):
+            raise ValueError("at the end")
+
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: told.append(str(what.exc_value)))
+    with parallel.ctrl_c(parallel.interrupt):
+        Broken()
+    assert told == ["at the end"]
+
+
 def test_a_job_in_the_background_goes_on_ignoring_ctrl_c():
     with parallel.ctrl_c(signal.SIG_IGN):
         assert parallel.run(patient, [(0.1,)], workers=1, on_report=ctrl_c) == [False]
