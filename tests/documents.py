@@ -74,12 +74,17 @@ def commands_of(text):
     return [(command, shown) for command, _, shown in (part.partition("\n") for part in rest)]
 
 
+def added(folder, names):
+    """For `copytree`: what verbs have put beside the files of a design that is shipped."""
+    return [name for name in names if "design.toml" in names and Path(name).suffix not in (".toml", ".json", ".csv")]
+
+
 class Session:
     """One page's blocks, in order: one namespace, one folder, the current one. What fails is followed by `echo $?`."""
 
     def __init__(self, folder):
         for name in ("models", "examples"):
-            shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
+            shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True, ignore=added)
         self.names, self.code = {"__name__": "__main__"}, 0
 
     def run(self, block):

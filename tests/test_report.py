@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 from builders import random_model, stable_model
+from documents import ROOT, added
 from dossiers import design_of, valid
 
 from lstm_mpc import figures, plots, store
@@ -32,8 +33,8 @@ SIZES = {"flash": 11764, "ram": 5672, "stack": 900, "instructions": {"all": {"me
 
 
 @pytest.fixture(scope="module")
-def shipped(pytestconfig):
-    return pytestconfig.rootpath / "models" / "ph"
+def shipped(tmp_path_factory):
+    return shutil.copytree(ROOT / "models" / "ph", tmp_path_factory.mktemp("shipped") / "ph", ignore=added)
 
 
 @pytest.fixture(scope="module")

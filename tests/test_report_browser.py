@@ -9,6 +9,7 @@ from html import unescape
 
 import pytest
 from compiling import tool
+from documents import ROOT, added
 from dossiers import design_of
 
 from lstm_mpc.artefacts import Options
@@ -38,11 +39,11 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory, pytestconfig):
+def pages(tmp_path_factory):
     """The shipped design's report, and the comparison of a random design with itself."""
     folder = tmp_path_factory.mktemp("pages")
     design = design_of(folder / "random", nu=1, nx=(3,), ny=1)
-    report_verb(pytestconfig.rootpath / "models" / "ph", Options(), out=folder / "report.html")
+    report_verb(shutil.copytree(ROOT / "models" / "ph", folder / "ph", ignore=added), Options(), out=folder / "report.html")
     compare_verb(design, design, Options(), out=folder / "comparison.html")
     return folder
 
