@@ -332,7 +332,7 @@ def test_ctrl_c_ends_a_long_verb_with_nothing_half_written(begin, shipped, verb)
         shutil.copy(SHIPPED / "loop-verification.json", shipped)
     before = sorted(path.name for path in shipped.iterdir())
     process = begin(verb, shipped, *LONG[verb], "--json")
-    time.sleep(4.5)
+    time.sleep(3.0)
     assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=30)
