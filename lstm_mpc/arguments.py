@@ -141,7 +141,7 @@ def _new(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--despike", type=speed, default=0.0, metavar="SIGMAS", help="outputs that far off their running median do not count")
     verb.add_argument("--validation", type=speed, default=0.0, metavar="SHARE", help="share of each log (default: by their size)")
     part = "which part of each log that is (default: its end, unless that leaves what the rest shows)"
-    verb.add_argument("--validation-part", choices=("auto", *PARTS), default="auto", help=part)
+    verb.add_argument("--validation-part", choices=PARTS, default="auto", help=part)
     verb.add_argument("--name", default="", help="name of the design (default: that of the directory)")
 
 

@@ -17,4 +17,4 @@ CONDITIONS = (
     "delta_iss_inf",
 )
 RESAMPLING = ("auto", "none", "mean", "linear", "hold")
-PARTS = ("end", "start", "middle")  # of a log, kept for validation
+PARTS = ("auto", "end", "start", "middle")  # of a log, kept for validation

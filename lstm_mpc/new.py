@@ -154,12 +154,15 @@ def _signal_lines(inputs: Sequence[Signal], outputs: Sequence[Signal], guessed: 
 
 def _training_lines(samples: int, moves: int, delays: Sequence[int], window: int) -> list[str]:
     """[train] and [search]. An input that seldom moved tells little, and free weights would learn it by heart."""
-    free = [
-        _note('start = "linear"', "from a linear model of the data"),
-        _note("box = 10.0", "bound of the gates' weights"),
-        _note("output_box = 5.0", "bound of C; less makes narrower tubes and often a worse fit"),
-        _note("decay = 1e-6", "pull on the weights"),
-    ]
+    if moves < _SELDOM:
+        weights = [_note("decay = 1e-2", "pull on the weights, hard, as an input moved seldom")]
+    else:
+        weights = [
+            _note('start = "linear"', "from a linear model of the data"),
+            _note("box = 10.0", "bound of the gates' weights"),
+            _note("output_box = 5.0", "bound of C; less makes narrower tubes and often a worse fit"),
+            _note("decay = 1e-6", "pull on the weights"),
+        ]
     late = [_note(f"delays = {list(delays)}", "[samples] dead time of each input, by cross-correlation")] if any(delays) else []
     return [
         "",
@@ -167,7 +170,7 @@ def _training_lines(samples: int, moves: int, delays: Sequence[int], window: int
         _note("nx = [5]", "cells per layer; `lstm-mpc order` compares"),
         _note('conditions = ["iss", "delta_iss"]', "hard constraints of the training program"),
         *late,
-        *([_note("decay = 1e-2", "pull on the weights, hard, as an input moved seldom")] if moves < _SELDOM else free),
+        *weights,
         "output_decay = 1e-6",
         _note(f"washout = {min(20, window)}", "[samples] of each record left out of the error"),
         "",

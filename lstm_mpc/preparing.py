@@ -59,8 +59,8 @@ class Log:
     def __post_init__(self) -> None:
         if self.resample not in RESAMPLING:
             raise InputError(f"log: resample must be one of {', '.join(RESAMPLING)}, got {self.resample!r}")
-        if self.validation_part not in ("auto", *PARTS):
-            raise InputError(f"log: validation_part must be one of auto, {', '.join(PARTS)}, got {self.validation_part!r}")
+        if self.validation_part not in PARTS:
+            raise InputError(f"log: validation_part must be one of {', '.join(PARTS)}, got {self.validation_part!r}")
         if not 0 <= self.validation < 1:
             raise InputError(f"log: validation must be a share between 0 and 1, got {self.validation}")
         if self.longest_gap < 0 or self.least < 2 or not self.Ts >= 0 or not self.despike >= 0:
@@ -104,7 +104,7 @@ def prepare_log(log: Log, folder: Path, inputs: Sequence[Signal], outputs: Seque
             f"{which}: {len(records)} record(s), {sum(len(r.u) for r in records)} samples every {Ts:g} s, "
             f"{missing} output value(s) not measured"
         )
-    if part != log.validation_part and part != "end":
+    if log.validation_part == "auto" and part != "end":
         story.append(f"validation: the {part} of every file, as its end leaves the range of the rest")
     story += _beyond(signals, training, validation)
     made = [Dataset(tuple(inputs), tuple(outputs), Ts, tuple(records)) for records in (training, validation)]
@@ -305,7 +305,7 @@ def _cut(files: Sequence[Sequence[Record]], share: float, part: str, least: int)
 def _suggested(cut: Callable[[str], tuple[list[Record], list[Record]]]) -> str:
     """The end, unless it leaves the range of the rest: then the part that does so least."""
     outside = {}
-    for part in PARTS:
+    for part in PARTS[1:]:
         training, validation = cut(part)
         shares = _outside(training, validation) if training and validation else np.ones(1)
         if part == "end" and shares.max() <= _OUTSIDE:
