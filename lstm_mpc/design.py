@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -158,9 +158,9 @@ class Design:
             raise InputError(f"{self.folder}: [import] Ts = {asked:g} s, but the plant or the data of the design have {known:g} s")
         return known
 
-    def logged(self) -> Prepared:
+    def logged(self, on_progress: Callable[[float, str], None] = lambda share, file: None) -> Prepared:
         """The records made of the raw files of `[log]`."""
-        return prepare_log(self.log, self.folder, self.inputs, self.outputs)
+        return prepare_log(self.log, self.folder, self.inputs, self.outputs, on_progress=on_progress)
 
     def experiment_records(self) -> dict[str, Dataset]:
         """Run the experiment on the simulated plant: "training" and "validation" data."""

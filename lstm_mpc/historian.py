@@ -7,8 +7,9 @@ there is counted.
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -61,8 +62,17 @@ def is_stamp(path: str | Path, column: str) -> bool:
     return False
 
 
-def read_raw(path: str | Path, columns: Sequence[str], *, time: str = "", time_format: str = "", Ts: float = 0.0) -> Raw:
-    """Read `columns` of a log, with stamps from the column `time`; without one, rows lie `Ts` [s] apart.
+def read_raw(
+    path: str | Path,
+    columns: Sequence[str],
+    *,
+    time: str = "",
+    time_format: str = "",
+    Ts: float = 0.0,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> Raw:
+    """Read `columns` of a log, with stamps from the column `time`; without one, rows lie `Ts` [s] apart. `on_progress` is told the share
+    of the file that is read.
 
     `time_format`: "seconds", "excel" (days since 1899-12-30), a pattern of `strptime`, or none: ISO 8601, numbers, and a few patterns
     that leave no doubt are told apart. Stamps without a zone are taken for UTC, which matters only where clocks change.
@@ -71,7 +81,7 @@ def read_raw(path: str | Path, columns: Sequence[str], *, time: str = "", time_f
     with hardly a number in it, or a file that is no text.
     """
     path = Path(path)
-    rows = _rows(path)
+    rows = _rows(path, on_progress)
     header = next(rows)[1]
     places = [_place(path, header, name) for name in columns]
     stamp = _place(path, header, time) if time else None
@@ -110,12 +120,12 @@ def read_raw(path: str | Path, columns: Sequence[str], *, time: str = "", time_f
     return Raw(path, t - t[0], values, at, understood, dict(words))
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: Path, on_progress: Callable[[float], None] = lambda share: None) -> Iterator[tuple[int, list[str]]]:
     """The row number and the cells of every row that is not empty, the header first."""
     try:
-        if path.stat().st_size > _LIMIT:
+        if (size := path.stat().st_size) > _LIMIT:
             raise DataError(f"is larger than {_LIMIT // 2**30} GiB; split it into several files", file=path)
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+        with path.open("rb") as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as stream:
             first = stream.readline(2**20)
             delimiter = max(",;\t", key=first.count)
             comma = delimiter != ","  # then a comma may stand for the point
@@ -125,6 +135,8 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             yield 1, header
             reader = csv.reader(stream, delimiter=delimiter)
             for row in reader:
+                if reader.line_num % _CHUNK == 0:
+                    on_progress(min(1.0, file.tell() / size))
                 if any(row):
                     yield reader.line_num + 1, [cell.replace(",", ".") for cell in row] if comma else row
     except OSError as error:

@@ -55,7 +55,9 @@ def new_verb(
         log, files=tuple(where[f.name] for f in files if f not in validating), validation_files=tuple(where[f.name] for f in validating)
     )
     given, measured = asked[: len(inputs)], asked[len(inputs) :]
-    made = prepare_log(near, folder, *([Signal(s.name, units[s.name]) for s in part] for part in (given, measured)))
+    named = ([Signal(s.name, units[s.name]) for s in part] for part in (given, measured))
+    made = prepare_log(near, folder, *named, on_progress=lambda share, file: options.progress("new", 0.7 * share, f"{file} is read"))
+    options.progress("new", 0.7, "a first look")
     values = np.vstack([np.hstack([r.u, r.y]) for r in (*made.training.records, *made.validation.records)])
     spans = {s.name: (float(np.nanmin(v)), float(np.nanmax(v))) for s, v in zip(asked, values.T, strict=True)}
     reasons = refusals(_joined(made.training, made.validation))

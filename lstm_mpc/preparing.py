@@ -77,8 +77,18 @@ class Prepared:
     story: tuple[str, ...]
 
 
-def prepare_log(log: Log, folder: Path, inputs: Sequence[Signal], outputs: Sequence[Signal]) -> Prepared:
-    """Read the files of `log` and make records of them. DataError and InputError name what cannot be used, and the remedy."""
+def prepare_log(
+    log: Log,
+    folder: Path,
+    inputs: Sequence[Signal],
+    outputs: Sequence[Signal],
+    *,
+    on_progress: Callable[[float, str], None] = lambda share, file: None,
+) -> Prepared:
+    """Read the files of `log` and make records of them; `on_progress` is told the share that is read, and the file.
+
+    DataError and InputError name what cannot be used, and the remedy.
+    """
     if not log.files:
         raise InputError("log: files is empty; name at least one")
     signals = (*inputs, *outputs)
@@ -89,11 +99,16 @@ def prepare_log(log: Log, folder: Path, inputs: Sequence[Signal], outputs: Seque
     for which, files in (("training", log.files), ("validation", log.validation_files)):
         parts[which] = []
         for name in files:
+            before, own = sum(map(len, parts.values())), Path(name).name
+
+            def tell(share: float, before: int = before, own: str = own) -> None:
+                on_progress((before + share) / (len(log.files) + len(log.validation_files)), own)
+
             columns = column_names(log.columns, folder / name, signals)
-            raw = read_raw(folder / name, columns, time=log.time, time_format=log.time_format, Ts=log.Ts)
+            raw = read_raw(folder / name, columns, time=log.time, time_format=log.time_format, Ts=log.Ts, on_progress=tell)
             Ts = Ts or typical_step(raw)
             records, said = _records(raw, log, Ts, len(inputs), signals)
-            story += [f"{Path(name).name}: {sentence}" for sentence in said]
+            story += [f"{own}: {sentence}" for sentence in said]
             parts[which].append(records)
     training, validation, part = _split(parts["training"], parts["validation"], log)
     for which, records in (("training", training), ("validation", validation)):

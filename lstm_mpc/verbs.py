@@ -53,13 +53,14 @@ def record_verb(design: Design, options: Options) -> Result:
         claim(design.file(f"data-{which}.csv"), options)
     lines, content = list[str](), dict[str, Any]()
     if design.log.files:
-        made = design.logged()
+        made = design.logged(lambda share, file: options.progress("record", 0.6 * share, f"{file} is read"))
         found = {"training": made.training, "validation": made.validation}
         lines, content = list(made.story), {"story": list(made.story)}
     else:
         found = design.experiment_records()
-    for which, dataset in found.items():
+    for number, (which, dataset) in enumerate(found.items()):
         path = design.file(f"data-{which}.csv")
+        options.progress("record", 0.6 + 0.3 * number, f"{path.name} is written")
         write_csv(path, dataset)
         y = np.vstack([item.y for item in dataset.records])
         spans = _reached(dataset.outputs, np.nanmin(y, axis=0), np.nanmax(y, axis=0))

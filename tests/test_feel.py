@@ -14,13 +14,21 @@ from pathlib import Path
 
 import pytest
 from conftest import need
+from documents import added
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_mpc import arguments, cli, console
+from lstm_mpc.artefacts import Options
 from lstm_mpc.cli import main
 from lstm_mpc.completion import script
 from lstm_mpc.console import Console, TimeLeft, in_words
+from lstm_mpc.design import load_design
+from lstm_mpc.new import wanted
+from lstm_mpc.own import new_verb
+from lstm_mpc.preparing import Log
+from lstm_mpc.report.write import compare_verb, report_verb
+from lstm_mpc.verbs import record_verb
 
 SHIPPED = Path(__file__).resolve().parents[1] / "models" / "ph"
 
@@ -319,6 +327,26 @@ def test_a_terminal_without_greek_letters_gets_question_marks(shipped):
     command = [sys.executable, "-m", "lstm_mpc.cli", "certify", str(shipped), "--condition", "iss", "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=True)
     assert "iss holds with margin ? = 0.0" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_long_part_of_reading_and_of_drawing_is_told_share_by_share(tmp_path):
+    """Their shares rise, so that a time left can be said."""
+    told = []
+    options = Options(lambda verb, share, detail: told.append((verb, share, detail)), force=True)
+    rows = "".join(f"{10 * k},{12.5 + k % 5},{7 + 0.1 * (k % 7)}\n" for k in range(200_000))
+    (tmp_path / "log.csv").write_text("t [s],q3 [mL/s],pH [pH]\n" + rows)
+    new_verb(tmp_path / "own", [tmp_path / "log.csv"], [wanted("q3")], [wanted("pH")], options, log=Log())
+    record_verb(load_design(tmp_path / "own"), options)
+    whole = shutil.copytree(SHIPPED, tmp_path / "ph", ignore=added)
+    report_verb(whole, options)
+    compare_verb(whole, whole, options)
+    for verb, least in (("new", 4), ("record", 5), ("report", 8), ("compare", 8)):
+        shares = [share for name, share, _ in told if name == verb]
+        assert len(set(shares)) >= least, verb
+        assert shares == sorted(shares), verb
+        assert shares[0] < 0.5 < shares[-1] <= 1.0, verb
+    assert ("new", "log.csv is read") in {(name, detail) for name, _, detail in told}
 
 
 LONG = {"verify-loop": ("--workers", "2"), "control": (), "export": (), "pil": ()}

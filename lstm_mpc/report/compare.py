@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from lstm_mpc.artefacts import ASSURANCE, LOOP, TUBES, VERIFICATION
 from lstm_mpc.errors import InputError
-from lstm_mpc.report.blocks import Picture, number
+from lstm_mpc.report.blocks import number
 from lstm_mpc.report.claimed import verdict
 from lstm_mpc.report.dossier import Dossier
 from lstm_mpc.report.identified import fit_rows
-from lstm_mpc.report.page import environment, sections, target
+from lstm_mpc.report.page import environment, pictures, sections, target
 
 Rows = list[tuple[str, str, str]]
 
@@ -106,13 +106,13 @@ def _flat(table: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{before}{key}", value
 
 
-def render_comparison(one: Dossier, other: Dossier) -> str:
+def render_comparison(one: Dossier, other: Dossier, on_picture: Callable[[float, str], None] = lambda share, title: None) -> str:
     """Both designs on one page; the same artefacts give the same text."""
     check(one, other)
-    mine, yours = ({b.title: b for s in sections(d) for b in s.blocks if isinstance(b, Picture)} for d in (one, other))
+    mine, yours = ({picture.title: picture for picture in pictures(sections(d))} for d in (one, other))
     pairs = [(title, mine.get(title), yours.get(title)) for title in dict.fromkeys([*mine, *yours])]
     return (
-        environment()
+        environment([*mine.values(), *yours.values()], on_picture)
         .get_template("compare.html")
         .render(
             title=f"{one.name} and {other.name}",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jinja2
@@ -49,20 +51,28 @@ def drawn(picture: Picture, prefix: str = "") -> Markup:
     return Markup(svg(picture.drawing(), prefix + picture.name, title=picture.title, words=picture.words))
 
 
-def environment() -> jinja2.Environment:
+def environment(pictures: Sequence[Picture], on_picture: Callable[[float, str], None]) -> jinja2.Environment:
+    """Templates that draw `pictures`, the long part of the work; `on_picture` is told the share that is drawn, and the next one's title."""
+    count = itertools.count()
+
+    def drawing(picture: Picture, prefix: str = "") -> Markup:
+        on_picture(next(count) / len(pictures), picture.title)
+        return drawn(picture, prefix)
+
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("lstm_mpc"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters |= {"prose": prose, "css_string": css_string, "math": lambda text: Markup(math(text)), "drawn": drawn}
+    made.filters |= {"prose": prose, "css_string": css_string, "math": lambda text: Markup(math(text)), "drawn": drawing}
     made.tests["of"] = lambda block, name: type(block).__name__ == name
     return made
 
 
-def render_report(dossier: Dossier) -> str:
+def render_report(dossier: Dossier, on_picture: Callable[[float, str], None] = lambda share, title: None) -> str:
     """The design report; the same artefacts give the same text."""
     kind, sentence, claims = verdict(dossier)
+    parts = sections(dossier)
     return (
-        environment()
+        environment(pictures(parts), on_picture)
         .get_template("report.html")
         .render(
             title=f"Design report: {dossier.name}",
@@ -72,13 +82,17 @@ def render_report(dossier: Dossier) -> str:
             sentence=sentence,
             claims=claims,
             facts=glance(dossier),
-            sections=sections(dossier),
+            sections=parts,
         )
     )
 
 
 def sections(dossier: Dossier) -> list[Section]:
     return [make(dossier) for make in SECTIONS]
+
+
+def pictures(parts: Sequence[Section]) -> list[Picture]:
+    return [block for section in parts for block in section.blocks if isinstance(block, Picture)]
 
 
 def glance(dossier: Dossier) -> list[tuple[str, str, str]]:

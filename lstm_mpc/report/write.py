@@ -33,10 +33,11 @@ def report_verb(folder: Path, options: Options, *, out: Path | None = None, pdf:
     browser = found_browser() if pdf else ""
     options.progress("report", 0.0, "reading")
     dossier = read(folder)
-    text = render_report(dossier)
+    most = 0.7 if pdf else 1.0
+    text = render_report(dossier, lambda share, title: options.progress("report", most * share, title))
     store.write_text(path, text)
     if pdf:
-        options.progress("report", 0.8, "printing")
+        options.progress("report", most, "printing")
         store.write_bytes(paths[1], printed(path, browser))
     _, sentence, _ = verdict(dossier)
     passed = dossier.files["release.json"].value
@@ -53,7 +54,7 @@ def compare_verb(one: Path, other: Path, options: Options, *, out: Path | None =
     claim(path, options)
     options.progress("compare", 0.0, "reading")
     pair = read(one), read(other)
-    text = compare.render_comparison(*pair)
+    text = compare.render_comparison(*pair, lambda share, title: options.progress("compare", share, title))
     store.write_text(path, text)
     rows, differing = compare.numbers(*pair), compare.settings(*pair)
     lines = _columns([("", *(d.name for d in pair)), *rows])
