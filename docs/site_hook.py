@@ -85,8 +85,8 @@ def _keys(kind: type, table: str) -> Iterator[str]:
 
 
 def _dataclasses(hint: Any) -> Iterator[type]:
-    if dataclasses.is_dataclass(hint):
-        yield hint  # type: ignore[misc]
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        yield hint
     for part in get_args(hint):
         yield from _dataclasses(part)
 

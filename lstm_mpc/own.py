@@ -74,7 +74,8 @@ def new_verb(
             store.write_bytes(folder / file.name, file.read_bytes())
     store.write_text(folder / "design.toml", text)
     load_design(folder)  # what is written can be read
-    figures.save(plots.plot_data(_joined(training, validation)), folder / FIGURES, "data")
+    shown = plots.plot_data(_joined(training, validation), kept=len(validation.records))
+    figures.save(shown, folder / FIGURES, "data")
     lines = [*made.story, *seen.lines(training.Ts)]
     lines += [f"limits of {', '.join(guessed)} are those of the data: give what the actuator can do, in design.toml"] if guessed else []
     lines += [f"→ {folder / FIGURES / 'data.png'}"]

@@ -23,17 +23,21 @@ _APART = 0.02  # of the whole length, between two records
 
 
 @styled
-def plot_data(dataset: Dataset) -> Figure:
-    """Outputs and inputs of every record, one record after the other."""
+def plot_data(dataset: Dataset, *, kept: int = 0) -> Figure:
+    """Outputs and inputs of every record, one record after the other; the last `kept`, those for validation, stand on grey."""
     signals = dataset.outputs + dataset.inputs
     figure, axes = sheet(len(signals), 1.3 * len(signals) + 0.6)
     for j, (s, axis) in enumerate(zip(signals, axes[:, 0], strict=True)):
         output = j < len(dataset.outputs)
-        for item, t in _placed(dataset):
+        for number, (item, t) in enumerate(_placed(dataset)):
             values = item.y[:, j] if output else item.u[:, j - len(dataset.outputs)]
+            if number >= len(dataset.records) - kept:
+                axis.axvspan(t[0], t[-1], color=GREY, alpha=0.15, lw=0)
             axis.plot(*thin(t, values), color=BLUE if output else GREEN, lw=0.8)
         axis.set_ylabel(s.label)
     _clocked(axes[-1, 0], dataset)
+    if kept:
+        axes[-1, 0].set_xlabel(f"{axes[-1, 0].get_xlabel()}, on grey those for validation")
     return figure
 
 

@@ -182,7 +182,7 @@ class _Damping:
         return self._value
 
 
-class _Python(ca.Callback):  # type: ignore[misc]
+class _Python(ca.Callback):  # type: ignore[misc] # CasADi has no types
     """A Python function of one vector as a CasADi function."""
 
     def __init__(self, name: str, size_in: int, size_out: int, function: Callable[[Array], Any]) -> None:
@@ -200,7 +200,7 @@ class _Python(ca.Callback):  # type: ignore[misc]
         return [self._function(np.asarray(arguments[0]).ravel())]
 
 
-class _Iterations(ca.Callback):  # type: ignore[misc]
+class _Iterations(ca.Callback):  # type: ignore[misc] # CasADi has no types
     """IPOPT's iteration callback: hands over x, returns 1 to stop."""
 
     def __init__(self, name: str, nx: int, ng: int, watch: Callable[[Array], bool]) -> None:

@@ -92,6 +92,12 @@ def test_other_cells_by_their_rows(gates, words, tmp_path):
     npz(tmp_path, {**net, "r/recurrent_kernel": np.ones((3, 10)), "r/bias": np.ones(10)}, "10 gate rows for 3 cells are not 4 per cell")
 
 
+def test_any_name_of_a_layer_has_its_place():
+    for name in ("lstm", "lstm_", "_1", "a\nb", "a_\u00b2", ""):
+        assert weights_module._in_order([name]) == [name]
+    assert weights_module._in_order(["lstm_10", "lstm_2", "lstm"]) == ["lstm", "lstm_2", "lstm_10"]
+
+
 def test_keras_layers_come_in_the_order_of_their_numbers(tmp_path):
     layers, C, b_y = weights(0, 1, (3,) * 12)
     tensors = keras(layers, C, b_y)

@@ -67,6 +67,7 @@ def test_a_design_is_drafted_that_says_what_the_data_say(tmp_path, log):
     assert "cells that are no number count as not measured: 'Bad' 1×" in said
     assert "1 gap(s) of more than 5 samples, 50 samples in all, end a record each" in said
     assert "dead time q → T: 3 samples (30 s)" in said
+    assert "on grey those for validation" in (tmp_path / "d" / "figures" / "data.svg").read_text()
     assert "limits of b are those of the data" in said
     assert result.content["input_delays"] == [3, 0]
     assert design.log.validation_part == "end"

@@ -141,8 +141,8 @@ def _in_order(layers: list[str]) -> list[str]:
     """Layers as Keras numbers them: lstm, lstm_1, lstm_2, …"""
     numbers = {}
     for layer in layers:
-        stem, number = re.fullmatch(r"(.*?)(?:_(\d+))?", layer).groups()  # type: ignore[union-attr] # matches every word
-        numbers[layer] = (stem, int(number or 0))
+        stem, _, number = layer.rpartition("_")
+        numbers[layer] = (stem, int(number)) if stem and re.fullmatch("[0-9]{1,9}", number) else (layer, 0)
     if len({stem for stem, _ in numbers.values()}) > 1:
         raise InputError(f"the order of the LSTM layers {', '.join(layers)} is not known; name them lstm, lstm_1, …")
     return sorted(layers, key=lambda layer: numbers[layer])

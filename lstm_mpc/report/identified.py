@@ -101,9 +101,10 @@ def fit_rows(dossier: Dossier) -> list[tuple[str, str, Fit]]:
     """("validation" or "training", record, fit) for every record, against what was measured and the noise-free output where it is known."""
     rows = []
     for which, runs in dossier.runs.items():
+        assert dossier.model is not None  # which made the runs
         for item, y in zip(dossier.data[which].value.records, runs, strict=True):
             for against in ("measured",) + (("noise-free",) if item.truth is not None else ()):
-                fit = compare(dossier.model, item, y, skip=dossier.judge["skip"], against=against)  # type: ignore[arg-type]
+                fit = compare(dossier.model, item, y, skip=dossier.judge["skip"], against=against)
                 rows.append((which, item.name, fit))
     return rows
 

@@ -69,9 +69,10 @@ def _loop_picture(dossier: Dossier, place: int, run: dict[str, Any]) -> Picture:
             f"{s.name} in {_reached(y[:, j])} {s.unit} for setpoints in {_reached(reference[:, j])}" for j, s in enumerate(dossier.outputs)
         )
     )
-    system = dossier.model.system if dossier.model else dossier.design.system  # type: ignore[union-attr]
-    assert system is not None
-    picture = partial(plots.plot_series, m["scenario"], series, system, disturbances=_disturbances(dossier.design, series))
+    known = dossier.model or dossier.design
+    assert known is not None
+    assert known.system is not None
+    picture = partial(plots.plot_series, m["scenario"], series, known.system, disturbances=_disturbances(dossier.design, series))
     return Picture(picture, f"loop-{place + 1}", title, words)
 
 
