@@ -2,24 +2,27 @@
 
     python benchmarks/certificates.py --data FOLDER [--seeds 5] [--workers 2] [--compiled]
 
-(a) ph6000_train.csv → ph6000_val.csv: mean-removed FIT with no condition, (7), weighted ISS, δISS, and (7) with δISS, default settings.
-(b) Cascaded Tanks: trained on tanks_est.csv under δISS and under (7). The start is chosen by an own split: every seed is first trained
-without the samples 256–511 and judged on them, then on the whole record. RMSE on tanks_val.csv where FOLDER holds that test part, the
-state estimated from its first 50 samples. One core per seed; every seed is shown. About five minutes.
-"""
+(a) ph6000_train.csv → ph6000_val.csv: mean-removed FIT with no condition, (7), weighted ISS, δISS,
+and (7) with δISS, default settings. (b) Cascaded Tanks: trained on tanks_est.csv under δISS and
+under (7). The start is chosen by an own split: every seed is first trained without the samples
+256–511 and judged on them, then on the whole record. RMSE on tanks_val.csv where FOLDER holds that
+test part, the state estimated from its first 50 samples. One core per seed; every seed is shown.
+About five minutes."""
 
 import argparse
 import os
 from pathlib import Path
 from statistics import median
 
-os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # one core per seed; read when NumPy loads
+# one core per seed; read when NumPy loads
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 import numpy as np
 from training import machine, recorded, table
 
-from lstm_mpc import Dataset, Record, Settings, Signal, certify, parallel, scale, train, validate
-from lstm_mpc.identify import model_of
+from lstm_mpc import Dataset, Record, Settings, Signal, certify, scale, train, validate
+from lstm_mpc.identification.multistart import model_of
+from lstm_mpc.io import parallel
 
 SETS = {
     "none": (),
@@ -28,16 +31,27 @@ SETS = {
     "δISS": ("delta_iss",),
     "(7) + δISS": ("iss", "delta_iss"),
 }
-BARS = {"(7)": 97.4, "δISS": 97.4, "(7) + δISS": 97.2}  # [%]; the last one for the chosen model, 96.5 for the median
+# [%]; the last one for the chosen model, 96.5 for the median
+BARS = {"(7)": 97.4, "δISS": 97.4, "(7) + δISS": 97.2}
 SECONDS = 40.0  # [s] median bar
 TANKS = {
-    "δISS": Settings(conditions=("delta_iss",), forget_bias=1.5, start="linear", decay=1e-4, output_decay=1e-4, iterations=90),
-    "(7)": Settings(conditions=("iss",), start="linear", decay=1e-4, output_decay=1e-4, iterations=90),
+    "δISS": Settings(
+        conditions=("delta_iss",),
+        forget_bias=1.5,
+        start="linear",
+        decay=1e-4,
+        output_decay=1e-4,
+        iterations=90,
+    ),
+    "(7)": Settings(
+        conditions=("iss",), start="linear", decay=1e-4, output_decay=1e-4, iterations=90
+    ),
 }
-HELD, WINDOW = (256, 512), 50  # the quarter of tanks_est.csv to choose by: both large excursions stay in what is trained on
+# the quarter of tanks_est.csv to choose by: both large excursions stay in what is trained on
+HELD, WINDOW = (256, 512), 50
 
 
-def margin(model, conditions):
+def smallest_margin(model, conditions):
     """The smallest proved margin; nan for no condition."""
     return min((certify(model, name).margin for name in conditions), default=np.nan)
 
@@ -46,12 +60,22 @@ def one(training, validation, settings, skip, window, seed):
     """A table row of one seed, and its model."""
     scaling = scale(training)
     outcome = train(training, scaling, settings, seed=seed)
-    row = {"seed": seed, "iterations": outcome.iterations, "seconds": outcome.seconds, "train FIT": outcome.fit}
+    row = {
+        "seed": seed,
+        "iterations": outcome.iterations,
+        "seconds": outcome.seconds,
+        "train FIT": outcome.fit,
+    }
     if outcome.network is None:
         return {**row, "δ": np.nan, "FIT": -np.inf, "RMSE": np.inf}, None
     model = model_of(outcome.network, training, scaling, {"seed": seed}, "benchmark")
     (fit,) = validate(model, validation, skip=skip, seed=0, window=window)
-    return {**row, "δ": margin(model, settings.conditions), "FIT": fit.mean_removed[0], "RMSE": fit.rmse[0]}, model
+    return {
+        **row,
+        "δ": smallest_margin(model, settings.conditions),
+        "FIT": fit.mean_removed[0],
+        "RMSE": fit.rmse[0],
+    }, model
 
 
 def costs(data, seeds, workers, compiled):
@@ -101,7 +125,10 @@ def tanks(data, seeds, workers, compiled):
     test_file = data / "tanks_val.csv"
     test = tanks_data(tanks_record(test_file)) if test_file.exists() else None
     print("\n## (b) Cascaded Tanks, RMSE [V], state estimated from the first 50 samples\n")
-    print(f"Test part: {'tanks_val.csv' if test else 'not in the folder, so only the own split is shown'}.\n")
+    print(
+        "Test part:"
+        f" {'tanks_val.csv' if test else 'not in the folder, so only the own split is shown'}.\n"
+    )
     for name, settings in TANKS.items():
         settings = Settings(**{**settings.__dict__, "compiled": compiled})
         tasks = [(rest, held, settings, WINDOW, WINDOW, seed) for seed in range(seeds)]
@@ -123,16 +150,31 @@ def tanks(data, seeds, workers, compiled):
         ]
         table(shown)
         values = [row[label] for row in shown]
-        print(f"\n- {name}: {label} of the chosen model {values[chosen]:.3f} V, median over seeds {median(values):.3f} V\n")
+        print(
+            f"\n- {name}: {label} of the chosen model {values[chosen]:.3f} V, median over seeds"
+            f" {median(values):.3f} V\n"
+        )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with ph6000_train.csv, ph6000_val.csv, tanks_est.csv")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="folder with ph6000_train.csv, ph6000_val.csv, tanks_est.csv",
+    )
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 … n−1 (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=2, help="seeds at a time (default: %(default)s)")
-    parser.add_argument("--compiled", action="store_true", help="machine code for the stage functions (needs cc)")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="seeds at a time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--compiled", action="store_true", help="machine code for the stage functions (needs cc)"
+    )
     choice = parser.parse_args()
-    print(f"# The cost of a certificate\n\n{machine()}; {choice.workers} seed(s) at a time, one core each.\n")
+    print(
+        f"# The cost of a certificate\n\n{machine()}; {choice.workers} seed(s) at a time, one core"
+        " each.\n"
+    )
     costs(choice.data, choice.seeds, choice.workers, choice.compiled)
     tanks(choice.data, choice.seeds, choice.workers, choice.compiled)

@@ -1,13 +1,15 @@
-"""Records that others made, each from `new` to a certified model with default settings, beside a linear model and published figures.
+"""Records that others made, each from `new` to a certified model with default settings, beside a
+linear model and published figures.
 
     python benchmarks/datasets.py FOLDER [--only exchanger dryer ced tanks] [--keep FOLDER]
 
-FOLDER holds exchanger_est.csv and dryer_est.csv (DaISy), ced_est_1.csv and ced_est_2.csv (coupled electric drives), tanks_est.csv
-(Cascaded Tanks), and where they are known the test parts under the same names with `test` (or `val`) for `est`. Where a test part is not
-there, the last fifth of each record is cut off before anything looks at it, and judged on. Simulation, no measurement used but the first
-samples, from which the state is estimated and which are not counted. FIT is mean-removed. The linear model is output-error, one transfer
-function from each input, orders 1 … 4 chosen on the same validation part. About ten minutes.
-"""
+FOLDER holds exchanger_est.csv and dryer_est.csv (DaISy), ced_est_1.csv and ced_est_2.csv (coupled
+electric drives), tanks_est.csv (Cascaded Tanks), and where they are known the test parts under the
+same names with `test` (or `val`) for `est`. Where a test part is not there, the last fifth of each
+record is cut off before anything looks at it, and judged on. Simulation, no measurement used but
+the first samples, from which the state is estimated and which are not counted. FIT is mean-removed.
+The linear model is output-error, one transfer function from each input, orders 1 … 4 chosen on the
+same validation part. About ten minutes."""
 
 import argparse
 import json
@@ -23,16 +25,18 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.signal import lfilter
 
-from lstm_mpc import Model, parallel, validate
-from lstm_mpc.data import Dataset, Record, fit_index
-from lstm_mpc.design import load_design
+from lstm_mpc import Model, validate
+from lstm_mpc.data.dataset import Dataset, Record, fit_index
+from lstm_mpc.io import parallel
+from lstm_mpc.project.design import load_design
 
 LIMIT = 180.0  # [s] the bar, from `new` to the certificate
 
 
 @dataclass(frozen=True)
 class Source:
-    """A set: its files, sampling time [s], signals as `new` takes them, and figures that others published."""
+    """A set: its files, sampling time [s], signals as `new` takes them, and figures that others
+    published."""
 
     files: tuple[str, ...]
     Ts: float
@@ -43,10 +47,25 @@ class Source:
 
 SOURCES = {
     "exchanger": Source(("exchanger_est.csv",), 1.0, ("q:-:0.1:0.7",), ("T:°C",)),
-    "dryer": Source(("dryer_est.csv",), 10.0, ("u1_fuel:-", "u2_fan:-", "u3_raw:-"), ("y1_dry_bulb:-", "y2_wet_bulb:-", "y3_moisture:-")),
-    "ced": Source(("ced_est_1.csv", "ced_est_2.csv"), 0.02, ("u:V",), ("y:ticks/s",), "LSTM: RMSE 0.303 / 0.145"),
+    "dryer": Source(
+        ("dryer_est.csv",),
+        10.0,
+        ("u1_fuel:-", "u2_fan:-", "u3_raw:-"),
+        ("y1_dry_bulb:-", "y2_wet_bulb:-", "y3_moisture:-"),
+    ),
+    "ced": Source(
+        ("ced_est_1.csv", "ced_est_2.csv"),
+        0.02,
+        ("u:V",),
+        ("y:ticks/s",),
+        "LSTM: RMSE 0.303 / 0.145",
+    ),
     "tanks": Source(
-        ("tanks_est.csv",), 4.0, ("u:V",), ("y:V",), "RMSE: LSTM 0.490, GRU 0.396, CT-SUBNET 0.306, grey box 0.191 (test part)"
+        ("tanks_est.csv",),
+        4.0,
+        ("u:V",),
+        ("y:V",),
+        "RMSE: LSTM 0.490, GRU 0.396, CT-SUBNET 0.306, grey box 0.191 (test part)",
     ),
 }
 
@@ -57,7 +76,8 @@ def table_of(path):
 
 
 def parts(folder, source, place):
-    """Files to learn from, written to `place`, and the test part of each as an array of its columns."""
+    """Files to learn from, written to `place`, and the test part of each as an array of its
+    columns."""
     learned, tested, cut = [], [], False
     for name in source.files:
         header, rows = table_of(folder / name)
@@ -88,7 +108,9 @@ def ours(source, files, folder):
     """(design, model, seconds) from `new` to the certificates."""
     began = time.perf_counter()
     data = [word for file in files for word in ("--data", file)]
-    signals = [w for s in source.inputs for w in ("--input", s)] + [w for s in source.outputs for w in ("--output", s)]
+    signals = [w for s in source.inputs for w in ("--input", s)] + [
+        w for s in source.outputs for w in ("--output", s)
+    ]
     lstm_mpc("new", folder, *data, *signals, "--Ts", source.Ts)
     for verb in ("record", "train", "certify"):
         found = lstm_mpc(verb, folder)
@@ -96,14 +118,17 @@ def ours(source, files, folder):
     return load_design(folder), Model.load(folder / "model.json"), time.perf_counter() - began
 
 
-# -- the linear model ---------------------------------------------------------------------------------------------------
+# -- the linear model ------------------------------------------------------------------------------
 
 
 def transfer(p, u, order):
     """Σ_j B_j(z)/F_j(z) u_j + c, at rest under u(0) before."""
     y = np.full(len(u), p[-1])
     for j in range(u.shape[1]):
-        b, f = np.r_[0.0, p[2 * order * j : 2 * order * j + order]], np.r_[1.0, p[2 * order * j + order : 2 * order * (j + 1)]]
+        b, f = (
+            np.r_[0.0, p[2 * order * j : 2 * order * j + order]],
+            np.r_[1.0, p[2 * order * j + order : 2 * order * (j + 1)]],
+        )
         y = y + b.sum() / f.sum() * u[0, j] + lfilter(b, f, u[:, j] - u[0, j])
     return y
 
@@ -115,13 +140,20 @@ def first_guess(records, order, j):
         lags = range(1, order + 1)
         N, nu = len(y), u.shape[1]
         past = [-np.column_stack([y[order - k : N - k, j] for k in lags])]
-        rows.append(np.hstack(past + [np.column_stack([u[order - k : N - k, i] for k in lags]) for i in range(nu)]))
+        rows.append(
+            np.hstack(
+                past + [np.column_stack([u[order - k : N - k, i] for k in lags]) for i in range(nu)]
+            )
+        )
         targets.append(y[order:, j])
     theta = np.linalg.lstsq(np.vstack(rows), np.concatenate(targets), rcond=None)[0]
     poles = np.roots(np.r_[1.0, theta[:order]])
     poles = poles * np.minimum(1.0, 0.99 / np.maximum(np.abs(poles), 1e-9))
     f = np.real(np.poly(poles))[1:]
-    return np.concatenate([np.r_[theta[order * (i + 1) : order * (i + 2)], f] for i in range(records[0][0].shape[1])] + [[0.0]])
+    return np.concatenate(
+        [np.r_[theta[order * (i + 1) : order * (i + 2)], f] for i in range(records[0][0].shape[1])]
+        + [[0.0]]
+    )
 
 
 def output_error(records, order, j, skip):
@@ -134,16 +166,22 @@ def output_error(records, order, j, skip):
 
 
 def linear(training, validation, test, skip):
-    """Simulated outputs of the linear model on the test records; order chosen output by output on validation data."""
+    """Simulated outputs of the linear model on the test records; order chosen output by output on
+    validation data."""
     u, y = (np.vstack([getattr(r, w) for r in training.records]) for w in "uy")
     mid, span = (u.mean(0), y.mean(0)), (u.std(0), y.std(0))
-    scaled = [[((r.u - mid[0]) / span[0], (r.y - mid[1]) / span[1]) for r in d.records] for d in (training, validation, test)]
+    scaled = [
+        [((r.u - mid[0]) / span[0], (r.y - mid[1]) / span[1]) for r in d.records]
+        for d in (training, validation, test)
+    ]
     outputs = [np.empty_like(r.y) for r in test.records]
     for j in range(y.shape[1]):
         found = []
         for order in (1, 2, 3, 4):
             p = output_error(scaled[0], order, j, skip)
-            error = sum(float(((transfer(p, u, order) - y[:, j])[skip:] ** 2).sum()) for u, y in scaled[1])
+            error = sum(
+                float(((transfer(p, u, order) - y[:, j])[skip:] ** 2).sum()) for u, y in scaled[1]
+            )
             found.append((error, order, p))
         _, order, p = min(found, key=lambda row: row[0])
         for made, (u, _) in zip(outputs, scaled[2], strict=True):
@@ -167,9 +205,17 @@ def judge(name, source, folder, keep):
         fits = validate(model, test, skip=window, seed=0, window=window)
         units = [s.unit for s in model.outputs]
         lines = linear(design.records("training"), design.records("validation"), test, window)
-        beside = [fit_index(r.y, y, scaling=model.scaling, units=units, skip=window) for r, y in zip(records, lines, strict=True)]
+        beside = [
+            fit_index(r.y, y, scaling=model.scaling, units=units, skip=window)
+            for r, y in zip(records, lines, strict=True)
+        ]
         conditions = " + ".join(model.origin["settings"]["conditions"])
-        row = [name, "last fifth" if cut else "test part", conditions, f"{seconds:.0f}" + (" (over the bar)" if seconds > LIMIT else "")]
+        row = [
+            name,
+            "last fifth" if cut else "test part",
+            conditions,
+            f"{seconds:.0f}" + (" (over the bar)" if seconds > LIMIT else ""),
+        ]
         for which in (fits, beside):
             row.append(numbers([v for fit in which for v in fit.mean_removed]))
             row.append(numbers([v for fit in which for v in fit.rmse]))
@@ -178,7 +224,10 @@ def judge(name, source, folder, keep):
 
 def main(folder, only, keep):
     print(f"{parallel.cores()} cores; default settings of `lstm-mpc new`, {len(only)} sets.\n")
-    print("| set | judged on | certified | s | FIT [%] | RMSE | linear: FIT [%] | linear: RMSE | published |")
+    print(
+        "| set | judged on | certified | s | FIT [%] | RMSE | linear: FIT [%] | linear: RMSE |"
+        " published |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for name in only:
         judge(name, SOURCES[name], folder, keep)

@@ -2,29 +2,31 @@
 
     python benchmarks/faults.py [--engine {c,sqp}]
 
-The setpoint is pH 7 throughout. Each fault begins at 600 s, and at 650 s the acid flow q1 falls from 16.6 to 16.2 mL/s, so that there is
-something to do while it lasts. The design is the shipped one with `frozen_after` 5 samples; the measurement has 0.01 pH of noise.
-"how far" is the largest |pH − 7| of the tank from the beginning of the fault on; "back" the time from the end of the fault (without one:
-from 600 s) until pH stays within ±0.05 of the setpoint; "offset" the mean error of the last 100 s.
-"""
+The setpoint is pH 7 throughout. Each fault begins at 600 s, and at 650 s the acid flow q1 falls
+from 16.6 to 16.2 mL/s, so that there is something to do while it lasts. The design is the shipped
+one with `frozen_after` 5 samples; the measurement has 0.01 pH of noise. "how far" is the largest
+|pH − 7| of the tank from the beginning of the fault on; "back" the time from the end of the fault
+(without one: from 600 s) until pH stays within ±0.05 of the setpoint; "offset" the mean error of
+the last 100 s."""
 
 import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
 
-os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # one core; read when NumPy loads
+# one core; read when NumPy loads
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 import numpy as np
 
+from lstm_mpc.certificates.gate import Release
+from lstm_mpc.control.controller import Status
 from lstm_mpc.control.faults import Fault
-from lstm_mpc.control.loop import Run, Scenario, close_loop, metrics
-from lstm_mpc.control.move import Status
-from lstm_mpc.deploy import engine_of
-from lstm_mpc.design import load_design
+from lstm_mpc.control.simulation import Run, Scenario, close_loop, metrics
+from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
-from lstm_mpc.excitation import Steps
-from lstm_mpc.release import Release
+from lstm_mpc.project.design import load_design
+from lstm_mpc.project.loop_steps import engine_of
 
 DESIGN = Path(__file__).resolve().parents[1] / "models" / "ph"
 BEGIN, END, DURATION = 600.0, 900.0, 1500.0  # [s]
@@ -35,18 +37,45 @@ SAMPLE = BEGIN + 10.0
 
 CASES = {  # what the table calls it, the fault, and what the controller does about it
     "none": (None, "controls"),
-    "dropout, 300 s": (Fault("dropout", BEGIN, END), "holds the disturbance, goes on from the model"),
-    "frozen, 300 s": (Fault("frozen", BEGIN, END), f"after {FROZEN_AFTER} equal samples as without a measurement"),
-    "spike of 1 pH": (Fault("spike", BEGIN, SAMPLE, size=1.0), "believes part of it, for a few samples"),
+    "dropout, 300 s": (
+        Fault("dropout", BEGIN, END),
+        "holds the disturbance, goes on from the model",
+    ),
+    "frozen, 300 s": (
+        Fault("frozen", BEGIN, END),
+        f"after {FROZEN_AFTER} equal samples as without a measurement",
+    ),
+    "spike of 1 pH": (
+        Fault("spike", BEGIN, SAMPLE, size=1.0),
+        "believes part of it, for a few samples",
+    ),
     "spike of 5 pH": (Fault("spike", BEGIN, SAMPLE, size=5.0), "out of range: left out"),
-    "bias of 0.3 pH, 300 s": (Fault("bias", BEGIN, END, size=0.3), "cannot know: controls the reading"),
-    "drift of 0.001 pH/s, 300 s": (Fault("drift", BEGIN, END, rate=1e-3), "cannot know: controls the reading"),
+    "bias of 0.3 pH, 300 s": (
+        Fault("bias", BEGIN, END, size=0.3),
+        "cannot know: controls the reading",
+    ),
+    "drift of 0.001 pH/s, 300 s": (
+        Fault("drift", BEGIN, END, rate=1e-3),
+        "cannot know: controls the reading",
+    ),
     "valve stuck, 300 s": (Fault("stuck", BEGIN, END), "pushes within bounds and rates"),
-    "valve within 15.5 and 17 mL/s, 300 s": (Fault("saturated", BEGIN, END, low=15.5, high=17.0), "pushes within bounds and rates"),
-    "valve slow, 60 s, for 300 s": (Fault("slow", BEGIN, END, lag=60.0), "controls, with less damping"),
+    "valve within 15.5 and 17 mL/s, 300 s": (
+        Fault("saturated", BEGIN, END, low=15.5, high=17.0),
+        "pushes within bounds and rates",
+    ),
+    "valve slow, 60 s, for 300 s": (
+        Fault("slow", BEGIN, END, lag=60.0),
+        "controls, with less damping",
+    ),
     "commands late, 300 s": (Fault("late", BEGIN, END), "controls, with less damping"),
-    "solves fail, 300 s": (Fault("unsolved", BEGIN, END), "plays its last plan, after 20 samples to the safe input"),
-    "away for 300 s, then restored": (Fault("restart", BEGIN, END), "last command stays; goes on from the saved state"),
+    "solves fail, 300 s": (
+        Fault("unsolved", BEGIN, END),
+        "plays its last plan, after 20 samples to the safe input",
+    ),
+    "away for 300 s, then restored": (
+        Fault("restart", BEGIN, END),
+        "last command stays; goes on from the saved state",
+    ),
 }
 
 
@@ -59,8 +88,12 @@ def scenario(name: str) -> Scenario:
 def rig(engine):
     """The controller with the numbers above, and what runs it on a case."""
     design, passed = load_design(DESIGN), Release.load(DESIGN / "release.json")
-    controller = engine_of(engine, passed, replace(design.control, frozen_after=FROZEN_AFTER), design.budget)
-    return controller, lambda name: close_loop(design.system, controller, scenario(name), u_start=design.u_start)
+    controller = engine_of(
+        engine, passed, replace(design.control, frozen_after=FROZEN_AFTER), design.budget
+    )
+    return controller, lambda name: close_loop(
+        design.system, controller, scenario(name), u_start=design.u_start
+    )
 
 
 def figures(run: Run) -> tuple[Status, float, float | None, float]:
@@ -71,7 +104,13 @@ def figures(run: Run) -> tuple[Status, float, float | None, float]:
         flags |= move.flags
     outside = np.flatnonzero(error > BAND)
     end = run.scenario.faults[0].end if run.scenario.faults else BEGIN
-    back = None if outside.size and outside[-1] == len(error) - 1 else max(0.0, run.Ts * (outside[-1] + 1) - end) if outside.size else 0.0
+    back = (
+        None
+        if outside.size and outside[-1] == len(error) - 1
+        else max(0.0, run.Ts * (outside[-1] + 1) - end)
+        if outside.size
+        else 0.0
+    )
     return flags, float(error[run.t >= BEGIN].max()), back, metrics(run)["steps"][-1]["offset"]
 
 
@@ -80,11 +119,16 @@ def words(flags: Status) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--engine", choices=("c", "sqp"), default="c")
     choice = parser.parse_args()
     _, run = rig(choice.engine)
-    print("| fault | what the controller does | flags | how far [pH] | back within ±0.05 pH after [s] | offset [pH] |")
+    print(
+        "| fault | what the controller does | flags | how far [pH] | back within ±0.05 pH after [s]"
+        " | offset [pH] |"
+    )
     print("|---|---|---|---|---|---|")
     for name, (_, does) in CASES.items():
         try:

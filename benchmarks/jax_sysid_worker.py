@@ -1,12 +1,13 @@
-"""One training run of jax-sysid, for benchmarks/jax_sysid.py. Runs in jax-sysid's own environment and needs nothing of lstm_mpc.
+"""One training run of jax-sysid, for benchmarks/jax_sysid.py. Runs in jax-sysid's own environment
+and needs nothing of lstm_mpc.
 
     python -I jax_sysid_worker.py < task.json > answer.json
 
--I keeps the folder of this file out of the way: jax_sysid.py in it has the name of the package. The task: normalised `u` and `y` (lists
-of rows), `cells`, `condition` ("none" or "iss"), `seed`, and `settings` (see `run`). The answer: `points`, one [seconds, parameters]
-for each evaluation of the loss (line-search trials too) with the parameters in the order of `NAMES`, column-major; `seconds` of the
-whole fit, `compile` [s] thereof, `cpu` [s], `versions`.
-"""
+-I keeps the folder of this file out of the way: jax_sysid.py in it has the name of the package. The
+task: normalised `u` and `y` (lists of rows), `cells`, `condition` ("none" or "iss"), `seed`, and
+`settings` (see `run`). The answer: `points`, one [seconds, parameters] for each evaluation of the
+loss (line-search trials too) with the parameters in the order of `NAMES`, column-major; `seconds`
+of the whole fit, `compile` [s] thereof, `cpu` [s], `versions`."""
 
 import contextlib
 import json
@@ -51,7 +52,9 @@ def output(chi, u, params):
 
 def quantities(params):
     """The two left-hand sides of condition (7) for |u| ≤ 1."""
-    stacked = [jnp.concatenate([*params[at : at + 2], params[at + 2][:, None]], axis=1) for at in (0, 3, 6)]
+    stacked = [
+        jnp.concatenate([*params[at : at + 2], params[at + 2][:, None]], axis=1) for at in (0, 3, 6)
+    ]
     s_f, s_i, s_o = (jax.nn.sigmoid(jnp.abs(M).sum(axis=1).max()) for M in stacked)
     return jnp.array([(1 + s_o) * s_f, (1 + s_o) * s_i * jnp.abs(params[10]).sum(axis=0).max()])
 
@@ -64,24 +67,32 @@ def start(cells, seed, spread, forget_bias):
 
 
 def run(task):
-    """`settings`: adam_epochs, adam_eta, lbfgs_epochs, memory, rho_th, rho_x0, spread, forget_bias; for "iss" also penalty, tightening:
-    penalty·Σ max(0, quantity − 1 + tightening)²."""
+    """`settings`: adam_epochs, adam_eta, lbfgs_epochs, memory, rho_th, rho_x0, spread, forget_bias;
+    for "iss" also penalty, tightening: penalty·Σ max(0, quantity − 1 + tightening)²."""
     chosen, u, y = task["settings"], np.array(task["u"]), np.array(task["y"])
     points, compiling = [], []
-    jax.monitoring.register_event_duration_secs_listener(lambda name, s, **_: compiling.append(s) if "/compile/" in name else None)
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, s, **_: compiling.append(s) if "/compile/" in name else None
+    )
 
     def note(*leaves):
         points.append((time.perf_counter(), [np.asarray(leaf) for leaf in leaves]))
 
     def regularisation(params, x0):
-        jax.debug.callback(note, *params)  # the iterates, at no more cost than a copy; the only way that shows Adam's as well
+        jax.debug.callback(
+            note, *params
+        )  # the iterates, at no more cost than a copy; the only way that shows Adam's as well
         if task["condition"] == "none":
             return 0.0
-        return chosen["penalty"] * jnp.sum(jnp.maximum(0.0, quantities(params) - 1 + chosen["tightening"]) ** 2)
+        return chosen["penalty"] * jnp.sum(
+            jnp.maximum(0.0, quantities(params) - 1 + chosen["tightening"]) ** 2
+        )
 
     began, used = time.perf_counter(), time.process_time()
     model = Model(2 * task["cells"], 1, 1, state_fcn=state, output_fcn=output)
-    model.loss(rho_x0=chosen["rho_x0"], rho_th=chosen["rho_th"], custom_regularization=regularisation)
+    model.loss(
+        rho_x0=chosen["rho_x0"], rho_th=chosen["rho_th"], custom_regularization=regularisation
+    )
     names = ("adam_epochs", "adam_eta", "lbfgs_epochs", "memory")
     model.optimization(iprint=-1, **{name: chosen[name] for name in names})
     model.init(params=start(task["cells"], task["seed"], chosen["spread"], chosen["forget_bias"]))
@@ -90,7 +101,10 @@ def run(task):
     jax.effects_barrier()
     ended = time.perf_counter(), time.process_time()
     return {
-        "points": [[at - began, np.concatenate([leaf.ravel(order="F") for leaf in leaves]).tolist()] for at, leaves in points],
+        "points": [
+            [at - began, np.concatenate([leaf.ravel(order="F") for leaf in leaves]).tolist()]
+            for at, leaves in points
+        ],
         "seconds": ended[0] - began,
         "cpu": ended[1] - used,
         "compile": sum(compiling),

@@ -2,10 +2,11 @@
 
     python benchmarks/training.py [--data FOLDER] [--seeds 5] [--workers 2]
 
-(a) the paper's experiment, drawn anew from models/ph_paper/design.toml; (b) the same settings on the records ph6000_train.csv
-and ph6000_val.csv in FOLDER (columns q3, pH; skipped without a folder); (c) the Gauss–Newton Hessian beside IPOPT's own L-BFGS; (d) one
-Jacobian of the simulation error beside plain CasADi forward sensitivities. Every seed is shown, none is left out. About two minutes.
-"""
+(a) the paper's experiment, drawn anew from models/ph_paper/design.toml; (b) the same settings on
+the records ph6000_train.csv and ph6000_val.csv in FOLDER (columns q3, pH; skipped without a
+folder); (c) the Gauss–Newton Hessian beside IPOPT's own L-BFGS; (d) one Jacobian of the simulation
+error beside plain CasADi forward sensitivities. Every seed is shown, none is left out. About two
+minutes."""
 
 import argparse
 import os
@@ -15,35 +16,48 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # one core per seed; read when NumPy loads
+# one core per seed; read when NumPy loads
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 import casadi as ca
 import numpy as np
 
-from lstm_mpc import Dataset, Record, Signal, certify, lstm, parallel, scale, train, validate
-from lstm_mpc.design import load_design
-from lstm_mpc.identify import model_of
-from lstm_mpc.sensitivity import SimulationError
-from lstm_mpc.starts import random_start
-from lstm_mpc.training import pieces_of
+from lstm_mpc import Dataset, Record, Signal, certify, scale, train, validate
+from lstm_mpc.identification.initial_weights import random_start
+from lstm_mpc.identification.multistart import model_of
+from lstm_mpc.identification.training import pieces_of
+from lstm_mpc.io import parallel
+from lstm_mpc.model import lstm
+from lstm_mpc.model.sensitivity import SimulationError
+from lstm_mpc.project.design import load_design
 
 REFERENCE = Path(__file__).resolve().parents[1] / "models" / "ph_paper"
 BAR_SECONDS = 30.0  # [s] median over seeds
 BAR_PAPER = 98.0  # [%] FIT (12) on normalised validation data
-BAR_RECORDS, PHYSICAL = 97.4, 98.0  # [%] mean-removed FIT on ph6000_val.csv: the bar, and what a fitted physical model reaches
-LBFGS = {"hessian": "l-bfgs", "iterations": 300, "patience": 300}  # no early stop: about twice the time of Gauss–Newton
+# [%] mean-removed FIT on ph6000_val.csv: the bar, and what a fitted physical model reaches
+BAR_RECORDS, PHYSICAL = 97.4, 98.0
+# no early stop: about twice the time of Gauss–Newton
+LBFGS = {"hessian": "l-bfgs", "iterations": 300, "patience": 300}
 
 
 def machine():
-    versions = f"Python {platform.python_version()}, casadi {ca.__version__}, numpy {np.__version__}"
+    versions = (
+        f"Python {platform.python_version()}, casadi {ca.__version__}, numpy {np.__version__}"
+    )
     return f"{parallel.cores()} cores, {platform.machine()}, {versions}"
 
 
 def one(training, validation, settings, skip, seed):
-    """A table row of one seed: figures by name, all fits [%] on validation data from a random start."""
+    """A table row of one seed: figures by name, all fits [%] on validation data from a random
+    start."""
     scaling = scale(training)
     outcome = train(training, scaling, settings, seed=seed)
-    row = {"seed": seed, "iterations": outcome.iterations, "seconds": outcome.seconds, "status": outcome.status}
+    row = {
+        "seed": seed,
+        "iterations": outcome.iterations,
+        "seconds": outcome.seconds,
+        "status": outcome.status,
+    }
     if outcome.network is None:
         return {**row, "δ": np.nan, "train": np.nan, "FIT (12)": np.nan, "mean-removed": np.nan}
     model = model_of(outcome.network, training, scaling, {"seed": seed}, "benchmark")
@@ -51,12 +65,21 @@ def one(training, validation, settings, skip, seed):
     for against, suffix in (("measured", ""), ("noise-free", ", noise-free")):
         if against == "measured" or validation.records[0].truth is not None:
             (fit,) = validate(model, validation, skip=skip, seed=0, against=against)
-            row |= {f"FIT (12){suffix}": fit.normalised[0], f"mean-removed{suffix}": fit.mean_removed[0]}
+            row |= {
+                f"FIT (12){suffix}": fit.normalised[0],
+                f"mean-removed{suffix}": fit.mean_removed[0],
+            }
     return row
 
 
 def cell(value):
-    return f"{value:.3f}" if isinstance(value, float) and abs(value) < 1 else f"{value:.2f}" if isinstance(value, float) else str(value)
+    return (
+        f"{value:.3f}"
+        if isinstance(value, float) and abs(value) < 1
+        else f"{value:.2f}"
+        if isinstance(value, float)
+        else str(value)
+    )
 
 
 def table(rows):
@@ -68,10 +91,23 @@ def table(rows):
 
 def summary(rows, figure, bar):
     """All seeds, their median and the worst of each figure, and the bars."""
-    numbers = {name: [float(row[name]) for row in rows] for name in rows[0] if name not in ("seed", "status")}
-    worst = {name: (max if name in ("iterations", "seconds") else min)(values) for name, values in numbers.items()}
+    numbers = {
+        name: [float(row[name]) for row in rows]
+        for name in rows[0]
+        if name not in ("seed", "status")
+    }
+    worst = {
+        name: (max if name in ("iterations", "seconds") else min)(values)
+        for name, values in numbers.items()
+    }
     middle = {name: median(values) for name, values in numbers.items()}
-    table([*rows, {"seed": "**median**", "status": "", **middle}, {"seed": "**worst**", "status": "", **worst}])
+    table(
+        [
+            *rows,
+            {"seed": "**median**", "status": "", **middle},
+            {"seed": "**worst**", "status": "", **worst},
+        ]
+    )
     reached, seconds = sum(row[figure] >= bar for row in rows), median(numbers["seconds"])
     print(f"\n- {figure} ≥ {bar:g} %: {reached} of {len(rows)} seeds (bar: all of them)")
     print(f"- median time {seconds:.1f} s (bar: ≤ {BAR_SECONDS:.0f} s)")
@@ -79,18 +115,24 @@ def summary(rows, figure, bar):
 
 
 def seeds_of(training, validation, settings, skip, seeds, workers):
-    return parallel.run(one, [(training, validation, settings, skip, seed) for seed in range(seeds)], workers=workers)
+    return parallel.run(
+        one,
+        [(training, validation, settings, skip, seed) for seed in range(seeds)],
+        workers=workers,
+    )
 
 
 def recorded(folder, which):
-    """One file of identification records as a data set: header q3,pH, no time column, every 10 s."""
+    """One file of identification records as a data set: header q3,pH, no time column, every 10
+    s."""
     columns = np.loadtxt(folder / f"ph6000_{which}.csv", delimiter=",", skiprows=1)
     item = Record(which, columns[:, :1], columns[:, 1:])
     return Dataset((Signal("q3", "mL/s", 12.5, 17.0),), (Signal("pH", "pH"),), 10.0, (item,))
 
 
 def plain_jacobian(sizes, piece):
-    """The same Jacobian as one would write it: the step augmented with S⁺ = A S + [B 0], run sample by sample by mapaccum.
+    """The same Jacobian as one would write it: the step augmented with S⁺ = A S + [B 0], run sample
+    by sample by mapaccum.
 
     Returns a function of z. CasADi builds A S symbolically, so that the step knows every zero.
     """
@@ -104,7 +146,9 @@ def plain_jacobian(sizes, piece):
     S_next = ca.mtimes(A, S) + ca.horzcat(B, ca.SX(n, n))
     row = ca.mtimes(G, S) + ca.horzcat(D, ca.SX(sizes.ny, n))
     state = ca.vertcat(chi, ca.vec(S))
-    step = ca.Function("augmented", [state, u, theta], [ca.vertcat(following, ca.vec(S_next)), ca.vec(row)])
+    step = ca.Function(
+        "augmented", [state, u, theta], [ca.vertcat(following, ca.vec(S_next)), ca.vec(row)]
+    )
     run = step.mapaccum("run", N, 1, {})
     seed = np.hstack([np.zeros((n, p)), np.eye(n)]).ravel(order="F")
     root = np.sqrt(piece.weight)
@@ -135,9 +179,14 @@ def compare_jacobians(training, settings, seed):
     theta = np.concatenate([start, np.zeros(sizes.n)])
     points = [theta + 0.3 * rng.standard_normal(theta.size) for _ in range(5)]
     blocks, naive = (fastest(lambda k, f=f: f(points[k]), 5) for f in (error.jacobian, plain))
-    gap = float(np.abs(error.jacobian(points[0]) - plain(points[0])).max() / np.abs(plain(points[0])).max())
+    gap = float(
+        np.abs(error.jacobian(points[0]) - plain(points[0])).max() / np.abs(plain(points[0])).max()
+    )
     print(f"| Jacobian {len(piece.u)} × {error.size} | time |\n|---|---|")
-    print(f"| SimulationError.jacobian | {1e3 * blocks:.0f} ms |\n| plain CasADi, augmented step and mapaccum | {1e3 * naive:.0f} ms |")
+    print(
+        f"| SimulationError.jacobian | {1e3 * blocks:.0f} ms |\n| plain CasADi, augmented step and"
+        f" mapaccum | {1e3 * naive:.0f} ms |"
+    )
     print(f"\n- ratio {naive / blocks:.1f}; largest difference {gap:.1e} of the largest entry")
 
 
@@ -145,22 +194,45 @@ def main(data, seeds, workers):
     design = load_design(REFERENCE)
     settings, skip, records = design.train, design.search.skip, design.experiment_records()
     training, validation = records["training"], records["validation"]
-    print(f"# Training\n\n{machine()}; {workers} seed(s) at a time, one core each; nx = {settings.nx}, {settings.conditions}.")
-    print(f"User_Requested_Stop: the error fell by less than {settings.least:.0%} over {settings.patience} iterations.\n")
-    print(f"## (a) The paper's experiment: {training.samples} samples, validated on {validation.samples}\n")
+    print(
+        f"# Training\n\n{machine()}; {workers} seed(s) at a time, one core each; nx ="
+        f" {settings.nx}, {settings.conditions}."
+    )
+    print(
+        f"User_Requested_Stop: the error fell by less than {settings.least:.0%} over"
+        f" {settings.patience} iterations.\n"
+    )
+    print(
+        f"## (a) The paper's experiment: {training.samples} samples, validated on"
+        f" {validation.samples}\n"
+    )
     rows = seeds_of(training, validation, settings, skip, seeds, workers)
     summary(rows, "FIT (12)", BAR_PAPER)
 
     print("## (b) Identification records ph6000\n")
     if data is None:
-        print("Skipped: no folder with ph6000_train.csv and ph6000_val.csv was given (--data FOLDER).\n")
+        print(
+            "Skipped: no folder with ph6000_train.csv and ph6000_val.csv was given (--data"
+            " FOLDER).\n"
+        )
     else:
-        summary(seeds_of(recorded(data, "train"), recorded(data, "val"), settings, skip, seeds, workers), "mean-removed", BAR_RECORDS)
+        summary(
+            seeds_of(
+                recorded(data, "train"), recorded(data, "val"), settings, skip, seeds, workers
+            ),
+            "mean-removed",
+            BAR_RECORDS,
+        )
         print(f"(A physical model fitted to the same records reaches {PHYSICAL:g} %.)\n")
 
-    print(f"## (c) Gauss–Newton (the row of (a)) beside at most {LBFGS['iterations']} iterations of L-BFGS, experiment (a), seed 0\n")
+    print(
+        f"## (c) Gauss–Newton (the row of (a)) beside at most {LBFGS['iterations']} iterations of"
+        " L-BFGS, experiment (a), seed 0\n"
+    )
     other = one(training, validation, replace(settings, **LBFGS), skip, 0)
-    table([{"Hessian": name, **row} for name, row in (("gauss-newton", rows[0]), ("l-bfgs", other))])
+    table(
+        [{"Hessian": name, **row} for name, row in (("gauss-newton", rows[0]), ("l-bfgs", other))]
+    )
 
     print("\n## (d) One Jacobian of the simulation error\n")
     compare_jacobians(training, settings, seed=0)
@@ -170,6 +242,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder with ph6000_train.csv and ph6000_val.csv")
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 … n−1 (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=2, help="seeds at a time (default: %(default)s)")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="seeds at a time (default: %(default)s)"
+    )
     choice = parser.parse_args()
     main(choice.data, choice.seeds, choice.workers)

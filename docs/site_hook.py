@@ -1,7 +1,8 @@
-"""What mkdocs does to the pages: references are made from the code, and links into the repository lose their link on the site.
+"""What mkdocs does to the pages: references are made from the code, and links into the repository
+lose their link on the site.
 
-The generated parts stand where a page says `<!-- generated: NAME -->`, so that they are never older than the code.
-"""
+The generated parts stand where a page says `<!-- generated: NAME -->`, so that they are never older
+than the code."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any, get_args, get_type_hints
 
-from lstm_mpc import arguments, design
+from lstm_mpc.cli import arguments
+from lstm_mpc.project import design
 
 _FIELDS = {
     "input": "inputs",
@@ -31,21 +33,27 @@ _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """mkdocs calls this with each page."""
     made = _MARK.sub(lambda found: GENERATED[found[1]](), markdown)
-    return _LINK.sub(lambda found: found[0] if _within(page.file.src_uri, found[2]) else found[1], made)
+    return _LINK.sub(
+        lambda found: found[0] if _within(page.file.src_uri, found[2]) else found[1], made
+    )
 
 
 def _within(page: str, target: str) -> bool:
     """Does a link stay within the site, or lead to the web?"""
     path = target.partition("#")[0]
-    return "://" in target or not os.path.normpath(PurePosixPath(page).parent / path).startswith("..")
+    return "://" in target or not os.path.normpath(PurePosixPath(page).parent / path).startswith(
+        ".."
+    )
 
 
-# -- the design file --------------------------------------------------------------------------------------------------
+# -- the design file -------------------------------------------------------------------------------
 
 
 def design_reference() -> str:
     """Every table of a design with its keys, from the dataclasses that read it."""
-    return "\n\n".join(part for table in design._TABLES if table != "name" for part in _table(table))
+    return "\n\n".join(
+        part for table in design._TABLES if table != "name" for part in _table(table)
+    )
 
 
 def _table(table: str) -> Iterator[str]:
@@ -63,7 +71,8 @@ def _table(table: str) -> Iterator[str]:
 
 
 def _keys(kind: type, table: str) -> Iterator[str]:
-    """A dataclass: what it says of itself, its keys, and the dataclasses among its fields that are tables of their own."""
+    """A dataclass: what it says of itself, its keys, and the dataclasses among its fields that are
+    tables of their own."""
     yield inspect.cleandoc(kind.__doc__ or "")
     rows, own = ["| key | type | default |", "|---|---|---|"], []
     hints = get_type_hints(kind)
@@ -72,7 +81,10 @@ def _keys(kind: type, table: str) -> Iterator[str]:
         if table == "control" and field.name == "observer":
             continue
         if table in ("scenario", "verify_loop") and field.name == "disturbances":
-            rows.append(f"| *name of a disturbance* | {'steps' if table == 'scenario' else '[low, high]'} | at rest |")
+            rows.append(
+                f"| *name of a disturbance* | {'steps' if table == 'scenario' else '[low, high]'} |"
+                " at rest |"
+            )
         elif inner:
             own += inner
         else:
@@ -110,9 +122,15 @@ _TYPES = (  # what a reader of TOML calls them
 
 
 def _type(annotation: Any) -> str:
-    words = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+    words = (
+        annotation
+        if isinstance(annotation, str)
+        else getattr(annotation, "__name__", str(annotation))
+    )
     for name, said in _TYPES:
-        words = words.replace(name, said) if not name.isalpha() else re.sub(rf"\b{name}\b", said, words)
+        words = (
+            words.replace(name, said) if not name.isalpha() else re.sub(rf"\b{name}\b", said, words)
+        )
     return words
 
 
@@ -125,22 +143,36 @@ def _default(field: Any) -> str:
 
 
 _NOTES = {
-    "safe_set": "One key per output, named like it: `[low, high]` [unit], what it must never leave. Default: its measuring range.",
+    "safe_set": (
+        "One key per output, named like it: `[low, high]` [unit], what it must never leave."
+        " Default: its measuring range."
+    ),
     "plant": "`kind` chooses the simulated plant; the other keys are its own.",
-    "observer": 'Without this table, or with `kind = "open_loop"`, the open-loop observer of `[control]` runs. Else `kind` chooses; '
-    f"known: {', '.join(f'`{name}`' for name in design._OBSERVERS)}, in this order:",
-    "control": "Beside the keys below, `u_start` [unit]: the inputs in force before control begins (default: nominal).",
+    "observer": (
+        'Without this table, or with `kind = "open_loop"`, the open-loop observer of `[control]`'
+        " runs. Else `kind` chooses; "
+        f"known: {', '.join(f'`{name}`' for name in design._OBSERVERS)}, in this order:"
+    ),
+    "control": (
+        "Beside the keys below, `u_start` [unit]: the inputs in force before control begins"
+        " (default: nominal)."
+    ),
 }
 
 
-# -- the command line -------------------------------------------------------------------------------------------------
+# -- the command line ------------------------------------------------------------------------------
 
 
 def cli_reference() -> str:
     """Every verb with its options, from the parser."""
     parser = arguments.parser()
-    verbs = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    return "\n\n".join(part for name, verb in verbs.choices.items() for part in _verb(name, verb)) + f"\n\n{parser.epilog}"
+    verbs = next(
+        action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+    )
+    return (
+        "\n\n".join(part for name, verb in verbs.choices.items() for part in _verb(name, verb))
+        + f"\n\n{parser.epilog}"
+    )
 
 
 def _verb(name: str, verb: argparse.ArgumentParser) -> Iterator[str]:
@@ -150,10 +182,22 @@ def _verb(name: str, verb: argparse.ArgumentParser) -> Iterator[str]:
     for action in verb._actions:
         if isinstance(action, argparse._HelpAction) or action.help is argparse.SUPPRESS:
             continue
-        value = f" {action.metavar or action.dest.upper()}" if action.option_strings and action.nargs != 0 else ""
-        words = re.sub(r", \d+\)", ")", (action.help or "") % vars(action))  # the number of cores is that of the reader's machine
-        choices = f"; one of {', '.join(f'`{choice}`' for choice in action.choices)}" if action.choices else ""
-        rows.append(f"| `{', '.join(action.option_strings) or action.dest}{value}` | {words}{choices} |")
+        value = (
+            f" {action.metavar or action.dest.upper()}"
+            if action.option_strings and action.nargs != 0
+            else ""
+        )
+        words = re.sub(
+            r", \d+\)", ")", (action.help or "") % vars(action)
+        )  # the number of cores is that of the reader's machine
+        choices = (
+            f"; one of {', '.join(f'`{choice}`' for choice in action.choices)}"
+            if action.choices
+            else ""
+        )
+        rows.append(
+            f"| `{', '.join(action.option_strings) or action.dest}{value}` | {words}{choices} |"
+        )
     yield "\n".join(rows)
     examples = re.split(r" {2,}", (verb.epilog or "").removeprefix("example: "))
     yield "\n".join(["```text", *(f"$ {example}" for example in examples), "```"])

@@ -1,10 +1,11 @@
-"""The whole chain in one sitting: plant → experiment → identify → certify → verify → validate → release → control → C.
+"""The whole chain in one sitting: plant → experiment → identify → certify → verify → validate →
+release → control → C.
 
     python examples/01_tour.py
 
-A small model (3 cells, 2 starts) of the pH neutralisation plant. Every verb takes the nouns made so far and returns the next one.
-Prints what it finds in engineering units; the asserts at the end say what must be true of any run.
-"""
+A small model (3 cells, 2 starts) of the pH neutralisation plant. Every verb takes the nouns made so
+far and returns the next one. Prints what it finds in engineering units; the asserts at the end say
+what must be true of any run."""
 
 from dataclasses import replace
 from tempfile import TemporaryDirectory
@@ -25,32 +26,38 @@ from lstm_mpc import (
     validation_of,
     verify,
 )
-from lstm_mpc.control.dompc import DoMpc
-from lstm_mpc.control.loop import Scenario, close_loop, metrics
+from lstm_mpc.codegen.c_model import c_model
+from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.problem import Problem
-from lstm_mpc.export.c_model import c_model
-from lstm_mpc.ph import Plant
+from lstm_mpc.control.simulation import Scenario, close_loop, metrics
+from lstm_mpc.plants.ph import Plant
 
 SAFE_SET = ((4.5, 9.5),)  # [pH]
-POLICY = Policy(conditions=("iss",), output_set="scenario", min_fit=95.0)  # the paper's; the default wants δISS and a proved tube
+POLICY = Policy(
+    conditions=("iss",), output_set="scenario", min_fit=95.0
+)  # the paper's; the default wants δISS and a proved tube
 
 
 def experiment(plant, *, steps, seed):
-    """A noisy record of the plant under a multilevel pseudo-random q3, levels held for 300 … 2000 s."""
+    """A noisy record of the plant under a multilevel pseudo-random q3, levels held for 300 … 2000
+    s."""
     excitation = Mprs((plant.inputs[0].low,), (plant.inputs[0].high,), dwell=(300.0, 2000.0))
     item = record(plant, excitation, steps=steps, input_noise=4e-4, output_noise=1e-4, seed=seed)
     return Dataset(plant.inputs, plant.outputs, plant.Ts, (item,))
 
 
 def altered_file(verification):
-    """What reading says of a verification file in which one digit was changed: the bound ρ* made smaller."""
+    """What reading says of a verification file in which one digit was changed: the bound ρ* made
+    smaller."""
     with TemporaryDirectory() as folder:
         path = f"{folder}/verification.json"
         verification.save(path)
         with open(path, encoding="utf-8") as stream:
             text = stream.read()
         with open(path, "w", encoding="utf-8") as stream:
-            stream.write(text.replace(f'"radius_y": {verification.bounds[0].radius_y!r}', '"radius_y": 0.1'))
+            stream.write(
+                text.replace(f'"radius_y": {verification.bounds[0].radius_y!r}', '"radius_y": 0.1')
+            )
         try:
             Verification.load(path)
         except InputError as error:
@@ -60,11 +67,25 @@ def altered_file(verification):
 
 def main():
     plant = Plant(Ts=10.0).system()
-    training, validation = experiment(plant, steps=2000, seed=1), experiment(plant, steps=1000, seed=2)
+    training, validation = (
+        experiment(plant, steps=2000, seed=1),
+        experiment(plant, steps=1000, seed=2),
+    )
     y = training.records[0].y
-    print(f"experiment: {training.samples} samples every {plant.Ts:g} s, pH {y.min():.2f} … {y.max():.2f}")
+    print(
+        f"experiment: {training.samples} samples every {plant.Ts:g} s, pH {y.min():.2f} …"
+        f" {y.max():.2f}"
+    )
 
-    found = identify(training, validation, Settings(nx=(3,), iterations=80), starts=2, seed=0, workers=2, name="tour")
+    found = identify(
+        training,
+        validation,
+        Settings(nx=(3,), iterations=80),
+        starts=2,
+        seed=0,
+        workers=2,
+        name="tour",
+    )
     model = found.model
     print(*(f"identify: {start.sentence}" for start in found.starts), sep="\n")
 
@@ -73,8 +94,17 @@ def main():
 
     verification = verify(model, safe_set=SAFE_SET, rule="exact", steps=1000, seed=20, plant=plant)
     bound, beside = verification.bound("model", 1.0), verification.bound("plant", 1.0)
-    print(f"verify: {verification.scenarios} scenarios of {verification.steps * plant.Ts / 3600:.1f} h, outputs reached")
-    print(*(f"  {b.system}: pH {b.low[0]:.3f} … {b.high[0]:.3f}, ρ* = {b.radius_y:.4f}" for b in (bound, beside)), sep="\n")
+    print(
+        f"verify: {verification.scenarios} scenarios of {verification.steps * plant.Ts / 3600:.1f}"
+        " h, outputs reached"
+    )
+    print(
+        *(
+            f"  {b.system}: pH {b.low[0]:.3f} … {b.high[0]:.3f}, ρ* = {b.radius_y:.4f}"
+            for b in (bound, beside)
+        ),
+        sep="\n",
+    )
 
     evidence = validation_of(model, validation)
     passed = release(model, [certificate], verification, evidence, POLICY, safe_set=SAFE_SET)
@@ -87,7 +117,11 @@ def main():
         reasons = ()
     except Refused as refused:
         reasons = refused.reasons
-    print("the same evidence for altered weights is refused:", *(f"  - {why}" for why in reasons), sep="\n")
+    print(
+        "the same evidence for altered weights is refused:",
+        *(f"  - {why}" for why in reasons),
+        sep="\n",
+    )
     complaint = altered_file(verification)
     print(f"an edited file is not read: {complaint}")
 
@@ -101,18 +135,31 @@ def main():
     run = close_loop(plant, DoMpc(passed, problem), scenario, u_start=[15.55])
     figures = metrics(run)
     for step in figures["steps"]:
-        settling = "never settles" if step["settling"] is None else f"settles in {step['settling']:.0f} s"
-        print(f"control: from {step['t']:4.0f} s, setpoint pH {step['setpoint'][0]:.1f}: {settling}, offset {step['offset']:.4f} pH")
-    print(f"control: valve travel {figures['travel']:.2f} mL/s, {figures['solve_ms']['median']:.0f} ms a solve")
+        settling = (
+            "never settles" if step["settling"] is None else f"settles in {step['settling']:.0f} s"
+        )
+        print(
+            f"control: from {step['t']:4.0f} s, setpoint pH {step['setpoint'][0]:.1f}: {settling},"
+            f" offset {step['offset']:.4f} pH"
+        )
+    print(
+        f"control: valve travel {figures['travel']:.2f} mL/s, {figures['solve_ms']['median']:.0f}"
+        " ms a solve"
+    )
 
     files = c_model(passed)
-    print("export:", *(f"  {name:<18}{len(text.splitlines()):5d} lines" for name, text in files.items()), sep="\n")
+    print(
+        "export:",
+        *(f"  {name:<18}{len(text.splitlines()):5d} lines" for name, text in files.items()),
+        sep="\n",
+    )
 
     assert certificate.holds
     assert certificate.margin > 0
     assert bound.safe
     assert abs(bound.radius_y - beside.radius_y) < 0.1 * beside.radius_y
-    assert len(reasons) == 4  # a foreign certificate, so none of its own; a foreign verification; a foreign validation
+    # a foreign certificate, so none of its own; a foreign verification; a foreign validation
+    assert len(reasons) == 4
     assert "altered" in complaint
     assert figures["failures"] == 0
     assert figures["offset"] < 0.02  # [pH]

@@ -1,20 +1,36 @@
-"""Another plant in about thirty lines: a tank that a pump fills and gravity drains, from its equation to the closed loop.
+"""Another plant in about thirty lines: a tank that a pump fills and gravity drains, from its
+equation to the closed loop.
 
     python examples/03_another_plant.py
 
-    A dh/dt = q + w − a √(2 g h)      level h [cm] measured, pump flow q [cm³/s] manipulated, another inflow w [cm³/s] unknown
+    A dh/dt = q + w − a √(2 g h)      level h [cm] measured, pump flow q [cm³/s] manipulated,
+    another inflow w [cm³/s] unknown
 
-This is how to bring your own plant in CasADi; 05 brings one as a Python function, 06 as an FMU. Anything with a CasADi step and output
-is a `System`; the verbs never ask what it is. Here the gain dh/dq grows threefold with level.
-"""
+This is how to bring your own plant in CasADi; 05 brings one as a Python function, 06 as an FMU.
+Anything with a CasADi step and output is a `System`; the verbs never ask what it is. Here the gain
+dh/dq grows threefold with level."""
 
 import casadi as ca
 import numpy as np
 
-from lstm_mpc import Dataset, Mprs, Policy, Settings, Signal, Steps, System, certify, identify, record, release, validation_of, verify
-from lstm_mpc.control.dompc import DoMpc
-from lstm_mpc.control.loop import Scenario, close_loop, metrics
+from lstm_mpc import (
+    Dataset,
+    Mprs,
+    Policy,
+    Settings,
+    Signal,
+    Steps,
+    System,
+    certify,
+    identify,
+    record,
+    release,
+    validation_of,
+    verify,
+)
+from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.simulation import Scenario, close_loop, metrics
 
 A, a, g, Ts = 150.0, 0.5, 981.0, 5.0  # [cm²] cross-section, [cm²] outlet, [cm/s²], [s]
 DWELL = (30.0, 300.0)  # [s] how long a level of the pump is held
@@ -41,21 +57,48 @@ def tank():
 def main():
     plant = tank()
     draw = {"excitation": Mprs((30.0,), (100.0,), DWELL), "output_noise": 0.02**2}
-    data = [Dataset(plant.inputs, plant.outputs, Ts, (record(plant, steps=1500, seed=seed, **draw),)) for seed in (1, 2)]
-    model = identify(*data, Settings(nx=(3,), iterations=80), starts=2, workers=2, name="tank").model
+    data = [
+        Dataset(plant.inputs, plant.outputs, Ts, (record(plant, steps=1500, seed=seed, **draw),))
+        for seed in (1, 2)
+    ]
+    model = identify(
+        *data, Settings(nx=(3,), iterations=80), starts=2, workers=2, name="tank"
+    ).model
     certificate = certify(model)
-    verification = verify(model, safe_set=SAFE_SET, rule="exact", shape="intervals", steps=500, dwell=DWELL, seed=20, plant=plant)
+    verification = verify(
+        model,
+        safe_set=SAFE_SET,
+        rule="exact",
+        shape="intervals",
+        steps=500,
+        dwell=DWELL,
+        seed=20,
+        plant=plant,
+    )
     own, beside = (verification.bound(system, 1.0) for system in ("model", "plant"))
     policy = Policy(conditions=("iss",), output_set="scenario")
-    passed = release(model, [certificate], verification, validation_of(model, data[1]), policy, safe_set=SAFE_SET)
+    passed = release(
+        model, [certificate], verification, validation_of(model, data[1]), policy, safe_set=SAFE_SET
+    )
     leak = Steps((0.0, 1000.0), [0.0, -8.0])  # [s], [cm³/s]
-    scenario = Scenario("levels and a leak", Steps((0.0, 100.0, 500.0), [7.0, 12.0, 5.0]), 1500.0, leak)
+    scenario = Scenario(
+        "levels and a leak", Steps((0.0, 100.0, 500.0), [7.0, 12.0, 5.0]), 1500.0, leak
+    )
     controller = DoMpc(passed, Problem(horizon=15, move_penalty=1e-4, max_move=20.0))
     figures = metrics(close_loop(plant, controller, scenario, u_start=[58.6]))
 
     print(*(f"{kind}: {sentence}" for kind, sentence in passed.claims()), sep="\n")
-    print(f"levels reached: model {own.low[0]:.2f} … {own.high[0]:.2f} cm, plant {beside.low[0]:.2f} … {beside.high[0]:.2f} cm")
-    print(*(f"from {s['t']:4.0f} s to {s['setpoint'][0]:4.1f} cm: offset {s['offset']:.4f} cm" for s in figures["steps"]), sep="\n")
+    print(
+        f"levels reached: model {own.low[0]:.2f} … {own.high[0]:.2f} cm, plant {beside.low[0]:.2f}"
+        f" … {beside.high[0]:.2f} cm"
+    )
+    print(
+        *(
+            f"from {s['t']:4.0f} s to {s['setpoint'][0]:4.1f} cm: offset {s['offset']:.4f} cm"
+            for s in figures["steps"]
+        ),
+        sep="\n",
+    )
     assert certificate.holds
     assert own.safe
     assert abs(own.radius_y - beside.radius_y) < 0.1 * beside.radius_y

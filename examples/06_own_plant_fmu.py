@@ -1,10 +1,11 @@
-"""Your own plant as an FMU for model exchange, from the file to the closed loop: two tanks in a row.
+"""Your own plant as an FMU for model exchange, from the file to the closed loop: two tanks in a
+row.
 
     pip install 'lstm_mpc[fmu]' && python examples/06_own_plant_fmu.py
 
-Tools such as OpenModelica, Dymola or Simulink export such files. So that the example runs anywhere, it builds one first, with the
-compiler `cc`, from examples/fmu/two_tanks.c. An FMU contains machine code, and using it runs that code: take only those you trust.
-"""
+Tools such as OpenModelica, Dymola or Simulink export such files. So that the example runs anywhere,
+it builds one first, with the compiler `cc`, from examples/fmu/two_tanks.c. An FMU contains machine
+code, and using it runs that code: take only those you trust."""
 
 import subprocess
 import zipfile
@@ -12,10 +13,24 @@ from pathlib import Path
 
 import fmpy
 
-from lstm_mpc import Dataset, Mprs, Policy, Settings, Signal, Steps, certify, from_fmu, identify, record, release, validation_of, verify
-from lstm_mpc.control.loop import Scenario, close_loop, metrics
+from lstm_mpc import (
+    Dataset,
+    Mprs,
+    Policy,
+    Settings,
+    Signal,
+    Steps,
+    certify,
+    from_fmu,
+    identify,
+    record,
+    release,
+    validation_of,
+    verify,
+)
+from lstm_mpc.control.engines.sqp import Budget, Sqp
 from lstm_mpc.control.problem import Problem
-from lstm_mpc.control.sqp import Budget, Sqp
+from lstm_mpc.control.simulation import Scenario, close_loop, metrics
 
 SOURCE = Path(__file__).parent / "fmu" / "two_tanks.c"
 VARIABLES = {  # name -> value reference and attributes
@@ -35,34 +50,67 @@ def description(version):
     rows = []
     for name, (reference, attributes, start) in VARIABLES.items():
         typed = "" if start is None else f'start="{start!r}"'
-        of = {2: 0, 3: 1}.get(reference)  # of which state it is the derivative; FMI 2.0 counts variables from one
+        # of which state it is the derivative; FMI 2.0 counts variables from one
+        of = {2: 0, 3: 1}.get(reference)
         if version == 3:
             slope = "" if of is None else f'derivative="{of}"'
-            rows.append(f'<Float64 name="{name}" valueReference="{reference}" {attributes} {typed} {slope}/>')
+            rows.append(
+                f'<Float64 name="{name}" valueReference="{reference}" {attributes} {typed}'
+                f" {slope}/>"
+            )
         else:
             slope = "" if of is None else f'derivative="{of + 1}"'
-            rows.append(f'<ScalarVariable name="{name}" valueReference="{reference}" {attributes}><Real {typed} {slope}/></ScalarVariable>')
+            rows.append(
+                f'<ScalarVariable name="{name}" valueReference="{reference}" {attributes}><Real'
+                f" {typed} {slope}/></ScalarVariable>"
+            )
     if version == 3:
         outer = 'fmiVersion="3.0" modelName="two tanks" instantiationToken="two-tanks"'
-        rows.append('<Float64 name="time" valueReference="7" causality="independent" variability="continuous"/>')
-        unknowns = [("Output", 1), *((kind, r) for kind in ("ContinuousStateDerivative", "InitialUnknown") for r in (2, 3))]
+        rows.append(
+            '<Float64 name="time" valueReference="7" causality="independent"'
+            ' variability="continuous"/>'
+        )
+        unknowns = [
+            ("Output", 1),
+            *(
+                (kind, r)
+                for kind in ("ContinuousStateDerivative", "InitialUnknown")
+                for r in (2, 3)
+            ),
+        ]
         ends = "".join(f'<{kind} valueReference="{r}"/>' for kind, r in unknowns)
     else:
-        outer = 'fmiVersion="2.0" modelName="two tanks" guid="two-tanks" numberOfEventIndicators="0"'
+        outer = (
+            'fmiVersion="2.0" modelName="two tanks" guid="two-tanks" numberOfEventIndicators="0"'
+        )
         unknowns = '<Unknown index="3"/><Unknown index="4"/>'
-        ends = f'<Outputs><Unknown index="2"/></Outputs><Derivatives>{unknowns}</Derivatives><InitialUnknowns>{unknowns}</InitialUnknowns>'
-    parts = f"<ModelVariables>{''.join(rows)}</ModelVariables><ModelStructure>{ends}</ModelStructure>"
-    return f'<fmiModelDescription {outer}><ModelExchange modelIdentifier="two_tanks"/>{parts}</fmiModelDescription>'
+        ends = (
+            "<Outputs><Unknown"
+            f' index="2"/></Outputs><Derivatives>{unknowns}</Derivatives><InitialUnknowns>{unknowns}</InitialUnknowns>'
+        )
+    parts = (
+        f"<ModelVariables>{''.join(rows)}</ModelVariables><ModelStructure>{ends}</ModelStructure>"
+    )
+    return (
+        f"<fmiModelDescription {outer}><ModelExchange"
+        f' modelIdentifier="two_tanks"/>{parts}</fmiModelDescription>'
+    )
 
 
 def build(folder, version=3):
     """two_tanks.fmu in `folder`."""
-    library, packed = Path(folder) / f"two_tanks{fmpy.sharedLibraryExtension}", Path(folder) / "two_tanks.fmu"
+    library, packed = (
+        Path(folder) / f"two_tanks{fmpy.sharedLibraryExtension}",
+        Path(folder) / "two_tanks.fmu",
+    )
     options = ["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", f"-DFMI={version}"]
     subprocess.run(["cc", *options, str(SOURCE), "-o", str(library), "-lm"], check=True)
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("modelDescription.xml", description(version))
-        archive.write(library, f"binaries/{fmpy.platform_tuple if version == 3 else fmpy.platform}/{library.name}")
+        archive.write(
+            library,
+            f"binaries/{fmpy.platform_tuple if version == 3 else fmpy.platform}/{library.name}",
+        )
     return packed
 
 
@@ -77,18 +125,41 @@ def main():
         Ts=Ts,
     )
     draw = {"excitation": Mprs((40.0,), (100.0,), DWELL), "output_noise": 0.02**2}
-    data = [Dataset(plant.inputs, plant.outputs, Ts, (record(plant, steps=1500, seed=seed, **draw),)) for seed in (1, 2)]
-    model = identify(*data, Settings(nx=(4,), conditions=("delta_iss",), iterations=60), starts=1, name="two_tanks").model
+    data = [
+        Dataset(plant.inputs, plant.outputs, Ts, (record(plant, steps=1500, seed=seed, **draw),))
+        for seed in (1, 2)
+    ]
+    model = identify(
+        *data,
+        Settings(nx=(4,), conditions=("delta_iss",), iterations=60),
+        starts=1,
+        name="two_tanks",
+    ).model
     certificate = certify(model, "delta_iss")
-    verification = verify(model, safe_set=SAFE_SET, rule="exact", shape="intervals", steps=500, dwell=DWELL, seed=20)
+    verification = verify(
+        model, safe_set=SAFE_SET, rule="exact", shape="intervals", steps=500, dwell=DWELL, seed=20
+    )
     policy = Policy(conditions=("delta_iss",), output_set="scenario")
-    passed = release(model, [certificate], verification, validation_of(model, data[1]), policy, safe_set=SAFE_SET)
-    scenario = Scenario("levels and a leak", Steps((0.0, 100.0, 600.0), [8.0, 12.0, 6.0]), 1800.0, Steps((0.0, 1200.0), [0.0, -5.0]))
+    passed = release(
+        model, [certificate], verification, validation_of(model, data[1]), policy, safe_set=SAFE_SET
+    )
+    scenario = Scenario(
+        "levels and a leak",
+        Steps((0.0, 100.0, 600.0), [8.0, 12.0, 6.0]),
+        1800.0,
+        Steps((0.0, 1200.0), [0.0, -5.0]),
+    )
     controller = Sqp(passed, Problem(horizon=20, move_penalty=1e-3, max_move=20.0), Budget())
     figures = metrics(close_loop(plant, controller, scenario, u_start=[62.6]))
 
     print(*(f"{kind}: {sentence}" for kind, sentence in passed.claims()), sep="\n")
-    print(*(f"from {s['t']:4.0f} s to {s['setpoint'][0]:4.1f} cm: offset {s['offset']:.4f} cm" for s in figures["steps"]), sep="\n")
+    print(
+        *(
+            f"from {s['t']:4.0f} s to {s['setpoint'][0]:4.1f} cm: offset {s['offset']:.4f} cm"
+            for s in figures["steps"]
+        ),
+        sep="\n",
+    )
     assert certificate.holds
     assert figures["failures"] == 0
     assert figures["offset"] < 0.05  # [cm]

@@ -1,26 +1,28 @@
-"""lstm_mpc: LSTM models whose stability is a theorem, from data to a released controller model and C code.
+"""lstm_mpc: LSTM models whose stability is a theorem, from data to a released controller model and
+C code.
 
 System → Dataset → Model → Certificate → Verification → Release → Controller → C
 """
 
-from lstm_mpc.csv_file import read_csv, write_csv
-from lstm_mpc.data import Dataset, Fit, Record, Scaling, fit_index, record, scale
+from lstm_mpc.certificates.certification import certify
+from lstm_mpc.certificates.evidence import Bound, Certificate, Validation, Verification
+from lstm_mpc.certificates.gate import Policy, Release, release
+from lstm_mpc.certificates.scenarios import scenario_count, verify
+from lstm_mpc.data.csv_file import read_csv, write_csv
+from lstm_mpc.data.dataset import Dataset, Fit, Record, Scaling, fit_index, record, scale
+from lstm_mpc.data.excitation import Mprs, Steps, own_signal
 from lstm_mpc.errors import DataError, InputError, LstmMpcError, Refused, SolverError
-from lstm_mpc.evidence import Bound, Certificate, Validation, Verification
-from lstm_mpc.excitation import Mprs, Steps, own_signal
-from lstm_mpc.fmu_plant import from_fmu
-from lstm_mpc.foreign.adopt import import_model
-from lstm_mpc.identify import Identification, identify, validation_of
-from lstm_mpc.lstm import Layer, Network
-from lstm_mpc.model import Model, estimate_start, validate
-from lstm_mpc.plants import from_python
-from lstm_mpc.proof import certify
-from lstm_mpc.release import Policy, Release, release
-from lstm_mpc.scenario import scenario_count, verify
-from lstm_mpc.system import Signal, System, Trajectory, simulate, simulate_batch
-from lstm_mpc.training import Outcome, Settings, train
+from lstm_mpc.identification.multistart import Identification, identify, validation_of
+from lstm_mpc.identification.training import Outcome, Settings, train
+from lstm_mpc.io.artefact_file import VERSION
+from lstm_mpc.model.importers.import_file import import_model
+from lstm_mpc.model.lstm import Layer, Network
+from lstm_mpc.model.model import Model, estimate_start, validate
+from lstm_mpc.plants.fmu import from_fmu
+from lstm_mpc.plants.python_function import from_python
+from lstm_mpc.plants.system import Signal, System, Trajectory, simulate, simulate_batch
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "Bound",

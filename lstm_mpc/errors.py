@@ -1,4 +1,5 @@
-"""One error family. Every error is one sentence that names the value, where it came from and the remedy."""
+"""One error family. Every error is one sentence that names the value, where it came from and the
+remedy."""
 
 from __future__ import annotations
 
@@ -8,8 +9,13 @@ _LONGEST = 4000  # [characters] of a sentence, whatever it quotes
 
 
 def one_line(text: str) -> str:
-    """`text` on one line that any terminal may be shown: what a file brought along and cannot be printed is escaped."""
-    line = text if text.isprintable() else "".join(c if c.isprintable() else " " if c == "\n" else ascii(c)[1:-1] for c in text)
+    """`text` on one line that any terminal may be shown: what a file brought along and cannot be
+    printed is escaped."""
+    line = (
+        text
+        if text.isprintable()
+        else "".join(c if c.isprintable() else " " if c == "\n" else ascii(c)[1:-1] for c in text)
+    )
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
 
 
@@ -29,7 +35,8 @@ class InputError(LstmMpcError):
 
 
 class DataError(InputError):
-    """A data file cannot be used; carries the file and, where one is to blame, the row (1 = header)."""
+    """A data file cannot be used; carries the file and, where one is to blame, the row (1 =
+    header)."""
 
     def __init__(self, message: str, *, file: object, row: int | None = None) -> None:
         self.file, self.row = str(file), row

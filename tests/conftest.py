@@ -9,42 +9,34 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders import later, paper_policy, released_of, stable_model, validation_for
-from compiling import lacking
+from builders import SETTINGS, later, paper_policy, released_of, stable_model, validation_for
 
-from lstm_mpc.control import compiled as loaded
-from lstm_mpc.data import Dataset, record, scale
-from lstm_mpc.design import load_design
-from lstm_mpc.excitation import Mprs
-from lstm_mpc.export.pil import missing
-from lstm_mpc.model import Model
-from lstm_mpc.ph import Plant
-from lstm_mpc.proof import certify
-from lstm_mpc.release import Release, release
-from lstm_mpc.scenario import verify
-from lstm_mpc.training import Settings, train
+from lstm_mpc.certificates.certification import certify
+from lstm_mpc.certificates.gate import Release, release
+from lstm_mpc.certificates.scenarios import verify
+from lstm_mpc.codegen import sil as loaded
+from lstm_mpc.data.dataset import Dataset, record, scale
+from lstm_mpc.data.excitation import Mprs
+from lstm_mpc.identification.training import train
+from lstm_mpc.model.model import Model
+from lstm_mpc.plants.ph import Plant
+from lstm_mpc.project.design import load_design
 
 # Half the time to compile, and the same bits: what the text fixes no level of optimisation moves.
 loaded.FLAGS = tuple("-O1" if flag == "-O3" else flag for flag in loaded.FLAGS)
 
-WIDE = ((-100.0, 100.0),)  # a safe set nothing leaves
-SETTINGS = Settings(nx=(3,), iterations=60)
-
-
-def need(*cores):
-    """Skip with the reason where a tool is missing, or fail where they are required."""
-    for reason in filter(None, map(missing, cores)):
-        lacking(reason)
-
 
 @pytest.fixture
 def begin():
-    """Begins a verb in a group of processes of its own; what a failing test leaves of them is killed."""
+    """Begins a verb in a group of processes of its own; what a failing test leaves of them is
+    killed."""
     begun = []
 
     def verb(*words, stderr=subprocess.PIPE):
         command, pipe = [sys.executable, "-m", "lstm_mpc.cli", *map(str, words)], subprocess.PIPE
-        begun.append(subprocess.Popen(command, stdout=pipe, stderr=stderr, text=True, start_new_session=True))
+        begun.append(
+            subprocess.Popen(command, stdout=pipe, stderr=stderr, text=True, start_new_session=True)
+        )
         return begun[-1]
 
     yield verb
@@ -67,7 +59,9 @@ def plant():
 @pytest.fixture(scope="session")
 def dataset(plant):
     """600 noisy samples of the pH plant."""
-    item = record(plant, Mprs((12.5,), (17.0,)), steps=600, input_noise=1e-3, output_noise=1e-4, seed=1)
+    item = record(
+        plant, Mprs((12.5,), (17.0,)), steps=600, input_noise=1e-3, output_noise=1e-4, seed=1
+    )
     return Dataset(plant.inputs, plant.outputs, plant.Ts, (item,))
 
 
@@ -80,7 +74,15 @@ def outcome(dataset):
 @pytest.fixture(scope="session")
 def model(dataset, outcome):
     """A certified three-cell model of the pH plant."""
-    return Model(outcome.network, scale(dataset), dataset.inputs, dataset.outputs, dataset.Ts, {"seed": 0}, "pH model")
+    return Model(
+        outcome.network,
+        scale(dataset),
+        dataset.inputs,
+        dataset.outputs,
+        dataset.Ts,
+        {"seed": 0},
+        "pH model",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +103,9 @@ def validation(model):
 @pytest.fixture(scope="session")
 def released(model, certificate, verification, validation):
     """The model of the pH plant, through the gate."""
-    return release(model, [certificate], verification, validation, paper_policy(), safe_set=((0.0, 14.0),))
+    return release(
+        model, [certificate], verification, validation, paper_policy(), safe_set=((0.0, 14.0),)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -131,12 +135,16 @@ def tanks(pytestconfig):
 
 @pytest.fixture
 def short_design(tmp_path, pytestconfig):
-    """The shipped design and its release with two scenarios of ten samples, the second with a sensor that drops out."""
+    """The shipped design and its release with two scenarios of ten samples, the second with a
+    sensor that drops out."""
     shipped, folder = pytestconfig.rootpath / "models" / "ph", tmp_path / "short"
     folder.mkdir()
     shutil.copy(shipped / "release.json", folder)
     text = (shipped / "design.toml").read_text()
-    rows = [f'[[scenario]]\nname = "{name}"\nduration = 100.0\nsetpoint = [[0, 7.0]]\n' for name in ("step", "lost")]
+    rows = [
+        f'[[scenario]]\nname = "{name}"\nduration = 100.0\nsetpoint = [[0, 7.0]]\n'
+        for name in ("step", "lost")
+    ]
     fault = '[[scenario.fault]]\nkind = "dropout"\nbegin = 50.0\nend = 70.0\n'
     (folder / "design.toml").write_text(text[: text.index("[[scenario]]")] + "".join(rows) + fault)
     return folder

@@ -1,4 +1,5 @@
-"""The documentation is true: its blocks run and print what is shown, its links lead somewhere, its numbers are those of the artefacts."""
+"""The documentation is true: its blocks run and print what is shown, its links lead somewhere, its
+numbers are those of the artefacts."""
 
 import os
 import re
@@ -12,9 +13,11 @@ from compiling import lacking
 from documents import PAGES, ROOT, Session, answer_from_artefacts, blocks_of, check_toml, matches
 
 import lstm_mpc
-from lstm_mpc import arguments, artefacts, choices, cli, design, figures
+from lstm_mpc.cli import arguments, command_line
 from lstm_mpc.errors import InputError, LstmMpcError, Refused
-from lstm_mpc.store import read_json
+from lstm_mpc.io.artefact_file import read_json
+from lstm_mpc.plots import style
+from lstm_mpc.project import artefacts, design, export_steps, loop_steps
 
 TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
 BLOCKS = {name: blocks_of(text) for name, text in TEXTS.items()}
@@ -42,20 +45,22 @@ def hook():
     return module
 
 
-# -- blocks -----------------------------------------------------------------------------------------------------------
+# -- blocks ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def session(tmp_path, monkeypatch):
     """A folder for a page; progress and figures are not part of what pages show."""
     monkeypatch.chdir(tmp_path)
-    console = cli.Console
-    monkeypatch.setattr(cli, "Console", lambda quiet: console(True))
-    monkeypatch.setattr(figures, "save", lambda *_: [])
+    console = command_line.Console
+    monkeypatch.setattr(command_line, "Console", lambda quiet: console(True))
+    monkeypatch.setattr(style, "save", lambda *_: [])
     return Session(tmp_path)
 
 
-@pytest.mark.parametrize("page", [name for name, blocks in BLOCKS.items() if any(b.runs and not long(b) for b in blocks)])
+@pytest.mark.parametrize(
+    "page", [name for name, blocks in BLOCKS.items() if any(b.runs and not long(b) for b in blocks)]
+)
 def test_what_a_page_shows_is_what_happens(page, session):
     for block in BLOCKS[page]:
         if block.runs and not long(block):
@@ -63,7 +68,9 @@ def test_what_a_page_shows_is_what_happens(page, session):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [name for name, blocks in BLOCKS.items() if any(b.runs and long(b) for b in blocks)])
+@pytest.mark.parametrize(
+    "page", [name for name, blocks in BLOCKS.items() if any(b.runs and long(b) for b in blocks)]
+)
 def test_what_takes_longer_as_well(page, session, monkeypatch):
     for block in filter(lambda block: block.runs, BLOCKS[page]):
         with monkeypatch.context() as patched:
@@ -83,18 +90,23 @@ def test_no_block_escapes():
     assert kept == NOT_RUN
     for page, blocks in BLOCKS.items():
         assert {b.language for b in blocks} <= {"python", "console", "toml", "bibtex"}, page
-        assert len(re.findall(r"(?m)^```", TEXTS[page])) == 2 * (len(blocks) + sum(b.printed is not None for b in blocks)), page
+        assert len(re.findall(r"(?m)^```", TEXTS[page])) == 2 * (
+            len(blocks) + sum(b.printed is not None for b in blocks)
+        ), page
         plain = re.sub(r"(?ms)^```.*?^```", "", TEXTS[page])
         assert not re.search(r"\n\n {4}\S", plain), page
 
 
 @pytest.mark.parametrize(
-    ("page", "block"), [(p, b) for p, bs in BLOCKS.items() for b in bs if b.language == "toml"], ids=lambda v: getattr(v, "line", v)
+    ("page", "block"),
+    [(p, b) for p, bs in BLOCKS.items() for b in bs if b.language == "toml"],
+    ids=lambda v: getattr(v, "line", v),
 )
 def test_tables_of_a_design_are_read(page, block, hook):
     content, known = check_toml(block), hook.design_reference()
     assert set(content) <= set(design._TABLES), page
-    for table in (table for name, table in content.items() if name != "safe_set"):  # whose keys are outputs
+    # whose keys are outputs
+    for table in (table for name, table in content.items() if name != "safe_set"):
         for row in table if isinstance(table, list) else [table]:
             assert all(f"`{key}`" in known or key in ("kind", "fault") for key in row), page
 
@@ -134,7 +146,7 @@ def test_a_tool_that_no_page_may_call_is_named(session):
         session.command("rm -rf models")
 
 
-# -- links ------------------------------------------------------------------------------------------------------------
+# -- links -----------------------------------------------------------------------------------------
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
@@ -144,9 +156,15 @@ def prose(text):
 
 
 def anchors(text):
-    """The anchors of a page's headings, as GitHub and the site make them, and those that are given."""
-    heads = re.findall(r"(?m)^#+ (.*?)(?: \{ ?#([\w-]+) ?\})?$", re.sub(r"(?ms)^```.*?^```", "", text))
-    return {given or re.sub(r"[^\w\s-]", "", head.lower()).strip().replace(" ", "-") for head, given in heads}
+    """The anchors of a page's headings, as GitHub and the site make them, and those that are
+    given."""
+    heads = re.findall(
+        r"(?m)^#+ (.*?)(?: \{ ?#([\w-]+) ?\})?$", re.sub(r"(?ms)^```.*?^```", "", text)
+    )
+    return {
+        given or re.sub(r"[^\w\s-]", "", head.lower()).strip().replace(" ", "-")
+        for head, given in heads
+    }
 
 
 def dead(name, text):
@@ -166,7 +184,9 @@ def test_every_link_leads_somewhere(page):
 
 
 def test_a_dead_link_is_seen():
-    assert list(dead("README.md", "[a](docs/nowhere.md) [b](docs/index.md#nowhere) [c](docs/index.md)")) == [
+    assert list(
+        dead("README.md", "[a](docs/nowhere.md) [b](docs/index.md#nowhere) [c](docs/index.md)")
+    ) == [
         "docs/nowhere.md",
         "docs/index.md#nowhere",
     ]
@@ -183,14 +203,16 @@ def test_every_page_can_be_reached():
 
 def test_the_tests_that_pages_name_exist():
     named = [
-        (name, test, file) for name, text in TEXTS.items() for test, file in re.findall(r"`(test_\w+)`[^`]*?\s`(tests/test_\w+\.py)`", text)
+        (name, test, file)
+        for name, text in TEXTS.items()
+        for test, file in re.findall(r"`(test_\w+)`[^`]*?\s`(tests/test_\w+\.py)`", text)
     ]
     assert len(named) > 8
     for name, test, file in named:
         assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), (name, test)
 
 
-# -- what the README says ---------------------------------------------------------------------------------------------
+# -- what the README says --------------------------------------------------------------------------
 
 
 def rows(text, heading):
@@ -202,7 +224,9 @@ def rows(text, heading):
 def test_the_table_of_verbs_is_the_register():
     table = {row[0].strip("`"): row for row in rows(README, "| verb |")}
     assert set(table) == set(arguments.VERBS)
-    written = set(re.findall(r"`([\w<>-]+\.(?:json|csv))`", " ".join(row[2] for row in table.values())))
+    written = set(
+        re.findall(r"`([\w<>-]+\.(?:json|csv))`", " ".join(row[2] for row in table.values()))
+    )
     names = {
         artefacts.MODEL,
         artefacts.TRAINING,
@@ -213,14 +237,24 @@ def test_the_table_of_verbs_is_the_register():
         artefacts.ASSURANCE,
         artefacts.PIL,
     }
-    assert written >= names | {"data-training.csv", "data-validation.csv", artefacts.certificate_file("<condition>")}
-    assert all(f"`{target}/`" in table["export"][2] for target in choices.TARGETS)
-    assert all(f"`{engine}`" in table["control"][3] or f"--engine {engine}" in table["control"][3] for engine in choices.ENGINES)
+    assert written >= names | {
+        "data-training.csv",
+        "data-validation.csv",
+        artefacts.certificate_file("<condition>"),
+    }
+    assert all(f"`{target}/`" in table["export"][2] for target in export_steps.TARGETS)
+    assert all(
+        f"`{engine}`" in table["control"][3] or f"--engine {engine}" in table["control"][3]
+        for engine in loop_steps.ENGINES
+    )
 
 
 def test_versions_codes_and_packages_are_those_of_the_code():
     bad, refused, other = (error.exit_code for error in (InputError, Refused, LstmMpcError))
-    codes = f"0 done, {bad} bad input, {refused} refused by the gate, 130 interrupted, {other} anything else"
+    codes = (
+        f"0 done, {bad} bad input, {refused} refused by the gate, 130 interrupted, {other} anything"
+        " else"
+    )
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert f"Python ≥ {project['requires-python'].removeprefix('>=')}" in README
     assert codes in README
@@ -229,13 +263,20 @@ def test_versions_codes_and_packages_are_those_of_the_code():
 
 
 def test_the_first_screen_is_backed_by_what_is_shipped():
-    board = read_json(ROOT / "models/ph/pil.json", "lstm_mpc processor in the loop")["cores"]["cortex-m4f"][0]
+    board = read_json(ROOT / "models/ph/pil.json", "lstm_mpc processor in the loop")["cores"][
+        "cortex-m4f"
+    ][0]
     loops = read_json(ROOT / "models/ph/loop-verification.json", "lstm_mpc loop verification")
     assert f"C99 of {round(board['flash'] / 1000)} kB" in README
     assert loops["scenarios"] >= 1000
     limits = TEXTS["docs/limits.md"]
     assert f"takes {board['flash']} bytes of flash on a Cortex-M4F" in limits
-    fits = [start["validation_fit"] for start in read_json(ROOT / "models/ph/training.json", "lstm_mpc training report")["starts"]]
+    fits = [
+        start["validation_fit"]
+        for start in read_json(ROOT / "models/ph/training.json", "lstm_mpc training report")[
+            "starts"
+        ]
+    ]
     assert f"four starts reach {min(fits):.1f} to {max(fits):.1f} % on validation data" in limits
     assert loops["reach"] <= 1
 
@@ -243,19 +284,33 @@ def test_the_first_screen_is_backed_by_what_is_shipped():
 def test_figures_that_stand_twice_agree():
     """The README's short table of engines is part of the long one; the arena stands in both."""
     assert rows(README, "| condition | PI |") == rows(TEXTS["docs/loop.md"], "| condition | PI |")
-    short, long_table = rows(README, "| shipped problem, N = 20 |"), rows(TEXTS["docs/measured.md"], "| problem | engine |")
+    short, long_table = (
+        rows(README, "| shipped problem, N = 20 |"),
+        rows(TEXTS["docs/measured.md"], "| problem | engine |"),
+    )
     whole = {row[1]: [row[3], *row[4:]] for row in long_table[:5]}
     assert {row[0]: row[1:] for row in short} == whole
 
 
-# -- the site ---------------------------------------------------------------------------------------------------------
+# -- the site --------------------------------------------------------------------------------------
 
 
 def test_the_reference_of_the_design_has_every_table_and_key(hook):
     made = hook.design_reference()
     for table in set(design._TABLES) - {"name"}:
         assert f"{{ #{table} }}" in made
-    for key in ("horizon", "min_fit", "u_start", "passes", "starts", "low", "mismatch", "lag", "y_span", "drift"):
+    for key in (
+        "horizon",
+        "min_fit",
+        "u_start",
+        "passes",
+        "starts",
+        "low",
+        "mismatch",
+        "lag",
+        "y_span",
+        "drift",
+    ):
         assert f"`{key}`" in made
 
 
@@ -286,8 +341,23 @@ _ASKS = (
 def test_the_site_builds_and_asks_nothing_of_the_network(tmp_path):
     if find_spec("mkdocs") is None:
         lacking("mkdocs is missing; pip install '.[docs]' brings it")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--site-dir",
+        str(tmp_path / "site"),
+    ]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
     pages = list((tmp_path / "site").rglob("*.html"))

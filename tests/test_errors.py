@@ -5,7 +5,12 @@ from lstm_mpc.errors import DataError, InputError, LstmMpcError, Refused, Solver
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(InputError("x"), 2), (DataError("x", file="f"), 2), (Refused("x", ["y"]), 3), (SolverError("x"), 1)],
+    [
+        (InputError("x"), 2),
+        (DataError("x", file="f"), 2),
+        (Refused("x", ["y"]), 3),
+        (SolverError("x"), 1),
+    ],
 )
 def test_one_family_with_an_exit_code_each(error, code):
     assert isinstance(error, LstmMpcError)

@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from conftest import need
+from compiling import need
+from places import ROOT
 
-EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("[0-9]*.py"))
+EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
 # The fourth, the checker, reads files: tests/test_proof.py runs it.
 RUN = [path for path in EXAMPLES if not path.name.startswith("04")]
 LIMIT = 240  # [s] only to end a run that hangs; the slowest example takes about 12 s
@@ -15,7 +15,11 @@ LIMIT = 240  # [s] only to end a run that hangs; the slowest example takes about
 
 def test_the_examples_are_found():
     first = ["01_tour.py", "02_paper_figures.py", "03_another_plant.py", "04_check_certificate.py"]
-    assert [path.name for path in EXAMPLES] == [*first, "05_own_plant_python.py", "06_own_plant_fmu.py"]
+    assert [path.name for path in EXAMPLES] == [
+        *first,
+        "05_own_plant_python.py",
+        "06_own_plant_fmu.py",
+    ]
 
 
 @pytest.mark.slow
@@ -28,7 +32,15 @@ def test_the_embedded_example(tmp_path):
 @pytest.mark.parametrize("path", RUN, ids=lambda path: path.stem)
 def test_example(path, tmp_path):
     command = [sys.executable, "-W", "error::DeprecationWarning", str(path)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", timeout=LIMIT, check=False)
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=LIMIT,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip()
     assert not done.stderr, done.stderr[-2000:]

@@ -1,4 +1,5 @@
-"""Every reader against spoilt files: a value or one sentence. A few hundred each by default, ten thousand with `-m slow`; see fuzz.py."""
+"""Every reader against spoilt files: a value or one sentence. A few hundred each by default, ten
+thousand with `-m slow`; see fuzz.py."""
 
 import json
 import shutil
@@ -9,13 +10,33 @@ from fuzz import TABLE, Reader, Trap, attempt, bounded, fuzz, readers, spoilt, t
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_mpc import store
-from lstm_mpc.cli import main
+from lstm_mpc.cli.command_line import main
 from lstm_mpc.errors import InputError
-from lstm_mpc.model import KIND, Model
+from lstm_mpc.io import artefact_file
+from lstm_mpc.model.model import KIND, Model
 
-EVIDENCE = ("certificate", "verification", "tubes", "release", "loop-verification", "training report", "closed loop", "pil")
-NAMES = ("design", "data", "raw log", "model", *EVIDENCE, "campaign part", "manifest", "npz", "safetensors", "onnx")
+EVIDENCE = (
+    "certificate",
+    "verification",
+    "tubes",
+    "release",
+    "loop-verification",
+    "training report",
+    "closed loop",
+    "pil",
+)
+NAMES = (
+    "design",
+    "data",
+    "raw log",
+    "model",
+    *EVIDENCE,
+    "campaign part",
+    "manifest",
+    "npz",
+    "safetensors",
+    "onnx",
+)
 DEAR = {"design": 4, "release": 2, "npz": 2}  # times as long a file as the others take
 DESIGN = """
 [[input]]
@@ -48,7 +69,8 @@ def every(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A design of the smallest model with everything that `certify`, `release`, `export` and `control` read."""
+    """A design of the smallest model with everything that `certify`, `release`, `export` and
+    `control` read."""
     folder, nouns = tmp_path_factory.mktemp("finished"), tiny()
     (folder / "design.toml").write_text(DESIGN)
     (folder / "data-validation.csv").write_text(TABLE)
@@ -102,12 +124,20 @@ def test_the_fuzzer_finds_what_it_looks_for(tmp_path, monkeypatch):
         assert attempt(swells, tmp_path)[1].startswith("MemoryError")
     report = fuzz(Reader("bad", "a.txt", lacks, (b"text",)), 3, tmp_path)
     assert (report.counts, len(report.failures)) == ({"traceback": 3}, 3)
-    assert report.failures[0].startswith("bad, seed 0, number 0 (bytes): KeyError: 'x' at test_fuzz.py:")
+    assert report.failures[0].startswith(
+        "bad, seed 0, number 0 (bytes): KeyError: 'x' at test_fuzz.py:"
+    )
 
 
 json_trees = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4)
+    ),
     max_leaves=6,
 )
 FIELDS = ("name", "Ts", "inputs", "outputs", "scaling", "network", "origin")
@@ -117,23 +147,31 @@ FIELDS = ("name", "Ts", "inputs", "outputs", "scaling", "network", "origin")
 @given(tree=st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=6), json_trees, max_size=8))
 def test_any_json_with_a_good_digest_is_no_model(tree, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "any.json"
-    store.write_json(path, KIND, {key: value for key, value in tree.items() if key not in ("kind", "format", "digest")})
+    artefact_file.write_json(
+        path,
+        KIND,
+        {key: value for key, value in tree.items() if key not in ("kind", "format", "digest")},
+    )
     with pytest.raises(InputError, match=r"any\.json: is not a usable model"):
         Model.load(path)
 
 
 @settings(deadline=None, derandomize=True, max_examples=30)
-@given(data=st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
+@given(
+    data=st.binary(max_size=60)
+    | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass"))
+)
 def test_any_bytes_are_refused_by_every_reader(every, data, tmp_path_factory):
     for reader in every.values():
         path = tmp_path_factory.getbasetemp() / "bytes" / reader.file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         kind, words = attempt(reader.read, path)
-        assert kind == "refused" or (kind == "read" and reader.name == "campaign part"), words  # a part without content is made again
+        # a part without content is made again
+        assert kind == "refused" or (kind == "read" and reader.name == "campaign part"), words
 
 
-# -- the command line on top ------------------------------------------------------------------------------------------
+# -- the command line on top -----------------------------------------------------------------------
 
 VERBS = {
     "model.json": ("certify", "release"),
@@ -149,7 +187,9 @@ VERBS = {
 
 
 @pytest.mark.parametrize("count", [25, pytest.param(600, marks=pytest.mark.slow)])
-def test_verbs_on_spoilt_artefacts_say_one_sentence_and_leave_the_rest_alone(finished, tmp_path, capsys, count):
+def test_verbs_on_spoilt_artefacts_say_one_sentence_and_leave_the_rest_alone(
+    finished, tmp_path, capsys, count
+):
     folder, codes = tmp_path / "design", set()
     for number in range(count):
         rng = np.random.default_rng([3, number])
@@ -157,12 +197,20 @@ def test_verbs_on_spoilt_artefacts_say_one_sentence_and_leave_the_rest_alone(fin
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(finished, folder)
         tree = {".json": "json", ".csv": "csv", ".toml": "toml"}[(folder / name).suffix]
-        how, data = spoilt(rng, Reader(name, name, Model.load, ((folder / name).read_bytes(),), tree))
+        how, data = spoilt(
+            rng, Reader(name, name, Model.load, ((folder / name).read_bytes(),), tree)
+        )
         (folder / name).write_bytes(data)
         for words in VERBS[name]:
             before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
             verb, *options = words.split()
-            quiet = [str(folder), *options, "--quiet", "--force", *(["--json"] if rng.integers(2) else [])]
+            quiet = [
+                str(folder),
+                *options,
+                "--quiet",
+                "--force",
+                *(["--json"] if rng.integers(2) else []),
+            ]
             code = main([verb, *quiet])
             out, err = capsys.readouterr()
             where = f"number {number} ({name}, {how}): {words}: {err}"
@@ -170,9 +218,13 @@ def test_verbs_on_spoilt_artefacts_say_one_sentence_and_leave_the_rest_alone(fin
             codes.add(code)
             if code:
                 head, *reasons = err.splitlines()
-                assert head.startswith("error: ") if code == 2 else head == "refused by the gate:", where
+                assert (
+                    head.startswith("error: ") if code == 2 else head == "refused by the gate:"
+                ), where
                 assert (not reasons) if code == 2 else reasons, where
                 assert all(line.startswith("  - ") for line in reasons), where
                 assert json.loads(out)["error"] if "--json" in quiet else not out, where
-                assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before, where
+                assert {
+                    path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()
+                } == before, where
     assert codes == {0, 2, 3}

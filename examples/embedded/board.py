@@ -1,24 +1,24 @@
-"""From a release to the closed loop on an emulated board: export the controller, close the loop with its C on the plant, repeat it on a
-Cortex-M4F in QEMU.
+"""From a release to the closed loop on an emulated board: export the controller, close the loop
+with its C on the plant, repeat it on a Cortex-M4F in QEMU.
 
-The board answers every measurement of the loop with the very bits of the C that closed it here. So the loop with the board in it is this
-loop, sample by sample, and its pH is the pH below.
+The board answers every measurement of the loop with the very bits of the C that closed it here. So
+the loop with the board in it is this loop, sample by sample, and its pH is the pH below.
 
-Needs gcc, make, gcc-arm-none-eabi and qemu-system-arm; run from anywhere: `python examples/embedded/board.py`.
-"""
+Needs gcc, make, gcc-arm-none-eabi and qemu-system-arm; run from anywhere: `python
+examples/embedded/board.py`."""
 
 from pathlib import Path
 
 import numpy as np
 
-from lstm_mpc.control.compiled import Compiled
-from lstm_mpc.control.loop import close_loop, metrics
-from lstm_mpc.design import load_design
+from lstm_mpc.certificates.gate import Release
+from lstm_mpc.codegen.folder import write_folder
+from lstm_mpc.codegen.sil import Compiled
+from lstm_mpc.codegen.templates import name_of
+from lstm_mpc.control.simulation import close_loop, metrics
 from lstm_mpc.export import pil
-from lstm_mpc.export.bundle import KIND, PRODUCTS, bundle
-from lstm_mpc.export.folder import write_folder
-from lstm_mpc.export.templates import name_of
-from lstm_mpc.release import Release
+from lstm_mpc.export.controller_folder import KIND, PRODUCTS, bundle
+from lstm_mpc.project.design import load_design
 
 design = load_design(Path(__file__).resolve().parents[2] / "models" / "ph")
 released = Release.load(design.file("release.json"))  # passes the gate again
@@ -27,16 +27,24 @@ released = Release.load(design.file("release.json"))  # passes the gate again
 made = bundle(released, design.control, design.budget, u_start=design.u_start)
 write_folder("controller", made.files, kind=KIND, products=PRODUCTS, facts=made.facts)
 print(f"controller/: {', '.join(made.files)}")
-print(f"self-test: {made.facts['agreement']['float']['to_python']:.1e} of the input range to the twin in Python")
+print(
+    f"self-test: {made.facts['agreement']['float']['to_python']:.1e} of the input range to the twin"
+    " in Python"
+)
 
 # 2. Software in the loop: the same C, compiled here, controls the plant.
-code = {name: text for name, text in made.files.items() if name.endswith((".h", ".c")) and name != "selftest.c"}
+code = {
+    name: text
+    for name, text in made.files.items()
+    if name.endswith((".h", ".c")) and name != "selftest.c"
+}
 scenario = design.scenarios[0]
 run = close_loop(design.system, Compiled(code), scenario, u_start=design.u_start)
 figures = metrics(run)
 print(f"{scenario.name}: IAE {figures['iae']:.1f} pH·s, largest offset {figures['offset']:.4f} pH")
 
-# 3. Processor in the loop: the board meets the same measurements and must answer with the same bits.
+# 3. Processor in the loop: the board meets the same measurements and must answer with the same
+# bits.
 frames = pil.Frames((pil.Run(run.y[0], run.u_start, run.y, run.ahead),))
 board = pil.replay("controller", name_of(code), frames, core="cortex-m4f")
 here = pil.replay_on_host("controller", name_of(code), frames)
@@ -45,7 +53,10 @@ assert np.array_equal(board.u, run.u.astype(np.float32))
 
 counts = board.instructions.sum(axis=1)
 ram = board.struct_bytes["state"] + board.struct_bytes["work"] + board.stack_bytes
-print(f"Cortex-M4F: {len(counts)} samples equal in every bit; {counts.mean():.0f} instructions a sample, at most {counts.max()}")
+print(
+    f"Cortex-M4F: {len(counts)} samples equal in every bit; {counts.mean():.0f} instructions a"
+    f" sample, at most {counts.max()}"
+)
 print(f"flash {board.sizes.code + board.sizes.constants} bytes, RAM with stack {ram} bytes")
 
 u = np.vstack([run.u_start, board.u])

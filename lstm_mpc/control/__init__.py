@@ -1,1 +1,1 @@
-"""Control with a released model: the problem, the observer, the engines and the closed loop."""
+"""Control with a released model: the problem, the closed loop, faults, observers and engines."""

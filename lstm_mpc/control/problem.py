@@ -8,10 +8,10 @@ from math import inf
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lstm_mpc.certificates.gate import Release
 from lstm_mpc.errors import InputError
-from lstm_mpc.model import Model
-from lstm_mpc.release import Release
-from lstm_mpc.system import Array
+from lstm_mpc.model.model import Model
+from lstm_mpc.plants.system import Array
 
 
 def per_signal(value: ArrayLike, count: int, name: str) -> Array:
@@ -24,11 +24,13 @@ def per_signal(value: ArrayLike, count: int, name: str) -> Array:
 
 @dataclass(frozen=True)
 class KalmanTuning:
-    """An extended Kalman filter instead of the open-loop observer: `noise` [output unit] standard deviation of the measurement, `drift`
-    [unit per sample] that of how the disturbance moves, `largest` [unit] the largest disturbance; the `disturbance` acts at the "input" (of
-    the same units) or is added to the "output". `state_noise` (normalised) is what the model's states may err by in a sample, `alert` how
-    much faster the disturbance may drift when innovations keep their sign, `timing` the share of the dead time
-    (and of the delay that all inputs share) that is not known.
+    """An extended Kalman filter instead of the open-loop observer: `noise` [output unit] standard
+    deviation of the measurement, `drift` [unit per sample] that of how the disturbance moves,
+    `largest` [unit] the largest disturbance; the `disturbance` acts at the "input" (of the same
+    units) or is added to the "output". `state_noise` (normalised) is what the model's states may
+    err by in a sample, `alert` how much faster the disturbance may drift when innovations keep
+    their sign, `timing` the share of the dead time (and of the delay that all inputs share) that is
+    not known.
 
     One number per signal, or one for all. The table `[observer]` of a design, kind = "kalman".
     """
@@ -43,10 +45,14 @@ class KalmanTuning:
 
     def __post_init__(self) -> None:
         if self.disturbance not in ("input", "output"):
-            raise InputError(f"observer: disturbance must be 'input' or 'output', got {self.disturbance!r}")
+            raise InputError(
+                f"observer: disturbance must be 'input' or 'output', got {self.disturbance!r}"
+            )
         for key in ("state_noise", "alert", "timing"):
             if not 0 <= getattr(self, key) < inf:
-                raise InputError(f"observer: {key} must be a number, not negative, got {getattr(self, key)}")
+                raise InputError(
+                    f"observer: {key} must be a number, not negative, got {getattr(self, key)}"
+                )
 
     @property
     def input(self) -> bool:
@@ -55,11 +61,12 @@ class KalmanTuning:
 
 @dataclass(frozen=True)
 class GatedTuning:
-    """Correction gains inside the gates, with an output disturbance as the open-loop observer has it: kind = "gated" of `[observer]`.
+    """Correction gains inside the gates, with an output disturbance as the open-loop observer has
+    it: kind = "gated" of `[observer]`.
 
-    `gains` (normalised) are those of the gates f, i, o, c one after the other, each by rows, (nx, ny) of the last layer; none: those that
-    `gated.choose` finds when they may cost the `share` of the margin that the open-loop observer's certificate has.
-    """
+    `gains` (normalised) are those of the gates f, i, o, c one after the other, each by rows, (nx,
+    ny) of the last layer; none: those that `gated.choose` finds when they may cost the `share` of
+    the margin that the open-loop observer's certificate has."""
 
     gains: tuple[float, ...] = ()
     share: float = 0.5
@@ -71,8 +78,8 @@ class GatedTuning:
 
 @dataclass(frozen=True)
 class MheTuning(KalmanTuning):
-    """Moving horizon estimation by do-mpc over the last `window` samples, weighted as the Kalman filter is; kind = "mhe" of `[observer]`.
-    `alert` and `timing` have no part in it."""
+    """Moving horizon estimation by do-mpc over the last `window` samples, weighted as the Kalman
+    filter is; kind = "mhe" of `[observer]`. `alert` and `timing` have no part in it."""
 
     window: int = 10
 
@@ -84,18 +91,23 @@ class MheTuning(KalmanTuning):
 
 @dataclass(frozen=True)
 class Problem:
-    """minimise Σ_{k=1..N} q (y_k − r_k)² + Σ_{k=0..N−1} s (u_k − u_{k−1})² + v·(violation of soft output bounds)
+    """minimise Σ_{k=1..N} q (y_k − r_k)² + Σ_{k=0..N−1} s (u_k − u_{k−1})² + v·(violation of soft
+    output bounds)
 
-    in engineering units: `output_weight` q [1/unit²], `move_penalty` s [1/unit²], `u_low`, `u_high` [unit] hard bounds
-    (default: the actuator limits), `max_move` [unit per sample] hard rate limit, `y_low`, `y_high` [unit] soft bounds with the
-    exact L1 penalty `violation_weight` v [1/unit]. `blocks` (move blocking) are the samples for which the input is held, block
-    by block; the last lasts to the horizon; none: every sample is free. `preview`: the controller sees the coming setpoints. Under
-    input delays, samples of y and r count from the one that the quickest input can still reach.
+    in engineering units: `output_weight` q [1/unit²], `move_penalty` s [1/unit²], `u_low`, `u_high`
+    [unit] hard bounds (default: the actuator limits), `max_move` [unit per sample] hard rate limit,
+    `y_low`, `y_high` [unit] soft bounds with the exact L1 penalty `violation_weight` v [1/unit].
+    `blocks` (move blocking) are the samples for which the input is held, block by block; the last
+    lasts to the horizon; none: every sample is free. `preview`: the controller sees the coming
+    setpoints. Under input delays, samples of y and r count from the one that the quickest input can
+    still reach.
 
-    What keeps it honest: `observer_gain` is L_d of the output-disturbance observer, in (0, 2), used where no other `observer` is given;
-    `dead_time` [s] is what it takes the probe delay to be. A measurement outside `sensor_low`, `sensor_high` [unit] (default: the range of
-    the output) is not believed, nor one that repeats itself `frozen_after` times (0: never asked). `safe_input` [unit] is where the input
-    goes when no plan is left (default: the nominal input, or the middle of the range).
+    What keeps it honest: `observer_gain` is L_d of the output-disturbance observer, in (0, 2), used
+    where no other `observer` is given; `dead_time` [s] is what it takes the probe delay to be. A
+    measurement outside `sensor_low`, `sensor_high` [unit] (default: the range of the output) is not
+    believed, nor one that repeats itself `frozen_after` times (0: never asked). `safe_input` [unit]
+    is where the input goes when no plan is left (default: the nominal input, or the middle of the
+    range).
 
     One number per signal, or one for all. The keys of `[control]` in a design.
     """
@@ -124,31 +136,47 @@ class Problem:
             raise InputError(f"control: horizon must be at least 1 sample, got {self.horizon}")
         if any(length < 1 for length in self.blocks) or sum(self.blocks) > self.horizon:
             raise InputError(
-                f"control: blocks must be at least 1 sample long and fit into {self.horizon} samples, got {list(self.blocks)!r:.60}"
+                f"control: blocks must be at least 1 sample long and fit into {self.horizon}"
+                f" samples, got {list(self.blocks)!r:.60}"
             )
         if self.frozen_after < 0:
             raise InputError(f"control: frozen_after must not be negative, got {self.frozen_after}")
         if not 0 < self.observer_gain < 2:
-            raise InputError(f"control: observer_gain must lie in (0, 2), got {self.observer_gain}: outside, the observer diverges")
+            raise InputError(
+                f"control: observer_gain must lie in (0, 2), got {self.observer_gain}: outside, the"
+                " observer diverges"
+            )
         if not 0 <= self.dead_time < inf:
-            raise InputError(f"control: dead_time must be a number of seconds, not negative, got {self.dead_time}")
+            raise InputError(
+                "control: dead_time must be a number of seconds, not negative, got"
+                f" {self.dead_time}"
+            )
         if np.any(np.asarray(self.max_move) <= 0):
             raise InputError(f"control: max_move must be positive, got {self.max_move!r:.60}")
         for key in ("output_weight", "move_penalty", "violation_weight"):
             if not (weights := np.ravel(getattr(self, key))).size or not (weights >= 0).all():
-                raise InputError(f"control: {key} must be a number or a list of numbers, not negative, got {getattr(self, key)!r:.60}")
+                raise InputError(
+                    f"control: {key} must be a number or a list of numbers, not negative, got"
+                    f" {getattr(self, key)!r:.60}"
+                )
 
     @property
     def starts(self) -> tuple[int, ...]:
         """The sample at which each block of the plan begins."""
-        return tuple(int(k) for k in np.cumsum([0, *self.blocks[:-1]])) if self.blocks else tuple(range(self.horizon))
+        return (
+            tuple(int(k) for k in np.cumsum([0, *self.blocks[:-1]]))
+            if self.blocks
+            else tuple(range(self.horizon))
+        )
 
     def lag(self, model: Model) -> int:
-        """By how many samples what is measured now is behind the state that inputs of now act on: dead time and shared input delay."""
+        """By how many samples what is measured now is behind the state that inputs of now act on:
+        dead time and shared input delay."""
         return round(self.dead_time / model.Ts) + model.shared_delay
 
     def ahead(self, model: Model) -> int:
-        """How many samples of setpoint beyond the present one the controller sees: horizon and shared input delay."""
+        """How many samples of setpoint beyond the present one the controller sees: horizon and
+        shared input delay."""
         return self.horizon + model.shared_delay if self.preview else 0
 
 
@@ -170,37 +198,51 @@ class Limits:
     starts: tuple[int, ...]
 
     def cost(self, y: Array, reference: Array, u: Array, before: Array) -> float:
-        """What the problem minimises, for outputs and setpoints of samples 0 … N (N+1, ny) and inputs (N, nu) after `before`."""
+        """What the problem minimises, for outputs and setpoints of samples 0 … N (N+1, ny) and
+        inputs (N, nu) after `before`."""
         moves = moves_of(u, before)
         outside = np.maximum(0.0, y[1:] - self.y_high) + np.maximum(0.0, self.y_low - y[1:])
         tracking = (self.output_weight * (y[1:] - reference[1:]) ** 2).sum()
-        return float(tracking + (self.move_penalty * moves**2).sum() + self.violation_weight * outside.sum())
+        return float(
+            tracking + (self.move_penalty * moves**2).sum() + self.violation_weight * outside.sum()
+        )
 
     def admit(self, plan: Array, before: Array) -> Array:
-        """`plan` (blocks, nu) moved into bounds and rate limits, one after the other; `before` (nu,) lies within the bounds."""
+        """`plan` (blocks, nu) moved into bounds and rate limits, one after the other; `before`
+        (nu,) lies within the bounds."""
         return admit(plan, before, self.u_low, self.u_high, self.max_move)
 
     def block(self, plan: Array, before: Array) -> Array:
-        """The plan (N, nu) held within each block as at its start, and admissible after `before`."""
-        return np.repeat(self.admit(plan[list(self.starts)], before), np.diff(self.starts, append=len(plan)), axis=0)
+        """The plan (N, nu) held within each block as at its start, and admissible after
+        `before`."""
+        return np.repeat(
+            self.admit(plan[list(self.starts)], before),
+            np.diff(self.starts, append=len(plan)),
+            axis=0,
+        )
 
     def shift(self, plan: Array, before: Array) -> Array:
-        """The plan (N, nu) one sample later, held at its end, blocked again and admissible after `before`."""
+        """The plan (N, nu) one sample later, held at its end, blocked again and admissible after
+        `before`."""
         return self.block(np.vstack([plan[1:], plan[-1:]]), before)
 
 
 def admit(plan: Array, before: Array, low: Array, high: Array, move: Array) -> Array:
-    """`plan` (blocks, nu) moved into `low`, `high` (nu,) and no further than `move` (nu,) from one to the next, first from `before`."""
+    """`plan` (blocks, nu) moved into `low`, `high` (nu,) and no further than `move` (nu,) from one
+    to the next, first from `before`."""
     inside = np.minimum(np.maximum(plan, low), high)
     if (np.abs(moves_of(inside, before)) <= move).all():
         return inside
     for b, wanted in enumerate(plan):
-        inside[b] = before = np.minimum(np.maximum(wanted, np.maximum(low, before - move)), np.minimum(high, before + move))
+        inside[b] = before = np.minimum(
+            np.maximum(wanted, np.maximum(low, before - move)), np.minimum(high, before + move)
+        )
     return inside
 
 
 def moves_of(plan: Array, before: Array) -> Array:
-    """How far each row of `plan` (N, nu) is from the one before it, the first from `before` (nu,)."""
+    """How far each row of `plan` (N, nu) is from the one before it, the first from `before`
+    (nu,)."""
     moves = plan.copy()
     moves[0] -= before
     moves[1:] -= plan[:-1]
@@ -208,38 +250,60 @@ def moves_of(plan: Array, before: Array) -> Array:
 
 
 def input_range(model: Model, problem: Problem) -> tuple[Array, Array]:
-    """The input range [engineering] the controller may use: its bounds within the actuator limits."""
+    """The input range [engineering] the controller may use: its bounds within the actuator
+    limits."""
     nu = len(model.inputs)
     low = np.maximum(per_signal(problem.u_low, nu, "u_low"), model.u_low)
     high = np.minimum(per_signal(problem.u_high, nu, "u_high"), model.u_high)
     if not (low < high).all():
-        raise InputError(f"control: u_low {low.tolist()} must be below u_high {high.tolist()} within the actuator limits")
+        raise InputError(
+            f"control: u_low {low.tolist()} must be below u_high {high.tolist()} within the"
+            " actuator limits"
+        )
     return low, high
 
 
 def limits(release: Release, problem: Problem) -> Limits:
-    """The problem's limits; InputError when it asks for inputs outside the range its release covers."""
+    """The problem's limits; InputError when it asks for inputs outside the range its release
+    covers."""
     found = limits_of(release.model, problem)
     if (found.u_low < release.u_low).any() or (found.u_high > release.u_high).any():
         covered = f"[{release.u_low.tolist()}, {release.u_high.tolist()}]"
         asked = f"[{found.u_low.tolist()}, {found.u_high.tolist()}]"
-        raise InputError(f"control: inputs in {asked} are not covered by the release, which allows {covered}")
+        raise InputError(
+            f"control: inputs in {asked} are not covered by the release, which allows {covered}"
+        )
     return found
 
 
 def limits_of(model: Model, problem: Problem) -> Limits:
     """The problem's limits on a model, for what needs no release."""
     if abs(problem.dead_time / model.Ts - round(problem.dead_time / model.Ts)) > 1e-9:
-        raise InputError(f"control: dead_time {problem.dead_time} s must be a multiple of the sampling time {model.Ts} s")
+        raise InputError(
+            f"control: dead_time {problem.dead_time} s must be a multiple of the sampling time"
+            f" {model.Ts} s"
+        )
     if problem.horizon <= model.uneven_delays.max():
         late = f"the {model.uneven_delays.max()} sample(s) by which input delays differ"
-        raise InputError(f"control: horizon must be longer than {late}, got {problem.horizon}: an input would act on nothing")
+        raise InputError(
+            f"control: horizon must be longer than {late}, got {problem.horizon}: an input would"
+            " act on nothing"
+        )
     nu, ny = len(model.inputs), len(model.outputs)
     low, high = input_range(model, problem)
-    nominal = [0.5 * (a + b) if s.nominal is None else s.nominal for s, a, b in zip(model.inputs, low, high, strict=True)]
-    u_safe = np.clip(nominal, low, high) if problem.safe_input is None else per_signal(problem.safe_input, nu, "safe_input")
+    nominal = [
+        0.5 * (a + b) if s.nominal is None else s.nominal
+        for s, a, b in zip(model.inputs, low, high, strict=True)
+    ]
+    u_safe = (
+        np.clip(nominal, low, high)
+        if problem.safe_input is None
+        else per_signal(problem.safe_input, nu, "safe_input")
+    )
     if not ((low <= u_safe) & (u_safe <= high)).all():
-        raise InputError(f"control: safe_input {u_safe.tolist()} must lie in [{low.tolist()}, {high.tolist()}]")
+        raise InputError(
+            f"control: safe_input {u_safe.tolist()} must lie in [{low.tolist()}, {high.tolist()}]"
+        )
     return Limits(
         u_low=low,
         u_high=high,
@@ -247,8 +311,12 @@ def limits_of(model: Model, problem: Problem) -> Limits:
         u_safe=u_safe,
         y_low=per_signal(problem.y_low, ny, "y_low"),
         y_high=per_signal(problem.y_high, ny, "y_high"),
-        sensor_low=np.maximum(per_signal(problem.sensor_low, ny, "sensor_low"), [s.low for s in model.outputs]),
-        sensor_high=np.minimum(per_signal(problem.sensor_high, ny, "sensor_high"), [s.high for s in model.outputs]),
+        sensor_low=np.maximum(
+            per_signal(problem.sensor_low, ny, "sensor_low"), [s.low for s in model.outputs]
+        ),
+        sensor_high=np.minimum(
+            per_signal(problem.sensor_high, ny, "sensor_high"), [s.high for s in model.outputs]
+        ),
         output_weight=per_signal(problem.output_weight, ny, "output_weight"),
         move_penalty=per_signal(problem.move_penalty, nu, "move_penalty"),
         violation_weight=problem.violation_weight,

@@ -1,1 +1,2 @@
-"""Export of a released model: one file per target; every target returns texts, `write_folder` alone touches the disk."""
+"""What a released controller is handed over as: a folder of C, FMU, Simulink, Arduino, ONNX; and
+the proof on emulated cores."""

@@ -1,4 +1,5 @@
-"""Golden vectors of an exported controller: what it is to answer, computed by its Python twin, and what IPOPT would have answered."""
+"""Golden vectors of an exported controller: what it is to answer, computed by its Python twin, and
+what IPOPT would have answered."""
 
 from __future__ import annotations
 
@@ -8,20 +9,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lstm_mpc.control.dompc import DoMpc
+from lstm_mpc.certificates.gate import Release
+from lstm_mpc.control.engines.dompc import DoMpc
+from lstm_mpc.control.engines.sqp import Budget, Sqp
 from lstm_mpc.control.problem import Problem, input_range
-from lstm_mpc.control.sqp import Budget, Sqp
 from lstm_mpc.export.pil import Run
-from lstm_mpc.release import Release
-from lstm_mpc.system import Array, rest
+from lstm_mpc.plants.system import Array, rest
 
 SAMPLES = 60
-_DISTURBED, _DEAF, _LOST = 30, 15, 45  # samples: output disturbance from, no measurement at, no setpoint at
+# samples: output disturbance from, no measurement at, no setpoint at
+_DISTURBED, _DEAF, _LOST = 30, 15, 45
 
 
 @dataclass(frozen=True)
 class Golden:
-    """A run's measurements and setpoints, the answers of the SQP twin `u` (K, nu) [engineering] and `status` (K,), and of IPOPT."""
+    """A run's measurements and setpoints, the answers of the SQP twin `u` (K, nu) [engineering] and
+    `status` (K,), and of IPOPT."""
 
     run: Run
     u: Array
@@ -42,12 +45,16 @@ def golden(
     u_start: ArrayLike,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> Golden:
-    """The loop closed on the model itself: setpoints all over the reachable outputs, an output disturbance, noise, and samples without
-    a measurement or a setpoint. The same arguments give the same numbers."""
+    """The loop closed on the model itself: setpoints all over the reachable outputs, an output
+    disturbance, noise, and samples without a measurement or a setpoint. The same arguments give the
+    same numbers."""
     model = release.model
     (low, high), rng = input_range(model, problem), np.random.default_rng(0)
     shares = (0.5, 0.75, 0.3, 0.9, 0.15, 0.5)
-    aims = [np.asarray(model.system.output(rest(model.system, low + share * (high - low)))).ravel() for share in shares]
+    aims = [
+        np.asarray(model.system.output(rest(model.system, low + share * (high - low)))).ravel()
+        for share in shares
+    ]
     rows = problem.ahead(model) + 1
     setpoints = np.repeat(aims, SAMPLES // len(aims), axis=0)
     setpoints = np.vstack([setpoints, np.repeat(setpoints[-1:], rows, axis=0)])
@@ -57,9 +64,15 @@ def golden(
     twin, ipopt = Sqp(release, problem, budget), DoMpc(release, problem)
     u0 = np.asarray(u_start, dtype=np.float64).ravel()
     chi = rest(model.system, u0)
-    y, u, status, beside = (np.empty((SAMPLES, n)) for n in (len(model.outputs), len(u0), 1, len(u0)))
+    y, u, status, beside = (
+        np.empty((SAMPLES, n)) for n in (len(model.outputs), len(u0), 1, len(u0))
+    )
     for k in range(SAMPLES):
-        y[k] = np.asarray(model.system.output(chi)).ravel() + (k >= _DISTURBED) * step + spread * rng.standard_normal(y.shape[1])
+        y[k] = (
+            np.asarray(model.system.output(chi)).ravel()
+            + (k >= _DISTURBED) * step
+            + spread * rng.standard_normal(y.shape[1])
+        )
         y[k] = np.nan if k == _DEAF else y[k]
         if k == 0:
             twin.reset(y[0], u0)

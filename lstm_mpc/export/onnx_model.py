@@ -1,8 +1,8 @@
-"""An ONNX model of a released model: engineering units outside, one ONNX LSTM node per layer inside, a state that goes in and out.
+"""An ONNX model of a released model: engineering units outside, one ONNX LSTM node per layer
+inside, a state that goes in and out.
 
-Runtimes know the LSTM node in single precision only, so that its weights and states are rounded to 24 bits; scalings, clipping and
-the head are in double precision.
-"""
+Runtimes know the LSTM node in single precision only, so that its weights and states are rounded to
+24 bits; scalings, clipping and the head are in double precision."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from lstm_mpc.certificates.gate import Release
+from lstm_mpc.codegen.templates import claims_list
 from lstm_mpc.errors import InputError
-from lstm_mpc.export.templates import claims_list
-from lstm_mpc.foreign.gates import stacked
-from lstm_mpc.foreign.onnx_file import DOUBLE, FLOAT, Graph, Node, Tensor, Value, serialise
-from lstm_mpc.lstm import Layer
-from lstm_mpc.model import Model
-from lstm_mpc.release import Release
+from lstm_mpc.model.importers.gates import stacked
+from lstm_mpc.model.importers.onnx_file import DOUBLE, FLOAT, Graph, Node, Tensor, Value, serialise
+from lstm_mpc.model.lstm import Layer
+from lstm_mpc.model.model import Model
 
 KIND = "lstm_mpc ONNX model"
 FILE = "model.onnx"
@@ -27,12 +27,23 @@ def onnx_model(release: Release) -> dict[str, str | bytes]:
     """The files of the ONNX model, name -> text or bytes. The same release gives the same bytes."""
     model = release.model
     if any(model.delays):
-        raise InputError(f"ONNX: its LSTM node knows no input delays, and this model has {list(model.delays)}; use --target c or fmu")
+        raise InputError(
+            f"ONNX: its LSTM node knows no input delays, and this model has {list(model.delays)};"
+            " use --target c or fmu"
+        )
     properties = {"model": model.digest, "Ts [s]": repr(model.Ts)}
     for role, signals in (("input", model.inputs), ("output", model.outputs)):
         properties |= {f"{role} {j}": s.label for j, s in enumerate(signals)}
-    text = "\n".join([_INTERFACE, "Released, because:", *(f"{kind}: {sentence}" for kind, sentence in release.claims())])
-    data = serialise(graph_of(model), name=model.name, producer="lstm_mpc", text=text, properties=properties)
+    text = "\n".join(
+        [
+            _INTERFACE,
+            "Released, because:",
+            *(f"{kind}: {sentence}" for kind, sentence in release.claims()),
+        ]
+    )
+    data = serialise(
+        graph_of(model), name=model.name, producer="lstm_mpc", text=text, properties=properties
+    )
     return {FILE: data, "README.md": _readme(release)}
 
 
@@ -53,7 +64,8 @@ class _Writer:
 
 
 def graph_of(model: Model) -> Graph:
-    """u (N, nu), optional chi (n,) → y_next (N, ny): row k is y(k+1); chi_next (n,) is the state after the last sample."""
+    """u (N, nu), optional chi (n,) → y_next (N, ny): row k is y(k+1); chi_next (n,) is the state
+    after the last sample."""
     g, scaling, network = _Writer(), model.scaling, model.network
     g.keep("chi", np.zeros(model.sizes.n))
     u = g.add("u_above", "Max", "u", g.keep("u_low", model.u_low))
@@ -78,7 +90,10 @@ def graph_of(model: Model) -> Graph:
         tuple(g.nodes),
         g.constants,
         (Value("u", DOUBLE, ("N", len(model.inputs))),),
-        (Value("y_next", DOUBLE, ("N", len(model.outputs))), Value("chi_next", DOUBLE, (model.sizes.n,))),
+        (
+            Value("y_next", DOUBLE, ("N", len(model.outputs))),
+            Value("chi_next", DOUBLE, (model.sizes.n,)),
+        ),
         (Value("chi", DOUBLE, (model.sizes.n,)),),
     )
 
@@ -88,23 +103,38 @@ def _split_state(g: _Writer, model: Model) -> list[tuple[str, str]]:
     chi = g.add("chi_single", "Cast", "chi", to=FLOAT)
     names = [(f"x{number}", f"xi{number}") for number in range(len(model.network.layers))]
     flat = tuple(f"{name}_flat" for pair in names for name in pair)
-    g.nodes.append(Node("Split", (chi, g.keep("sizes", [nx for nx in model.sizes.nx for _ in range(2)])), flat, {"axis": 0}))
+    g.nodes.append(
+        Node(
+            "Split",
+            (chi, g.keep("sizes", [nx for nx in model.sizes.nx for _ in range(2)])),
+            flat,
+            {"axis": 0},
+        )
+    )
     g.keep("axes_outer", [0, 1])
     for name in flat:
         g.add(name.removesuffix("_flat"), "Unsqueeze", name, "axes_outer")
     return names
 
 
-def _lstm(g: _Writer, number: int, layer: Layer, below: str, start: tuple[str, str]) -> tuple[str, list[str]]:
-    """The node of one layer: the name of its outputs (N, 1, 1, nx), and of x and ξ after the last sample."""
+def _lstm(
+    g: _Writer, number: int, layer: Layer, below: str, start: tuple[str, str]
+) -> tuple[str, list[str]]:
+    """The node of one layer: the name of its outputs (N, 1, 1, nx), and of x and ξ after the last
+    sample."""
     W, U, b = stacked(layer, "ONNX")
     first = b.astype(np.float32)  # the node's two biases together keep twice the digits of one
     both = np.concatenate([first, b - first]).astype(np.float32)
-    weights = [g.keep(f"{name}{number}", part.astype(np.float32)[None]) for name, part in (("W", W), ("R", U), ("B", both))]
+    weights = [
+        g.keep(f"{name}{number}", part.astype(np.float32)[None])
+        for name, part in (("W", W), ("R", U), ("B", both))
+    ]
     x, xi = start
     made = (f"xi{number}_all", f"xi{number}_last", f"x{number}_last")
     g.nodes.append(Node("LSTM", (below, *weights, "", xi, x), made, {"hidden_size": layer.nx}))
-    return made[0], [g.add(f"{last}_flat", "Squeeze", last, "axes_outer") for last in (made[2], made[1])]
+    return made[0], [
+        g.add(f"{last}_flat", "Squeeze", last, "axes_outer") for last in (made[2], made[1])
+    ]
 
 
 _INTERFACE = """\
@@ -115,7 +145,10 @@ state after the last sample, to go on from. LSTM nodes in single precision, ever
 
 def _readme(release: Release) -> str:
     model = release.model
-    signals = [f"- `u[:, {j}]` {s.label}, clipped to [{s.low!r}, {s.high!r}]" for j, s in enumerate(model.inputs)]
+    signals = [
+        f"- `u[:, {j}]` {s.label}, clipped to [{s.low!r}, {s.high!r}]"
+        for j, s in enumerate(model.inputs)
+    ]
     signals += [f"- `y_next[:, {j}]` {s.label}" for j, s in enumerate(model.outputs)]
     listed = "\n".join(signals)
     return f"""\

@@ -1,7 +1,8 @@
-"""Processor in the loop: an exported controller replays frames on the host and on Cortex-M cores in QEMU, compared to the bit.
+"""Processor in the loop: an exported controller replays frames on the host and on Cortex-M cores in
+QEMU, compared to the bit.
 
-An emulated core has the instructions of the real one, its float unit's too, but neither cycles nor caches: they are counted, not timed.
-"""
+An emulated core has the instructions of the real one, its float unit's too, but neither cycles nor
+caches: they are counted, not timed."""
 
 from __future__ import annotations
 
@@ -20,21 +21,57 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_mpc.codegen.templates import named
 from lstm_mpc.errors import InputError
-from lstm_mpc.export.templates import named
-from lstm_mpc.system import Array
+from lstm_mpc.plants.system import Array
 
 PHASES = ("prepare", "feedback", "advance")
-_C = ("-std=c99", "-O2", "-ffp-contract=off")  # a fused multiply-add rounds once where the host rounds twice
-_WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wdouble-promotion", "-Werror")
-_GCC = ("arm-none-eabi-gcc", *_C, *_WARNINGS, "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-mthumb")
-_LINK = ("-nostdlib", "-nostartfiles", "-Wl,--gc-sections", "-Wl,--fatal-warnings", "-T", "target.ld")
+# a fused multiply-add rounds once where the host rounds twice
+_C = ("-std=c99", "-O2", "-ffp-contract=off")
+_WARNINGS = (
+    "-Wall",
+    "-Wextra",
+    "-Wpedantic",
+    "-Wconversion",
+    "-Wshadow",
+    "-Wdouble-promotion",
+    "-Werror",
+)
+_GCC = (
+    "arm-none-eabi-gcc",
+    *_C,
+    *_WARNINGS,
+    "-ffreestanding",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-mthumb",
+)
+_LINK = (
+    "-nostdlib",
+    "-nostartfiles",
+    "-Wl,--gc-sections",
+    "-Wl,--fatal-warnings",
+    "-T",
+    "target.ld",
+)
 _QUIET = ("-display", "none", "-monitor", "none", "-serial", "none")
-_QEMU = ("qemu-system-arm", *_QUIET, "-semihosting-config", "enable=on,target=native", "-kernel", "pil.elf")
-# An instruction takes 2^shift ns of the emulated clock: 6 counts every one up to 8 million in a phase, 2 in steps of 10 up to 131 million.
+_QEMU = (
+    "qemu-system-arm",
+    *_QUIET,
+    "-semihosting-config",
+    "enable=on,target=native",
+    "-kernel",
+    "pil.elf",
+)
+# An instruction takes 2^shift ns of the emulated clock: 6 counts every one up to 8 million in a
+# phase, 2 in steps of 10 up to 131 million.
 _SHIFTS = (6, 2)
 _LOOP, _AROUND = 1_000_000, 8  # instructions of the known loop in pil_main.c; at most of its call
-_TOOLS = {"arm-none-eabi-gcc": "gcc-arm-none-eabi", "arm-none-eabi-size": "binutils-arm-none-eabi", "qemu-system-arm": "qemu-system-arm"}
+_TOOLS = {
+    "arm-none-eabi-gcc": "gcc-arm-none-eabi",
+    "arm-none-eabi-size": "binutils-arm-none-eabi",
+    "qemu-system-arm": "qemu-system-arm",
+}
 _COUNTER = 13
 _EXITS = {  # port.h
     11: "cannot read its frames or write its answers",
@@ -56,16 +93,24 @@ class Core:
 
 CORES = {
     "cortex-m3": Core("mps2-an385", ("-mcpu=cortex-m3", "-mfloat-abi=soft"), 25_000_000),
-    "cortex-m4f": Core("mps2-an386", ("-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"), 25_000_000),
-    "cortex-m7": Core("mps2-an500", ("-mcpu=cortex-m7", "-mfloat-abi=hard", "-mfpu=fpv5-d16"), 25_000_000),
-    # Helium's vectors take subnormal numbers for zero, and GCC 12 makes vectors of plain loops at -O2.
-    "cortex-m55": Core("mps3-an547", ("-mcpu=cortex-m55", "-mfloat-abi=hard", "-fno-tree-vectorize"), 32_000_000),
+    "cortex-m4f": Core(
+        "mps2-an386", ("-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"), 25_000_000
+    ),
+    "cortex-m7": Core(
+        "mps2-an500", ("-mcpu=cortex-m7", "-mfloat-abi=hard", "-mfpu=fpv5-d16"), 25_000_000
+    ),
+    # Helium's vectors take subnormal numbers for zero, and GCC 12 makes vectors of plain loops at
+    # -O2.
+    "cortex-m55": Core(
+        "mps3-an547", ("-mcpu=cortex-m55", "-mfloat-abi=hard", "-fno-tree-vectorize"), 32_000_000
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Run:
-    """One scenario in engineering units: it begins at y0 (ny,), u0 (nu,), then samples y (K, ny), reference (K, rows, ny). May hold NaN."""
+    """One scenario in engineering units: it begins at y0 (ny,), u0 (nu,), then samples y (K, ny),
+    reference (K, rows, ny). May hold NaN."""
 
     y0: Array
     u0: Array
@@ -76,12 +121,17 @@ class Run:
         for name, ndim in (("y0", 1), ("u0", 1), ("y", 2), ("reference", 3)):
             array = np.array(getattr(self, name), dtype=np.float64)
             if array.ndim != ndim:
-                raise InputError(f"frames: {name} must have {ndim} dimension(s), got shape {array.shape}")
+                raise InputError(
+                    f"frames: {name} must have {ndim} dimension(s), got shape {array.shape}"
+                )
             array.setflags(write=False)
             object.__setattr__(self, name, array)
         K, rows, ny = self.reference.shape
         if self.y.shape != (K, ny) or self.y0.shape != (ny,):
-            raise InputError(f"frames: y0 {self.y0.shape}, y {self.y.shape} and reference {(K, rows, ny)} do not belong together")
+            raise InputError(
+                f"frames: y0 {self.y0.shape}, y {self.y.shape} and reference {(K, rows, ny)} do not"
+                " belong together"
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -99,11 +149,16 @@ class Frames:
         object.__setattr__(self, "runs", tuple(self.runs))
         shapes = [run.shape for run in self.runs]
         if len(set(shapes)) != 1:
-            raise InputError(f"frames: need at least one run, and one shape (inputs, outputs, setpoint rows) of all; got {shapes}")
+            raise InputError(
+                "frames: need at least one run, and one shape (inputs, outputs, setpoint rows) of"
+                f" all; got {shapes}"
+            )
 
     def to_bytes(self, real: np.dtype[Any]) -> bytes:
         """frames.bin of pil_main.c, numbers rounded to `real`."""
-        parts = [np.array([real.itemsize, *self.runs[0].shape, len(self.runs)], dtype="<u4").tobytes()]
+        parts = [
+            np.array([real.itemsize, *self.runs[0].shape, len(self.runs)], dtype="<u4").tobytes()
+        ]
         with np.errstate(over="ignore"):  # what is beyond single precision is infinite there
             for run in self.runs:
                 samples = np.hstack([run.y, run.reference.reshape(len(run.y), -1)])
@@ -114,7 +169,8 @@ class Frames:
 
 @dataclass(frozen=True)
 class Sizes:
-    """[bytes] The controller's two object files as compiled: no function left out, libgcc's soft floats not in."""
+    """[bytes] The controller's two object files as compiled: no function left out, libgcc's soft
+    floats not in."""
 
     code: int
     constants: int
@@ -124,12 +180,15 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Replay:
-    """What one machine answered; the K samples of all runs in a row. On the host, all after `struct_bytes` is None."""
+    """What one machine answered; the K samples of all runs in a row. On the host, all after
+    `struct_bytes` is None."""
 
     machine: str
     lengths: tuple[int, ...]  # samples of each run
     begin: NDArray[np.uint32]  # (runs,) status of init
-    u: NDArray[np.floating[Any]]  # (K, nu) [input unit], float32 or float64: the controller's own bits
+    u: NDArray[
+        np.floating[Any]
+    ]  # (K, nu) [input unit], float32 or float64: the controller's own bits
     status: NDArray[np.uint32]  # (K,)
     struct_bytes: dict[str, int]  # of state, work and model
     instructions: NDArray[np.int64] | None = None  # (K, 3) for PHASES, call and return included
@@ -145,7 +204,8 @@ class Replay:
 
 
 def missing(core: str) -> str | None:
-    """The sentence that says which tool `core` (of CORES, or "host") lacks and which package brings it; None when it lacks none."""
+    """The sentence that says which tool `core` (of CORES, or "host") lacks and which package brings
+    it; None when it lacks none."""
     if core not in (*CORES, "host"):
         raise InputError(f"core {core!r} is not known; choose from {', '.join(CORES)}")
     for tool, package in ({"cc": "gcc"} if core == "host" else _TOOLS).items():
@@ -154,39 +214,78 @@ def missing(core: str) -> str | None:
     return None
 
 
-def replay_on_host(folder: str | Path, name: str, frames: Frames, *, double: bool = False, timeout: float = 60.0) -> Replay:
-    """Answers of the controller `name`, exported to `folder`, compiled here by `cc`. `timeout` [s]. InputError with the reason."""
+def replay_on_host(
+    folder: str | Path, name: str, frames: Frames, *, double: bool = False, timeout: float = 60.0
+) -> Replay:
+    """Answers of the controller `name`, exported to `folder`, compiled here by `cc`. `timeout` [s].
+    InputError with the reason."""
     with _bench(folder, name, frames, "host", double) as bench:
-        bench.compile("cc", *_C, "-o", "pil", "pil_main.c", "port_host.c", f"{name}.c", f"{name}_data.c")
+        bench.compile(
+            "cc", *_C, "-o", "pil", "pil_main.c", "port_host.c", f"{name}.c", f"{name}_data.c"
+        )
         bench.execute(["./pil"], timeout)
         return bench.answers()
 
 
-def replay(folder: str | Path, name: str, frames: Frames, *, core: str, double: bool = False, timeout: float = 60.0) -> Replay:
-    """Answers of the controller `name`, exported to `folder`, cross-compiled and run on a `core` of CORES. `timeout` [s].
+def replay(
+    folder: str | Path,
+    name: str,
+    frames: Frames,
+    *,
+    core: str,
+    double: bool = False,
+    timeout: float = 60.0,
+) -> Replay:
+    """Answers of the controller `name`, exported to `folder`, cross-compiled and run on a `core` of
+    CORES. `timeout` [s].
 
-    InputError with the reason: a tool is missing, the compiler's first error, a fault, the time is over.
-    """
+    InputError with the reason: a tool is missing, the compiler's first error, a fault, the time is
+    over."""
     with _bench(folder, name, frames, core, double) as bench:
         own, machine = (f"{name}.o", f"{name}_data.o"), CORES[core]
         bench.compile(*_GCC, *machine.flags, "-c", f"{name}.c", f"{name}_data.c")
-        bench.compile(*_GCC, *machine.flags, *_LINK, "-o", "pil.elf", "pil_main.c", "port_target.c", "startup.c", *own, "-lgcc")
+        bench.compile(
+            *_GCC,
+            *machine.flags,
+            *_LINK,
+            "-o",
+            "pil.elf",
+            "pil_main.c",
+            "port_target.c",
+            "startup.c",
+            *own,
+            "-lgcc",
+        )
         sizes = _sizes(bench.run("arm-none-eabi-size", "-A", *own))
         for shift in _SHIFTS:
             allowed = _COUNTER if shift != _SHIFTS[-1] else 0
-            if bench.execute([*_QEMU, "-M", machine.machine, "-icount", f"shift={shift}"], timeout, allowed=allowed) == 0:
+            if (
+                bench.execute(
+                    [*_QEMU, "-M", machine.machine, "-icount", f"shift={shift}"],
+                    timeout,
+                    allowed=allowed,
+                )
+                == 0
+            ):
                 break
         return bench.answers(2**shift * machine.clock / 1e9, sizes)
 
 
 def differences(one: Replay, other: Replay) -> str | None:
-    """The sentence on the first sample in which two replays of the same frames differ, in the bits of u or in a status; None: in none."""
+    """The sentence on the first sample in which two replays of the same frames differ, in the bits
+    of u or in a status; None: in none."""
     if (one.u.dtype, one.u.shape, one.lengths) != (other.u.dtype, other.u.shape, other.lengths):
-        raise InputError(f"the replays on {one.machine} and {other.machine} are of other frames or of another precision")
+        raise InputError(
+            f"the replays on {one.machine} and {other.machine} are of other frames or of another"
+            " precision"
+        )
     differ = (_bits(one.u) != _bits(other.u)).any(axis=1) | (one.status != other.status)
     for run, end in enumerate(np.cumsum(one.lengths)):
         if one.begin[run] != other.begin[run]:
-            return f"run {run}: init returns {one.begin[run]} on {one.machine}, {other.begin[run]} on {other.machine}"
+            return (
+                f"run {run}: init returns {one.begin[run]} on {one.machine}, {other.begin[run]} on"
+                f" {other.machine}"
+            )
         first = end - one.lengths[run]
         if differ[first:end].any():
             k = first + int(np.argmax(differ[first:end]))
@@ -199,7 +298,10 @@ def _bits(values: NDArray[np.floating[Any]]) -> NDArray[np.unsignedinteger[Any]]
 
 
 def _said(replay: Replay, k: int) -> str:
-    inputs = ", ".join(f"{value!s} (0x{bits:x})" for value, bits in zip(replay.u[k], _bits(replay.u[k]), strict=True))
+    inputs = ", ".join(
+        f"{value!s} (0x{bits:x})"
+        for value, bits in zip(replay.u[k], _bits(replay.u[k]), strict=True)
+    )
     return f"{replay.machine} has status {replay.status[k]}, u = {inputs}"
 
 
@@ -216,10 +318,21 @@ class _Bench:
     def run(self, *command: str) -> str:
         """What `command` prints; InputError with the first error it tells of."""
         english = {**os.environ, "LC_ALL": "C"}
-        done = subprocess.run(command, cwd=self.at, env=english, capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run(
+            command,
+            cwd=self.at,
+            env=english,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
         if done.returncode != 0:
             lines = done.stderr.splitlines() or ["no message"]
-            first = next((line for line in lines if "error:" in line or "undefined reference" in line), lines[0])
+            first = next(
+                (line for line in lines if "error:" in line or "undefined reference" in line),
+                lines[0],
+            )
             raise InputError(f"{self.name} does not build for {self.machine}: {first}")
         return done.stdout
 
@@ -227,9 +340,12 @@ class _Bench:
         self.run(*command, *([f"-D{self.name.upper()}_DOUBLE"] if self.real == np.float64 else []))
 
     def execute(self, command: list[str], timeout: float, *, allowed: int = 0) -> int:
-        """The exit code of `command`, 0 or the `allowed` one; InputError for any other, and after `timeout` [s]."""
+        """The exit code of `command`, 0 or the `allowed` one; InputError for any other, and after
+        `timeout` [s]."""
         null, pipe = subprocess.DEVNULL, subprocess.PIPE
-        process = subprocess.Popen(command, cwd=self.at, stdin=null, stdout=null, stderr=pipe, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=self.at, stdin=null, stdout=null, stderr=pipe, start_new_session=True
+        )
         try:
             _, stderr = process.communicate(timeout=timeout)
         except BaseException as error:
@@ -237,7 +353,10 @@ class _Bench:
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             if isinstance(error, subprocess.TimeoutExpired):
-                raise InputError(f"{self.name} on {self.machine} did not end within {timeout:g} s; it hangs, or needs more") from None
+                raise InputError(
+                    f"{self.name} on {self.machine} did not end within {timeout:g} s; it hangs, or"
+                    " needs more"
+                ) from None
             raise
         if (code := process.returncode) not in (0, allowed):
             words = next(iter(stderr.decode(errors="replace").splitlines()), "no message")
@@ -246,10 +365,17 @@ class _Bench:
         return code
 
     def answers(self, ticks: float | None = None, sizes: Sizes | None = None) -> Replay:
-        """answers.bin of pil_main.c; `ticks` of the counter in one instruction, where there is a counter."""
+        """answers.bin of pil_main.c; `ticks` of the counter in one instruction, where there is a
+        counter."""
         data = (self.at / "answers.bin").read_bytes()
         begun = np.dtype([("status", "<u4"), ("ticks", "<u4")])
-        sample = np.dtype([("u", self.real, (self.frames.runs[0].shape[0],)), ("status", "<u4"), ("ticks", "<u4", (3,))])
+        sample = np.dtype(
+            [
+                ("u", self.real, (self.frames.runs[0].shape[0],)),
+                ("status", "<u4"),
+                ("ticks", "<u4", (3,)),
+            ]
+        )
         lengths, place, begins, samples = tuple(len(run.y) for run in self.frames.runs), 0, [], []
         for length in lengths:
             begins.append(np.frombuffer(data, begun, 1, place))
@@ -259,35 +385,52 @@ class _Bench:
         begin, answer = np.concatenate(begins), np.concatenate(samples)
         *structs, stack, nothing, loop = np.frombuffer(data, "<u4", 6, place).tolist()
         struct_bytes = dict(zip(("state", "work", "model"), structs, strict=True))
-        said = Replay(self.machine, lengths, begin["status"], answer["u"], answer["status"], struct_bytes)
+        said = Replay(
+            self.machine, lengths, begin["status"], answer["u"], answer["status"], struct_bytes
+        )
         if ticks is None:
             return said
         resolution = max(1, round(1 / ticks))
         ruler = int(_instructions(loop, nothing, ticks))
         if not -resolution <= ruler - _LOOP <= _AROUND + resolution:
-            raise InputError(f"{self.machine}: this QEMU counts {ruler} instructions where {_LOOP} are; 7.2 is known to count right")
+            raise InputError(
+                f"{self.machine}: this QEMU counts {ruler} instructions where {_LOOP} are; 7.2 is"
+                " known to count right"
+            )
         counts, init = (_instructions(ran["ticks"], nothing, ticks) for ran in (answer, begin))
-        return replace(said, instructions=counts, init_instructions=init, resolution=resolution, stack_bytes=stack, sizes=sizes)
+        return replace(
+            said,
+            instructions=counts,
+            init_instructions=init,
+            resolution=resolution,
+            stack_bytes=stack,
+            sizes=sizes,
+        )
 
 
 def _instructions(ran: Any, nothing: int, ticks: float) -> NDArray[np.int64]:
-    """Instructions of a phase: those that reach the middle of the tick read, less the ones of reading `nothing`."""
+    """Instructions of a phase: those that reach the middle of the tick read, less the ones of
+    reading `nothing`."""
     total, reading = (np.rint((np.asarray(reached) + 0.5) / ticks) for reached in (ran, nothing))
     return np.asarray(total - reading, dtype=np.int64)
 
 
 @contextmanager
-def _bench(folder: str | Path, name: str, frames: Frames, machine: str, double: bool) -> Iterator[_Bench]:
+def _bench(
+    folder: str | Path, name: str, frames: Frames, machine: str, double: bool
+) -> Iterator[_Bench]:
     if (lacks := missing(machine)) is not None:
         raise InputError(lacks)
     real = np.dtype("<f8" if double else "<f4")
     with tempfile.TemporaryDirectory() as place:
         at = Path(place)
-        for source in (resources.files("lstm_mpc.export") / "c" / "pil").iterdir():
+        for source in (resources.files("lstm_mpc.codegen") / "c" / "pil").iterdir():
             (at / source.name).write_text(named(f"pil/{source.name}", name), encoding="utf-8")
         for file in (f"{name}.h", f"{name}.c", f"{name}_data.c"):
             if not Path(folder, file).is_file():
-                raise InputError(f"{folder}: has no {file}; name the folder of an exported controller")
+                raise InputError(
+                    f"{folder}: has no {file}; name the folder of an exported controller"
+                )
             shutil.copyfile(Path(folder, file), at / file)
         (at / "frames.bin").write_bytes(frames.to_bytes(real))
         yield _Bench(at, name, frames, machine, real)
@@ -295,6 +438,13 @@ def _bench(folder: str | Path, name: str, frames: Frames, machine: str, double: 
 
 def _sizes(table: str) -> Sizes:
     """The sums over what `arm-none-eabi-size -A` prints: lines of section, size, address."""
-    rows = [row for row in map(str.split, table.splitlines()) if len(row) == 3 and row[0].startswith(".")]
-    total = {kind: sum(int(size) for name, size, _ in rows if name.startswith(kind)) for kind in (".text", ".rodata", ".data", ".bss")}
+    rows = [
+        row
+        for row in map(str.split, table.splitlines())
+        if len(row) == 3 and row[0].startswith(".")
+    ]
+    total = {
+        kind: sum(int(size) for name, size, _ in rows if name.startswith(kind))
+        for kind in (".text", ".rodata", ".data", ".bss")
+    }
     return Sizes(*total.values())

@@ -1,1 +1,1 @@
-"""The design report and the comparison of two designs: one self-contained HTML page each."""
+"""The design report: sections, page, comparison."""

@@ -1,4 +1,5 @@
-"""What a section of a page is made of. Cells and sentences are plain text: the page escapes them."""
+"""What a section of a page is made of. Cells and sentences are plain text: the page escapes
+them."""
 
 from __future__ import annotations
 
@@ -6,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lstm_mpc.figures import Figure
-from lstm_mpc.report.dossier import Artefact
-from lstm_mpc.system import Signal
+from lstm_mpc.plants.system import Signal
+from lstm_mpc.plots.style import Figure
+from lstm_mpc.project.dossier import Artefact
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Facts:
 
 @dataclass(frozen=True)
 class Table:
-    """`head` names the columns, the first cell of a row names the row; `marked` is the row to look at."""
+    """`head` names the columns, the first cell of a row names the row; `marked` is the row to look
+    at."""
 
     caption: str
     head: Sequence[str]
@@ -39,8 +41,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """How to draw a figure, or the address of an image: the `name` that begins its ids, what it is called, what it shows in words and
-    numbers for those who do not see it, and what stands below it."""
+    """How to draw a figure, or the address of an image: the `name` that begins its ids, what it is
+    called, what it shows in words and numbers for those who do not see it, and what stands below
+    it."""
 
     drawing: Callable[[], Figure] | str
     name: str
@@ -86,7 +89,8 @@ class Section:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number for people, – for none: `digits` significant ones, powers of ten written out, a true minus."""
+    """A number for people, – for none: `digits` significant ones, powers of ten written out, a true
+    minus."""
     if value is None:
         return "–"
     mantissa, _, power = f"{value:.{digits}g}".partition("e")
@@ -116,7 +120,10 @@ def told(value: Any) -> str:
 
 def spans(signals: Sequence[Signal], ends: Sequence[Sequence[float]], digits: int = 4) -> str:
     """One interval for each signal, with its unit."""
-    return ", ".join(f"{s.name} in {interval(a, b, digits)} {s.unit}" for s, (a, b) in zip(signals, ends, strict=True))
+    return ", ".join(
+        f"{s.name} in {interval(a, b, digits)} {s.unit}"
+        for s, (a, b) in zip(signals, ends, strict=True)
+    )
 
 
 def lacks(found: Artefact) -> list[Text]:
@@ -124,5 +131,7 @@ def lacks(found: Artefact) -> list[Text]:
     if found.problem:
         return [Text(f"{found.file} cannot be used: {found.problem}", "wrong")]
     if found.value is None:
-        return [Text(f"Not there yet: `lstm-mpc {found.verb} DESIGN` makes {found.file}.", "missing")]
+        return [
+            Text(f"Not there yet: `lstm-mpc {found.verb} DESIGN` makes {found.file}.", "missing")
+        ]
     return [Text(f"{found.file} {found.stale}.", "stale")] if found.stale else []

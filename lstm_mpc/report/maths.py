@@ -12,8 +12,9 @@ _TOKEN = re.compile(rf"\s*({'|'.join(_WORDS)}|\d+(?:\.\d+)?|\[\[|\]\]|.[\u0300-\
 
 
 def math(text: str) -> str:
-    """`text` as a `<math>` element. Letters are variables but for max, diag and tanh; _ and ^ lower and raise the next letter, number or
-    {group}, a/b is a fraction of two such; [[a & b ; c & d]] is a matrix, ~ a space; the rest are operators."""
+    """`text` as a `<math>` element. Letters are variables but for max, diag and tanh; _ and ^ lower
+    and raise the next letter, number or {group}, a/b is a fraction of two such; [[a & b ; c & d]]
+    is a matrix, ~ a space; the rest are operators."""
     tokens = [token for token in _TOKEN.findall(text.strip()) if token.strip()]
     return f'<math display="block">{_row(iter(tokens))}</math>'
 
@@ -61,4 +62,6 @@ def _cells(tokens: Iterator[str]) -> str:
             rows[-1].append([])
         else:
             rows[-1][-1].append(token)
-    return "".join(f"<mtr>{''.join(f'<mtd>{_row(iter(cell))}</mtd>' for cell in row)}</mtr>" for row in rows)
+    return "".join(
+        f"<mtr>{''.join(f'<mtd>{_row(iter(cell))}</mtd>' for cell in row)}</mtr>" for row in rows
+    )

@@ -1,4 +1,5 @@
-"""The page: sections through templates into one HTML file that needs nothing else. The only importer of jinja2."""
+"""The page: sections through templates into one HTML file that needs nothing else. The only
+importer of jinja2."""
 
 from __future__ import annotations
 
@@ -10,15 +11,21 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from lstm_mpc.artefacts import PIL
-from lstm_mpc.evidence import Certificate
-from lstm_mpc.figures import svg
+from lstm_mpc.certificates.evidence import Certificate
+from lstm_mpc.plots.style import svg
+from lstm_mpc.project.artefacts import PIL
+from lstm_mpc.project.dossier import EXPORT, Dossier
 from lstm_mpc.report.blocks import Picture, Section, number, spans
-from lstm_mpc.report.claimed import certificate_section, reach_section, release_section, scenario_section, verdict
-from lstm_mpc.report.dossier import EXPORT, Dossier
-from lstm_mpc.report.identified import data_section, fit_rows, fit_section, training_section
 from lstm_mpc.report.maths import math
-from lstm_mpc.report.practised import loop_section, provenance_section, size_section
+from lstm_mpc.report.sections_control import loop_section, provenance_section, size_section
+from lstm_mpc.report.sections_evidence import (
+    certificate_section,
+    reach_section,
+    release_section,
+    scenario_section,
+    verdict,
+)
+from lstm_mpc.report.sections_model import data_section, fit_rows, fit_section, training_section
 
 SECTIONS = (
     data_section,
@@ -41,18 +48,26 @@ def prose(text: str) -> Markup:
 
 def css_string(text: str) -> Markup:
     """`text` as a string of CSS, which no text can leave."""
-    return Markup('"' + "".join(c if c.isascii() and c.isalnum() else f"\\{ord(c):x} " for c in text) + '"')
+    return Markup(
+        '"' + "".join(c if c.isascii() and c.isalnum() else f"\\{ord(c):x} " for c in text) + '"'
+    )
 
 
 def drawn(picture: Picture, prefix: str = "") -> Markup:
-    """The figure as inline SVG, or the image; `prefix` sets the ids of two designs on one page apart."""
+    """The figure as inline SVG, or the image; `prefix` sets the ids of two designs on one page
+    apart."""
     if isinstance(picture.drawing, str):
         return Markup('<img src="{}" alt="{}">').format(picture.drawing, picture.words)
-    return Markup(svg(picture.drawing(), prefix + picture.name, title=picture.title, words=picture.words))
+    return Markup(
+        svg(picture.drawing(), prefix + picture.name, title=picture.title, words=picture.words)
+    )
 
 
-def environment(pictures: Sequence[Picture], on_picture: Callable[[float, str], None]) -> jinja2.Environment:
-    """Templates that draw `pictures`, the long part of the work; `on_picture` is told the share that is drawn, and the next one's title."""
+def environment(
+    pictures: Sequence[Picture], on_picture: Callable[[float, str], None]
+) -> jinja2.Environment:
+    """Templates that draw `pictures`, the long part of the work; `on_picture` is told the share
+    that is drawn, and the next one's title."""
     count = itertools.count()
 
     def drawing(picture: Picture, prefix: str = "") -> Markup:
@@ -60,14 +75,25 @@ def environment(pictures: Sequence[Picture], on_picture: Callable[[float, str], 
         return drawn(picture, prefix)
 
     made = jinja2.Environment(
-        loader=jinja2.PackageLoader("lstm_mpc"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("lstm_mpc.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    made.filters |= {"prose": prose, "css_string": css_string, "math": lambda text: Markup(math(text)), "drawn": drawing}
+    made.filters |= {
+        "prose": prose,
+        "css_string": css_string,
+        "math": lambda text: Markup(math(text)),
+        "drawn": drawing,
+    }
     made.tests["of"] = lambda block, name: type(block).__name__ == name
     return made
 
 
-def render_report(dossier: Dossier, on_picture: Callable[[float, str], None] = lambda share, title: None) -> str:
+def render_report(
+    dossier: Dossier, on_picture: Callable[[float, str], None] = lambda share, title: None
+) -> str:
     """The design report; the same artefacts give the same text."""
     kind, sentence, claims = verdict(dossier)
     parts = sections(dossier)
@@ -98,19 +124,32 @@ def pictures(parts: Sequence[Section]) -> list[Picture]:
 def glance(dossier: Dossier) -> list[tuple[str, str, str]]:
     """(what, figure, remark) of the first screen."""
     rows: list[tuple[str, str, str]] = []
-    seen = [fit for which, _, fit in fit_rows(dossier) if which == "validation" and fit.against == "measured"]
+    seen = [
+        fit
+        for which, _, fit in fit_rows(dossier)
+        if which == "validation" and fit.against == "measured"
+    ]
     worst = min(seen, key=lambda fit: min(fit.mean_removed), default=None)
     if worst is None:
         rows.append(("Validation FIT, mean-removed", "–", "no data to compare with"))
     else:
-        rmse = ", ".join(f"{s.name} {number(e)} {s.unit}" for s, e in zip(dossier.outputs, worst.rmse, strict=True))
-        rows.append(("Validation FIT, mean-removed", f"{min(worst.mean_removed):.2f} %", f"RMSE {rmse}"))
+        rmse = ", ".join(
+            f"{s.name} {number(e)} {s.unit}"
+            for s, e in zip(dossier.outputs, worst.rmse, strict=True)
+        )
+        rows.append(
+            ("Validation FIT, mean-removed", f"{min(worst.mean_removed):.2f} %", f"RMSE {rmse}")
+        )
     for found in dossier.certificates:
         c: Certificate | None = found.value
         if c is None or found.stale:
-            rows.append((found.file.removesuffix(".json"), "–", "stale" if found.stale else "not there"))
+            rows.append(
+                (found.file.removesuffix(".json"), "–", "stale" if found.stale else "not there")
+            )
         else:
-            rows.append((f"Margin δ of {c.condition}", number(c.margin), "holds" if c.holds else "FAILS"))
+            rows.append(
+                (f"Margin δ of {c.condition}", number(c.margin), "holds" if c.holds else "FAILS")
+            )
     safe = dossier.design.safe_set if dossier.design else ()
     if safe:
         ends = [spans([s], [interval]) for s, interval in zip(dossier.outputs, safe, strict=True)]
@@ -121,12 +160,17 @@ def glance(dossier: Dossier) -> list[tuple[str, str, str]]:
     instructions = row["instructions"]["all"]["mean"]
     return [
         *rows,
-        ("Controller, flash", f"{row['flash']} bytes", f"on {row['core']}; RAM {row['ram']} bytes, {instructions} instructions a sample"),
+        (
+            "Controller, flash",
+            f"{row['flash']} bytes",
+            f"on {row['core']}; RAM {row['ram']} bytes, {instructions} instructions a sample",
+        ),
     ]
 
 
 def target(dossier: Dossier) -> dict[str, Any] | None:
-    """Sizes and instructions of the controller on the first core known, if they are of this model."""
+    """Sizes and instructions of the controller on the first core known, if they are of this
+    model."""
     for file in (EXPORT, PIL):
         found = dossier.files[file]
         if found.value is None or found.stale:

@@ -1,0 +1,319 @@
+"""Records of what may be claimed, each tied by digest to the model it speaks of.
+
+Every claim is of one kind: *proved* (algebra on the weights), *sampled* (a confidence 1−β on a
+probability ε) or *measured* (a run)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from lstm_mpc.errors import InputError
+from lstm_mpc.io import artefact_file
+from lstm_mpc.io.schema import noun
+
+
+class Evidence:
+    """What all evidence records share: JSON on disk with a digest, and a sentence for people."""
+
+    kind: str  # what the file says it is
+
+    def content(self) -> dict[str, Any]:
+        content: dict[str, Any] = artefact_file.plain(dict(self.__dict__))
+        return content
+
+    def save(self, path: str | Path) -> None:
+        artefact_file.write_json(path, self.kind, self.content())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read the record; InputError names the file when it is missing, altered or of another
+        kind."""
+        content = artefact_file.read_json(path, cls.kind)
+        try:
+            return cls.from_content(content)
+        except InputError as error:
+            raise InputError(
+                f"{path}: is not a usable {cls.kind} ({error}); make it again"
+            ) from error
+
+    @classmethod
+    def from_content(cls, content: Any) -> Self:
+        """The record in a file's content; InputError names what does not fit."""
+        made: Self = noun(cls, content)
+        return made
+
+
+@dataclass(frozen=True)
+class Inequality:
+    """One line of a condition: it holds when `value` < 1. `blame` names the gate and row that sets
+    the value.
+
+    A line with `check` proves that a witness is what it claims to be; it has no part in the margin.
+    """
+
+    layer: int
+    name: str
+    value: float
+    blame: str
+    check: bool = False
+
+    @property
+    def margin(self) -> float:
+        return 1.0 - self.value
+
+
+@dataclass(frozen=True)
+class Certificate(Evidence):
+    """The verdict of one stability condition on one model, from the exact norms of its saved
+    numbers. A claim that is *proved*.
+
+    `margin` is δ, the distance of the worst inequality from 1; negative when the condition fails.
+    `constants` holds what the condition yields, for "iss" the functions of the bound (5) per layer.
+    `radius` is the largest |u| [normalised] covered."""
+
+    model: str
+    condition: str
+    radius: float
+    inequalities: tuple[Inequality, ...]
+    constants: dict[str, Any]
+
+    kind = "lstm_mpc certificate"
+
+    @property
+    def margin(self) -> float:
+        return min(line.margin for line in self.inequalities if not line.check)
+
+    @property
+    def holds(self) -> bool:
+        return all(line.margin > 0.0 for line in self.inequalities)
+
+    def __str__(self) -> str:
+        worst = min(
+            (line for line in self.inequalities if not line.check), key=lambda line: line.margin
+        )
+        if self.holds:
+            return (
+                f"{self.condition} holds with margin δ = {self.margin:.4g} (tightest: layer"
+                f" {worst.layer}, {worst.name}, {worst.blame})"
+            )
+        failed = [line for line in self.inequalities if line.margin <= 0]
+        parts = [
+            f"layer {x.layer}, {x.name} = {x.value:.6g} ≥ 1, over by {-x.margin:.3g}: {x.blame}"
+            for x in failed
+        ]
+        return f"{self.condition} fails: " + "; ".join(parts)
+
+    def content(self) -> dict[str, Any]:
+        lines = [{**x.__dict__, "margin": x.margin} for x in self.inequalities]
+        return {
+            **super().content(),
+            "inequalities": lines,
+            "holds": self.holds,
+            "margin": self.margin,
+        }
+
+    @classmethod
+    def from_content(cls, content: Any) -> Self:
+        if isinstance(content, dict) and isinstance(
+            lines := content.get("inequalities"), list
+        ):  # what follows from the numbers is left out
+            content = {
+                **_less(content, "holds", "margin"),
+                "inequalities": [_less(line, "margin") for line in lines],
+            }
+        return super().from_content(content)
+
+
+def _less(value: Any, *names: str) -> Any:
+    return (
+        {key: item for key, item in value.items() if key not in names}
+        if isinstance(value, dict)
+        else value
+    )
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What N scenarios at one input radius say, in normalised and engineering units.
+
+    `radius_y` is ρ*(ε, β) of (10), from all samples; `settled` the same without the first `settle`
+    samples, which the artificial start makes. `low`, `high` are the extreme outputs per output
+    [engineering], `safe` whether the claimed set lies in the safe set. `worst` is the scenario that
+    made ρ*, `sample` where in it."""
+
+    system: str
+    radius_u: float
+    radius_y: float
+    settled: float
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    worst: int
+    sample: int
+    safe: bool
+
+
+@dataclass(frozen=True)
+class Verification(Evidence):
+    """Scenario verification, eqs. (8)–(11). A claim that is *sampled*: with confidence 1−β, a new
+    draw from the same law leaves the bound with probability at most ε. Each bound is a claim of its
+    own; all of them together hold with confidence 1 − (count)·β.
+
+    `model` is the digest of the model; `law` describes how scenarios were drawn (input class,
+    start, seed), so that any scenario can be drawn again; `shape` is "ball" (d = 1) or "intervals"
+    (d = 2 per output)."""
+
+    model: str
+    epsilon: float
+    beta: float
+    rule: str
+    shape: str
+    scenarios: int
+    steps: int
+    settle: int
+    seed: int
+    law: dict[str, Any]
+    safe_set: tuple[tuple[float, float], ...]
+    bounds: tuple[Bound, ...]
+
+    kind = "lstm_mpc verification"
+
+    def bound(self, system: str, radius_u: float) -> Bound | None:
+        """The bound of `system` at `radius_u`, or None."""
+        found = [
+            b for b in self.bounds if b.system == system and abs(b.radius_u - radius_u) < 1e-12
+        ]
+        return found[0] if found else None
+
+    def content(self) -> dict[str, Any]:
+        return {
+            **super().content(),
+            "bounds": [artefact_file.plain(b.__dict__) for b in self.bounds],
+        }
+
+
+@dataclass(frozen=True)
+class LoopVerification(Evidence):
+    """Scenario verification of the closed loop: the exported C on simulated plants. A claim that is
+    *sampled*: with confidence 1−β, a new run of `steps` samples from the same law leaves the safe
+    set, scaled about its middle by `reach`, with probability at most ε. A run that moves an input
+    beyond its bounds or rate limits counts as one that leaves every set, so that the claim (d = 1)
+    covers both.
+
+    `model`, `problem` and `source` are the digests of the model, of problem and budget, and of the
+    C; `law` describes how scenarios were drawn. `low`, `high` are the extreme noise-free outputs,
+    `worst` is the scenario that made `reach`; `violation` is the largest excess over bounds and
+    rate limits [input unit] and `violator` its scenario. As further information: `tracking`, the
+    largest error per output once nothing has changed for `settle` samples, and the samples with
+    each flag of the controller's `status`."""
+
+    model: str
+    problem: str
+    source: str
+    epsilon: float
+    beta: float
+    rule: str
+    scenarios: int
+    steps: int
+    settle: int
+    seed: int
+    law: dict[str, Any]
+    safe_set: tuple[tuple[float, float], ...]
+    reach: float
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    worst: int
+    violation: float
+    violator: int | None
+    tracking: tuple[float, ...]
+    status: dict[str, int]
+
+    kind = "lstm_mpc loop verification"
+
+    @property
+    def safe(self) -> bool:
+        return self.reach <= 1.0 and self.violation == 0.0
+
+    @property
+    def claimed(self) -> tuple[tuple[float, float], ...]:
+        """The claimed set, (low, high) per output: the safe set scaled about its middle."""
+        middles = [(0.5 * (a + b), 0.5 * self.reach * (b - a)) for a, b in self.safe_set]
+        return tuple((middle - half, middle + half) for middle, half in middles)
+
+
+@dataclass(frozen=True)
+class Reach(Evidence):
+    """The interval tube of a model: a claim that is *proved*, for every input |u| ≤ `radius`
+    [normalised], every start in `start_box` (one number for |χ0_j|, or low and high of every
+    state), all k.
+
+    Per output (low, high) [engineering]: `whole` over all time, `forever` after the start has died
+    out, `trivial` without iteration. `tube_low`, `tube_high` (steps + 1, ny) follow the first
+    `steps` samples; they are not kept on disk."""
+
+    model: str
+    radius: float
+    start_box: float | list[list[float]]
+    steps: int
+    pieces: int
+    whole: tuple[tuple[float, float], ...]
+    forever: tuple[tuple[float, float], ...]
+    trivial: tuple[tuple[float, float], ...]
+    safe_set: tuple[tuple[float, float], ...]
+    safe: bool
+    tube_low: tuple[tuple[float, ...], ...] = field(default=(), compare=False, repr=False)
+    tube_high: tuple[tuple[float, ...], ...] = field(default=(), compare=False, repr=False)
+
+    kind = "lstm_mpc reach"
+
+    def content(self) -> dict[str, Any]:
+        return {
+            name: value for name, value in super().content().items() if not name.startswith("tube_")
+        }
+
+
+@dataclass(frozen=True)
+class Tubes(Evidence):
+    """Interval tubes of one model at several input radii."""
+
+    model: str
+    tubes: tuple[Reach, ...]
+
+    kind = "lstm_mpc tubes"
+
+    def content(self) -> dict[str, Any]:
+        return {"model": self.model, "tubes": [tube.content() for tube in self.tubes]}
+
+
+@dataclass(frozen=True)
+class Validation(Evidence):
+    """How well the model simulates data it was not trained on. A claim that is *measured*.
+
+    `fits` are the worst figures over records, one entry per reference ("measured", and "noise-free"
+    where a simulated plant knows it); `data` is the digest of the validation data."""
+
+    model: str
+    data: str
+    samples: int
+    seed: int
+    fits: dict[str, dict[str, Any]]
+
+    kind = "lstm_mpc validation"
+
+    def __post_init__(self) -> None:
+        if "measured" not in self.fits:
+            raise InputError("a validation holds figures against the measured output")
+        for against, figures in self.fits.items():
+            for name in ("normalised", "mean_removed"):
+                if not noun(
+                    list[float],
+                    figures.get(name),
+                    f"{name!r} of the figures against the {against} output",
+                ):
+                    raise InputError(f"the figures against the {against} output hold no {name}")
+
+    @property
+    def fit(self) -> float:
+        """Mean-removed FIT [%] against the measured output, the worst output."""
+        return float(min(self.fits["measured"]["mean_removed"]))

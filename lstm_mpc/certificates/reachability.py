@@ -1,0 +1,245 @@
+"""Deterministic bounds on the reachable outputs: the interval tube, beside it the trivial bound and
+the ISS bound (5).
+
+Boxes for x and ξ are carried through (2): σ and tanh rise, products of boxes are taken at their
+corners, the input interval is cut into pieces and the hull taken. What comes out holds for *every*
+input in the bounded set and every start in the box, for all k. Results of floating-point operations
+are widened by a bound of their rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lstm_mpc.certificates.evidence import Reach
+from lstm_mpc.errors import InputError
+from lstm_mpc.io import artefact_file
+from lstm_mpc.model import lstm
+from lstm_mpc.model.model import Model
+from lstm_mpc.plants.system import Array
+
+EPS = float(np.finfo(np.float64).eps)
+_LIBM = 8 * EPS  # [relative] more than any libm's or vectorised tanh's error
+_TINY = 1e-300
+
+
+@dataclass(frozen=True)
+class Box:
+    """low ≤ · ≤ high, entrywise."""
+
+    low: Array
+    high: Array
+
+    def widened(self, error: Array | float) -> Box:
+        return Box(self.low - error, self.high + error)
+
+    def meet(self, other: Box) -> Box:
+        return Box(np.maximum(self.low, other.low), np.minimum(self.high, other.high))
+
+    def hull(self, other: Box) -> Box:
+        return Box(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
+
+
+def affine(M: Array, x: Box, b: Array) -> Box:
+    """M x + b for x in a box whose columns are cases, (m, P); widened by the rounding of the
+    sums."""
+    up, down = np.maximum(M, 0.0), np.minimum(M, 0.0)
+    low, high = up @ x.low + down @ x.high + b, up @ x.high + down @ x.low + b
+    size = np.abs(M) @ np.maximum(np.abs(x.low), np.abs(x.high)) + np.abs(b)
+    return Box(low, high).widened(2 * (M.shape[1] + 3) * EPS * size + _TINY)
+
+
+def rising(function: str, z: Box) -> Box:
+    """σ or tanh of a box, widened by the error of libm and kept within (−1, 1) or (0, 1)."""
+    low, high = (
+        np.tanh(0.5 * end) if function == "sigmoid" else np.tanh(end) for end in (z.low, z.high)
+    )
+    if function == "sigmoid":
+        return Box(
+            np.maximum(0.5 + 0.5 * low - _LIBM, 0.0), np.minimum(0.5 + 0.5 * high + _LIBM, 1.0)
+        )
+    return Box(
+        np.maximum(low - _LIBM * np.abs(low) - _TINY, -1.0),
+        np.minimum(high + _LIBM * np.abs(high) + _TINY, 1.0),
+    )
+
+
+def times(a: Box, b: Box) -> Box:
+    """The product of two boxes, entrywise."""
+    corners = np.stack([a.low * b.low, a.low * b.high, a.high * b.low, a.high * b.high])
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    return Box(low - EPS * np.abs(low) - _TINY, high + EPS * np.abs(high) + _TINY)
+
+
+def plus(a: Box, b: Box) -> Box:
+    low, high = a.low + b.low, a.high + b.high
+    return Box(low - EPS * np.abs(low) - _TINY, high + EPS * np.abs(high) + _TINY)
+
+
+def pieces(nu: int, radius: float, count: int) -> Box:
+    """[−radius, radius]^nu cut into about `count` boxes, one per column."""
+    each = max(1, round(count ** (1 / nu)))
+    edges = np.linspace(-radius, radius, each + 1)
+    edges[-1] = radius
+    sides = list(pairwise(edges))
+    cells = np.array(list(product(sides, repeat=nu)))  # (cells, nu, 2)
+    return Box(cells[:, :, 0].T.copy(), cells[:, :, 1].T.copy())
+
+
+def step(network: lstm.Network, chi: Box, u: Box) -> Box:
+    """χ⁺ for all χ in a box (n, 1) and u in any of the boxes (nu, P): the hull over the pieces, (n,
+    1)."""
+    at, below, low, high = 0, u, [], []
+    count = u.low.shape[1]
+    for layer in network.layers:
+        nx = layer.nx
+        x, xi = (
+            Box(*(np.repeat(end[i : i + nx], count, axis=1) for end in (chi.low, chi.high)))
+            for i in (at, at + nx)
+        )
+        joint = Box(np.vstack([below.low, xi.low]), np.vstack([below.high, xi.high]))
+        gates = {}
+        for g in lstm.GATES:
+            W, U, b = layer.gate(g)
+            gates[g] = rising(
+                "tanh" if g == "c" else "sigmoid", affine(np.hstack([W, U]), joint, b)
+            )
+        x_next = plus(times(gates["f"], x), times(gates["i"], gates["c"]))
+        below = times(gates["o"], rising("tanh", x_next))
+        for part in (x_next, below):
+            low.append(part.low.min(axis=1))
+            high.append(part.high.max(axis=1))
+        at += 2 * nx
+    return Box(np.concatenate(low)[:, None], np.concatenate(high)[:, None])
+
+
+def invariant_start(network: lstm.Network, radius: float) -> Box:
+    """A box that no trajectory leaves: |ξ| ≤ 1 and |x_j| ≤ i_j c_j/(1 − f_j), the gates at their
+    largest."""
+    bounds = []
+    for number, layer in enumerate(network.layers):
+        reach = radius if number == 0 else 1.0
+        top = {}
+        for g in lstm.GATES:
+            W, U, b = layer.gate(g)
+            rows = (reach * np.abs(W).sum(axis=1) + np.abs(U).sum(axis=1))[:, None]
+            rows = (
+                rows
+                + (np.abs(b) if g == "c" else b)
+                + 4 * (W.shape[1] + U.shape[1] + 3) * EPS * (rows + np.abs(b))
+            )
+            top[g] = rising("tanh" if g == "c" else "sigmoid", Box(rows, rows)).high
+        x_bar = top["i"] * top["c"] / np.maximum(1 - top["f"], _TINY) * (1 + 16 * EPS)
+        bounds += [x_bar, np.ones_like(x_bar)]
+    high = np.vstack(bounds)
+    return Box(-high, high)
+
+
+def _output(model: Model, chi: Box) -> Box:
+    """y in engineering units for χ in a box."""
+    nx, span = model.network.nx[-1], model.scaling.y_span[:, None]
+    y = affine(model.network.C, Box(chi.low[-nx:], chi.high[-nx:]), model.network.b_y)
+    size = span * np.maximum(np.abs(y.low), np.abs(y.high)) + np.abs(model.scaling.y_mid[:, None])
+    return Box(
+        span * y.low + model.scaling.y_mid[:, None], span * y.high + model.scaling.y_mid[:, None]
+    ).widened(4 * EPS * size)
+
+
+def _start(network: lstm.Network, start_box: ArrayLike) -> Box:
+    """The box of χ0 as columns (n, 1)."""
+    given = np.asarray(start_box, dtype=np.float64)
+    ends = np.multiply.outer(np.full(network.n, given), [-1.0, 1.0]) if given.ndim == 0 else given
+    if ends.shape != (network.n, 2):
+        raise InputError(
+            f"reach: start_box must be one number or {network.n} rows of low, high, got shape"
+            f" {given.shape}"
+        )
+    hidden = np.concatenate([np.repeat([False, True], nx) for nx in network.nx])
+    if (
+        not np.isfinite(ends).all()
+        or (ends[:, 0] > ends[:, 1]).any()
+        or np.abs(ends[hidden]).max() > 1
+    ):
+        raise InputError(
+            f"reach: start_box = {given.tolist()!s:.60} must rise from low to high, with every ξ"
+            " within [-1, 1]"
+        )
+    return Box(ends[:, :1], ends[:, 1:])
+
+
+def reach(
+    model: Model,
+    *,
+    safe_set: Sequence[tuple[float, float]],
+    radius: float | None = None,
+    start_box: ArrayLike = 0.1,
+    steps: int = 2000,
+    count: int = 32,
+) -> Reach:
+    """The outputs that any input |u| ≤ `radius` [normalised] can reach from any start χ0 in
+    `start_box`, for all k.
+
+    `start_box`: one number for |χ0_j| ≤ it, or (n, 2) rows of low, high; |ξ0| ≤ 1, where every ξ
+    lies from the first step on. `steps` boxes are computed; after them the shrunken invariant box
+    takes over. The trivial bound Σ|C_jl| o_l tanh(x̄_l) needs no iteration; the gap between it and
+    the tube is what the iteration is worth."""
+    radius = model.scaling.radius if radius is None else float(radius)
+    if not 0 < radius <= model.scaling.radius * (1 + 1e-12):
+        raise InputError(
+            f"reach: radius {radius} must lie in (0, {model.scaling.radius:g}], the model's own"
+            " input radius"
+        )
+    if len(safe_set) != len(model.outputs):
+        raise InputError(
+            f"reach: the safe set has {len(safe_set)} intervals, the model {len(model.outputs)}"
+            " outputs"
+        )
+    if steps < 1 or count < 1:
+        raise InputError(f"reach: steps = {steps} and count = {count} must be at least 1")
+    tube = _start(model.network, start_box)
+    network, u = model.network, pieces(model.network.nu, radius, count)
+    outer = invariant_start(network, radius)
+    # still invariant: f·X + i·c ≤ X for every X ≥ x̄
+    wide = np.maximum(np.maximum(np.abs(tube.low), np.abs(tube.high)), outer.high)
+    outer, whole = Box(-wide, wide), _output(model, tube)
+    low, high = [whole.low[:, 0]], [whole.high[:, 0]]
+    trivial = _output(model, step(network, outer, u))
+    for k in range(steps):
+        before = outer
+        outer, tube = step(network, outer, u).meet(outer), step(network, tube, u)
+        tube = tube.meet(outer)
+        y = _output(model, tube)
+        whole = whole.hull(y)
+        low.append(y.low[:, 0])
+        high.append(y.high[:, 0])
+        if (
+            k > 10
+            and np.array_equal(before.low, outer.low)
+            and np.array_equal(before.high, outer.high)
+        ):
+            break
+    forever = _output(model, outer)
+    whole = whole.hull(forever)
+    bounds = [
+        tuple(zip(b.low[:, 0].tolist(), b.high[:, 0].tolist(), strict=True))
+        for b in (whole, forever, trivial)
+    ]
+    safe = all(a <= x and z <= b for (a, b), (x, z) in zip(safe_set, bounds[0], strict=True))
+    return Reach(
+        model=model.digest,
+        radius=radius,
+        start_box=artefact_file.plain(np.asarray(start_box, dtype=np.float64)),
+        steps=len(low) - 1,
+        pieces=u.low.shape[1],
+        whole=bounds[0],
+        forever=bounds[1],
+        trivial=bounds[2],
+        safe_set=tuple((float(a), float(b)) for a, b in safe_set),
+        safe=safe,
+        tube_low=tuple(map(tuple, np.array(low).tolist())),
+        tube_high=tuple(map(tuple, np.array(high).tolist())),
+    )

@@ -1,0 +1,190 @@
+"""Software in the loop: the C of an exported controller, compiled and called in this process, as a
+controller like any other."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lstm_mpc.codegen.folder import write_sources
+from lstm_mpc.codegen.templates import name_of, named
+from lstm_mpc.control.controller import Move, Status, coming
+from lstm_mpc.errors import InputError
+from lstm_mpc.io import artefact_file
+from lstm_mpc.plants.system import Array
+
+FLAGS = ("-std=c99", "-O3", "-ffp-contract=off", "-fPIC", "-shared")
+
+
+Sources = tuple[tuple[str, str], ...]  # (name, text): what is compiled once in a process
+
+
+@lru_cache(maxsize=16)
+def library(sources: Sources, *, double: bool = False, compiler: str = "cc") -> ctypes.CDLL:
+    """The C compiled and loaded; the same sources are compiled once in a process. They keep no data
+    of their own."""
+    name = name_of(dict(sources))
+    with tempfile.TemporaryDirectory() as folder:
+        write_sources(folder, {**dict(sources), "sil.c": named("sil.c", name)})
+        codes = [f"{name}.c", f"{name}_data.c", "sil.c"]
+        command = [
+            compiler,
+            *FLAGS,
+            *([f"-D{name.upper()}_DOUBLE"] if double else []),
+            "-o",
+            "sil.so",
+            *codes,
+        ]
+        try:
+            subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+        except FileNotFoundError as error:
+            raise InputError(
+                f"controller: a C compiler named {compiler!r} is needed to run the exported code;"
+                " install gcc"
+            ) from error
+        except subprocess.CalledProcessError as error:
+            raise InputError(
+                f"controller: {compiler} failed: {error.stderr.strip()[:200]}"
+            ) from error
+        return ctypes.CDLL(str(Path(folder, "sil.so")))
+
+
+class Compiled:
+    """The `reset / step` protocol on C sources (name -> text), in single precision, or `double`.
+    Holds the state; see `Move.flags`."""
+
+    def __init__(
+        self, files: Mapping[str, str], *, double: bool = False, compiler: str = "cc"
+    ) -> None:
+        self._library = library(tuple(files.items()), double=double, compiler=compiler)
+        self._digest = artefact_file.digest([dict(files), double]).encode()
+        self.real: np.dtype[np.floating] = np.dtype(np.float64 if double else np.float32)
+        nu, ny, self._N, self._rows, *held = _sizes(self._library)
+        self.struct_bytes = dict(zip(("state", "work", "model"), held, strict=True))
+        self._state, self._work = (ctypes.create_string_buffer(size) for size in held[:2])
+        self._y, self._u, self._reference = (
+            np.zeros(ny, self.real),
+            np.zeros(nu, self.real),
+            np.zeros((self._rows, ny), self.real),
+        )
+        self._predicted, self._said = (
+            np.zeros((self._N + 1, ny), self.real),
+            np.zeros(1 + ny + nu, self.real),
+        )
+        self._counts = np.zeros(3, np.uint32)
+
+    def reset(self, y: ArrayLike, u: ArrayLike) -> None:
+        """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force; InputError when
+        the model is refused."""
+        self._y[:], self._u[:] = y, u
+        if self._library.sil_init(self._state, _at(self._y), _at(self._u)):
+            raise InputError("controller: the exported code refuses its model")
+
+    def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
+        """Measurement (ny,) and setpoint (ny,) or, with preview, (`Problem.ahead` + 1, ny) → the
+        move for this sample."""
+        self._y[:] = y
+        self._reference[:] = coming(reference, self._rows - 1, len(self._y))
+        places = [
+            _at(array)
+            for array in (
+                self._y,
+                self._reference,
+                self._u,
+                self._predicted,
+                self._said,
+                self._counts,
+            )
+        ]
+        began = time.perf_counter()
+        self._library.sil_step(self._state, self._work, *places)
+        seconds = time.perf_counter() - began
+        flags, passes, _ = (int(count) for count in self._counts)
+        said: Array = self._said.astype(np.float64)
+        predicted = self._predicted.astype(np.float64)
+        disturbance, drive = said[1 : 1 + len(self._y)], said[1 + len(self._y) :]
+        return Move(
+            self._u.astype(np.float64),
+            Status(flags),
+            passes,
+            float(said[0]),
+            predicted,
+            disturbance,
+            seconds,
+            "",
+            drive,
+        )
+
+    def save(self) -> bytes:
+        """The state as it lies in memory, sealed: another process with the same sources and
+        precision goes on from it to the bit."""
+        state = bytes(self._state)
+        return self._seal(state) + state
+
+    def restore(self, saved: bytes) -> None:
+        """Go on from what `save` gave; InputError when it is not from this controller, or not as it
+        was."""
+        needed = len(self._state) + len(self._seal(b""))
+        if len(saved) != needed:
+            raise InputError(
+                f"controller: a saved state of this controller has {needed} bytes, got {len(saved)}"
+            )
+        state = saved[-len(self._state) :]
+        if self._seal(state) + state != saved:
+            raise InputError("controller: the saved state is of another controller, or was altered")
+        ctypes.memmove(self._state, state, len(state))
+
+    def _seal(self, state: bytes) -> bytes:
+        return hashlib.sha256(self._digest + state).digest()
+
+
+class Fleet:
+    """`count` controllers on the same C in single precision, side by side: columns are controllers.
+    One call a sample serves them all; each answers to the bit as `Compiled` does."""
+
+    def __init__(self, sources: Sources, count: int) -> None:
+        self._library, self._count = library(sources), count
+        nu, ny, _, rows, state, work, _ = _sizes(self._library)
+        self._states, self._work = (
+            ctypes.create_string_buffer(count * state),
+            ctypes.create_string_buffer(work),
+        )
+        self._y, self._u = np.zeros((count, ny), np.float32), np.zeros((count, nu), np.float32)
+        self._reference, self._status = (
+            np.zeros((count, rows, ny), np.float32),
+            np.zeros(count, np.uint32),
+        )
+
+    def reset(self, y: Array, u: Array) -> None:
+        """Begin at the measured outputs `y` (ny, B) with the inputs `u` (nu, B) in force."""
+        self._y[:], self._u[:] = y.T, u.T
+        if self._library.sil_init_many(self._states, self._count, _at(self._y), _at(self._u)):
+            raise InputError("controller: the exported code refuses its model")
+
+    def step(self, y: Array, reference: Array) -> tuple[Array, Any]:
+        """Measurements (ny, B) and setpoints (rows, ny, B), one or, with preview, `Problem.ahead` +
+        1, → inputs (nu, B) and status (B,)."""
+        self._y[:], self._reference[:] = y.T, reference.transpose(2, 0, 1)
+        places = [_at(array) for array in (self._y, self._reference, self._u, self._status)]
+        self._library.sil_step_many(self._states, self._work, self._count, *places)
+        return self._u.T.astype(np.float64), self._status
+
+
+def _sizes(of: ctypes.CDLL) -> tuple[int, ...]:
+    sizes = (ctypes.c_uint32 * 7)()
+    of.sil_sizes(sizes)
+    return tuple(sizes)
+
+
+def _at(array: np.ndarray) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)

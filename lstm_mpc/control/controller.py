@@ -1,0 +1,122 @@
+"""What a controller decides each sample, how it says what went wrong, and the protocol that all
+controllers keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntFlag
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lstm_mpc.errors import InputError
+from lstm_mpc.plants.system import Array
+
+
+class Status(IntFlag):
+    """What was not as it should be, the same in every engine and in the C; 0 is a clean optimum."""
+
+    MEASUREMENT_INVALID = 1
+    MEASUREMENT_FROZEN = 2
+    SETPOINT_INVALID = 4
+    BUDGET = 8
+    SOLVE_FAILED = 16
+    SAFE_INPUT = 32
+    STATE_RESET = 64
+    REFUSED = 128
+
+
+OPTIMAL = Status(0)
+
+
+WORDS = {
+    Status.MEASUREMENT_INVALID: "measurement not finite or out of range; disturbance held",
+    Status.MEASUREMENT_FROZEN: "measurement frozen; disturbance held",
+    Status.SETPOINT_INVALID: "setpoint not finite; last valid one kept",
+    Status.BUDGET: "budget used up; best feasible plan applied",
+    Status.SOLVE_FAILED: "solve failed; last good plan applied",
+    Status.SAFE_INPUT: "no plan left; going to the safe input",
+    Status.STATE_RESET: "state corrupt; made anew",
+    Status.REFUSED: "model refused; safe input",
+}
+
+
+def status_table(prefix: str) -> str:
+    """The flags as a table in Markdown: code, its name in the C after `prefix`, meaning."""
+    rows = (f"| {flag.value} | `{prefix}_{flag.name}` | {words} |" for flag, words in WORDS.items())
+    return "\n".join(("| status | | meaning |", "|---|---|---|", *rows))
+
+
+@dataclass(frozen=True)
+class Move:
+    """What one control step decided.
+
+    `u` (nu,) [engineering] is always within bounds and rate limits. `predicted` (N+1, ny) are the
+    outputs expected under the plan, the first one that inputs of now can no longer change (without
+    a delay shared by all inputs, the present one) and those after it, `disturbance` (ny,) and
+    `input_disturbance` (nu,) what is estimated to act at outputs and inputs, `seconds` the time of
+    the whole step, `detail` what the solver said."""
+
+    u: Array
+    flags: Status
+    iterations: int
+    cost: float
+    predicted: Array
+    disturbance: Array
+    seconds: float
+    detail: str = ""
+    input_disturbance: Array = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def optimal(self) -> bool:
+        return self.flags == OPTIMAL
+
+    @property
+    def status(self) -> str:
+        """The flags in words, "optimal" for none."""
+        words = "; ".join(WORDS[flag] for flag in self.flags) or "optimal"
+        return f"{words} ({self.detail})" if self.detail else words
+
+
+class Controller(Protocol):
+    """The protocol of every controller, in engineering units."""
+
+    def reset(self, y: ArrayLike, u: ArrayLike) -> None:
+        """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force."""
+
+    def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
+        """The input for this sample from the measurement `y` (ny,) and the setpoint: (ny,), or as
+        many rows from now on as the preview asks for, `Problem.ahead` + 1."""
+
+
+@runtime_checkable
+class Seer(Controller, Protocol):
+    """A controller that is told the truth before every step: what is possible at all, for
+    comparison."""
+
+    def see(self, chi: Array, d: Array, position: Array) -> None:
+        """The state `chi` (n,) of the plant, the disturbances `d` (nd,) of this sample, the valve's
+        `position` (nu,) before it."""
+
+
+@runtime_checkable
+class Tracking(Protocol):
+    """A controller that runs along while the operator drives."""
+
+    def track(self, y: ArrayLike, u: ArrayLike) -> Move:
+        """A sample in manual: the measurement `y` (ny,) and the input `u` (nu,) that the operator
+        applies, which is the move."""
+
+
+def coming(reference: ArrayLike, horizon: int, ny: int) -> Array:
+    """The setpoints of samples 0 … N, (N+1, ny); a single setpoint is held."""
+    array: Any = np.atleast_1d(np.asarray(reference, dtype=np.float64))
+    if array.size == 0 or array.size % ny:
+        raise InputError(
+            f"control: the setpoint needs {ny} value(s) for each sample, got {reference!r:.60}"
+        )
+    array = array.reshape(-1, ny)
+    return np.vstack(
+        [array[: horizon + 1], np.repeat(array[-1:], max(0, horizon + 1 - len(array)), axis=0)]
+    )

@@ -1,0 +1,1 @@
+"""What solves the problem each sample: do-mpc with IPOPT, and the condensed Gauss–Newton SQP."""

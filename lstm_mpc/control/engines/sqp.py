@@ -1,0 +1,389 @@
+"""The fast engine: sequential quadratic programming in the inputs alone, Gauss–Newton, from a warm
+start, always feasible.
+
+Every pass linearises the outputs along the plan, solves the dense program in the moves of the
+inputs, brings its solution into bounds and rates, and goes as far towards it as the true cost does
+not rise. Any plan on the way is a valid one, so any budget is. The exported C is the same algorithm
+in tables and loops; this one is its reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import casadi as ca
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_mpc.certificates.gate import Release
+from lstm_mpc.control.controller import OPTIMAL, Status
+from lstm_mpc.control.engines.qp import ACTIVE, CAPPED, FREE, Rows, Step, WorkingSet, solve
+from lstm_mpc.control.engines.supervisor import Solution, Supervisor
+from lstm_mpc.control.problem import Limits, Problem, admit, limits, moves_of
+from lstm_mpc.errors import InputError
+from lstm_mpc.model import lstm
+from lstm_mpc.model.model import Model
+from lstm_mpc.model.sensitivity import Buffered
+from lstm_mpc.plants.system import Array
+
+_DAMPING = 1e-10  # of the Hessian, relative to its largest diagonal entry
+_ROUNDING = 1e-15  # error of a sum that may be round-off
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a sample may cost: `passes` of linearising and solving (1: real-time iteration),
+    `changes` of the working set in each pass, `halvings` of its step. Passes end when the plan is
+    expected to lie within `tolerance` [share of the input span] of the optimum. In real-time mode a
+    step beyond `correct` [share of the input span] is corrected once, with the exact gradient and
+    the old matrices. `[budget]` of a design."""
+
+    passes: int = 30
+    changes: int = 100
+    halvings: int = 6
+    tolerance: float = 1e-9
+    correct: float = 0.03
+
+    def __post_init__(self) -> None:
+        if (
+            min(self.passes, self.changes) < 1
+            or self.halvings < 0
+            or not 0 <= self.tolerance < 1
+            or not self.correct >= 0
+        ):
+            raise InputError(
+                "budget: passes and changes must be 1 or more, halvings and correct 0, tolerance"
+                f" in [0, 1), got {self}"
+            )
+
+
+class Sqp(Supervisor):
+    """See `Supervisor` for the protocol and `Problem` for what is optimised."""
+
+    def __init__(self, release: Release, problem: Problem, budget: Budget | None = None) -> None:
+        self.budget = budget or Budget()
+        self._program = Condensed(release.model, limits(release, problem), problem.horizon)
+        super().__init__(release, problem)
+
+    def _restart(self) -> None:
+        self._marks = np.zeros(self._program.rows, dtype=int)
+
+    def _solve(self, references: Array) -> Solution:
+        try:
+            return self._passes(references)
+        except ArithmeticError as error:
+            self._restart()  # the guess may be what failed
+            return Solution(None, detail=f"{error}")
+
+    def _passes(self, references: Array) -> Solution:
+        program, budget, scaling = self._program, self.budget, self.release.model.scaling
+        aim = scaling.y_in(references[1:] - self.observer.disturbance)
+        drive, past = (
+            self.observer.input_disturbance / scaling.u_span,
+            scaling.u_in(self.observer.line.past),
+        )
+        sample = Sample(
+            self.observer.chi,
+            drive,
+            past,
+            scaling.u_in(self._before),
+            aim,
+            self.observer.disturbance / scaling.y_span,
+        )
+        v, marks, last = scaling.u_in(self._plan[list(self.limits.starts)]), self._marks, 0.0
+        states: Array | None = None  # along the plan, as long as they are known
+        if self.observer.prior[0] is sample.chi:
+            states = program.states(sample.chi, program.inputs(v, sample))
+            stage = program.prepare(sample.chi, program.inputs(v, sample), marks, states)
+        else:  # prepared before the measurement, whose correction then counts to first order
+            chi, drive = self.observer.prior
+            stage = program.prepare(
+                chi,
+                program.inputs(v, replace(sample, drive=drive)),
+                marks,
+                change=self.observer.change,
+            )
+        cost, _ = program.cost(stage.y, v, sample)
+        for number in range(1, budget.passes + 1):
+            step = program.solve(stage, v, sample, changes=budget.changes)
+            if not (step.feasible and np.isfinite(step.p).all()):
+                if number == 1:
+                    raise ArithmeticError("the quadratic program has no solution")
+                # an earlier pass has left a good plan
+                marks, flags = np.zeros_like(marks), Status.BUDGET
+                break
+            marks, flags = step.marks, OPTIMAL if step.complete else Status.BUDGET
+            move = program.project(v + step.p.reshape(v.shape), sample.before) - v
+            v, cost, size, states = self._advance(
+                v, move, cost, sample, states, halvings=budget.halvings, complete=step.complete
+            )
+            if size == 0.0 and np.abs(move).max() > budget.tolerance:
+                flags |= Status.BUDGET
+            # what a linear rate leaves
+            if size <= budget.tolerance or size * size <= budget.tolerance * (last - size):
+                break
+            if number < budget.passes:
+                last, stage = (
+                    size,
+                    program.prepare(sample.chi, program.inputs(v, sample), marks, states),
+                )
+            elif number > 1:
+                flags |= Status.BUDGET
+            elif size > budget.correct and 4 * step.changes <= budget.changes:
+                stage, exact = program.correct(stage, v, step.marks, sample)
+                step = program.solve(
+                    stage, v, sample, changes=budget.changes - step.changes, exact=exact
+                )
+                if step.feasible and np.isfinite(step.p).all():
+                    marks = step.marks
+                    move = program.project(v + step.p.reshape(v.shape), sample.before) - v
+                    v, cost, _, states = self._advance(
+                        v, move, cost, sample, None, halvings=0, complete=step.complete
+                    )
+        self._marks = program.shift(marks)
+        plan = scaling.u_out(v)[program.block]
+        if states is None:
+            return Solution(plan, flags, number)
+        predicted = (
+            scaling.y_out(program.outputs(np.concatenate([sample.chi[None], states])))
+            + self.observer.disturbance
+        )
+        return Solution(plan, flags, number, predicted=predicted)
+
+    def _advance(
+        self,
+        v: Array,
+        move: Array,
+        cost: float,
+        sample: Sample,
+        states: Array | None,
+        *,
+        halvings: int,
+        complete: bool,
+    ) -> tuple[Array, float, float, Array | None]:
+        """As far along `move` as the cost does not rise: the new plan, its cost, the size of the
+        step, 0 where it rises all the way, and the states along the plan, `states` those of `v`. A
+        small step of the real-time mode, from a complete program, is not tried: the next
+        linearisation is its test."""
+        trusted = self.budget.correct if complete and self.budget.passes == 1 else -1.0
+        for _ in range(halvings + 1):
+            trial, size = v + move, float(np.abs(move).max())
+            if size <= trusted:
+                return trial, cost, size, None
+            reached, outputs = self._program.simulate(
+                sample.chi, self._program.inputs(trial, sample)
+            )
+            trial_cost, fuzz = self._program.cost(outputs, trial, sample)
+            if trial_cost <= cost + _ROUNDING * fuzz:
+                return trial, trial_cost, size, reached
+            move = 0.5 * move
+        return v, cost, 0.0, states
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a sample asks, in normalised units: state `chi` (n,), input disturbance `drive` (nu,),
+    the inputs `past` (E, nu) under way, the input `before` (nu,) in force, setpoints less
+    disturbance `aim` (N, ny), and the `disturbance` (ny,)."""
+
+    chi: Array
+    drive: Array
+    past: Array
+    before: Array
+    aim: Array
+    disturbance: Array
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The outputs along a plan, (N, ny), the normals of all rows (m, nv), and the factorised
+    Hessian with the guessed working set."""
+
+    y: Array
+    normals: Array
+    working: WorkingSet
+    marks: Array
+
+
+class Condensed:
+    """The problem in normalised units with the inputs of the blocks as only variables: v (blocks,
+    nu), rows of the program in the order bounds above, below, rates up, down, soft outputs above,
+    below."""
+
+    def __init__(self, model: Model, limits: Limits, horizon: int) -> None:
+        N, nu, ny, n = horizon, len(model.inputs), len(model.outputs), model.sizes.n
+        scaling, starts = model.scaling, np.array(limits.starts)
+        chi, v = ca.SX.sym("chi", n), ca.SX.sym("v", nu)
+        following = lstm.step(model.network, chi, v)
+        step = ca.Function("step", [chi, v], [following])
+        slopes = ca.Function(
+            "slopes", [chi, v], [ca.densify(ca.jacobian(following, ca.vertcat(chi, v)))]
+        )
+        # without calls within: faster
+        self._roll, self._slopes = (
+            Buffered(step.mapaccum(N).expand()),
+            Buffered(slopes.map(N).expand()),
+        )
+        self._C, self._b = np.asarray(model.network.C), np.asarray(model.network.b_y).ravel()
+        self._xi = slice(n - model.network.nx[-1], n)
+        # of every sample
+        self.block: NDArray[np.intp] = np.searchsorted(starts, np.arange(N), side="right") - 1
+        self._N, self._n, self._nu, self._ny, self._nv = N, n, nu, ny, len(starts) * nu
+        sample, late = np.arange(N)[:, None] - model.uneven_delays, int(model.uneven_delays.max())
+        # in [past; v], what arrives when
+        self._from = np.where(sample < 0, sample + late, self.block[sample] + late), np.arange(nu)
+        # ∂[χ; u]/∂v at every sample; the rows of u never change
+        self._S: Array = np.zeros((N + 1, n + nu, self._nv))
+        for k, j in np.argwhere(sample >= 0):
+            self._S[k, n + j, self.block[sample[k, j]] * nu + j] = 1.0
+        self._chain = [(self._S[k], self._S[k + 1, :n]) for k in range(N)]
+        self._v_low, self._v_high = scaling.u_in(limits.u_low), scaling.u_in(limits.u_high)
+        self._v_move = limits.max_move / scaling.u_span
+        self._y_low, self._y_high = scaling.y_in(limits.y_low), scaling.y_in(limits.y_high)
+        self._q, self._s = (
+            limits.output_weight * scaling.y_span**2,
+            limits.move_penalty * scaling.u_span**2,
+        )
+        self._weight = 2.0 * np.tile(self._q, N)[:, None]
+        self._price = limits.violation_weight * scaling.y_span
+        self._D = np.eye(self._nv) - np.eye(self._nv, k=-nu)  # moves from block to block
+        self._smooth = 2.0 * self._D.T @ (np.tile(self._s, len(starts))[:, None] * self._D)
+        self._hard = np.vstack([np.eye(self._nv), -np.eye(self._nv), self._D, -self._D])
+        self._cap = np.concatenate([np.full(len(self._hard), np.inf), np.tile(self._price, 2 * N)])
+        hard, soft = (
+            (self._v_high, -self._v_low, self._v_move, self._v_move),
+            (
+                self._y_high,
+                -self._y_low,
+            ),
+        )
+        self._ends = np.concatenate(
+            [np.tile(end, len(starts)) for end in hard] + [np.tile(end, N) for end in soft]
+        )
+        self._binding = np.isfinite(self._ends)  # rows without an end never bind
+        self._yielding = self._binding & np.isfinite(self._cap)
+        self._source = self._sources(
+            np.minimum(np.searchsorted(starts, starts + 1, side="right") - 1, len(starts) - 1)
+        )
+
+    @property
+    def rows(self) -> int:
+        return len(self._cap)
+
+    def _sources(self, block: Array) -> Array:
+        """For every row the one that will stand for it a sample later; `block` says so of the
+        blocks."""
+        variable = (block[:, None] * self._nu + np.arange(self._nu)).ravel()
+        sample = np.minimum(np.arange(self._N) + 1, self._N - 1)
+        output = (sample[:, None] * self._ny + np.arange(self._ny)).ravel()
+        hard = [variable + kind * self._nv for kind in range(4)]
+        return np.concatenate(
+            [*hard, len(self._hard) + output, len(self._hard) + self._N * self._ny + output]
+        )
+
+    def shift(self, marks: Array) -> Array:
+        """The guess for the next sample."""
+        return np.asarray(marks[self._source])
+
+    def inputs(self, v: Array, sample: Sample) -> Array:
+        """What arrives at the network under the plan `v` (blocks, nu), (N, nu)."""
+        return np.asarray(np.concatenate([sample.past, v])[self._from] + sample.drive)
+
+    def simulate(self, chi: Array, inputs: Array) -> tuple[Array, Array]:
+        """The states (N, n) and outputs (N, ny) under `inputs` (N, nu), without disturbance of the
+        output."""
+        states = self.states(chi, inputs)
+        return states, self.outputs(states)
+
+    def states(self, chi: Array, inputs: Array) -> Array:
+        """The states (N, n) under `inputs` (N, nu), the first one sample ahead."""
+        return self._roll(chi, inputs)[0].reshape(self._N, self._n)
+
+    def outputs(self, states: Array) -> Array:
+        """The outputs (…, ny) in states (…, n)."""
+        return np.asarray(states[:, self._xi] @ self._C.T + self._b)
+
+    def _linearised(self, chi: Array, inputs: Array, states: Array) -> Array:
+        """∂χ⁺/∂[χ; v] along `inputs` (N, nu), (N, n, n+nu)."""
+        points = np.concatenate([chi[None], states[:-1]])
+        return self._slopes(points, inputs)[0].reshape(self._N, -1, self._n).transpose(0, 2, 1)
+
+    def _gains(self, slopes: Array) -> Array:
+        """∂y/∂v along the plan, (N·ny, nv)."""
+        for slope, (now, following) in zip(slopes, self._chain, strict=True):
+            np.dot(slope, now, out=following)
+        return np.asarray(self._C @ self._S[1:, self._xi]).reshape(-1, self._nv)
+
+    def _changed(self, slopes: Array, change: tuple[Array, Array]) -> Array:
+        """What a `change` of the state (n,) and of every input (nu,) makes of the outputs, (N, ny),
+        to first order."""
+        moved, y = np.concatenate(change), np.empty((self._N, self._ny))
+        for k, slope in enumerate(slopes):
+            moved[: self._n] = slope @ moved
+            y[k] = self._C @ moved[self._xi]
+        return y
+
+    def prepare(
+        self,
+        chi: Array,
+        inputs: Array,
+        marks: Array,
+        states: Array | None = None,
+        *,
+        change: tuple[Array, Array] | None = None,
+    ) -> Stage:
+        """Linearise along `inputs` (N, nu) and factorise; needs no measurement. Marks that cannot
+        be are taken for none. `states` along the plan, where they are known; a `change` of state
+        and inputs since counts to first order."""
+        states = self.states(chi, inputs) if states is None else states
+        slopes = self._linearised(chi, inputs, states)
+        y, gains = self.outputs(states), self._gains(slopes)
+        if change is not None:
+            y = y + self._changed(slopes, change)
+        H = gains.T @ (self._weight * gains) + self._smooth
+        H.flat[:: self._nv + 1] += _DAMPING * H.diagonal().max()
+        normals = np.concatenate([self._hard, gains, -gains])
+        marks = np.where(
+            (marks == ACTIVE) & self._binding | (marks == CAPPED) & self._yielding, marks, FREE
+        )
+        working = WorkingSet(H)
+        for row in working.enter(np.flatnonzero(marks == ACTIVE), normals):
+            marks[row] = FREE
+        return Stage(y, normals, working, marks)
+
+    def correct(self, stage: Stage, v: Array, marks: Array, sample: Sample) -> tuple[Stage, Array]:
+        """The stage with the outputs at `v` itself, whose working set is `marks`, and the exact
+        gains there, for the gradient alone."""
+        inputs = self.inputs(v, sample)
+        states = self.states(sample.chi, inputs)
+        gains = self._gains(self._linearised(sample.chi, inputs, states))
+        return Stage(self.outputs(states), stage.normals, stage.working, marks), gains
+
+    def solve(
+        self, stage: Stage, v: Array, sample: Sample, *, changes: int, exact: Array | None = None
+    ) -> Step:
+        """The program around the plan `v`; its gradient with the gains `exact` where given."""
+        moves, count = moves_of(v, sample.before), len(self._hard)
+        gains = stage.normals[count : count + stage.y.size] if exact is None else exact
+        gradient = (
+            2.0 * (self._q * (stage.y - sample.aim)).ravel() @ gains
+            + 2.0 * (self._s * moves).ravel() @ self._D
+        )
+        inputs, rates, expected = v.ravel(), moves.ravel(), (stage.y + sample.disturbance).ravel()
+        reached = np.concatenate([inputs, -inputs, rates, -rates, expected, -expected])
+        rows = Rows(stage.normals, self._ends - reached, self._cap)
+        return solve(stage.working, gradient, rows, stage.marks, changes=changes)
+
+    def project(self, v: Array, before: Array) -> Array:
+        """The plan brought into bounds and rates, block after block."""
+        return admit(v, before, self._v_low, self._v_high, self._v_move)
+
+    def cost(self, y: Array, v: Array, sample: Sample) -> tuple[float, float]:
+        """The problem's cost of outputs `y` (N, ny) under `v`, and what an error of 1 in every sum
+        of it would make of it."""
+        moves, expected, error = moves_of(v, sample.before), y + sample.disturbance, y - sample.aim
+        outside = np.maximum(0.0, expected - self._y_high) + np.maximum(0.0, self._y_low - expected)
+        pull = self._q * error
+        cost = float(
+            np.vdot(pull, error) + np.vdot(self._s * moves, moves) + (outside @ self._price).sum()
+        )
+        return cost, cost + float(2.0 * np.abs(pull).sum() + ((outside > 0) @ self._price).sum())

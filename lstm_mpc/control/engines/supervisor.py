@@ -1,0 +1,207 @@
+"""What every predictive controller does around its solver: observe, watch, fall back, keep within
+bounds and rates."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import casadi as ca
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lstm_mpc.certificates.gate import Release
+from lstm_mpc.control.controller import OPTIMAL, Move, Status, coming
+from lstm_mpc.control.observers.gated import Gated
+from lstm_mpc.control.observers.kalman import Kalman
+from lstm_mpc.control.observers.mhe import Mhe
+from lstm_mpc.control.observers.observer import Observer, OpenLoop
+from lstm_mpc.control.problem import GatedTuning, KalmanTuning, Limits, MheTuning, Problem, limits
+from lstm_mpc.errors import InputError
+from lstm_mpc.model.sensitivity import Buffered
+from lstm_mpc.plants.system import Array
+
+_OBSERVERS: dict[type, type[Observer]] = {
+    type(None): OpenLoop,
+    KalmanTuning: Kalman,
+    GatedTuning: Gated,
+    MheTuning: Mhe,
+}
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A solver's answer: the `plan` (N, nu) [engineering], None where there is none, what was
+    wrong, and in its own words; `predicted` (N+1, ny) [engineering] the outputs under an admissible
+    plan, where the solver knows them."""
+
+    plan: Array | None
+    flags: Status = OPTIMAL
+    iterations: int = 0
+    detail: str = ""
+    predicted: Array | None = None
+
+
+class Supervisor(ABC):
+    """A controller that keeps the `reset / step` protocol around a solver of `Problem`; engines say
+    how to `_solve`, and to `_restart`.
+
+    When a solve fails, the plan of the last good one is shifted and applied; after a whole horizon
+    of failures the input goes to the safe one. Both, like every input, stay within bounds and
+    rates, and the move's flags say so."""
+
+    def __init__(self, release: Release, problem: Problem) -> None:
+        self.release, self.problem = release, problem
+        self.limits: Limits = limits(release, problem)
+        self.observer: Observer = _OBSERVERS[type(problem.observer)](
+            release.model, self.limits, problem
+        )
+        N, system = problem.horizon, release.model.core
+        chi, u = ca.SX.sym("chi", system.n), ca.SX.sym("u", system.nu)
+        # an input with its disturbance may be beyond the limits
+        step = ca.Function("step", [chi, u], [release.model.step(chi, u)])
+        self._roll, self._outputs = Buffered(step.mapaccum(N)), Buffered(system.output.map(N + 1))
+        self.reset(np.full(system.ny, np.nan), self.limits.u_safe)
+
+    def reset(self, y: ArrayLike, u: ArrayLike) -> None:
+        """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force [engineering],
+        taken into the bounds."""
+        self._take(u)
+        self._setpoint = self.observer.reset(y, self._before)
+        self._hold()
+
+    def begin(self, u: ArrayLike, y: ArrayLike) -> None:
+        """Begin from the past: inputs `u` (W, nu), the last one in force, and what was measured
+        before each, `y` (W, ny) [engineering]."""
+        self._setpoint = self.observer.begin(u, y)
+        self._take(np.atleast_2d(u)[-1])
+        self._hold()
+
+    def track(self, y: ArrayLike, u: ArrayLike) -> Move:
+        """A sample in manual: measurement (ny,) and the input (nu,) that the operator applies. The
+        observer runs along, nothing is solved, and the setpoint follows the output, so that the
+        `step` after it begins without a bump."""
+        began = time.perf_counter()
+        sound = self.observer.sound()
+        flags = self.observer.correct(y, gain=None if sound else 1.0) | (
+            OPTIMAL if sound else Status.STATE_RESET
+        )
+        applied = self._take(u)
+        self._hold()
+        predicted = self._predict()
+        self._setpoint = predicted[0]
+        disturbance, drive = self.observer.disturbance, self.observer.input_disturbance
+        self.observer.predict(applied)
+        return Move(
+            applied,
+            flags,
+            0,
+            np.nan,
+            predicted,
+            disturbance,
+            time.perf_counter() - began,
+            "manual",
+            drive,
+        )
+
+    def _take(self, u: ArrayLike) -> Array:
+        """`u` (nu,) is in force: within the actuator limits, where it is returned, and for the next
+        move within the bounds."""
+        given = np.array(u, dtype=np.float64).ravel()
+        if given.size != len(self.limits.u_low) or not np.isfinite(given).all():
+            raise InputError(
+                f"control: the input in force needs {len(self.limits.u_low)} finite value(s), got"
+                f" {given.tolist()}"
+            )
+        self._before: Array = np.clip(given, self.limits.u_low, self.limits.u_high)
+        return np.clip(given, self.release.model.u_low, self.release.model.u_high)
+
+    def _hold(self) -> None:
+        """Plan to leave the input where it is; the solver begins afresh."""
+        self._plan: Array = np.repeat(self._before[None], self.problem.horizon, axis=0)
+        self._failures = 0
+        self._restart()
+
+    def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
+        """Measurement (ny,) and setpoint (ny,) or, with preview, (`problem.ahead` + 1, ny) → the
+        move for this sample."""
+        began = time.perf_counter()
+        flags = self._watch()
+        flags |= self.observer.correct(y, gain=1.0 if flags else None)
+        references, invalid = self._references(reference)
+        solution = self._solve(references)
+        flags = flags | invalid | solution.flags
+        plan, before = solution.plan, self._before
+        if plan is None:
+            flags |= Status.SOLVE_FAILED
+            self._failures, plan = self._failures + 1, self._plan
+            if self._failures > self.problem.horizon:
+                flags |= Status.SAFE_INPUT
+                plan = np.repeat(self.limits.u_safe[None], self.problem.horizon, axis=0)
+        else:
+            self._failures = 0
+        self._plan = self.limits.block(plan, before)
+        u, predicted = (
+            self._plan[0],
+            (self._predict() if solution.predicted is None else solution.predicted),
+        )
+        cost = self.limits.cost(predicted, references, self._plan, before)
+        disturbance, drive = self.observer.disturbance, self.observer.input_disturbance
+        self.observer.predict(u)
+        self._before, self._plan = u, self.limits.shift(self._plan, u)
+        seconds = time.perf_counter() - began
+        return Move(
+            u,
+            flags,
+            solution.iterations,
+            cost,
+            predicted,
+            disturbance,
+            seconds,
+            solution.detail,
+            drive,
+        )
+
+    def _watch(self) -> Status:
+        """Make anew what cannot be a state of this controller."""
+        sound = self.observer.sound()
+        admitted = (self.limits.u_low <= self._before) & (self._before <= self.limits.u_high)
+        if (
+            sound
+            and admitted.all()
+            and np.array_equal(self._plan, self.limits.block(self._plan, self._before))
+        ):
+            return OPTIMAL
+        self._before = np.where(admitted, self._before, self.limits.u_safe)
+        self._hold()
+        return Status.STATE_RESET
+
+    def _references(self, reference: ArrayLike) -> tuple[Array, Status]:
+        """The setpoints (N+1, ny) to follow, the last valid one where they are not finite."""
+        N, model = self.problem.horizon, self.release.model
+        told = coming(reference, self.problem.ahead(model), len(model.outputs))
+        # with preview from the sample on that inputs still reach
+        references = coming(told[-N - 1 :], N, len(model.outputs))
+        if not np.isfinite(told).all():
+            references[:] = self._setpoint
+            return references, Status.SETPOINT_INVALID
+        self._setpoint = references[0].copy()
+        return references, OPTIMAL
+
+    def _predict(self) -> Array:
+        """Outputs expected under the plan from the observer's state, (N+1, ny)."""
+        later = self._roll(
+            self.observer.chi,
+            self.observer.line.ahead(self._plan) + self.observer.input_disturbance,
+        )[0]
+        y = self._outputs(np.concatenate([self.observer.chi, later]))[0]
+        return y.reshape(self.problem.horizon + 1, -1) + self.observer.disturbance
+
+    @abstractmethod
+    def _restart(self) -> None:
+        """Forget the last solution."""
+
+    @abstractmethod
+    def _solve(self, references: Array) -> Solution:
+        """The plan for the setpoints (N+1, ny) from the present state, or what was wrong."""

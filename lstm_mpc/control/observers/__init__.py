@@ -1,0 +1,2 @@
+"""What estimates the state: open-loop, Kalman, gated and moving-horizon observers, and their
+tuning."""

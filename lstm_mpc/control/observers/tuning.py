@@ -1,0 +1,152 @@
+"""The Kalman filter's numbers from recorded data: those under which its innovations are the most
+likely."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from lstm_mpc.certificates import conditions
+from lstm_mpc.control.observers.kalman import Kalman, beyond
+from lstm_mpc.control.problem import KalmanTuning, Problem, limits_of
+from lstm_mpc.data.dataset import Dataset
+from lstm_mpc.errors import InputError
+from lstm_mpc.model.model import Model, estimate_start
+from lstm_mpc.plants.system import Array, simulate
+
+SPREAD = 8.0  # natural logarithm of how far a ratio may lie from its first guess: a factor of 3000
+CLOSE = 0.03  # ... and how well it is to be known: 3 %
+
+
+class _Steady(Kalman):
+    """Without what it learns on the way, for what is sought is what to begin with."""
+
+    learning = False
+
+
+def tune(
+    model: Model,
+    dataset: Dataset,
+    *,
+    disturbance: str = "input",
+    dead_time: float = 0.0,
+    skip: int = 50,
+    on_progress: Callable[[int, KalmanTuning], None] = lambda count, tuning: None,
+) -> KalmanTuning:
+    """Noise and drift that make the innovations of the filter on `dataset`, better not the training
+    data, the most likely.
+
+    The likelihood Π N(e; 0, s) of the innovations is maximised over the logarithms of drift and
+    noise (Mehra 1970), those of the first `skip` samples of a record left out. A common factor of
+    noise, drift and state noise changes no gain and is found in closed form, the ratios by Nelder
+    and Mead's search; nothing is random. `largest` is not found but half of what δISS admits:
+    records of an experiment tell how the disturbance moves, not how far it may get in years."""
+    if not 0 <= skip < min(len(record.y) for record in dataset.records) - 1:
+        raise InputError(f"tune: skip must leave some of every record, got {skip}")
+    from scipy.optimize import minimize  # half a second, for those who need it
+
+    widest = _widest(model, disturbance)
+    begin = KalmanTuning(
+        _first_noise(model, dataset, skip),
+        0.01 * widest,
+        widest,
+        disturbance,
+        alert=0.0,
+        timing=0.0,
+    )
+    count = 0
+
+    def at(point: Array) -> KalmanTuning:
+        """Logarithms of the drifts and of the noises but the first, beside the first guess."""
+        m = len(widest)
+        noise = np.concatenate([[1.0], np.exp(point[m:])]) * begin.noise
+        return replace(begin, noise=noise, drift=np.exp(point[:m]) * begin.drift)
+
+    def score(point: Array) -> float:
+        nonlocal count
+        count += 1
+        value, scale = _replay(model, dataset, at(point), dead_time, skip)
+        on_progress(count, _scaled(at(point), scale))
+        return value
+
+    size = len(widest) + len(model.outputs) - 1
+    start = np.zeros(size)
+    simplex = np.vstack([start, start - 2.0 * np.eye(size)])
+    options = {"initial_simplex": simplex, "xatol": CLOSE, "fatol": 1e-4, "maxfev": 60 * size}
+    best = at(
+        minimize(
+            score, start, method="Nelder-Mead", bounds=[(-SPREAD, SPREAD)] * size, options=options
+        ).x
+    )
+    own = KalmanTuning(1.0, 1.0, 1.0)  # what is not found from data: the defaults
+    return replace(
+        _scaled(best, _replay(model, dataset, best, dead_time, skip)[1]),
+        alert=own.alert,
+        timing=own.timing,
+    )
+
+
+def _scaled(tuning: KalmanTuning, variance: float) -> KalmanTuning:
+    factor = float(np.sqrt(variance))
+    noise, drift = (
+        factor * np.asarray(tuning.noise, dtype=np.float64),
+        factor * np.asarray(tuning.drift, dtype=np.float64),
+    )
+    return replace(tuning, noise=noise, drift=drift, state_noise=factor * tuning.state_noise)
+
+
+def _replay(
+    model: Model, dataset: Dataset, tuning: KalmanTuning, dead_time: float, skip: int
+) -> tuple[float, float]:
+    """−2 log likelihood per innovation along all records, with the best common scale, and that
+    scale, a variance."""
+    problem = Problem(observer=tuning, dead_time=dead_time)
+    observer, innovations = _Steady(model, limits_of(model, problem), problem), []
+    for record in dataset.records:
+        observer.reset(record.y[0], record.u[0])
+        for k, (y, u) in enumerate(zip(record.y, record.u, strict=True)):
+            observer.correct(y)
+            if k >= skip:
+                innovations.append(observer.innovations)
+            observer.predict(u)
+    e, s = np.array(innovations).transpose(1, 0, 2)
+    known = np.isfinite(e)
+    scale = float(np.mean(e[known] ** 2 / s[known]))
+    return float(np.log(scale) + np.log(s[known]).mean()), scale
+
+
+def _widest(model: Model, disturbance: str) -> Array:
+    """The largest disturbance worth a thought: the span of the output, or half of what δISS still
+    allows beyond the input's limits."""
+    if disturbance != "input":
+        return np.array(model.scaling.y_span)
+    low, high = 0.0, 1.0
+    for _ in range(20):
+        share = 0.5 * (low + high)
+        problem = Problem(observer=KalmanTuning(1.0, 1.0, share * model.scaling.u_span))
+        holds = (
+            conditions.smallest_margin(
+                model.network, ("delta_iss",), model.scaling.radius + beyond(model, problem)
+            )
+            > 0
+        )
+        low, high = (share, high) if holds else (low, share)
+    if low == 0.0:
+        raise InputError(
+            "tune: δISS does not hold on this model, so that no input disturbance is admitted; use"
+            " disturbance = 'output'"
+        )
+    return np.asarray(0.5 * low * model.scaling.u_span)
+
+
+def _first_noise(model: Model, dataset: Dataset, skip: int) -> Array:
+    """The white part of what the model leaves unexplained, by second differences: of white noise
+    they have six times its variance."""
+    parts = []
+    for record in dataset.records:
+        start = estimate_start(model, record.u[: skip + 1], record.y[: skip + 1])
+        parts.append(np.diff(record.y - simulate(model.system, record.u, x0=start).y, n=2, axis=0))
+    white = np.sqrt(np.nanmean(np.vstack(parts) ** 2, axis=0) / 6.0)
+    return np.asarray(np.maximum(white, 1e-6 * model.scaling.y_span))

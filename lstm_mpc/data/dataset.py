@@ -1,0 +1,333 @@
+"""Identification data in engineering units: records, scalings and fit indices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lstm_mpc.data.excitation import InputClass
+from lstm_mpc.errors import InputError
+from lstm_mpc.io import artefact_file
+from lstm_mpc.plants.system import Array, Signal, System, frozen_array, simulate
+
+
+@dataclass(frozen=True)
+class Record:
+    """One uninterrupted experiment: inputs `u` (N, nu), measured outputs `y` (N, ny), and where
+    known the noise-free `truth` (N, ny).
+
+    NaN in `y` is a sample that was not measured: it counts nowhere.
+    """
+
+    name: str
+    u: Array
+    y: Array
+    truth: Array | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("u", "y") + (("truth",) if self.truth is not None else ()):
+            values = frozen_array(
+                getattr(self, field), 2, f"record {self.name!r}: {field}", missing=field == "y"
+            )
+            object.__setattr__(self, field, values)
+        if (
+            len(self.u) != len(self.y)
+            or len(self.y) < 2
+            or (self.truth is not None and self.truth.shape != self.y.shape)
+        ):
+            raise InputError(
+                f"record {self.name!r}: u {self.u.shape} and y {self.y.shape} must have as many"
+                " samples, at least 2"
+            )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Records of one plant, sampled every `Ts` [s], in the units of the signals."""
+
+    inputs: tuple[Signal, ...]
+    outputs: tuple[Signal, ...]
+    Ts: float
+    records: tuple[Record, ...]
+
+    def __post_init__(self) -> None:
+        if not self.records:
+            raise InputError("a data set needs at least one record")
+        for record in self.records:
+            if record.u.shape[1] != len(self.inputs) or record.y.shape[1] != len(self.outputs):
+                raise InputError(
+                    f"record {record.name!r}: {record.u.shape[1]} inputs and {record.y.shape[1]}"
+                    f" outputs, the signals declare {len(self.inputs)} and {len(self.outputs)}"
+                )
+
+    @property
+    def samples(self) -> int:
+        return sum(len(record.u) for record in self.records)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over signals, Ts and every sample."""
+        signals = [[s.name, s.unit] for s in self.inputs + self.outputs]
+        return artefact_file.digest(
+            [signals, self.Ts, [[r.u, artefact_file.gapped(r.y)] for r in self.records]]
+        )
+
+    @property
+    def missing(self) -> int:
+        """Output values that were not measured."""
+        return sum(int(np.isnan(record.y).sum()) for record in self.records)
+
+    def clipped(self) -> Dataset:
+        """The same data with inputs clipped to the actuator limits: noise on a recorded input
+        cannot have reached the plant."""
+        low, high = (np.array([getattr(s, side) for s in self.inputs]) for side in ("low", "high"))
+        records = tuple(Record(r.name, np.clip(r.u, low, high), r.y, r.truth) for r in self.records)
+        return Dataset(self.inputs, self.outputs, self.Ts, records)
+
+
+def thin(dataset: Dataset, *, samples: int, window: int = 1000) -> Dataset:
+    """At most `samples` of a data set, in windows of `window` samples: those in which the inputs
+    move most, as records of their own.
+
+    A data set that is small enough is returned as it is. Every window is judged by the standard
+    deviation of its inputs, each as a share of that of the whole."""
+    if samples < window or window < 2:
+        raise InputError(
+            f"data: samples must be at least one window of {window}, and that at least 2 samples,"
+            f" got {samples}"
+        )
+    if dataset.samples <= samples:
+        return dataset
+    spread = np.vstack([r.u for r in dataset.records]).std(axis=0)
+    scale = np.where(spread > 0, spread, 1.0)
+    places = [
+        (n, first)
+        for n, r in enumerate(dataset.records)
+        for first in range(0, len(r.u) - window + 1, window)
+    ]
+    moved = [
+        float((dataset.records[n].u[first : first + window].std(axis=0) / scale).sum())
+        for n, first in places
+    ]
+    best = sorted(sorted(range(len(places)), key=lambda k: -moved[k])[: samples // window])
+    records = []
+    for n, first in (places[k] for k in best):
+        r, part = dataset.records[n], slice(first, first + window)
+        records.append(
+            Record(
+                f"{r.name}@{first}",
+                r.u[part],
+                r.y[part],
+                None if r.truth is None else r.truth[part],
+            )
+        )
+    if not records:
+        raise InputError(
+            f"data: no record is as long as a window of {window} samples; give shorter windows"
+        )
+    return Dataset(dataset.inputs, dataset.outputs, dataset.Ts, tuple(records))
+
+
+def record(
+    system: System,
+    excitation: InputClass,
+    *,
+    steps: int,
+    input_noise: float = 0.0,
+    output_noise: float = 0.0,
+    resolution: float = 0.0,
+    seed: int = 0,
+    name: str = "record",
+) -> Record:
+    """Run an experiment on a simulated plant from its nominal start.
+
+    The plant receives the drawn input; white noise of variance `input_noise` [input unit²] and
+    `output_noise` [output unit²] is added to what is recorded (Section 4 of the paper), which is
+    then rounded to `resolution` [unit] (0: not at all). The same seed gives the same record."""
+    if min(input_noise, output_noise) < 0:
+        raise InputError(
+            f"noise variances must not be negative, got {input_noise} and {output_noise}"
+        )
+    rng = np.random.default_rng(seed)
+    u = excitation.draw(rng, steps, system.Ts).signal(steps)
+    run = simulate(system, u)
+    seen_u = run.u + np.sqrt(input_noise) * rng.standard_normal(run.u.shape)
+    seen_y = run.y + np.sqrt(output_noise) * rng.standard_normal(run.y.shape)
+    return Record(name, *(_recorded(values, resolution) for values in (seen_u, seen_y, run.y)))
+
+
+def _recorded(values: Array, resolution: float) -> Array:
+    """`values` as a recorder keeps them; division by the inverse gives the shortest decimals."""
+    return values if resolution == 0 else np.rint(values * (1.0 / resolution)) / (1.0 / resolution)
+
+
+# -- scaling ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Normalised = (engineering − mid) / span, per signal; `radius` is the largest |normalised
+    input| the limits allow."""
+
+    u_mid: Array
+    u_span: Array
+    y_mid: Array
+    y_span: Array
+    radius: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("u_mid", "u_span", "y_mid", "y_span"):
+            object.__setattr__(self, name, frozen_array(getattr(self, name), 1, f"scaling {name}"))
+        if min((*self.u_span, *self.y_span), default=0.0) <= 0 or not (
+            self.radius > 0 and isfinite(self.radius)
+        ):
+            raise InputError(
+                f"scaling: spans {self.u_span.tolist()!r:.80}, {self.y_span.tolist()!r:.80} and"
+                f" radius {self.radius} must be positive"
+            )
+
+    def u_in(self, u: ArrayLike) -> Array:
+        return (np.asarray(u, dtype=np.float64) - self.u_mid) / self.u_span
+
+    def u_out(self, u: ArrayLike) -> Array:
+        return self.u_mid + self.u_span * np.asarray(u, dtype=np.float64)
+
+    def y_in(self, y: ArrayLike) -> Array:
+        return (np.asarray(y, dtype=np.float64) - self.y_mid) / self.y_span
+
+    def y_out(self, y: ArrayLike) -> Array:
+        return self.y_mid + self.y_span * np.asarray(y, dtype=np.float64)
+
+
+def scale(dataset: Dataset, *, rule: str = "limits") -> Scaling:
+    """The scaling of a data set.
+
+    rule "limits": inputs by their actuator limits, so that the clipped input fills [−1, 1] and
+    radius is 1; outputs by mean and maximum deviation. Rule "paper": mean and maximum deviation for
+    both (Section 4); radius then states how far the actuator limits reach in those units, since
+    inputs are clipped to the limits and not to the data."""
+    u, y = (np.vstack([getattr(r, which) for r in dataset.records]) for which in ("u", "y"))
+    y_mid, y_span = _mean_and_deviation(y, dataset.outputs)
+    low, high = (np.array([getattr(s, side) for s in dataset.inputs]) for side in ("low", "high"))
+    if not np.isfinite([low, high]).all():
+        open_ended = [s.name for s in dataset.inputs if not s.bounded]
+        raise InputError(
+            f"input {open_ended[0]!r} has no actuator limits; the guarantees need low and high"
+        )
+    if rule == "limits":
+        return Scaling((low + high) / 2, (high - low) / 2, y_mid, y_span)
+    if rule == "paper":
+        u_mid, u_span = _mean_and_deviation(u, dataset.inputs)
+        return Scaling(
+            u_mid,
+            u_span,
+            y_mid,
+            y_span,
+            float(np.max(np.maximum(high - u_mid, u_mid - low) / u_span)),
+        )
+    raise InputError(f"unknown scaling rule {rule!r}; use 'limits' or 'paper'")
+
+
+def _mean_and_deviation(values: Array, signals: tuple[Signal, ...]) -> tuple[Array, Array]:
+    unmeasured = [
+        s.name for s, column in zip(signals, values.T, strict=True) if np.isnan(column).all()
+    ]
+    if unmeasured:
+        raise InputError(f"signal {unmeasured[0]!r} was never measured in the data")
+    mean = np.nanmean(values, axis=0)
+    span = np.nanmax(np.abs(values - mean), axis=0)
+    for signal, width in zip(signals, span, strict=True):
+        if width <= 1e-12 * max(1.0, float(np.nanmax(np.abs(values)))):
+            raise InputError(
+                f"signal {signal.name!r} never moves in the data; nothing can be identified from it"
+            )
+    return mean, span
+
+
+# -- fit -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a simulation matches, always all figures together, one entry per output.
+
+    `normalised` and `engineering` are eq. (12) [%] on data in those units (a constant offset
+    flatters the latter); `mean_removed` [%] divides by the deviation from the mean; `rmse` is in
+    the output's unit. `against` says whether the reference is the measured or the noise-free
+    output, `skipped` how many first samples were left out."""
+
+    normalised: tuple[float, ...]
+    engineering: tuple[float, ...]
+    mean_removed: tuple[float, ...]
+    rmse: tuple[float, ...]
+    units: tuple[str, ...]
+    against: str
+    skipped: int
+
+    def describe(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+    def __str__(self) -> str:
+        parts = [
+            f"FIT (12) {n:.2f} % normalised ({e:.2f} % in {unit}), mean-removed {m:.2f} %, RMSE"
+            f" {r:.4g} {unit}"
+            for n, e, m, r, unit in zip(
+                self.normalised,
+                self.engineering,
+                self.mean_removed,
+                self.rmse,
+                self.units,
+                strict=True,
+            )
+        ]
+        return "; ".join(parts) + f" against the {self.against} output"
+
+
+def fit_index(
+    y: ArrayLike,
+    estimate: ArrayLike,
+    *,
+    scaling: Scaling,
+    units: Sequence[str],
+    against: str = "measured",
+    skip: int = 0,
+) -> Fit:
+    """Eq. (12), its mean-removed form and the RMSE of `estimate` against `y`, both (N, ny) in
+    engineering units, where `y` is not NaN."""
+    y, estimate = np.asarray(y)[skip:], np.asarray(estimate)[skip:]
+    if y.shape != estimate.shape or y.ndim != 2 or len(y) < 2:
+        shapes = f"{y.shape} and {estimate.shape} after skipping {skip}"
+        raise InputError(
+            "fit_index needs two (N, ny) arrays of one shape with at least 2 samples left, got"
+            f" {shapes}"
+        )
+    known = ~np.isnan(y)
+    if (
+        known.sum(axis=0).min() < 2
+        or np.ptp(np.where(known, y, np.nanmean(y, axis=0)), axis=0).min() == 0
+    ):
+        raise InputError(
+            "fit_index: an output never moves in the reference, so that no fit to it is defined"
+        )
+
+    def percent(error: Array, reference: Array) -> tuple[float, ...]:
+        sizes = (
+            np.linalg.norm(np.where(known, values, 0.0), axis=0) for values in (error, reference)
+        )
+        return tuple((100 * (1 - np.divide(*sizes))).tolist())
+
+    error = y - estimate
+    return Fit(
+        normalised=percent(error / scaling.y_span, scaling.y_in(y)),
+        engineering=percent(error, y),
+        mean_removed=percent(error, y - np.nanmean(y, axis=0)),
+        rmse=tuple(np.sqrt(np.nanmean(error**2, axis=0)).tolist()),
+        units=tuple(units),
+        against=against,
+        skipped=skip,
+    )

@@ -1,0 +1,126 @@
+"""Seeded input signals: the paper's multilevel pseudo-random signal and its class U_τ, steps, and a
+user's own array.
+
+Every one is piecewise constant, and is drawn as `Segments`: that is all a streaming simulation has
+to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, floor
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lstm_mpc.errors import InputError
+from lstm_mpc.plants.system import Array, frozen_array
+
+
+@dataclass(frozen=True)
+class Segments:
+    """A piecewise-constant signal: `levels[j]` (S, nu) holds from sample `starts[j]` (S,) until the
+    next start; starts[0] = 0."""
+
+    starts: Any
+    levels: Array
+
+    def signal(self, steps: int) -> Array:
+        """The samples 0 … steps−1, (steps, nu)."""
+        return self.levels[np.searchsorted(self.starts, np.arange(steps), side="right") - 1]
+
+
+class InputClass(Protocol):
+    """A law of input signals from which single signals are drawn."""
+
+    def draw(self, rng: np.random.Generator, steps: int, Ts: float) -> Segments: ...
+
+    def describe(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Mprs:
+    """Multilevel pseudo-random signal: levels uniform in [low, high] (per input), each held for a
+    time uniform in `dwell` [s].
+
+    The paper trains on one such signal and verifies on the class of all of them (Section 4). Inputs
+    switch independently."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    dwell: tuple[float, float] = (300.0, 2000.0)
+
+    def __post_init__(self) -> None:
+        low, high, dwell = (tuple(map(float, v)) for v in (self.low, self.high, self.dwell))
+        if (
+            len(low) != len(high)
+            or not low
+            or any(not a <= b for a, b in zip(low, high, strict=True))
+        ):
+            raise InputError(f"Mprs: low {low} must lie below high {high}, one pair per input")
+        if len(dwell) != 2 or not 0 < dwell[0] <= dwell[1]:
+            raise InputError(
+                f"Mprs: dwell {dwell} must be (shortest, longest) in seconds, positive"
+            )
+        for name, value in zip(("low", "high", "dwell"), (low, high, dwell), strict=True):
+            object.__setattr__(self, name, value)
+
+    def draw(self, rng: np.random.Generator, steps: int, Ts: float) -> Segments:
+        most = 1 + ceil(steps / max(1, floor(self.dwell[0] / Ts)))
+        starts, levels = [], []
+        for low, high in zip(self.low, self.high, strict=True):
+            hold = np.maximum(1, np.rint(rng.uniform(*self.dwell, most) / Ts).astype(np.int64))
+            begin = np.concatenate([[0], np.cumsum(hold)[:-1]])
+            level = rng.uniform(low, high, most)
+            keep = begin < steps
+            starts.append(begin[keep])
+            levels.append(level[keep])
+        if len(starts) == 1:
+            return Segments(starts[0], levels[0][:, None])
+        every = np.unique(np.concatenate(starts))
+        columns = [
+            level[np.searchsorted(begin, every, side="right") - 1]
+            for begin, level in zip(starts, levels, strict=True)
+        ]
+        return Segments(every, np.column_stack(columns))
+
+    def describe(self) -> dict[str, Any]:
+        return {"class": "Mprs", "low": self.low, "high": self.high, "dwell": self.dwell}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A fixed schedule: `levels[j]` (one number per input) from `times[j]` [s] on; times[0] = 0."""
+
+    times: tuple[float, ...]
+    levels: ArrayLike
+
+    def __post_init__(self) -> None:
+        times = frozen_array(self.times, 1, "step times")
+        levels = frozen_array(self.levels, name="step levels")
+        levels = levels[:, None] if levels.ndim == 1 else levels
+        if levels.ndim != 2 or len(levels) != len(times) or not len(times):
+            raise InputError(f"Steps: {len(times)} times need as many levels, got {len(levels)}")
+        if times[0] != 0 or (np.diff(times) <= 0).any():
+            raise InputError(f"Steps: times must start at 0 s and rise, got {times.tolist()}")
+        object.__setattr__(self, "times", tuple(times.tolist()))
+        object.__setattr__(self, "levels", levels)
+
+    def draw(self, rng: np.random.Generator | None, steps: int, Ts: float) -> Segments:
+        return Segments(
+            np.rint(np.array(self.times) / Ts).astype(np.int64), np.asarray(self.levels)
+        )
+
+    def signal(self, steps: int, Ts: float) -> Array:
+        """The samples 0 … steps−1, (steps, nu)."""
+        return self.draw(None, steps, Ts).signal(steps)
+
+    def describe(self) -> dict[str, Any]:
+        return {"class": "Steps", "times": self.times, "levels": self.levels}
+
+
+def own_signal(values: ArrayLike | Sequence[float], Ts: float) -> Steps:
+    """A user's own sampled signal (N,) or (N, nu) as an input."""
+    values = frozen_array(values, name="signal")
+    return Steps(tuple(np.arange(len(values)) * Ts), values)

@@ -1,0 +1,1 @@
+"""Functional Mock-up Units of the model and of the controller."""

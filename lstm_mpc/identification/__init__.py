@@ -1,0 +1,2 @@
+"""From a `Dataset` to a `Model`: the NLP with its stability constraints, initial weights,
+multistart, model order."""

@@ -1,0 +1,121 @@
+"""How many cells a model needs: validated FIT against size, over several starts of each, so that
+luck shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+from lstm_mpc.data.dataset import Dataset, scale
+from lstm_mpc.errors import InputError, SolverError
+from lstm_mpc.identification.multistart import Start, judge, one_start
+from lstm_mpc.identification.training import Progress, Settings
+from lstm_mpc.io import parallel
+from lstm_mpc.model import lstm
+
+LEAST = 0.5  # [points of FIT] a difference below is none
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One structure: cells per layer `nx`, the number of weights, and every start of it."""
+
+    nx: tuple[int, ...]
+    parameters: int
+    starts: tuple[Start, ...]
+
+    @property
+    def fits(self) -> tuple[float, ...]:
+        """Mean-removed FIT [%] on validation data of the certified starts, worst output and record,
+        best first."""
+        return tuple(sorted((start.fit for start in self.starts if start.certified), reverse=True))
+
+    @property
+    def typical(self) -> float:
+        return median(self.fits) if self.fits else float("-inf")
+
+    @property
+    def spread(self) -> float:
+        """Best less worst [points]."""
+        return self.fits[0] - self.fits[-1] if self.fits else 0.0
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON types."""
+        seconds = [start.outcome.seconds for start in self.starts]
+        return {
+            "nx": list(self.nx),
+            "parameters": self.parameters,
+            "fits": list(self.fits),
+            "starts": len(self.starts),
+            "seconds": seconds,
+        }
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """Candidates by size, and the `recommended` one: the smallest whose typical FIT lies within
+    half the spread of the best one's starts (at least half a point) below that one's. More than the
+    starts differ among themselves cannot be told apart."""
+
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def recommended(self) -> Candidate:
+        best = max(self.candidates, key=lambda c: c.typical)
+        return next(
+            c for c in self.candidates if c.typical >= best.typical - max(LEAST, 0.5 * best.spread)
+        )
+
+
+def compare_orders(
+    training: Dataset,
+    validation: Dataset,
+    settings: Settings,
+    *,
+    cells: Sequence[tuple[int, ...]],
+    starts: int = 3,
+    seed: int = 0,
+    skip: int = 50,
+    window: int = 0,
+    rule: str = "limits",
+    workers: int = 1,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Ordering:
+    """Train every structure of `cells` from `starts` seeds, certify, and validate as `identify`
+    does.
+
+    Raises SolverError when no start of any structure ends in a certified model.
+    """
+    if not cells or starts < 1:
+        raise InputError("order: needs at least one number of cells and one start")
+    scaling, sizes = (
+        scale(training, rule=rule),
+        {
+            lstm.Sizes(len(training.inputs), nx, len(training.outputs)).parameters: nx
+            for nx in cells
+        },
+    )
+    shapes = [sizes[count] for count in sorted(sizes)]
+    # linear ones have one layer
+    each = [
+        replace(settings, nx=nx, start=settings.start if len(nx) == 1 else "random")
+        for nx in shapes
+    ]
+    tasks = [(training, scaling, own, seed + k, None) for own in each for k in range(starts)]
+    outcomes = parallel.run(one_start, tasks, workers=workers, on_report=on_progress, graceful=True)
+    found = []
+    for number, (count, own) in enumerate(zip(sorted(sizes), each, strict=True)):
+        mine = outcomes[number * starts : (number + 1) * starts]
+        judged = [
+            judge(o, training, validation, scaling, own, skip=skip, window=window, name="order")
+            for o in mine
+        ]
+        found.append(Candidate(own.nx, count, tuple(judged)))
+    if not any(candidate.fits for candidate in found):
+        raise SolverError(
+            "no start of any size ended in a certified model: "
+            + " | ".join(s.sentence for c in found for s in c.starts)
+        )
+    return Ordering(tuple(found))

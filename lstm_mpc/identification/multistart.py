@@ -1,0 +1,268 @@
+"""Identification: several starts of the training program in parallel, the best validated *and
+certified* result kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from lstm_mpc.certificates.certification import certify
+from lstm_mpc.certificates.evidence import Validation
+from lstm_mpc.data.dataset import Dataset, Scaling, scale
+from lstm_mpc.errors import InputError, SolverError
+from lstm_mpc.identification.training import Outcome, Progress, Settings, train
+from lstm_mpc.io import parallel
+from lstm_mpc.model import lstm
+from lstm_mpc.model.model import Model, validate
+
+SCREENING = 15  # iterations of a start that is only looked at
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start: its outcome, the model made of it (None without a feasible iterate), whether every
+    condition is certified on the saved numbers, and the mean-removed FIT [%] on validation data
+    (worst record and output)."""
+
+    outcome: Outcome
+    model: Model | None
+    certified: bool
+    fit: float
+
+    @property
+    def sentence(self) -> str:
+        conditions = (
+            ""
+            if self.model is None
+            else " + ".join(self.model.origin["settings"]["conditions"]) + " "
+        )
+        verdict = (
+            "not certified"
+            if not self.certified
+            else f"{conditions}certified, validation FIT {self.fit:.2f} %"
+        )
+        return f"{self.outcome.sentence}; {verdict}"
+
+
+@dataclass(frozen=True)
+class Identification:
+    """Every start, and the chosen model: the certified one with the best validation FIT, see
+    `identify`."""
+
+    starts: tuple[Start, ...]
+    model: Model
+
+    def report(self) -> dict[str, Any]:
+        """Every start as JSON types, with its history of objective, FIT and margin."""
+        rows = []
+        for start in self.starts:
+            o = start.outcome
+            row = {
+                k: getattr(o, k) for k in ("seed", "status", "converged", "iterations", "seconds")
+            }
+            found = o.network is not None
+            row |= {
+                "sentence": start.sentence,
+                "certified": start.certified,
+                "validation_fit": start.fit if found else None,
+            }
+            row |= {"train_fit": o.fit if found else None, "margin": _finite(o.margin)}
+            row["history"] = [
+                [p.iteration, _finite(p.objective), _finite(p.fit), _finite(p.margin)]
+                for p in o.history
+            ]
+            rows.append(row)
+        return {"chosen": self.model.origin["seed"], "starts": rows}
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity: the margin of no condition, or of an iterate that overflows."""
+    return value if np.isfinite(value) else None
+
+
+def identify(
+    dataset: Dataset,
+    validation: Dataset,
+    settings: Settings,
+    *,
+    scaling: Scaling | None = None,
+    network: lstm.Network | None = None,
+    starts: int = 4,
+    screen: int = 0,
+    seed: int = 0,
+    skip: int = 50,
+    window: int = 0,
+    price: float | None = None,
+    required: Sequence[str] = (),
+    workers: int = 1,
+    name: str = "model",
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Identification:
+    """Train from `starts` seeds (seed, seed + 1, …) in `workers` processes and keep the best.
+
+    With `screen` > `starts`, as many seeds are first trained for 15 iterations and the `starts` of
+    the lowest error go on. `network` gives the weights to start from (see `train`), counted from
+    seed 0, and the boxes are widened to hold them.
+
+    With a `price` [points of FIT] as many starts are also trained under the `required` conditions
+    alone, with the seeds that follow. Where the best of these fits validation data better by more
+    than that, it is taken: the other conditions cost too much on this plant.
+
+    The choice uses `validation` (its first `skip` samples left out, its start estimated from the
+    first `window` samples, or random without a window), so its FIT is slightly optimistic for the
+    chosen model. Raises SolverError with every start's sentence when no start ends in a certified
+    model. Ctrl-C ends all starts at their best feasible iterate."""
+    if starts < 1 or screen < 0:
+        raise InputError(
+            f"train: starts must be at least 1 and screen at least 0, got {starts} and {screen}"
+        )
+    if (
+        validation.Ts != dataset.Ts
+        or validation.inputs != dataset.inputs
+        or validation.outputs != dataset.outputs
+    ):
+        raise InputError("train: training and validation data must share signals and sampling time")
+    scaling = scale(dataset) if scaling is None else scaling
+    if network is not None:
+        settings, seed = _holding(settings, network), 0
+
+    def run(own: Settings, seeds: Sequence[int]) -> list[Outcome]:
+        tasks = [(dataset, scaling, own, number, network) for number in seeds]
+        return parallel.run(one_start, tasks, workers=workers, on_report=on_progress, graceful=True)
+
+    seeds = list(range(seed, seed + max(starts, screen)))
+    if screen > starts:
+        looked = run(replace(settings, iterations=min(SCREENING, settings.iterations)), seeds)
+        seeds = sorted(
+            o.seed
+            for o in sorted(looked, key=lambda o: min(p.objective for p in o.history))[:starts]
+        )
+
+    def judged(own: Settings, seeds: Sequence[int]) -> list[Start]:
+        return [
+            judge(o, dataset, validation, scaling, own, skip=skip, window=window, name=name)
+            for o in run(own, seeds)
+        ]
+
+    done, fallback = judged(settings, seeds), list[Start]()
+    if price is not None and not set(settings.conditions) <= set(required):
+        following = [max(seeds) + 1 + k for k in range(starts)]
+        fallback = judged(replace(settings, conditions=tuple(required)), following)
+    best = [_best(done), _best(fallback)]
+    if best[0] is None or (
+        best[1] is not None and price is not None and best[1].fit > best[0].fit + price
+    ):
+        best.reverse()
+    if best[0] is None or best[0].model is None:
+        raise SolverError(
+            "training gave no certified model: "
+            + " | ".join(start.sentence for start in done + fallback)
+        )
+    return Identification((*done, *fallback), best[0].model)
+
+
+def _best(starts: Sequence[Start]) -> Start | None:
+    """The certified start with the best validation FIT."""
+    return max(
+        (start for start in starts if start.certified), key=lambda start: start.fit, default=None
+    )
+
+
+def _holding(settings: Settings, network: lstm.Network) -> Settings:
+    """`settings` for training from `network`: its cells, and boxes that hold its weights."""
+    largest = {name: float(np.abs(leaf).max()) for name, leaf in lstm.leaves(network).items()}
+    gates, output = (
+        max(v for k, v in largest.items() if (k in ("C", "b_y")) == last) for last in (False, True)
+    )
+    return replace(
+        settings,
+        nx=network.nx,
+        box=max(settings.box, gates),
+        output_box=max(settings.output_box, output),
+    )
+
+
+def one_start(
+    dataset: Dataset, scaling: Scaling, settings: Settings, seed: int, network: lstm.Network | None
+) -> Outcome:
+    """`train` as a task of `parallel`."""
+    return train(
+        dataset,
+        scaling,
+        settings,
+        seed=seed,
+        network=network,
+        progress=parallel.report,
+        stop=parallel.stopped,
+    )
+
+
+def judge(
+    outcome: Outcome,
+    dataset: Dataset,
+    validation: Dataset,
+    scaling: Scaling,
+    settings: Settings,
+    *,
+    skip: int,
+    window: int,
+    name: str,
+) -> Start:
+    """An outcome as a model, certified and validated."""
+    if outcome.network is None:
+        return Start(outcome, None, False, float("-inf"))
+    origin = {
+        "data": dataset.digest,
+        "seed": outcome.seed,
+        "settings": {
+            key: value for key, value in asdict(settings).items() if key != "delays"
+        },  # which are the model's own
+        "solver": outcome.status,
+        "converged": outcome.converged,
+        "iterations": outcome.iterations,
+        "versions": {package: version(package) for package in ("lstm_mpc", "casadi", "numpy")},
+    }
+    model = model_of(outcome.network, dataset, scaling, origin, name, delays=settings.delays)
+    certified = all(certify(model, condition).holds for condition in settings.conditions)
+    fits = validate(model, validation, skip=skip, seed=0, window=window)
+    return Start(outcome, model, certified, min(min(fit.mean_removed) for fit in fits))
+
+
+def model_of(
+    network: lstm.Network,
+    dataset: Dataset,
+    scaling: Scaling,
+    origin: dict[str, Any],
+    name: str,
+    *,
+    delays: Sequence[int] = (),
+) -> Model:
+    """A network as a model of the plant that gave `dataset`."""
+    return Model(
+        network, scaling, dataset.inputs, dataset.outputs, dataset.Ts, origin, name, tuple(delays)
+    )
+
+
+def validation_of(
+    model: Model, dataset: Dataset, *, skip: int = 50, seed: int = 0, window: int = 0
+) -> Validation:
+    """The evidence for the gate: fits against the measured and where known the noise-free output,
+    the worst record of each figure. The start is random, or estimated from the first `window`
+    samples."""
+    fits: dict[str, dict[str, Any]] = {}
+    references: Sequence[str] = ["measured"]
+    if all(record.truth is not None for record in dataset.records):
+        references = ["measured", "noise-free"]
+    for against in references:
+        records = validate(model, dataset, skip=skip, seed=seed, against=against, window=window)
+        worst = {"normalised": min, "engineering": min, "mean_removed": min, "rmse": max}
+        per_output = {
+            f: [pick(v) for v in zip(*(getattr(r, f) for r in records), strict=True)]
+            for f, pick in worst.items()
+        }
+        fits[against] = {**records[0].describe(), **per_output}
+    return Validation(model.digest, dataset.digest, dataset.samples, seed, fits)

@@ -1,0 +1,143 @@
+"""Artefacts on disk: canonical JSON with exact floats and a SHA-256 digest over the content; files
+appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import stat
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_mpc.errors import InputError
+
+VERSION = version("lstm_mpc")  # of this package
+FORMAT = 1  # version of every JSON artefact this package writes
+_LIMIT = 64 * 2**20  # [bytes] no artefact of ours comes near
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON types: arrays become lists, tuples lists, NumPy scalars Python numbers.
+    Floats stay exact (repr)."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return value
+
+
+def gapped(values: np.ndarray[Any, Any]) -> list[Any]:
+    """An (N, n) array as lists with None for NaN, which JSON does not have: what was not
+    measured."""
+    return [[None if np.isnan(value) else value for value in row] for row in values.tolist()]
+
+
+def digest(content: Any) -> str:
+    """SHA-256 of the canonical JSON of `content`: sorted keys, no white space, shortest exact
+    floats."""
+    text = json.dumps(
+        plain(content), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8 through a temporary file and a rename, so that no reader ever sees
+    half of it."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file through a temporary file and a rename."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_bytes(path: str | Path, *, limit: int) -> bytes:
+    """A regular file of at most `limit` bytes; OSError for a larger one, for a device, and where it
+    cannot be read."""
+    with open(path, "rb") as stream:
+        found = os.fstat(stream.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        if found.st_size > limit:
+            raise OSError(errno.EFBIG, f"larger than {limit / 2**20:g} MiB", str(path))
+        return stream.read()
+
+
+def write_json(path: str | Path, kind: str, content: dict[str, Any]) -> None:
+    """Write `content` as the artefact `kind`, with format version and digest."""
+    body = {"kind": kind, "format": FORMAT, **plain(content)}
+    write_text(path, _layout({**body, "digest": digest(body)}, "") + "\n")
+
+
+def _layout(value: Any, indent: str) -> str:
+    """JSON text with one line per key, and lists on the line of their key."""
+    if isinstance(value, dict) and value:
+        inner = indent + " "
+        lines = [
+            f"{inner}{json.dumps(key, ensure_ascii=False)}: {_layout(item, inner)}"
+            for key, item in value.items()
+        ]
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def read_json(path: str | Path, kind: str) -> dict[str, Any]:
+    """The content of an artefact `kind`; InputError when it is missing, of another kind, newer, or
+    altered by even a digit."""
+    path = Path(path)
+    try:
+        body = json.loads(read_bytes(path, limit=_LIMIT).decode("utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); the {kind} is made by an earlier step"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not JSON ({error}); make the {kind} again") from error
+    if not isinstance(body, dict) or body.get("kind") != kind:
+        found = body.get("kind") if isinstance(body, dict) else type(body).__name__
+        raise InputError(f"{path}: holds {found!r:.40}, not a {kind!r}")
+    if body.get("format") != FORMAT:
+        own = body.get("format")
+        if isinstance(own, int) and own > FORMAT:
+            raise InputError(
+                f"{path}: was written by a newer version (format {own!r:.20}, this one reads"
+                f" {FORMAT}); upgrade lstm_mpc"
+            )
+        raise InputError(
+            f"{path}: has format {own!r:.40}, this version reads {FORMAT}; make the {kind} again"
+        )
+    claimed = body.pop("digest", None)
+    try:
+        found = digest(body)
+    except ValueError as error:
+        raise InputError(
+            f"{path}: holds numbers that are not finite; make the {kind} again"
+        ) from error
+    if found != claimed:
+        digests = f"digest {str(claimed)[:12]} became {found[:12]}"
+        raise InputError(
+            f"{path}: was altered after it was written ({digests}); make the {kind} again"
+        )
+    del body["kind"], body["format"]
+    return body

@@ -1,0 +1,1 @@
+"""Networks that others trained, from ONNX files and saved weights."""

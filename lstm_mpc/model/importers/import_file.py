@@ -1,0 +1,221 @@
+"""A network that another framework trained, as a `Model`: with signals, scalings and a sampling
+time it can be certified and released."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_mpc.data.dataset import Scaling
+from lstm_mpc.errors import InputError
+from lstm_mpc.io import artefact_file
+from lstm_mpc.model.importers import onnx_file, onnx_graph, weights
+from lstm_mpc.model.importers.gates import Foreign
+from lstm_mpc.model.model import Model
+from lstm_mpc.plants.system import Array, Signal
+
+_REMEDIES = {
+    **dict.fromkeys(
+        (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"),
+        "may hold code (a pickle) and is never opened; save the state_dict as .safetensors, or as"
+        " .npz with numpy.savez",
+    ),
+    **dict.fromkeys(
+        (".h5", ".hdf5", ".keras"),
+        "is not read; save the weights as .npz with numpy.savez, each under its variable's path",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """`[import]`: how the network normalises its signals, normalised = (engineering − mid) / span,
+    one number per signal.
+
+    Inputs default to their actuator limits (mid and half the range fill [−1, 1]), outputs to mid 0
+    and span 1, that is, to engineering units. `Ts` [s] is needed where neither a plant nor data
+    give it."""
+
+    u_mid: tuple[float, ...] = ()
+    u_span: tuple[float, ...] = ()
+    y_mid: tuple[float, ...] = ()
+    y_span: tuple[float, ...] = ()
+    Ts: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.Ts is not None and not (self.Ts > 0 and isfinite(self.Ts)):
+            raise InputError(f"[import] Ts must be a positive number of seconds, got {self.Ts}")
+
+
+def read_foreign(path: str | Path) -> Foreign:
+    """The network in an .onnx, .npz or .safetensors file of at most 64 MiB; InputError names the
+    file and why it cannot be used."""
+    path = Path(path)
+    try:
+        return _read(path)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _read(path: Path) -> Foreign:
+    kind = path.suffix.lower()
+    if kind in _REMEDIES:
+        raise InputError(_REMEDIES[kind])
+    if kind not in (".onnx", ".npz", ".safetensors"):
+        raise InputError(
+            f"a file {path.suffix or 'without suffix'!r} is not read; use .onnx, .npz or"
+            " .safetensors"
+        )
+    data = artefact_file.read_bytes(path, limit=weights.LIMIT)
+    if kind == ".onnx":
+        found = _from_onnx(data)
+    else:
+        found = weights.network_of(
+            weights.read_npz(data) if kind == ".npz" else weights.read_safetensors(data), kind
+        )
+    return replace(found, sha256=hashlib.sha256(data).hexdigest())
+
+
+def _from_onnx(data: bytes) -> Foreign:
+    try:
+        found = onnx_graph.network_of(onnx_file.parse(data))
+    # attributes of a wrong kind or count, tensors of a wrong length
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError(f"its nodes do not fit together ({error})") from error
+    onnx_file.check(data, shapes=True)  # last, since our own reasons say more
+    return found
+
+
+def import_model(
+    path: str | Path,
+    *,
+    inputs: Sequence[Signal],
+    outputs: Sequence[Signal],
+    Ts: float,
+    choice: Import | None = None,
+    name: str = "model",
+) -> Model:
+    """The model in a file of another framework, sampled every `Ts` [s], with `inputs` limited to
+    their actuator limits.
+
+    With the same start and inputs the foreign y_t is the model's y(k+1): other frameworks give the
+    output after the step. So the file is represented exactly, and a network trained on pairs u(k),
+    y(k+1) predicts the plant; one trained on pairs u(k), y(k) is a sample late. Scalings stand in
+    the file (ONNX) or in `choice`, never in both. InputError says what does not fit."""
+    path, choice = Path(path), choice or Import()
+    found = read_foreign(path)
+    try:
+        scaling, origin = _scaling(found, tuple(inputs), tuple(outputs), choice)
+        record = {
+            "imported": {
+                "file": path.name,
+                "kind": found.kind,
+                "sha256": found.sha256,
+                "scaling": origin,
+                "notes": list(found.notes),
+            }
+        }
+        return Model(found.network, scaling, tuple(inputs), tuple(outputs), Ts, record, name)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def told(model: Model) -> tuple[str, ...]:
+    """What is to be known about an imported model, in sentences."""
+    origin, sizes = model.origin["imported"], model.sizes
+    scaled = (
+        f"scaling: inputs by {origin['scaling']['inputs']}, outputs by"
+        f" {origin['scaling']['outputs']}"
+    )
+    return (
+        (
+            f"{origin['file']} ({origin['kind']}): {sizes.nu} input(s),"
+            f" {' + '.join(map(str, sizes.nx))} cells, {sizes.ny} output(s)"
+        ),
+        (
+            f"{scaled}; the actuator limits reach |u| ≤ {model.scaling.radius:.6g}; Ts ="
+            f" {model.Ts:g} s"
+        ),
+        "the model's y(k+1) is the output that the other framework gives after sample k",
+        *(f"note: {note}" for note in origin["notes"]),
+    )
+
+
+def _scaling(
+    found: Foreign, inputs: tuple[Signal, ...], outputs: tuple[Signal, ...], choice: Import
+) -> tuple[Scaling, dict[str, str]]:
+    """The scaling, its radius reaching to the actuator limits, and where it comes from."""
+    if (found.network.nu, found.network.ny) != (len(inputs), len(outputs)):
+        sizes = f"{found.network.nu} inputs and {found.network.ny} outputs"
+        raise InputError(
+            f"the network has {sizes}, the design has {len(inputs)} and {len(outputs)}"
+        )
+    if open_ended := [s.name for s in inputs if not s.bounded]:
+        raise InputError(
+            f"input {open_ended[0]!r} has no actuator limits; the guarantees need low and high"
+        )
+    low, high = (np.array([getattr(s, side) for s in inputs]) for side in ("low", "high"))
+    _inside(found.clip, inputs)
+    limits = ((low + high) / 2, (high - low) / 2)
+    plain = (np.zeros(len(outputs)), np.ones(len(outputs)))
+    (u_mid, u_span), u_origin = _choose(
+        "u", found.u_scale, (choice.u_mid, choice.u_span), limits, "actuator limits"
+    )
+    (y_mid, y_span), y_origin = _choose(
+        "y", found.y_scale, (choice.y_mid, choice.y_span), plain, "none: engineering units"
+    )
+    if u_origin == "actuator limits":
+        radius = 1.0
+    else:
+        radius = (
+            float(np.max(np.maximum(high - u_mid, u_mid - low) / u_span))
+            if (u_span > 0).all()
+            else 1.0
+        )
+    return Scaling(u_mid, u_span, y_mid, y_span, radius), {"inputs": u_origin, "outputs": y_origin}
+
+
+def _choose(
+    letter: str,
+    graph: tuple[Array, Array] | None,
+    own: tuple[Any, Any],
+    default: tuple[Array, Array],
+    words: str,
+) -> tuple[tuple[Array, Array], str]:
+    """(mid, span) from the file, from `[import]`, or the default."""
+    if graph is not None:
+        if any(own):
+            raise InputError(
+                f"normalises its {'inputs' if letter == 'u' else 'outputs'} itself; leave"
+                f" {letter}_mid, {letter}_span out"
+            )
+        return graph, "the file"
+    if not any(own):
+        return default, words
+    if any(len(values) != default[0].size for values in own):
+        raise InputError(
+            f"[import] {letter}_mid and {letter}_span need {default[0].size} number(s) each, got"
+            f" {list(own[0])} and {list(own[1])}"
+        )
+    return (np.array(own[0], dtype=np.float64), np.array(own[1], dtype=np.float64)), "[import]"
+
+
+def _inside(clip: tuple[Array, Array] | None, inputs: tuple[Signal, ...]) -> None:
+    """The model clips to the actuator limits, so that a narrower clip in the file would be lost."""
+    if clip is None:
+        return
+    for signal, low, high in zip(inputs, *clip, strict=True):
+        if signal.low < low or signal.high > high:
+            limits = f"[{signal.low:g}, {signal.high:g}] {signal.unit}"
+            raise InputError(
+                f"clips {signal.name!r} to [{low:g}, {high:g}], inside its actuator limits"
+                f" {limits}; tighten the limits"
+            )

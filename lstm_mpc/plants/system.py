@@ -1,0 +1,289 @@
+"""Discrete-time systems χ⁺ = f(χ, u, d), y = g(χ): eq. (4) of the paper, for the plant and for the
+network alike.
+
+Time runs down the rows: a signal is an (N, n) array. Everything here is in engineering units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import inf, isfinite
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lstm_mpc.errors import InputError
+
+Array = NDArray[np.float64]
+
+
+def frozen_array(
+    values: ArrayLike, ndim: int | None = None, name: str = "array", *, missing: bool = False
+) -> Array:
+    """A read-only float64 copy of `values`; InputError when it is not numeric, finite (`missing`:
+    or NaN) or of `ndim` dimensions."""
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"{name} must be numbers of a regular shape, got {values!r:.80}"
+        ) from error
+    if ndim is not None and array.ndim != ndim:
+        raise InputError(f"{name} must have {ndim} dimension(s), got shape {array.shape}")
+    wrong = np.isinf(array) if missing else ~np.isfinite(array)
+    if wrong.any():
+        raise InputError(f"{name} must be finite, got {array[wrong][0]}")
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A scalar signal with its unit and range.
+
+    For an input, `low` and `high` are the actuator limits; for an output, the measuring range; for
+    a disturbance, the range it may take. `nominal` is the value taken when nothing else is said.
+    """
+
+    name: str
+    unit: str
+    low: float = -inf
+    high: float = inf
+    nominal: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise InputError(f"signal {self.name!r}: low {self.low} must be below high {self.high}")
+        if self.nominal is not None and not self.low <= self.nominal <= self.high:
+            raise InputError(
+                f"signal {self.name!r}: nominal {self.nominal} is outside [{self.low}, {self.high}]"
+            )
+
+    @property
+    def label(self) -> str:
+        """Name and unit as they stand in CSV headers and on axes, e.g. `q3 [mL/s]`."""
+        return f"{self.name} [{self.unit}]"
+
+    @property
+    def bounded(self) -> bool:
+        return isfinite(self.low) and isfinite(self.high)
+
+
+class Batch(Protocol):
+    """The NumPy twin of a system for many trajectories at once; columns are trajectories.
+
+    A module-level class or frozen dataclass, so that it can be sent to worker processes.
+    """
+
+    def step(self, chi: Array, u: Array, d: Array) -> Array:
+        """χ⁺ (n, B) of `chi` (n, B), `u` (nu, B), `d` (nd, B)."""
+
+    def output(self, chi: Array) -> Array:
+        """y (ny, B) of `chi` (n, B)."""
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """The CasADi functions themselves as a batch: slower than a twin written for NumPy, and always
+    right."""
+
+    casadi_step: Any
+    casadi_output: Any
+
+    def step(self, chi: Array, u: Array, d: Array) -> Array:
+        return np.asarray(self.casadi_step(chi, u, d), dtype=np.float64)
+
+    def output(self, chi: Array) -> Array:
+        return np.asarray(self.casadi_output(chi), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One simulated run: y[k] = g(χ[k]) is the output *before* u[k] acts. `t` [s] (N,), `u` (N,
+    nu), `y` (N, ny), `chi` (N+1, n)."""
+
+    t: Array
+    u: Array
+    y: Array
+    chi: Array
+
+
+@dataclass(frozen=True)
+class System:
+    """χ⁺ = f(χ, u, d), y = g(χ), sampled every `Ts` seconds, in engineering units.
+
+    `step` is a CasADi function (n), (nu), (nd) -> (n) and `output` one from (n) to (ny), or both
+    are Python functions (`from_python`); `x0` (n,) is the nominal start. `disturbances` are inputs
+    nobody manipulates; where a caller gives none they rest at their nominal values. `batch` is the
+    vectorised twin; without one the CasADi functions are mapped, which is slower and always right.
+    `parameters` are constants that a plant may have otherwise: each is a state that stays as it is,
+    the last ones of χ."""
+
+    name: str
+    inputs: tuple[Signal, ...]
+    outputs: tuple[Signal, ...]
+    Ts: float
+    x0: Array
+    step: Any
+    output: Any
+    disturbances: tuple[Signal, ...] = ()
+    batch: Batch | None = field(default=None, compare=False)
+    parameters: tuple[Signal, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "x0", frozen_array(self.x0, 1, f"{self.name}: x0"))
+        if not (self.Ts > 0 and isfinite(self.Ts)):
+            raise InputError(f"{self.name}: Ts must be a positive number of seconds, got {self.Ts}")
+        given = {"states": self.n, "inputs": self.nu, "disturbances": self.nd, "outputs": self.ny}
+        found = {
+            "states": self.step.numel_in(0),
+            "inputs": self.step.numel_in(1),
+            "disturbances": self.step.numel_in(2),
+            "outputs": self.output.numel_out(0),
+        }
+        for what, count in given.items():
+            if found[what] != count:
+                raise InputError(
+                    f"{self.name}: declares {count} {what}, its CasADi functions have {found[what]}"
+                )
+        for signal in self.disturbances:
+            if signal.nominal is None:
+                raise InputError(f"{self.name}: disturbance {signal.name!r} needs a nominal value")
+
+    @property
+    def n(self) -> int:
+        return int(self.x0.size)
+
+    @property
+    def nu(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def nd(self) -> int:
+        return len(self.disturbances)
+
+    @property
+    def ny(self) -> int:
+        return len(self.outputs)
+
+    @property
+    def d_nominal(self) -> Array:
+        """Disturbances at rest, (nd,)."""
+        return np.array([s.nominal for s in self.disturbances], dtype=np.float64)
+
+    @property
+    def identity(self) -> list[Any]:
+        """What tells this system from another, for a digest: CasADi's text, which holds every
+        equation and constant; of Python functions, which have none, the response to a seeded
+        experiment."""
+        if hasattr(self.step, "serialize"):
+            return [self.step.serialize(), self.output.serialize(), self.x0, self.Ts]
+        low, high = (np.array([getattr(s, side) for s in self.inputs]) for side in ("low", "high"))
+        run = simulate(
+            self, np.repeat(np.random.default_rng(0).uniform(low, high, (20, self.nu)), 10, axis=0)
+        )
+        return [run.chi.tobytes().hex(), run.y.tobytes().hex(), self.Ts]
+
+    @property
+    def vectorised(self) -> Batch:
+        """The batch twin, or the mapped CasADi functions where none was given."""
+        return self.batch if self.batch is not None else Mapped(self.step, self.output)
+
+
+def simulate(
+    system: System,
+    u: ArrayLike,
+    *,
+    x0: ArrayLike | None = None,
+    disturbances: ArrayLike | None = None,
+) -> Trajectory:
+    """Simulate one trajectory with the CasADi definition.
+
+    `u` (N, nu) and `disturbances` (N, nd) or (nd,) in engineering units; `x0` (n,), default the
+    system's own. Raises InputError on a wrong shape or a value that is not finite."""
+    u = _signal(u, system.nu, f"{system.name}: u")
+    N = len(u)
+    start = system.x0 if x0 is None else frozen_array(x0, 1, f"{system.name}: x0")
+    if start.size != system.n:
+        raise InputError(f"{system.name}: x0 needs {system.n} values, got {start.size}")
+    d = _disturbances(system, disturbances, N)
+    if N == 0:
+        raise InputError(f"{system.name}: u holds no sample")
+    later = np.asarray(system.step.mapaccum(N)(start, u.T, d.T)).T
+    chi = np.vstack([start, later])
+    y = np.asarray(system.output.map(N)(chi[:-1].T)).T
+    return Trajectory(system.Ts * np.arange(N, dtype=np.float64), u, y, chi)
+
+
+def simulate_batch(
+    system: System, u: ArrayLike, x0: ArrayLike, *, disturbances: ArrayLike | None = None
+) -> Array:
+    """Simulate B trajectories at once with the vectorised twin: `u` (B, N, nu), `x0` (B, n) -> y
+    (B, N, ny).
+
+    `disturbances` (nd,) hold for all trajectories. This keeps every output; `scenario.verify`
+    streams instead."""
+    u = frozen_array(u, 3, f"{system.name}: u")
+    chi = frozen_array(x0, 2, f"{system.name}: x0").T
+    B, N, nu = u.shape
+    if nu != system.nu or chi.shape != (system.n, B):
+        raise InputError(
+            f"{system.name}: u {u.shape} and x0 {chi.T.shape} must be (B, N, {system.nu}) and (B,"
+            f" {system.n})"
+        )
+    d = np.repeat(_disturbances(system, disturbances, 1).T, B, axis=1)
+    twin, y = system.vectorised, np.empty((N, system.ny, B))
+    for k in range(N):
+        y[k] = twin.output(chi)
+        chi = twin.step(chi, u[:, k].T, d)
+    return y.transpose(2, 0, 1)
+
+
+def rest(system: System, u: ArrayLike, *, steps: int = 3000) -> Array:
+    """The state (n,) after holding `u` (nu,) for `steps` samples from x0, disturbances at rest: the
+    equilibrium of a stable system."""
+    return rests(
+        system,
+        system.x0[:, None],
+        frozen_array(np.reshape(u, (-1, 1)), 2, f"{system.name}: u"),
+        steps=steps,
+    )[:, 0]
+
+
+def rests(system: System, chi: Array, u: Array, *, steps: int = 3000) -> Array:
+    """`rest` for B systems at once, from `chi` (n, B) under `u` (nu, B): (n, B). None waits for
+    those beside it."""
+    twin, chi, moving = system.vectorised, chi.copy(), np.arange(chi.shape[1])
+    for _ in range(steps):
+        before = chi.take(moving, axis=1)
+        after = twin.step(
+            before,
+            u.take(moving, axis=1),
+            np.repeat(system.d_nominal[:, None], moving.size, axis=1),
+        )
+        chi[:, moving] = after
+        moving = moving[np.abs(after - before).max(axis=0) > 1e-15 * np.abs(after).max(axis=0)]
+        if not moving.size:
+            break
+    return chi
+
+
+def _signal(values: ArrayLike, width: int, name: str) -> Array:
+    array = frozen_array(values, name=name)
+    array = frozen_array(array[:, None] if array.ndim == 1 and width == 1 else array, 2, name)
+    if array.shape[1] != width:
+        raise InputError(f"{name} must have {width} column(s), got shape {array.shape}")
+    return array
+
+
+def _disturbances(system: System, values: ArrayLike | None, N: int) -> Array:
+    if values is None:
+        return np.tile(system.d_nominal, (N, 1))
+    array = frozen_array(values, name=f"{system.name}: disturbances")
+    if array.ndim == 1 and array.size == system.nd:
+        array = np.tile(array, (N, 1))
+    array = _signal(array, system.nd, f"{system.name}: disturbances")
+    if len(array) != N:
+        raise InputError(f"{system.name}: disturbances have {len(array)} samples, u has {N}")
+    return array

@@ -1,0 +1,1 @@
+"""Pictures of data, models, claims and loops."""

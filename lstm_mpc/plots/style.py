@@ -1,0 +1,236 @@
+"""Figures: style, files, inline SVG and the window of a running loop. The only importer of
+matplotlib."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from time import sleep
+from typing import TYPE_CHECKING, Any, ParamSpec
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure as Figure
+
+from lstm_mpc.control.simulation import Sample, Scenario
+from lstm_mpc.plants.system import Array, System
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# safe for colour-blind readers
+BLUE, ORANGE, GREEN, GREY, RED = "#0072b2", "#e69f00", "#009e73", "#6b6b6b", "#d55e00"
+_THEME = {
+    BLUE: "var(--blue)",
+    ORANGE: "var(--orange)",
+    GREEN: "var(--green)",
+    GREY: "var(--grey)",
+    RED: "var(--red)",
+}
+_THEME |= {"#000000": "currentColor", "#b0b0b0": "var(--grey)"}
+_STYLE: dict[str, Any] = {
+    "font.size": 9,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "svg.hashsalt": "lstm_mpc",
+}
+_STYLE |= {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": "medium",
+    "legend.fontsize": "small",
+}
+_STYLE["text.parse_math"] = False  # names of signals are text, also where they hold a dollar sign
+_SVG, _LINK = "http://www.w3.org/2000/svg", "{http://www.w3.org/1999/xlink}href"
+P = ParamSpec("P")
+_BUCKETS = 700  # a curve keeps its extremes in so many stretches: finer than a page shows
+
+
+def sheet(rows: int, height: float, columns: int = 1) -> tuple[Figure, Any]:
+    """A figure of `height` [inch] and its axes (rows, columns), which share their time axis down
+    the rows."""
+    figure = Figure(figsize=(7.5, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, sharex="col", squeeze=False)
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """`draw`, in the style of the house."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with matplotlib.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
+    """Write `name`.png and `name`.svg; the same figure gives the same bytes."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.{kind}" for kind in ("png", "svg")]
+    with matplotlib.rc_context(_STYLE):
+        for path, metadata in zip(
+            paths, ({"Software": None}, {"Date": None, "Creator": None}), strict=True
+        ):
+            partial = path.with_name(f".{path.name}")
+            figure.savefig(partial, format=path.suffix[1:], dpi=150, metadata=metadata)
+            partial.replace(path)
+    return paths
+
+
+def svg(figure: Figure, name: str, *, title: str, words: str) -> str:
+    """The figure as SVG to stand within a page: its ids begin with `name`, its text is text in the
+    page's font, its colours are variables of the page, `title` and `words` say what it shows. The
+    same figure gives the same text."""
+    stream = io.StringIO()
+    with matplotlib.rc_context({**_STYLE, "svg.fonttype": "none"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the page has other fonts
+        figure.savefig(
+            stream,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
+    ElementTree.register_namespace("", _SVG)
+    root = ElementTree.fromstring(stream.getvalue())
+    for part in root.findall(f"{{{_SVG}}}metadata"):
+        root.remove(part)
+    for part in list(root.iter(f"{{{_SVG}}}defs")):
+        for style in part.findall(f"{{{_SVG}}}style"):
+            part.remove(style)
+    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', stream.getvalue()))
+    for element in root.iter():
+        _page_element(element, name, used)
+    box = root.get("viewBox", "")
+    for key in ("width", "height", "version"):
+        root.attrib.pop(key, None)
+    root.attrib |= {"role": "img", "aria-labelledby": f"{name}-title {name}-words", "viewBox": box}
+    for place, (kind, text) in enumerate((("title", title), ("desc", words))):
+        element = ElementTree.Element(
+            f"{{{_SVG}}}{kind}", {"id": f"{name}-{'title' if kind == 'title' else 'words'}"}
+        )
+        element.text = text
+        root.insert(place, element)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _page_element(element: Any, name: str, used: set[str]) -> None:
+    """One element of a figure made fit for a page that holds other figures."""
+    attributes = element.attrib
+    if attributes.pop("id", own := attributes.get("id")) in used:
+        attributes["id"] = f"{name}-{own}"
+    if _LINK in attributes:
+        attributes["href"] = f"#{name}-{attributes.pop(_LINK)[1:]}"
+    if "clip-path" in attributes:
+        attributes["clip-path"] = attributes["clip-path"].replace("url(#", f"url(#{name}-")
+    if "style" in attributes:
+        style = re.sub(r"font: ([\d.]+px)[^;]*", r"font-size: \1", attributes["style"])
+        style = re.sub(r"font-family: [^;]*(; )?", "", style)
+        attributes["style"] = re.sub(
+            "#[0-9a-f]{6}", lambda found: _THEME.get(found[0], found[0]), style
+        )
+    for key in {"d", "x", "y", "transform"} & attributes.keys():
+        attributes[key] = re.sub(
+            r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", attributes[key]
+        )
+    for key in ("text", "tail"):
+        if not (getattr(element, key) or "x").strip():
+            setattr(element, key, None)
+
+
+def thin(t: Array, y: Array) -> tuple[Array, Array]:
+    """A curve with only the extremes of each of 700 stretches, where it has more samples: it looks
+    the same."""
+    if len(t) <= 2 * _BUCKETS:
+        return t, y
+    kept = []
+    for part in np.array_split(np.arange(len(t)), _BUCKETS):
+        own = y[part]
+        known = part[~np.isnan(own)]
+        kept += (
+            sorted({int(known[y[known].argmin()]), int(known[y[known].argmax()])})
+            if len(known)
+            else [int(part[0])]
+        )
+    return t[kept], y[kept]
+
+
+class Window:
+    """The running loop on a screen: measurements and setpoints above, inputs below. A new scenario
+    wipes it; closed, it stays closed."""
+
+    def __init__(self, system: System, figure: Figure) -> None:
+        self._system, self._figure, self._open = system, figure, True
+        figure.canvas.mpl_connect("close_event", lambda event: setattr(self, "_open", False))
+
+    def show(self, scenario: Scenario, sample: Sample) -> None:
+        """Draw a sample."""
+        if not self._open:
+            return
+        if sample.k == 0:
+            self._begin(scenario)
+        self._points.append((sample.t / 60, *sample.y, *sample.reference, *sample.move.u))
+        t, *values = np.array(self._points).T
+        for line, value in zip(self._lines, values, strict=True):
+            line.set_data(t, value)
+        for axis in self._axes:
+            axis.relim()
+            axis.autoscale_view()
+        if not sample.move.optimal:
+            for axis in self._axes[self._system.ny :]:
+                axis.axvline(t[-1], color=RED, lw=0.8)
+        self._axes[0].set_title(f"{scenario.name}: {sample.move.status}", loc="left")
+        self._figure.canvas.draw_idle()
+        self._figure.canvas.flush_events()
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass; the window goes on answering the mouse."""
+        if self._open and seconds > 0:
+            self._figure.canvas.start_event_loop(seconds)
+        else:
+            sleep(max(0.0, seconds))
+
+    def _begin(self, scenario: Scenario) -> None:
+        self._figure.clear()
+        self._points: list[tuple[float, ...]] = []
+        system = self._system
+        with matplotlib.rc_context(_STYLE):
+            self._axes = list(self._figure.subplots(system.ny + system.nu, 1, sharex=True))
+        above, below, steps = (
+            self._axes[: system.ny],
+            self._axes[system.ny :],
+            {"drawstyle": "steps-post"},
+        )
+        looks: list[tuple[Axes, dict[str, Any]]] = [
+            (axis, {"color": BLUE, "label": "measured"}) for axis in above
+        ]
+        looks += [(axis, {"color": RED, "ls": "--", "label": "setpoint"} | steps) for axis in above]
+        looks += [(axis, {"color": GREEN} | steps) for axis in below]
+        self._lines = [axis.plot([], [], lw=1.2, **look)[0] for axis, look in looks]
+        for axis, s in zip(self._axes, system.outputs + system.inputs, strict=True):
+            axis.set_ylabel(s.label)
+        above[0].legend(ncols=2, frameon=False, loc="upper right")
+        below[-1].set_xlabel("time [min]")
+        above[0].set_xlim(0, scenario.duration / 60)
+
+
+def window(system: System) -> Window | None:
+    """An open window, or None where matplotlib finds no display."""
+    from matplotlib import pyplot
+
+    try:
+        with matplotlib.rc_context(_STYLE):
+            pyplot.ion()
+            figure = pyplot.figure("closed loop", figsize=(9, 5), layout="constrained")
+    except ImportError:  # a backend was asked for that has no display here
+        return None
+    if figure.canvas.required_interactive_framework is None:
+        pyplot.close(figure)
+        return None
+    return Window(system, figure)

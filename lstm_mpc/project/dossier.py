@@ -1,0 +1,255 @@
+"""What lies in a design directory, read once: every artefact with what is wrong with it, in words.
+Nothing here raises for one bad file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lstm_mpc.assurance.loop_verification import tuning_digest
+from lstm_mpc.certificates.evidence import Certificate, LoopVerification, Tubes, Verification
+from lstm_mpc.certificates.gate import Release
+from lstm_mpc.codegen.folder import MANIFEST
+from lstm_mpc.data.csv_file import read_csv
+from lstm_mpc.data.dataset import Dataset, thin
+from lstm_mpc.errors import InputError, LstmMpcError, Refused
+from lstm_mpc.export import controller_folder
+from lstm_mpc.io import artefact_file
+from lstm_mpc.model.model import Model, simulations
+from lstm_mpc.plants.system import Array, Signal
+from lstm_mpc.project.artefacts import (
+    ASSURANCE,
+    LOOP,
+    MODEL,
+    PIL,
+    RELEASE,
+    TRAINING,
+    TUBES,
+    VERIFICATION,
+    certificate_file,
+)
+from lstm_mpc.project.design import Design, Search, load_design
+
+EXPORT = f"controller/{MANIFEST}"
+DESIGN = "design.toml"
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A file of a design directory: what it holds (None where it is missing or cannot be used), the
+    verb that makes it, the SHA-256 of its bytes; `problem` says why it cannot be used, `stale` that
+    it speaks of something else than this design and model."""
+
+    file: str
+    verb: str
+    value: Any = None
+    digest: str | None = None
+    problem: str = ""
+    stale: str = ""
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """A design directory as read. `files`: file name -> Artefact, present or not; `data`:
+    "training" and "validation" -> Artefact of a `Dataset`; `text` is the design file as it
+    stands."""
+
+    folder: Path
+    design: Design | None
+    text: str
+    model: Model | None
+    files: Mapping[str, Artefact]
+    data: Mapping[str, Artefact]
+
+    @property
+    def name(self) -> str:
+        return (
+            self.design.name
+            if self.design
+            else self.model.name
+            if self.model
+            else self.folder.resolve().name
+        )
+
+    @property
+    def described(self) -> Model | Design:
+        """What says which signals there are; `read` makes sure of one."""
+        found = self.model or self.design
+        assert found is not None
+        return found
+
+    @property
+    def inputs(self) -> tuple[Signal, ...]:
+        return self.described.inputs
+
+    @property
+    def outputs(self) -> tuple[Signal, ...]:
+        return self.described.outputs
+
+    @property
+    def judge(self) -> dict[str, int]:
+        """What of a record counts, by the design or by default: the keyword arguments of
+        `validate`."""
+        search = self.design.search if self.design else Search()
+        return {"skip": search.skip, "window": search.window}
+
+    @cached_property
+    def runs(self) -> dict[str, tuple[Array, ...]]:
+        """The model's outputs for every record of the data that it can be compared with."""
+        data = {which: found.value for which, found in self.data.items() if found.value is not None}
+        if self.model is None:
+            return {}
+        window = self.judge["window"]
+        return {
+            which: simulations(self.model, own, window=window)
+            for which, own in data.items()
+            if fits(own, self.model)
+        }
+
+    @property
+    def certificates(self) -> tuple[Artefact, ...]:
+        return tuple(a for name, a in self.files.items() if name.startswith("certificate-"))
+
+    def of(self, name: str) -> Any:
+        """What the file `name` holds, or None."""
+        return self.files[name].value
+
+
+def read(folder: str | Path) -> Dossier:
+    """Read a design directory; InputError where it holds neither a design nor a model, or one of
+    these two cannot be used."""
+    folder = Path(folder)
+    if not any((folder / name).exists() for name in (DESIGN, MODEL)):
+        raise InputError(
+            f"{folder}: holds neither {DESIGN} nor {MODEL}; a report is made of a design directory"
+        )
+    design = load_design(folder) if (folder / DESIGN).exists() else None
+    text = (folder / DESIGN).read_text(encoding="utf-8") if design else ""
+    model = Model.load(folder / MODEL) if (folder / MODEL).exists() else None
+    files = {
+        DESIGN: _artefact(folder, DESIGN, "new", lambda path: design),
+        MODEL: _artefact(folder, MODEL, "train", lambda path: model),
+    }
+    asked = design.release.conditions if design else ()
+    there = [
+        path.name.removeprefix("certificate-").removesuffix(".json")
+        for path in sorted(folder.glob("certificate-*.json"))
+    ]
+    loaders: dict[str, tuple[str, Callable[[Path], Any]]] = {
+        TRAINING: ("train", _json("lstm_mpc training report")),
+        **{
+            certificate_file(name): ("certify", Certificate.load)
+            for name in dict.fromkeys([*asked, *there])
+        },
+        VERIFICATION: ("verify", Verification.load),
+        TUBES: ("reach", Tubes.load),
+        RELEASE: ("release", Release.load),
+        LOOP: ("control", _json("lstm_mpc closed loop")),
+        ASSURANCE: ("verify-loop", LoopVerification.load),
+        EXPORT: ("export", _json(controller_folder.KIND)),
+        PIL: ("pil", _json("lstm_mpc processor in the loop")),
+    }
+    for name, (verb, load) in loaders.items():
+        found = _artefact(folder, name, verb, load)
+        files[name] = Artefact(**{**found.__dict__, "stale": _stale(found, model, design)})
+    data = {which: _data(folder, which, design, model) for which in ("training", "validation")}
+    return Dossier(folder, design, text, model, files, data)
+
+
+def _json(kind: str) -> Callable[[Path], dict[str, Any]]:
+    return lambda path: artefact_file.read_json(path, kind)
+
+
+def _artefact(folder: Path, name: str, verb: str, load: Callable[[Path], Any]) -> Artefact:
+    path = folder / name
+    if not path.exists():
+        return Artefact(name, verb)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        return Artefact(name, verb, load(path), digest)
+    except Refused as refused:
+        return Artefact(
+            name, verb, None, digest, "the gate refuses it today: " + "; ".join(refused.reasons)
+        )
+    except LstmMpcError as error:
+        return Artefact(name, verb, None, digest, _here(folder, error))
+
+
+def _here(folder: Path, error: LstmMpcError) -> str:
+    """The error without the place of the folder: a report does not depend on it."""
+    return str(error).replace(f"{folder}/", "")
+
+
+def _stale(found: Artefact, model: Model | None, design: Design | None) -> str:
+    """Why evidence does not speak of what lies here now, or nothing."""
+    if found.value is None:
+        return ""
+    spoken = found.value["model"] if isinstance(found.value, dict) else found.value.model
+    spoken = spoken.digest if isinstance(spoken, Model) else spoken
+    if model is None or spoken != model.digest:
+        here = f"the model here is {model.digest[:12]}" if model else "there is no model here"
+        return f"speaks of model {spoken[:12]}, but {here}; `lstm-mpc {found.verb}` makes it anew"
+    if (
+        isinstance(found.value, LoopVerification)
+        and design
+        and found.value.problem != tuning_digest(design.control, design.budget)
+    ):
+        return (
+            "speaks of another [control], [observer] or [budget] than the design has now;"
+            f" `lstm-mpc {found.verb}` makes it anew"
+        )
+    return ""
+
+
+def _data(folder: Path, which: str, design: Design | None, model: Model | None) -> Artefact:
+    """The data of a design; without a design those that lie beside the model under their usual
+    name."""
+    own = getattr(design.data, which) if design else ()
+    name = ", ".join(own) if own else f"data-{which}.csv"
+    if not own and not (folder / name).exists():
+        return Artefact(name, "record")
+    try:
+        signals = design or model
+        assert signals is not None
+        data = (
+            design.records(which)
+            if design
+            else read_csv(folder / name, signals.inputs, signals.outputs)
+        )
+    except LstmMpcError as error:
+        return Artefact(name, "record", problem=_here(folder, error))
+    paths = [folder / part for part in own] or [folder / name]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+    return Artefact(name, "record", data, digest, stale=_other_data(which, data, model, design))
+
+
+def _other_data(which: str, data: Dataset, model: Model | None, design: Design | None) -> str:
+    if model is None:
+        return ""
+    if not fits(data, model):
+        return (
+            "has other signals or another sampling time than the model here, which is not compared"
+            " with it"
+        )
+    origin, trained = model.origin.get("data"), data
+    if design is not None and design.data.samples:
+        trained = thin(data, samples=design.data.samples, window=design.data.window)
+    if which == "training" and origin not in (None, trained.digest):
+        return (
+            f"is not what the model was trained on (data {str(origin)[:12]}, here"
+            f" {trained.digest[:12]})"
+        )
+    return ""
+
+
+def fits(data: Dataset, model: Model) -> bool:
+    """Can the model be compared with the data?"""
+    same = all(
+        [s.label for s in a] == [s.label for s in b]
+        for a, b in ((data.inputs, model.inputs), (data.outputs, model.outputs))
+    )
+    return same and abs(data.Ts - model.Ts) <= 1e-9 * model.Ts

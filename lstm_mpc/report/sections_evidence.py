@@ -1,0 +1,440 @@
+"""The sections on what is claimed: certificates, reachable outputs, scenarios, the release."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from lstm_mpc.assurance.clearance import clear
+from lstm_mpc.certificates.bounds_table import bounds_table
+from lstm_mpc.certificates.conditions import Numbers, gate_rows, gate_tops, layer_radius
+from lstm_mpc.certificates.evidence import Certificate, Verification
+from lstm_mpc.errors import Refused
+from lstm_mpc.model.lstm import Layer, sigmoid
+from lstm_mpc.model.model import Model
+from lstm_mpc.plots import figures
+from lstm_mpc.project.artefacts import ASSURANCE, MODEL, RELEASE, TUBES, VERIFICATION
+from lstm_mpc.project.dossier import Dossier
+from lstm_mpc.report.blocks import (
+    Claims,
+    Facts,
+    Formula,
+    Heading,
+    Picture,
+    Section,
+    Table,
+    Text,
+    interval,
+    lacks,
+    number,
+    spans,
+)
+
+SHOWN = 40  # inequalities of a certificate; of more the tightest
+
+_GIVES = {
+    "iss": (
+        "Input-to-state stability: the state stays bounded for every bounded input. Two runs with"
+        " the same input need not meet."
+    ),
+    "weighted_iss": (
+        "Input-to-state stability with a weighted Lyapunov function: the state stays bounded for"
+        " every bounded input."
+    ),
+    "delta_iss": (
+        "Incremental stability: two runs with the same input meet, at the certified rate. Observer"
+        " and controller rest on it."
+    ),
+}
+_GATES = "f, i, o, c: largest value of each gate while |u| ≤ r and |ξ| ≤ 1"
+
+
+def certificate_section(dossier: Dossier) -> Section:
+    blocks: list[Any] = []
+    for found in dossier.certificates:
+        name = found.file.removeprefix("certificate-").removesuffix(".json")
+        blocks += [Heading(f"Condition {name}"), *lacks(found)]
+        if found.value is not None:
+            blocks += _of_certificate(found.value, dossier.model if not found.stale else None)
+    if not blocks:
+        blocks = [
+            Text(
+                "Not there yet: `lstm-mpc certify DESIGN` makes certificate-<condition>.json.",
+                "missing",
+            )
+        ]
+    return Section("certificates", "Certificates", blocks)
+
+
+def _of_certificate(c: Certificate, model: Model | None) -> list[Any]:
+    """The formula, the numbers in it, every inequality."""
+    family = (
+        "weighted_iss"
+        if c.condition.startswith("weighted")
+        else "delta_iss"
+        if c.condition.startswith("delta")
+        else "iss"
+    )
+    state = (
+        f"holds with margin δ = {number(c.margin)}" if c.holds else f"FAILS, δ = {number(c.margin)}"
+    )
+    blocks: list[Any] = [
+        Text(
+            f"{state}, for every input up to r = {number(c.radius)} [normalised]. {_GIVES[family]}",
+            "proved" if c.holds else "wrong",
+        )
+    ]
+    blocks += [Formula(text) for text in _formulas(c.condition)]
+    if model is not None:
+        for number_, layer in enumerate(model.network.layers):
+            values = _numbers(c, layer, number_)
+            if values:
+                blocks += [Text(f"With the numbers of layer {number_ + 1}:"), *map(Formula, values)]
+    lines = (
+        sorted(c.inequalities, key=lambda x: x.margin)[:SHOWN]
+        if len(c.inequalities) > SHOWN
+        else list(c.inequalities)
+    )
+    rows = [
+        [
+            f"layer {x.layer}: {x.name}",
+            f"{x.value:.8f} {'<' if x.margin > 0 else '≥'} 1",
+            number(x.margin),
+        ]
+        for x in lines
+    ]
+    tightest = min(range(len(lines)), key=lambda j: (lines[j].check, lines[j].margin))
+    shown = (
+        f"the {SHOWN} tightest of {len(c.inequalities)}"
+        if len(lines) < len(c.inequalities)
+        else "all"
+    )
+    caption = f"Inequalities ({shown}), left-hand side rounded up; the tightest is marked"
+    blocks.append(Table(caption, ["Inequality", "Left-hand side", "Margin"], rows, marked=tightest))
+    blocks.append(Text(f"The tightest is made by {lines[tightest].blame}."))
+    return blocks + _constants(c)
+
+
+def _formulas(condition: str) -> list[str]:
+    p = (
+        {"1": "1", "2": "2", "f": "∞"}[condition[-1]]
+        if condition[-2:] in ("_1", "_2", "nf")
+        else ""
+    )
+    gates = "s_G = max_j g_j"
+    if condition == "iss":
+        return [
+            "(1 + σ_O) σ_F < 1",
+            "(1 + σ_O) σ_I ‖U_c‖_1 < 1",
+            "σ_G = σ ( ‖ [ r W_g ~ U_g ~ b_g ] ‖_∞ )",
+        ]
+    if condition == "weighted_iss":
+        return [
+            "∃ v > 0 ~ : ~ ( F + I |U_c| O ) v < v",
+            "F = diag f_j , ~ I = diag i_j , ~ O = diag o_j",
+        ]
+    if condition == "delta_iss":
+        return [
+            "∃ v > 0 ~ : ~ Â v < v",
+            "Â = [[ F & R ; O F & O R + ¼ diag ( tanh x̄ ) |U_o| ]]",
+            (
+                "R = ¼ diag ( x̄ ) |U_f| + I |U_c| + ¼ diag ( c ) |U_i| , ~ x̄_j = {i_j c_j} / {1 −"
+                " f_j}"
+            ),
+        ]
+    if condition.startswith("weighted"):
+        return [f"s_F + s_O s_I ‖U_c‖_{p} < 1", gates]
+    alpha = f"α = ¼ ‖U_f‖_{p} x̄ + s_I ‖U_c‖_{p} + ¼ φ_C ‖U_i‖_{p}"
+    return [
+        f"s_F + α s_O + ¼ φ_X ‖U_o‖_{p} ( 1 − s_F ) < 1",
+        f"{alpha} , ~ x̄ = {{s_I φ_C}} / {{1 − s_F}} , ~ φ_X = tanh x̄",
+    ]
+
+
+def _numbers(c: Certificate, layer: Layer, place: int) -> list[str]:
+    """The scalar conditions with this layer's numbers; the elementwise ones are told by their
+    tables."""
+    r = layer_radius(place, c.radius)
+    n = {key: f"{value:.5f}" for key, value in _scalars(c.condition, layer, r).items()}
+    sums = [f"{x.value:.5f}" for x in c.inequalities if x.layer == place + 1 and not x.check]
+    relation = ["<" if float(x) < 1 else "≥" for x in sums]
+    if c.condition == "iss":
+        return [
+            f"( 1 + {n['o']} ) · {n['f']} = {sums[0]} {relation[0]} 1",
+            f"( 1 + {n['o']} ) · {n['i']} · {n['U_c']} = {sums[1]} {relation[1]} 1",
+        ]
+    if c.condition.startswith("weighted_iss_"):
+        return [f"{n['f']} + {n['o']} · {n['i']} · {n['U_c']} = {sums[0]} {relation[0]} 1"]
+    if c.condition.startswith("delta_iss_"):
+        return [
+            (
+                f"α = ¼ · {n['U_f']} · {n['x']} + {n['i']} · {n['U_c']} + ¼ · {n['c']} · {n['U_i']}"
+                f" = {n['alpha']}"
+            ),
+            (
+                f"{n['f']} + {n['alpha']} · {n['o']} + ¼ · {n['φ']} · {n['U_o']} · ( 1 − {n['f']} )"
+                f" = {sums[0]} {relation[0]} 1"
+            ),
+        ]
+    return []
+
+
+def _scalars(condition: str, layer: Layer, r: float) -> dict[str, float]:
+    """Gate bounds and norms of a layer, as the scalar conditions take them."""
+    p: Any = {"2": 2, "f": np.inf}.get(condition[-1], 1)
+    if condition == "iss":
+        found = {
+            g: float(sigmoid(np.asarray(gate_rows(layer, g, Numbers(), r)).max())) for g in "fio"
+        }
+    else:
+        found = {g: float(np.asarray(gate_tops(layer, g, Numbers(), r)).max()) for g in "fioc"}
+    found |= {f"U_{g}": float(np.linalg.norm(getattr(layer, f"U_{g}"), p)) for g in "fioc"}
+    if condition.startswith("delta"):
+        x = found["i"] * found["c"] / (1 - found["f"])
+        alpha = (
+            0.25 * found["U_f"] * x + found["i"] * found["U_c"] + 0.25 * found["c"] * found["U_i"]
+        )
+        found |= {"x": x, "alpha": alpha, "φ": float(np.tanh(x))}
+    return found
+
+
+def _constants(c: Certificate) -> list[Any]:
+    blocks: list[Any] = []
+    for layer in c.constants.get("layers", []):
+        where = f"layer {layer['layer']}"
+        if c.condition == "iss":
+            blocks.append(
+                Text(
+                    f"The ISS bound (5) of {where}, from V = |x|₁ + |ξ|₁; the state stays within"
+                    f" {number(layer['state_bound'])}:"
+                )
+            )
+            decay = f"{layer['beta_gain']:.4f} · {layer['beta_rate']:.6f}^k · | χ_0 |"
+            blocks.append(
+                Formula(
+                    f"| χ ( k ) | ≤ {decay} + {layer['gamma_u']:.2f} · ‖ u ‖ +"
+                    f" {layer['gamma_b']:.2f} · | b_c |"
+                )
+            )
+            continue
+        blocks.append(
+            Text(
+                f"Certified rate of {where}: {layer['rate']:.6f} a sample, inside the box |x_j| ≤"
+                " x̄_j, which every trajectory enters."
+            )
+        )
+        cells = zip(*(layer[key] for key in ("f", "i", "o", "c", "x_bar")), strict=True)
+        rows = [
+            [f"cell {j + 1}", *(f"{value:.5f}" for value in row)] for j, row in enumerate(cells)
+        ]
+        blocks.append(
+            Table(
+                f"Gate bounds and invariant box of {where} ({_GATES})",
+                ["Cell", "f", "i", "o", "c", "x̄"],
+                rows,
+            )
+        )
+    return blocks
+
+
+def reach_section(dossier: Dossier) -> Section:
+    found, sampled = dossier.files[TUBES], dossier.files[VERIFICATION]
+    blocks: list[Any] = list(lacks(found))
+    model = dossier.model
+    if found.value is None or found.stale or model is None:
+        return Section("reach", "Reachable outputs", blocks)
+    blocks.append(
+        Text(
+            "No input within the limits, whatever makes it, takes the model's outputs out of the"
+            " tube (interval arithmetic).",
+            "proved",
+        )
+    )
+    verification = sampled.value if sampled.value is not None and not sampled.stale else None
+    keys = {
+        "plant": "Plant, sampled",
+        "model": "LSTM, sampled",
+        "tube": "Tube, proved",
+        "trivial": "Trivial, proved",
+        "iss": "ISS bound (5), proved",
+    }
+    for j, s in enumerate(model.outputs):
+        rows = bounds_table(model, found.value, verification, output=j)
+        cells = [
+            [number(row["radius"]), *(interval(*row[key]) if row[key] else "–" for key in keys)]
+            for row in rows
+        ]
+        top = max(rows, key=lambda row: row["radius"])
+        words = f"Reachable {s.label} at ρu = {number(top['radius'])}: " + "; ".join(
+            f"{name} {interval(*top[key])}" for key, name in keys.items() if top[key]
+        )
+        title = f"Reachable outputs: {s.label}"
+        blocks.append(
+            Table(
+                f"Intervals of {s.label} by input bound ρu, tightest first",
+                ["ρu", *keys.values()],
+                cells,
+            )
+        )
+        picture = partial(figures.plot_reach, model, rows, output=j)
+        blocks.append(Picture(picture, f"reach-{j + 1}", title, words))
+    return Section("reach", "Reachable outputs", blocks)
+
+
+def scenario_section(dossier: Dossier) -> Section:
+    found, model = dossier.files[VERIFICATION], dossier.model
+    blocks: list[Any] = list(lacks(found))
+    v: Verification | None = found.value
+    if v is not None:
+        blocks.append(
+            Text(
+                "Each bound holds for new draws of the law below, not for inputs that a controller"
+                " generates.",
+                "sampled",
+            )
+        )
+        blocks.append(
+            Facts(
+                [
+                    (
+                        "scenarios N",
+                        f"{v.scenarios}, drawn once from seed {v.seed}, {v.steps} steps each",
+                    ),
+                    (
+                        "violation ε, confidence",
+                        (
+                            f"at most {number(v.epsilon)} with confidence 1 − {number(v.beta)}, for"
+                            " each bound"
+                        ),
+                    ),
+                    (
+                        "rule for N",
+                        {
+                            "paper": "eq. (11)",
+                            "exact": "exact binomial tail (Campi and Garatti 2008)",
+                        }.get(v.rule, v.rule),
+                    ),
+                    (
+                        "set",
+                        (
+                            "ball |y| ≤ ρ*, normalised"
+                            if v.shape == "ball"
+                            else "one interval per output"
+                        ),
+                    ),
+                    (
+                        "law",
+                        "levels held for {:g} to {:g} s; ".format(*v.law["dwell"])
+                        + f"starts uniform in ±{number(max(v.law['start_high']))}",
+                    ),
+                ]
+            )
+        )
+        head = [
+            "System",
+            "ρu",
+            "ρ*",
+            "ρ* settled",
+            "Outputs reached",
+            "Worst scenario",
+            "In the safe set",
+        ]
+        rows = [
+            [
+                "LSTM" if b.system == "model" else b.system,
+                number(b.radius_u),
+                f"{b.radius_y:.4f}",
+                f"{b.settled:.4f}",
+            ]
+            + [
+                spans(dossier.outputs, list(zip(b.low, b.high, strict=True))),
+                f"{b.worst}, sample {b.sample}",
+                "yes" if b.safe else "NO",
+            ]
+            for b in v.bounds
+        ]
+        blocks.append(Table(f"Bounds; settled: without the first {v.settle} samples", head, rows))
+        words = f"Output bound over input bound from {v.scenarios} scenarios: " + "; ".join(
+            f"{r[0]} at ρu {r[1]}: ρ* {r[2]}" for r in rows
+        )
+        title = "Output bound over input bound"
+        blocks.append(Picture(partial(figures.plot_bounds, v), "bounds", title, words))
+        own = [b for b in v.bounds if b.system == "model"]
+        if own and model is not None and not found.stale:
+            top = max(own, key=lambda b: b.radius_u)
+            title = "The worst scenario among others"
+            words = (
+                f"Scenario {top.worst} of {v.scenarios} at ρu {number(top.radius_u)} ρ*"
+                f" {top.radius_y:.4f} at sample {top.sample}."
+            )
+            picture = partial(figures.plot_scenarios, model, v, radius=top.radius_u)
+            blocks.append(Picture(picture, "scenarios", title, words))
+    return Section("scenarios", "Scenario evidence", blocks)
+
+
+def release_section(dossier: Dossier) -> Section:
+    found, loop = dossier.files[RELEASE], dossier.files[ASSURANCE]
+    blocks: list[Any] = list(lacks(found))
+    passed, design = found.value, dossier.design
+    if passed is not None:
+        blocks += [
+            Claims(passed.claims()),
+            Facts(
+                [
+                    ("safe set", spans(passed.model.outputs, passed.safe_set)),
+                    *_policy(passed.policy),
+                ]
+            ),
+        ]
+        if design is not None and passed.policy != design.release:
+            blocks.append(
+                Text(
+                    "The policy that the model passed under is not the one the design states now;"
+                    " `lstm-mpc release DESIGN` asks again.",
+                    "stale",
+                )
+            )
+        if design is not None and not found.stale:
+            blocks.append(Heading("Clearance of the controller"))
+            try:
+                cleared = clear(
+                    passed, design.control, budget=design.budget, loop=loop.value, folder="DESIGN"
+                )
+                blocks.append(Claims(cleared.evidence))
+            except Refused as refused:
+                blocks += [Text(why, "wrong") for why in refused.reasons]
+    return Section("release", "Release", blocks)
+
+
+def _policy(policy: Any) -> list[tuple[str, str]]:
+    shown = {key: value for key, value in policy.__dict__.items() if key != "waive"}
+    rows = [
+        (f"policy: {key}", ", ".join(value) if isinstance(value, tuple) else str(value))
+        for key, value in shown.items()
+    ]
+    return rows + [
+        ("waivers", "; ".join(f"{check}: {why}" for check, why in policy.waive.items()) or "none")
+    ]
+
+
+def verdict(dossier: Dossier) -> tuple[str, str, Sequence[tuple[str, str]]]:
+    """Kind ("good", "bad", "open"), the sentence, and the claims of the release, where it is of
+    this model."""
+    found = dossier.files[RELEASE]
+    if found.value is not None and not found.stale:
+        waived = found.value.waived
+        sentence = (
+            f"Released with waivers: {', '.join(why.partition(':')[0] for why in waived)}"
+            if waived
+            else "Released: every check of the policy passed"
+        )
+        return "bad" if waived else "good", sentence, found.value.claims()
+    if found.problem:
+        return "bad", f"Not released: {found.problem}", ()
+    if found.stale:
+        return "bad", f"Not released: release.json {found.stale}", ()
+    verb = RELEASE.removesuffix(".json") if dossier.of(MODEL) is not None else "train"
+    return "open", f"Not released yet: the next step is `lstm-mpc {verb} DESIGN`", ()

@@ -1,0 +1,198 @@
+"""The gate of deployment: each reason has its must-fail case, and a controller made bad is refused
+with the scenario that shows it."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from builders import paper_policy
+from compiling import need
+from places import ROOT
+
+from lstm_mpc.assurance.clearance import clear
+from lstm_mpc.assurance.loop_verification import tuning_digest, verify_loop
+from lstm_mpc.certificates.evidence import LoopVerification
+from lstm_mpc.certificates.gate import Release
+from lstm_mpc.codegen.c_controller import controller
+from lstm_mpc.errors import InputError, Refused
+from lstm_mpc.io import artefact_file
+from lstm_mpc.plants.ph import Plant
+from lstm_mpc.project.design import load_design
+
+SHIPPED = load_design(ROOT / "models" / "ph")
+
+
+@pytest.fixture(scope="session")
+def passed():
+    return Release.load(SHIPPED.file("release.json"))
+
+
+def asking(passed, controller, **changes):
+    """The release with a policy that asks this of a controller."""
+    return replace(passed, policy=replace(passed.policy, controller=controller, **changes))
+
+
+@pytest.fixture(scope="session")
+def loop(passed):
+    """Evidence that clears the shipped controller where scenarios are asked for."""
+    files = controller(passed, SHIPPED.control, SHIPPED.budget)
+    return LoopVerification(
+        model=passed.model.digest, problem=tuning_digest(SHIPPED.control, SHIPPED.budget), source=artefact_file.digest(files),
+        epsilon=1e-2, beta=1e-6, rule="exact", scenarios=1375, steps=360, settle=60, seed=0, law={}, safe_set=passed.safe_set,
+        reach=0.5, low=(6.0,), high=(8.0,), worst=17, violation=0.0, violator=None, tracking=(0.02,), status={},
+    )  # fmt: skip
+
+
+def of(release, loop):
+    """The same, of the C of this release: its header says what was proved."""
+    return replace(
+        loop, source=artefact_file.digest(controller(release, SHIPPED.control, SHIPPED.budget))
+    )
+
+
+def cleared(release, loop=None):
+    return clear(release, SHIPPED.control, budget=SHIPPED.budget, loop=loop, folder="my/design")
+
+
+def refusal(release, loop=None):
+    with pytest.raises(Refused) as caught:
+        cleared(release, loop)
+    return caught.value.reasons
+
+
+def test_a_proved_tube_needs_nothing_else(passed):
+    assert passed.policy.controller == "either"
+    done = cleared(passed)
+    ((kind, words),) = done.evidence
+    assert (kind, words) == (
+        "proved",
+        (
+            "δISS, and no input within the actuator limits takes the model's output out of the"
+            " safe set"
+        ),
+    )
+    assert done.files == controller(passed, SHIPPED.control, SHIPPED.budget)
+    assert cleared(asking(passed, "tube")).evidence == done.evidence
+
+
+def test_scenarios_clear_a_controller_without_a_tube(passed, loop):
+    for release in (
+        replace(passed, tube=None),
+        replace(passed, certificates=passed.certificates[:1]),
+        asking(passed, "scenario"),
+    ):
+        ((kind, words),) = cleared(release, of(release, loop)).evidence
+        assert kind == "sampled"
+        assert (
+            words
+            == "with confidence 1−1e-06 at most 0.01 of all closed loops of 360 steps under the"
+            " sampled law leave pH in [5.750, 8.250] pH or move an input beyond its limits (N ="
+            " 1375, the exported C in single precision)"
+        )
+    assert [kind for kind, _ in cleared(passed, loop).evidence] == ["proved", "sampled"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda v: None, r"the closed loop was never verified; `lstm-mpc verify-loop my/design` does"),
+        (lambda v: replace(v, model="0" * 64), r"speaks of another model \(000000000000, not \w{12}\); `.* my/design --force`"),
+        (lambda v: replace(v, problem="0" * 64), r"speaks of another problem and budget \(000000000000, not"),
+        (lambda v: replace(v, source="0" * 64), r"speaks of another C source \(000000000000, not"),
+        (lambda v: replace(v, epsilon=0.02), r"claims ε = 0.02, β = 1e-06, the policy asks ε ≤ 0.01, β ≤ 1e-06"),
+        (lambda v: replace(v, beta=1e-5, scenarios=2000), r"claims ε = 0.01, β = 1e-05, the policy asks"),
+        (lambda v: replace(v, steps=99), r"closed loops of 99 steps are shorter than the 100 of the policy"),
+        (lambda v: replace(v, scenarios=1374), r"1374 closed loops cannot carry ε = 0.01, β = 1e-06; 1375 are needed"),
+        (lambda v: replace(v, reach=1.2), r"claimed set pH in \[4.000, 10.000\] pH leaves the safe set pH in \[4.500, 9.500\] pH; see it: "
+                                          r"`lstm-mpc verify-loop my/design --replay 17`"),
+        (lambda v: replace(v, safe_set=((3.0, 11.0),), reach=0.9), r"claimed set pH in \[3.400, 10.600\] pH leaves the safe set"),
+        (lambda v: replace(v, reach=float("nan")), r"claimed set pH in \[nan, nan\] pH leaves the safe set"),
+        (lambda v: replace(v, safe_set=()), r"the loop was verified against the safe set \(\), the release asks \(\(4.5, 9.5\),\)"),
+        (lambda v: replace(v, violation=0.25, violator=4), r"an input was moved 0.25 beyond its limits; see it: .*--replay 4`"),
+    ],
+)  # fmt: skip
+def test_every_lack_of_evidence_is_a_reason(passed, loop, spoil, words):
+    release = asking(passed, "scenario", min_loop_steps=100)
+    assert cleared(release, loop)
+    (reason,) = refusal(release, spoil(loop))
+    assert re.search(words, reason), reason
+
+
+@pytest.mark.parametrize("asked", ["either", "tube", "scenario"])
+@pytest.mark.parametrize(
+    "shown", [{"reach": 1.2}, {"violation": 0.25, "violator": 4}], ids=["safe set", "input"]
+)
+def test_what_speaks_against_this_controller_counts_whatever_is_asked(passed, loop, asked, shown):
+    release = asking(passed, asked)
+    (reason,) = refusal(release, replace(loop, **shown))
+    assert f"`lstm-mpc verify-loop my/design --replay {shown.get('violator', 17)}`" in reason
+    if asked != "scenario":
+        # of another controller: nothing is said of this one
+        assert cleared(release, replace(loop, source="0" * 64, **shown))
+
+
+def test_all_reasons_are_listed_at_once(passed, loop):
+    bare = replace(passed, tube=None, certificates=passed.certificates[:1])
+    reasons = refusal(
+        bare, replace(of(bare, loop), model="0" * 64, reach=1.2, violation=0.1, violator=3)
+    )
+    assert len(reasons) == 5
+    assert reasons[0] == "the release holds no interval tube that proves the safe set"
+    assert (
+        reasons[1]
+        == "the release holds no proof of incremental stability (δISS), which the observer needs"
+    )
+    assert refusal(asking(bare, "tube"), of(bare, loop)) == reasons[:2]
+    assert len(refusal(asking(bare, "scenario"))) == 1
+
+
+def test_a_waiver_is_said_wherever_it_counts(passed):
+    release = asking(
+        replace(passed, tube=None), "either", waive={"controller": "bench rig, nobody near"}
+    )
+    assert [kind for kind, _ in cleared(release).evidence] == ["waived", "waived"]
+    assert all(
+        words.endswith("waived: bench rig, nobody near") for _, words in cleared(release).evidence
+    )
+
+
+def test_an_unknown_wish_is_refused():
+    with pytest.raises(
+        InputError, match="controller must be one of scenario, tube, either, got 'luck'"
+    ):
+        paper_policy(controller="luck")
+
+
+def test_a_controller_that_ignores_a_late_probe_is_refused_with_the_scenario_that_shows_it(passed):
+    """A probe 40 s late and an eager observer: the loop swings out of a tight safe set; one that
+    knows of the delay stays within."""
+    need("host")
+    release = replace(asking(passed, "scenario"), safe_set=((6.5, 7.3),))
+    law = replace(
+        SHIPPED.verify_loop.law,
+        setpoint=((6.6, 7.2),),
+        start=((15.0, 15.4),),
+        delay=40.0,
+        disturbances={},
+    )
+    honest, bad = (
+        replace(SHIPPED.control, dead_time=40.0),
+        replace(SHIPPED.control, observer_gain=1.5),
+    )
+    found = {}
+    for name, problem in (("honest", honest), ("bad", bad)):
+        how = {
+            "budget": SHIPPED.budget,
+            "sources": controller(release, problem, SHIPPED.budget),
+            "plant": Plant(uncertain=True).system(),
+        }
+        found[name] = verify_loop(
+            release, problem, **how, law=law, steps=100, settle=50, seed=30, scenarios=16
+        )
+    # as if there had been more of the same
+    enough = {name: replace(v, scenarios=1375) for name, v in found.items()}
+    assert clear(release, honest, budget=SHIPPED.budget, loop=enough["honest"]).evidence
+    with pytest.raises(Refused) as caught:
+        clear(release, bad, budget=SHIPPED.budget, loop=enough["bad"], folder="my/design")
+    (reason,) = caught.value.reasons
+    assert f"`lstm-mpc verify-loop my/design --replay {found['bad'].worst}`" in reason

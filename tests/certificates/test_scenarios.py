@@ -1,0 +1,290 @@
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import paper
+import pytest
+from builders import WIDE, bistable, model_of, stable_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tolerances import ROUND_OFF
+
+from lstm_mpc.certificates.scenarios import (
+    CHUNK,
+    Law,
+    explore,
+    network_law,
+    plant_law,
+    replay,
+    scenario_count,
+    verify,
+)
+from lstm_mpc.data.dataset import Scaling
+from lstm_mpc.errors import InputError
+from lstm_mpc.plants.system import rest
+
+QUICK = {"epsilon": 0.1, "beta": 1e-2, "steps": 40, "settle": 10}  # 113 scenarios
+
+# -- how many --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("d", "rule", "N"),
+    [
+        (1, "paper", 2964),
+        (2, "paper", 3164),
+        (1, "exact", 1375),
+        (2, "exact", 1661),
+        (4, "exact", 2126),
+    ],
+)
+def test_the_published_numbers_of_scenarios(d, rule, N):
+    assert scenario_count(1e-2, 1e-6, d=d, rule=rule) == N
+
+
+@settings(deadline=None, derandomize=True, max_examples=80)
+@given(epsilon=st.floats(0.005, 0.9), beta=st.floats(1e-9, 0.9), d=st.integers(1, 12))
+def test_11_and_the_least_number_by_the_exact_tail(epsilon, beta, d):
+    assert scenario_count(epsilon, beta, d=d) == paper.scenario_count(epsilon, beta, d)
+    N = scenario_count(epsilon, beta, d=d, rule="exact")
+    assert paper.binomial_tail(N, epsilon, d) <= beta * (1 + 1e-9)
+    assert d == N or paper.binomial_tail(N - 1, epsilon, d) > beta * (1 - 1e-9)
+    assert scenario_count(epsilon, beta, d=d) >= N
+
+
+# -- what the bound is -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(1, (3,), 1), (2, (2, 3), 2)])
+@pytest.mark.parametrize("settle", [0, 7, 30])
+def test_the_bound_is_the_largest_of_all_replayed_scenarios(shape, settle):
+    model = stable_model(1, *shape)
+    law, scaling, steps = network_law(model, dwell=(30.0, 100.0)), model.scaling, 30
+    common = {"radius": 0.8, "seed": 3, "steps": steps}
+    (bound,) = explore(
+        model.system,
+        law,
+        scaling,
+        radii=(0.8,),
+        scenarios=25,
+        steps=steps,
+        settle=settle,
+        seed=3,
+        safe_set=shape[2] * WIDE,
+    )
+    runs = [replay(model.system, law, scaling, index=i, **common).y for i in range(25)]
+    assert all(len(y) == steps + 1 for y in runs)  # y(0) … y(τ)
+    far = np.array([[paper.norm_2(row) for row in scaling.y_in(y).tolist()] for y in runs])
+    assert bound.radius_y == pytest.approx(far.max(), rel=ROUND_OFF)
+    assert bound.settled == pytest.approx(far[:, settle:].max(), rel=ROUND_OFF)
+    assert (bound.worst, bound.sample) == tuple(
+        int(i) for i in np.unravel_index(far.argmax(), far.shape)
+    )
+    np.testing.assert_allclose(bound.low, np.min(runs, axis=(0, 1)), rtol=ROUND_OFF)
+    np.testing.assert_allclose(bound.high, np.max(runs, axis=(0, 1)), rtol=ROUND_OFF)
+    worst = replay(model.system, law, scaling, index=bound.worst, **common).y
+    attained = paper.norm_2(scaling.y_in(worst[bound.sample]).tolist())
+    assert attained == pytest.approx(bound.radius_y, rel=ROUND_OFF)
+
+
+def test_a_scenario_belongs_to_its_index_and_obeys_the_law():
+    model = stable_model(0, nu=2)
+    law = network_law(model, dwell=(30.0, 100.0), start_box=0.2)
+    draw = {"seed": 1, "radius": 0.7, "steps": 60, "scaling": model.scaling, "Ts": 10.0}
+    draws = [law.draw(i, **draw) for i in range(200)]
+    for start, segments in draws:
+        u = model.scaling.u_in(segments.signal(60))
+        assert np.abs(start).max() <= 0.2
+        assert np.abs(u).max() <= 0.7 * (1 + ROUND_OFF)
+        for column in u.T:
+            assert (np.diff(np.flatnonzero(np.diff(column))) >= 3).all()
+    assert np.max([np.abs(start) for start, _ in draws]) > 0.19
+    assert np.max([np.abs(model.scaling.u_in(s.levels)) for _, s in draws[:1]]) > 0.1
+    again, other = law.draw(5, **draw), law.draw(5, **{**draw, "seed": 2})
+    assert np.array_equal(again[0], draws[5][0])
+    assert np.array_equal(again[1].levels, draws[5][1].levels)
+    assert not np.array_equal(other[0], draws[5][0])
+    assert not np.array_equal(draws[4][0], draws[5][0])
+
+
+def test_the_law_is_rebuilt_from_its_description(plant):
+    scaling = Scaling([15.0], [2.0], [7.0], [1.0])
+    for law in (
+        network_law(stable_model(0), dwell=(30.0, 100.0)),
+        plant_law(plant, scaling, dwell=(300.0, 2000.0)),
+    ):
+        back = Law.from_description(law.describe())
+        assert back.describe() == law.describe()
+        options = {"seed": 0, "radius": 0.5, "steps": 50, "scaling": scaling, "Ts": 10.0}
+        assert np.array_equal(back.draw(3, **options)[1].levels, law.draw(3, **options)[1].levels)
+
+
+def test_the_plant_starts_at_rest_under_the_mid_input(plant):
+    law = plant_law(plant, Scaling([14.75], [2.25], [7.0], [2.0]), dwell=(300.0, 2000.0))
+    assert np.array_equal(law.low, law.high)
+    assert np.array_equal(law.low, rest(plant, [14.75]))
+
+
+def test_a_larger_input_range_reaches_further():
+    result = verify(stable_model(2), safe_set=WIDE, radii=(0.2, 0.6, 1.0), **QUICK)
+    reached = [bound.radius_y for bound in result.bounds]
+    assert reached == sorted(reached)
+    assert reached[0] < reached[2]
+
+
+def test_the_artificial_start_is_told_apart():
+    """A bistable network at no input: all that is seen is where it starts and to which side it
+    falls."""
+    model = model_of(bistable())
+    result = verify(model, safe_set=WIDE, start_box=0.9, **QUICK)
+    assert result.bounds[0].radius_y > 0.8
+    decaying = verify(stable_model(0), safe_set=WIDE, start_box=0.9, radii=(1e-6,), **QUICK).bounds[
+        0
+    ]
+    assert decaying.settled < decaying.radius_y
+
+
+# -- deterministic ---------------------------------------------------------------------------------
+
+
+def test_bounds_are_the_same_bits_for_any_number_of_workers():
+    model, shares = stable_model(5, ny=2), {1: [], 2: []}
+    results = [
+        verify(
+            model,
+            safe_set=2 * WIDE,
+            steps=20,
+            settle=5,
+            seed=4,
+            workers=n,
+            on_progress=lambda label, s, n=n: shares[n].append(s),
+        )
+        for n in (1, 2)
+    ]
+    assert results[0].scenarios == 2964 > 2 * CHUNK
+    assert results[0] == results[1]
+    assert shares[1] == pytest.approx([1 / 3, 2 / 3, 1.0])
+    assert shares[2] == pytest.approx(shares[1])
+
+
+def test_the_seed_decides(plant):
+    model = stable_model(5)
+    one, same, other = (verify(model, safe_set=WIDE, seed=seed, **QUICK) for seed in (1, 1, 2))
+    assert one == same
+    assert one.bounds[0].radius_y != other.bounds[0].radius_y
+
+
+def test_a_verification_states_what_was_done(plant, model):
+    seen = []
+    result = verify(
+        model,
+        safe_set=((0, 14),),
+        radii=(0.5, 1.0),
+        plant=plant,
+        on_progress=lambda *p: seen.append(p),
+        **QUICK,
+    )
+    assert (result.model, result.scenarios, result.rule, result.shape) == (
+        model.digest,
+        113,
+        "paper",
+        "ball",
+    )
+    assert (result.epsilon, result.beta, result.steps, result.settle, result.seed) == (
+        0.1,
+        0.01,
+        40,
+        10,
+        0,
+    )
+    assert [(b.system, b.radius_u) for b in result.bounds] == [
+        ("model", 0.5), ("model", 1.0), ("plant", 0.5), ("plant", 1.0)
+    ]  # fmt: skip
+    assert seen == [("model", 0.5), ("model", 1.0), ("plant", 0.5), ("plant", 1.0)]
+    network, process = result.bound("model", 1.0), result.bound("plant", 1.0)
+    # the trained model goes about where the plant goes
+    assert abs(network.settled - process.settled) < 0.5
+    assert 5.0 < process.low[0] < process.high[0] < 9.5
+
+
+# -- the safe set ----------------------------------------------------------------------------------
+
+
+def test_safe_is_said_both_ways_just_around_the_claimed_ball():
+    model = stable_model(3, ny=2)
+    (bound,) = verify(model, safe_set=2 * WIDE, **QUICK).bounds
+    assert bound.safe
+    mid, reach = model.scaling.y_mid, bound.radius_y * model.scaling.y_span
+    for factor, safe in ((1.001, True), (0.999, False)):
+        around = list(zip(mid - factor * reach, mid + factor * reach, strict=True))
+        assert verify(model, safe_set=around, **QUICK).bounds[0].safe is safe
+        # one side of one output alone is enough to be unsafe
+        for j, side in product((0, 1), (0, 1)):
+            one = np.array(2 * WIDE)
+            one[j, side] = around[j][side]
+            assert verify(model, safe_set=one.tolist(), **QUICK).bounds[0].safe is safe
+
+
+def test_intervals_need_more_scenarios_and_claim_per_output():
+    model = stable_model(3, ny=2)
+    ball = verify(model, safe_set=2 * WIDE, **QUICK)
+    result = verify(model, safe_set=2 * WIDE, shape="intervals", **QUICK)
+    assert (ball.scenarios, result.scenarios) == (113, scenario_count(0.1, 1e-2, d=4))
+    (bound,) = result.bounds
+    for grow, safe in ((1e-6, True), (-1e-6, False)):
+        around = [(a - grow, b + grow) for a, b in zip(bound.low, bound.high, strict=True)]
+        assert verify(model, safe_set=around, shape="intervals", **QUICK).bounds[0].safe is safe
+    exact = verify(model, safe_set=2 * WIDE, shape="intervals", rule="exact", **QUICK)
+    assert exact.scenarios == scenario_count(0.1, 1e-2, d=4, rule="exact") < result.scenarios
+
+
+# -- misuse ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda m: scenario_count(0.0, 0.1),
+            (
+                r"ε = 0.0 and β = 0.1 must lie in \(0, 1\), ε at least 1e-09, β 1e-300, d = 1 at"
+                r" least 1"
+            ),
+        ),
+        (lambda m: scenario_count(0.1, 1.0), "β = 1.0 must lie"),
+        (lambda m: scenario_count(float("nan"), 0.1), "ε = nan"),
+        (lambda m: scenario_count(0.1, 0.1, d=0), "d = 0 at least 1"),
+        (
+            lambda m: scenario_count(0.1, 0.1, rule="magic"),
+            "unknown scenario rule 'magic'; use 'paper' or 'exact'",
+        ),
+        (
+            lambda m: verify(m, safe_set=WIDE, shape="box"),
+            "shape must be 'ball' or 'intervals', got 'box'",
+        ),
+        (lambda m: verify(m, safe_set=WIDE, radii=()), r"verify: radii \[\] must lie in \(0, 1\]"),
+        (
+            lambda m: verify(m, safe_set=WIDE, radii=(0.5, 1.01)),
+            r"radii \[0.5, 1.01\] must lie in \(0, 1\], the model's own",
+        ),
+        (lambda m: verify(m, safe_set=WIDE, radii=(0.0,)), r"radii \[0.0\]"),
+        (
+            lambda m: verify(m, safe_set=WIDE, settle=41, steps=40),
+            "settle = 41 must lie between 0 and steps = 40",
+        ),
+        (lambda m: verify(m, safe_set=WIDE, settle=-1), "settle = -1"),
+        (
+            lambda m: verify(m, safe_set=2 * WIDE),
+            "the safe set has 2 intervals, model has 1 outputs",
+        ),
+    ],
+)
+def test_misuse_is_named(make, words):
+    with pytest.raises(InputError, match=words):
+        make(stable_model(0))
+
+
+def test_radii_may_fill_the_wider_range_of_the_papers_scaling():
+    model = stable_model(0)
+    wide = replace(model, scaling=replace(model.scaling, radius=1.2))
+    assert verify(wide, safe_set=WIDE, radii=(1.2,), **QUICK).bounds[0].radius_u == 1.2

@@ -1,0 +1,107 @@
+"""The exported controller itself on every core: the host's bits in every sample, within the size
+that was promised."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builders import some
+from compiling import need
+from places import ROOT
+
+from lstm_mpc.certificates.gate import Release
+from lstm_mpc.codegen.c_controller import controller
+from lstm_mpc.codegen.sil import Compiled
+from lstm_mpc.control.controller import Status
+from lstm_mpc.control.simulation import close_loop
+from lstm_mpc.export.controller_folder import measured
+from lstm_mpc.export.pil import CORES, Frames, Run, differences, replay, replay_on_host
+from lstm_mpc.project.design import load_design
+
+SHIPPED = ROOT / "models" / "ph"
+NAME = "ph_controller"
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    """Files of the shipped controller and what it met in the tracking scenario, with a lost
+    measurement and a lost setpoint."""
+    need("host")
+    design, passed = load_design(SHIPPED), Release.load(SHIPPED / "release.json")
+    files = controller(passed, design.control, design.budget)
+    run = close_loop(design.system, Compiled(files), design.scenarios[0], u_start=design.u_start)
+    y, ahead = run.y.copy(), run.ahead.copy()
+    y[30], ahead[90] = np.nan, np.inf
+    return files, Run(run.y[0], run.u_start, y, ahead)
+
+
+def first(run, samples):
+    """So much of the run, and one from elsewhere."""
+    return Frames(
+        (
+            Run(run.y0, run.u0, run.y[:samples], run.reference[:samples]),
+            Run([7.0], [15.0], run.y[:40] + 0.1, run.reference[:40]),
+        )
+    )
+
+
+def written(files, folder):
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("core", "double"),
+    some([*((core, False) for core in CORES), ("cortex-m7", True)], ("cortex-m4f", False)),
+)
+def test_every_core_answers_with_the_hosts_bits(shipped, core, double, tmp_path):
+    need("host", core)
+    files, run = shipped
+    frames = first(run, 120)  # without hardware for floating point a core takes its time
+    written(files, tmp_path)
+    here = replay_on_host(tmp_path, NAME, frames, double=double)
+    there = replay(tmp_path, NAME, frames, core=core, double=double)
+    assert differences(here, there) is None
+    assert there.status[30] & Status.MEASUREMENT_INVALID
+    assert there.status[90] & Status.SETPOINT_INVALID
+    assert np.ptp(there.u) > 3.0  # the loop was not asleep
+
+
+@pytest.mark.parametrize(("observer", "flash"), [("kalman", 12), ("open_loop", 10)])
+def test_it_is_as_small_and_as_quick_as_promised(tmp_path, observer, flash):
+    """Bars for nx = 5, N = 20 on a Cortex-M4F in single precision, over the shipped scenarios
+    without a delay; instructions are counted, not timed, so this is no timed test."""
+    need("host", "cortex-m4f")
+    design, passed = load_design(SHIPPED), Release.load(SHIPPED / "release.json")
+    problem = design.control if observer == "kalman" else replace(design.control, observer=None)
+    files = controller(passed, problem, design.budget)
+    here = Compiled(files)
+    loops = [
+        close_loop(design.system, here, s, u_start=design.u_start)
+        for s in design.scenarios
+        if s.believed == 0
+    ]
+    frames = Frames(tuple(Run(run.y[0], run.u_start, run.y, run.ahead) for run in loops))
+    found = measured(replay(written(files, tmp_path), NAME, frames, core="cortex-m4f"))
+    assert found["flash"] <= flash * 1024
+    assert found["ram"] <= 6000
+    assert found["instructions"]["all"]["mean"] <= 300_000
+    assert found["instructions"]["all"]["max"] <= 600_000
+    assert found["instructions"]["feedback"]["max"] <= 350_000
+
+
+def test_one_unit_in_the_last_place_of_one_weight_is_seen(shipped, tmp_path):
+    need("host", "cortex-m4f")
+    files, run = shipped
+    frames = first(run, 120)
+    here = replay_on_host(written(files, tmp_path), NAME, frames)
+    data = files[f"{NAME}_data.c"]
+    weight = re.search(r"R\((-?0\.\d{8,})\)", data)[1]
+    moved = repr(float(np.nextafter(np.float32(weight), np.float32(9))))
+    # or the checksum alone would see it
+    blind = files[f"{NAME}.c"].replace("crc_of(model) == model->crc", "crc_of(model) != 0u")
+    changed = {**files, f"{NAME}_data.c": data.replace(weight, moved, 1), f"{NAME}.c": blind}
+    there = replay(written(changed, tmp_path), NAME, frames, core="cortex-m4f")
+    assert re.match(r"run \d, sample \d+: host has status", differences(here, there))

@@ -1,0 +1,235 @@
+"""The same campaign on a Dask cluster: a real scheduler, workers as processes of their own on
+loopback, one of them killed half-way."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from compiling import need
+from places import ROOT
+
+from lstm_mpc.assurance import loop_verification
+from lstm_mpc.assurance.loop_verification import campaign_of, verify_loop
+from lstm_mpc.certificates.gate import Release
+from lstm_mpc.codegen.c_controller import controller
+from lstm_mpc.errors import InputError, SolverError
+from lstm_mpc.io import cluster
+from lstm_mpc.project.design import load_design
+
+pytest.importorskip("distributed")
+SHIPPED = load_design(ROOT / "models" / "ph")
+LAW = SHIPPED.verify_loop.law
+ROOT = Path(loop_verification.__file__).resolve().parents[2]
+
+
+class Processes:
+    """A scheduler and its workers; each worker a process that ends when the scheduler does."""
+
+    def __init__(self, folder):
+        self.address, self._folder, self._all = f"tcp://127.0.0.1:{free_port()}", folder, []
+        self._start(
+            "dask_scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            self.address.rpartition(":")[2],
+            "--no-dashboard",
+            "--no-show",
+        )
+
+    def worker(self):
+        return self._start(
+            "dask_worker",
+            self.address,
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--no-dashboard",
+            "--memory-limit",
+            "0",
+        )
+
+    def _start(self, module, *arguments):
+        command = [sys.executable, "-m", f"distributed.cli.{module}", *arguments]
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(self._folder),
+        }
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._all.append(subprocess.Popen(command, cwd=self._folder, env=environment, **quiet))
+        return self._all[-1]
+
+    def end(self):
+        for process in self._all:
+            process.kill()
+            process.wait()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def processes(tmp_path):
+    made = Processes(tmp_path)
+    yield made
+    made.end()
+
+
+def campaign(passed, **how):
+    how = {"steps": 30, "settle": 10, "seed": 3, "scenarios": 12, **how}
+    files = controller(passed, SHIPPED.control, SHIPPED.budget)
+    return verify_loop(
+        passed,
+        SHIPPED.control,
+        budget=SHIPPED.budget,
+        sources=files,
+        plant=SHIPPED.plant_of(LAW),
+        law=LAW,
+        **how,
+    )
+
+
+@pytest.fixture(scope="module")
+def passed():
+    need("host")
+    return Release.load(SHIPPED.file("release.json"))
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_bits_of_one_process(passed, processes, monkeypatch):
+    monkeypatch.setattr(loop_verification, "CHUNK", 4)
+    processes.worker()
+    seen = []
+    assert campaign(passed, cluster=processes.address, on_progress=seen.append) == campaign(passed)
+    assert seen == [1 / 3, 2 / 3, 1.0]
+    own = cluster.VERSION
+    monkeypatch.setattr(cluster, "VERSION", "0.0.0")
+    with pytest.raises(
+        InputError,
+        match=rf"cluster: a worker has lstm_mpc {own}, this machine 0.0.0; install the same",
+    ):
+        cluster.run(max, 0, [(0,)], address=processes.address)
+
+
+def dies(common, number):
+    os._exit(1)
+
+
+@pytest.mark.slow
+def test_machines_without_the_package_are_one_sentence(processes):
+    processes.worker()
+    with pytest.raises(
+        InputError,
+        match=(
+            r"cluster: scheduler and workers cannot read what is sent; install lstm_mpc \d.* there"
+        ),
+    ):
+        # of this module, which they do not have
+        cluster.run(dies, 0, [(0,)], address=processes.address)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_loses_nothing(passed, processes, monkeypatch):
+    monkeypatch.setattr(loop_verification, "CHUNK", 4)
+    first, seen = processes.worker(), []
+    processes.worker()
+
+    def kill(share):
+        seen.append(share)
+        if len(seen) == 3:
+            os.kill(first.pid, signal.SIGKILL)
+
+    on_cluster = campaign(
+        passed, scenarios=64, steps=120, cluster=processes.address, on_progress=kill
+    )
+    assert first.wait(10) == -signal.SIGKILL
+    assert len(seen) == 16
+    assert (
+        on_cluster
+        == campaign(passed, scenarios=64, steps=120, workers=2)
+        == campaign(passed, scenarios=64, steps=120)
+    )
+
+
+@pytest.mark.slow
+def test_a_campaign_goes_on_from_a_cluster_to_this_machine(
+    passed, processes, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(loop_verification, "CHUNK", 4)
+    processes.worker()
+
+    def interrupt(share):
+        if share > 0.6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        campaign(
+            passed, cluster=processes.address, checkpoint=tmp_path / "parts", on_progress=interrupt
+        )
+    assert len(list((tmp_path / "parts").glob("*/part-*.json"))) == 2
+    assert campaign(passed, checkpoint=tmp_path / "parts") == campaign(passed)
+
+
+@pytest.mark.slow
+def test_workers_that_keep_dying_are_one_sentence(processes):
+    for _ in range(5):
+        processes.worker()
+    time.sleep(5)
+    with pytest.raises(SolverError, match="cluster: workers keep dying"):
+        cluster.run(os._exit, 1, [()], address=processes.address)
+
+
+def test_no_scheduler_and_no_worker_are_one_sentence(processes):
+    with pytest.raises(
+        InputError,
+        match=(
+            r"cluster: no scheduler answers at 'tcp://127.0.0.1:\d+' .*; start one with `dask"
+            r" scheduler`"
+        ),
+    ):
+        cluster.run(dies, 0, [(0,)], address=f"tcp://127.0.0.1:{free_port()}", patience=0.5)
+    with pytest.raises(InputError, match="cluster: no scheduler answers at 'nonsense"):
+        cluster.run(dies, 0, [(0,)], address="nonsense://x", patience=0.5)
+    time.sleep(1)
+    with pytest.raises(
+        InputError,
+        match=r"cluster: tcp://127.0.0.1:\d+ has no workers; start some with `dask worker tcp",
+    ):
+        cluster.run(dies, 0, [(0,)], address=processes.address, patience=2.0)
+
+
+def test_without_the_extra_it_is_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(
+        InputError,
+        match=r"cluster: distributed is missing; pip install 'lstm_mpc\[cluster\]' brings it",
+    ):
+        cluster.run(dies, 0, [(0,)], address="tcp://127.0.0.1:1")
+
+
+def test_what_goes_over_the_network_is_small(passed):
+    import pickle
+
+    files = controller(passed, SHIPPED.control, SHIPPED.budget)
+    whole = campaign_of(
+        passed,
+        SHIPPED.control,
+        files,
+        plant=SHIPPED.plant_of(LAW),
+        law=LAW,
+        steps=30,
+        settle=10,
+        seed=3,
+    )
+    assert len(pickle.dumps(whole)) < 200_000
+    assert len(pickle.dumps(loop_verification.fly(whole, 0, 2))) < 1_000

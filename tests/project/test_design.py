@@ -1,0 +1,203 @@
+"""design.toml: every key is an argument of the package, everything else is an error that names
+it."""
+
+import numpy as np
+import pytest
+
+from lstm_mpc.control.simulation import draw_scenario
+from lstm_mpc.data.csv_file import write_csv
+from lstm_mpc.data.dataset import Dataset, Record
+from lstm_mpc.errors import InputError
+from lstm_mpc.plants.system import Signal
+from lstm_mpc.project.design import load_design
+
+PLANT = '[plant]\nkind = "ph"\n'
+
+
+def load(folder, text):
+    (folder / "design.toml").write_text(text)
+    return load_design(folder)
+
+
+def test_the_shipped_designs_load(pytestconfig):
+    designs = sorted((pytestconfig.rootpath / "models").glob("*/design.toml"))
+    assert designs
+    for path in designs:
+        assert load_design(path.parent).name == path.parent.name
+
+
+def test_defaults(tmp_path):
+    design = load(tmp_path, PLANT)
+    assert design.experiment.training_samples == 4400
+    assert design.experiment.validation_samples == 2250
+    assert design.train.nx == (5,)
+    assert design.u_start == (15.6,)
+    assert design.safe_set == ((0.0, 14.0),)
+
+
+def test_values_arrive(tmp_path):
+    text = (
+        PLANT + "[train]\nnx = [4, 3]\nbox = 3\n[control]\nu_low = [13.0]\nu_start ="
+        " [15]\n[release]\nwaive = { fit = 'bench' }\n"
+    )
+    design = load(tmp_path, text)
+    assert design.train.nx == (4, 3)
+    assert design.train.box == 3
+    assert design.control.u_low == (13.0,)
+    assert design.release.waive == {"fit": "bench"}
+
+
+def test_every_key_of_the_problem_may_stand_in_a_design(tmp_path):
+    text = PLANT + "[control]\nblocks = [1, 2, 3]\nsensor_high = 10\nfrozen_after = 5\n"
+    control = load(tmp_path, text + "safe_input = [15]\n").control
+    assert (control.blocks, control.sensor_high, control.frozen_after, control.safe_input) == (
+        (1, 2, 3),
+        10,
+        5,
+        (15,),
+    )
+    assert load(tmp_path, text).control.safe_input is None
+
+
+def test_a_scenario_merges_its_disturbances(tmp_path):
+    text = (
+        PLANT
+        + "[[scenario]]\nname='s'\nduration=100.0\nsetpoint=[[0,7.0],[50,8.0]]\nq1=[[0,16.6],[20,17.0]]\nq2=[[0,0.5],[40,0.6]]\n"
+    )
+    scenario = load(tmp_path, text).scenarios[0]
+    assert scenario.disturbances.times == (0.0, 20.0, 40.0)
+    assert np.asarray(scenario.disturbances.levels).tolist() == [
+        [16.6, 0.5],
+        [17.0, 0.5],
+        [17.0, 0.6],
+    ]
+
+
+def test_a_scenario_may_have_a_slow_valve_and_another_plant(tmp_path):
+    table = "[[scenario]]\nname='s'\nduration=100.0\nsetpoint=[[0,7.0]]\n"
+    design = load(
+        tmp_path, PLANT + table + "noise=0.02\ndelay=30.0\nvalve_lag=20\nmismatch=0.02\n" + table
+    )
+    other, nominal = design.scenarios
+    assert (other.noise, other.delay, other.valve_lag, other.mismatch) == (0.02, 30.0, 20, 0.02)
+    assert (len(design.plant_of(other).parameters), len(design.plant_of(nominal).parameters)) == (
+        6,
+        0,
+    )
+    chi = [
+        draw_scenario(design.plant_of(s), s, u_start=design.u_start).chi for s in (other, nominal)
+    ]
+    assert (chi[0][3:] != 1).all()
+    assert chi[1].size == 3
+
+
+OWN = "[control]\nu_start = [0.0]\n[[input]]\nname='u'\nunit='V'\n[[output]]\nname='y'\nunit='V'\n"
+LAW = PLANT + "[verify_loop]\nsetpoint = [[6.5, 7]]\nstart = [[15.0, 15.5]]\n"
+
+
+def test_the_law_of_the_closed_loop_stands_among_the_keys_of_its_verification(tmp_path):
+    made = load(tmp_path, LAW + "q2 = [0.5, 0.6]\nsteps = 100\nnoise = 0.01\n").verify_loop
+    assert made.steps == 100
+    assert made.law.setpoint == ((6.5, 7.0),)
+    assert made.law.disturbances == {"q2": (0.5, 0.6)}
+    assert made.law.noise == 0.01
+    assert load(tmp_path, PLANT).verify_loop is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (LAW + "qq = [1.0, 2.0]", r"unknown key 'qq' in \[verify_loop\]"),
+        (LAW + "law = 1", r"unknown key 'law' in \[verify_loop\]"),
+        (LAW + "disturbances = 1", r"unknown key 'disturbances' in \[verify_loop\]"),
+        (LAW + "q1 = 3.0", r"\[verify_loop\] disturbances = .* is of the wrong type"),
+        (LAW + "q1 = [3.0, 2.0]", r"loop law: q1 \[3, 2\] must rise"),
+        (PLANT + "[verify_loop]\nsetpoint = [[6.5, 7]]", r"\[verify_loop\]: .*start"),
+        (OWN + "[verify_loop]", r"\[verify_loop\] needs a \[plant\] to simulate"),
+    ],
+)
+def test_a_law_of_the_closed_loop_that_is_none(tmp_path, text, words):
+    with pytest.raises(InputError, match=words):
+        load(tmp_path, text)
+
+
+def test_own_data(tmp_path):
+    u, y = (Signal("u", "V", 0.0, 1.0),), (Signal("y", "mm", 0.0, 2.0),)
+    rng = np.random.default_rng(0)
+    made = Dataset(u, y, 2.0, (Record("r", rng.uniform(size=(30, 1)), rng.uniform(size=(30, 1))),))
+    write_csv(tmp_path / "log.csv", made)
+    text = '[data]\ntraining=["log.csv"]\nvalidation=["log.csv"]\nscaling="paper"\n'
+    text += '[[input]]\nname="u"\nunit="V"\nlow=0.0\nhigh=1.0\nnominal=0.5\n[[output]]\nname="y"\nunit="mm"\nlow=0.0\nhigh=2.0\n'
+    design = load(tmp_path, text)
+    assert design.records("training").digest == made.digest
+    assert design.system is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a = [", "is not TOML"),
+        (PLANT + "[train]\nnxx = [5]", "unknown key 'nxx' in [train]; did you mean 'nx'?"),
+        (PLANT + "[traim]\n", "unknown key 'traim' in the design; did you mean 'train'?"),
+        (PLANT + "[zzz]\n", "known: name, plant"),
+        ("[plant]\nkind = []\n", "kind must be 'ph' or 'quadruple_tank', got [];"),
+        (
+            '[plant]\nkind = "boiler"\n',
+            (
+                "kind must be 'ph' or 'quadruple_tank', got 'boiler'; other plants are used from"
+                " Python"
+            ),
+        ),
+        (PLANT + "delay = 7.0\n", "multiple of the sampling time"),
+        (PLANT + "[train]\nnx = 5", "nx = 5 is of the wrong type"),
+        (PLANT + "[train]\nbox = 'big'", "box = 'big' is of the wrong type"),
+        (PLANT + "[train]\niterations = 2.5", "iterations = 2.5 is of the wrong type"),
+        (PLANT + "[control]\npreview = 1", "preview = 1 is of the wrong type"),
+        (PLANT + "[control]\nhorizon = true", "horizon = True is of the wrong type"),
+        (PLANT + "[train]\nconditions = ['magic']", "unknown stability condition 'magic'"),
+        (PLANT + "[control]\nu_start = [1.0, 2.0]", "u_start needs 1"),
+        (PLANT + "[safe_set]\npX = [1, 2]", "unknown key 'pX' in [safe_set]"),
+        (PLANT + "[safe_set]\npH = [2]", "pH must be [low, high]"),
+        (PLANT + "[safe_set]\npH = [9.0, 5.0]", "must rise"),
+        (PLANT + "[[scenario]]\nname='s'\nsetpoint=[[0,7.0]]\n", "[[scenario]] 's'"),
+        (PLANT + "[[scenario]]\nname='s'\nduration=10.0\nsetpoint=[[5,7.0]]\n", "starting at 0"),
+        (
+            PLANT + "[[scenario]]\nname='s'\nduration=10.0\nsetpoint=[[0,7.0]]\nq9=[[0,1.0]]\n",
+            "unknown key 'q9'",
+        ),
+        (PLANT + "[train]\nbox = -1.0", "box must be positive"),
+        ("name = 'x'\n", "without a [plant]"),
+        ("plant = 3\n", "[plant] must be a table"),
+        ("input = [1]\n", "[[input]] must be a list of tables"),
+        (PLANT + "[control]\nu_start = 'x'", "u_start needs 1"),
+        (PLANT + "[train]\nnx = ['a']", "nx"),
+        (PLANT + "[verify]\nradii = ['a']", "radii"),
+        (PLANT + "[release]\nwaive = 3", "waive"),
+        (
+            "[[scenario]]\nname='s'\n"
+            + '[[input]]\nname="u"\nunit="V"\nnominal=1.0\n[[output]]\nname="y"\nunit="V"\n',
+            "needs a [plant] to simulate",
+        ),
+    ],
+)
+def test_bad_designs_are_one_sentence(tmp_path, text, words):
+    with pytest.raises(InputError) as error:
+        load(tmp_path, text)
+    assert words in str(error.value)
+    assert "design.toml" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_what_the_gate_asks_is_trained_in_unless_the_design_says_otherwise(tmp_path):
+    assert (
+        load(tmp_path, PLANT).train.conditions
+        == load(tmp_path, PLANT).release.conditions
+        == ("delta_iss",)
+    )
+    assert load(tmp_path, PLANT + "[release]\nconditions = ['iss']").train.conditions == ("iss",)
+    assert load(tmp_path, PLANT + "[train]\nconditions = []").train.conditions == ()
+
+
+def test_a_missing_design(tmp_path):
+    with pytest.raises(InputError, match=r"design\.toml: cannot be read"):
+        load_design(tmp_path)

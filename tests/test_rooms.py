@@ -1,0 +1,128 @@
+"""The rooms: imports go down only, no file imports in a circle, and each heavy dependency has one
+importer."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import lstm_mpc
+
+ROOT = Path(lstm_mpc.__file__).parent
+# Each room may import from those before it; the face, `lstm_mpc/__init__.py`, from all.
+ROOMS = [
+    "errors",
+    "io",
+    "plants",
+    "data",
+    "model",
+    "certificates",
+    "identification",
+    "control",
+    "plots",
+    "codegen",
+    "assurance",
+    "export",
+    "project",
+    "report",
+    "cli",
+]
+HEAVY = {
+    "matplotlib": {"plots.style"},
+    "jinja2": {"report.page"},
+    "do_mpc": {"control.engines.dompc_library"},
+    "onnx": {"model.importers.onnx_file"},
+    "safetensors": {"model.importers.weights"},
+    "distributed": {"io.cluster"},
+    "pyarrow": {"control.run_log"},
+    "fmpy": {"plants.fmu"},
+    "shtab": {"cli.completion"},
+}
+
+
+def modules():
+    """(name within the package, path); a folder's `__init__` is called as the folder."""
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+NAMES = {name for name, _ in modules()}
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def used(path):
+    """The modules of the package that a file imports."""
+    return {
+        word.removeprefix("lstm_mpc").lstrip(".")
+        for word in imports(path)
+        if word.split(".")[0] == "lstm_mpc"
+    } & NAMES
+
+
+def room(name):
+    return name.split(".")[0]
+
+
+def test_every_file_is_in_a_room():
+    assert {room(name) for name in NAMES} - {""} == set(ROOMS)
+    assert len(ROOMS) - 1 <= 14
+    assert {path.name for path in ROOT.iterdir() if path.is_file()} <= {
+        "__init__.py",
+        "errors.py",
+        "py.typed",
+    }
+
+
+@pytest.mark.parametrize("name", ROOMS[1:])
+def test_a_room_holds_at_most_ten_files(name):
+    for folder in (path for path in (ROOT / name, *(ROOT / name).rglob("*")) if path.is_dir()):
+        own = [path for path in folder.glob("*.py") if not path.name.startswith("__")]
+        assert len(own) <= 10, folder
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), list(modules()), ids=[name or "face" for name, _ in modules()]
+)
+def test_imports_go_down(name, path):
+    if name:
+        below = ROOMS[: ROOMS.index(room(name)) + 1]
+        assert not {other for other in used(path) if room(other) not in below}
+
+
+def test_no_file_imports_in_a_circle():
+    graph = {
+        name: {other for other in used(path) if other != name and room(other) == room(name)}
+        for name, path in modules()
+    }
+    packages = {name for name, path in modules() if path.name == "__init__.py"}
+    # CycleError names the circle
+    TopologicalSorter({name: others - packages for name, others in graph.items()}).prepare()
+
+
+@pytest.mark.parametrize(("package", "allowed"), HEAVY.items(), ids=list(HEAVY))
+def test_one_importer_per_heavy_dependency(package, allowed):
+    found = {
+        name
+        for name, path in modules()
+        if any(word.split(".")[0] == package for word in imports(path))
+    }
+    assert found == allowed
+
+
+def test_the_import_is_light():
+    heavy = {"matplotlib", "do_mpc", "scipy.stats", "onnx", "safetensors", "pyarrow", "fmpy"}
+    code = f"import sys, lstm_mpc; print(sorted({heavy} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
