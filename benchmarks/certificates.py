@@ -20,7 +20,7 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 import numpy as np
 from training import machine, recorded, table
 
-from lstm_mpc import Dataset, Record, Settings, Signal, certify, scale, train, validate
+from lstm_mpc import Dataset, Record, Signal, TrainingOptions, certify, scale, train, validate
 from lstm_mpc.identification.multistart import model_of
 from lstm_mpc.io import parallel
 
@@ -35,7 +35,7 @@ SETS = {
 BARS = {"(7)": 97.4, "δISS": 97.4, "(7) + δISS": 97.2}
 SECONDS = 40.0  # [s] median bar
 TANKS = {
-    "δISS": Settings(
+    "δISS": TrainingOptions(
         conditions=("delta_iss",),
         forget_bias=1.5,
         start="linear",
@@ -43,7 +43,7 @@ TANKS = {
         output_decay=1e-4,
         iterations=90,
     ),
-    "(7)": Settings(
+    "(7)": TrainingOptions(
         conditions=("iss",), start="linear", decay=1e-4, output_decay=1e-4, iterations=90
     ),
 }
@@ -56,7 +56,7 @@ def smallest_margin(model, conditions):
     return min((certify(model, name).margin for name in conditions), default=np.nan)
 
 
-def one(training, validation, settings, skip, window, seed):
+def one(training, validation, settings, transient, window, seed):
     """A table row of one seed, and its model."""
     scaling = scale(training)
     outcome = train(training, scaling, settings, seed=seed)
@@ -69,7 +69,7 @@ def one(training, validation, settings, skip, window, seed):
     if outcome.network is None:
         return {**row, "δ": np.nan, "FIT": -np.inf, "RMSE": np.inf}, None
     model = model_of(outcome.network, training, scaling, {"seed": seed}, "benchmark")
-    (fit,) = validate(model, validation, skip=skip, seed=0, window=window)
+    (fit,) = validate(model, validation, transient=transient, seed=0, window=window)
     return {
         **row,
         "δ": smallest_margin(model, settings.conditions),
@@ -81,12 +81,12 @@ def one(training, validation, settings, skip, window, seed):
 def costs(data, seeds, workers, compiled):
     training, validation = recorded(data, "train"), recorded(data, "val")
     tasks = [
-        (training, validation, Settings(conditions=names, compiled=compiled), 50, 0, seed)
+        (training, validation, TrainingOptions(conditions=names, compiled=compiled), 50, 0, seed)
         for names in SETS.values()
         for seed in range(seeds)
     ]
     rows = [row for row, _ in parallel.run(one, tasks, workers=workers)]
-    print(f"## (a) ph6000, mean-removed FIT on unseen data [%], nx = {Settings().nx}\n")
+    print(f"## (a) ph6000, mean-removed FIT on unseen data [%], nx = {TrainingOptions().nx}\n")
     summary, shown = [], []
     for number, name in enumerate(SETS):
         own = rows[number * seeds : (number + 1) * seeds]
@@ -130,7 +130,7 @@ def tanks(data, seeds, workers, compiled):
         f" {'tanks_val.csv' if test else 'not in the folder, so only the own split is shown'}.\n"
     )
     for name, settings in TANKS.items():
-        settings = Settings(**{**settings.__dict__, "compiled": compiled})
+        settings = TrainingOptions(**{**settings.__dict__, "compiled": compiled})
         tasks = [(rest, held, settings, WINDOW, WINDOW, seed) for seed in range(seeds)]
         tasks += [(whole, test or whole, settings, WINDOW, WINDOW, seed) for seed in range(seeds)]
         rows = [row for row, _ in parallel.run(one, tasks, workers=workers)]

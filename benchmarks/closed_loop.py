@@ -101,7 +101,7 @@ def makers(design, released, bounds):
     return {
         "PI": pi,
         "linear MPC": linear,
-        OWN: lambda condition: engine_of("c", released, problem(condition), design.budget),
+        OWN: lambda condition: engine_of("c", released, problem(condition), design.solver),
         "Ideal": ideal,
     }
 

@@ -36,7 +36,7 @@ from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines.dompc import DoMpc
-from lstm_mpc.control.engines.sqp import Budget, Sqp
+from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.problem import Problem, limits
 from lstm_mpc.control.simulation import Scenario, close_loop
 from lstm_mpc.data.dataset import Scaling
@@ -66,14 +66,14 @@ NEAR = 1e-6  # [unit] that counts as at a limit
 TURNS = 5  # of a fast engine's loop on each side of do-mpc's
 
 
-def engines(released, problem, budget, *, five=True):
+def engines(released, problem, solver, *, five=True):
     """What makes each engine, by name."""
     makers = {
         DOMPC: lambda: DoMpc(released, problem),
         SQP: lambda: Sqp(released, problem),
-        DOUBLE: lambda: Compiled(controller(released, problem, Budget()), double=True),
-        REALTIME: lambda: Compiled(controller(released, problem, budget)),
-        FIVE: lambda: Compiled(controller(released, problem, Budget(passes=5))),
+        DOUBLE: lambda: Compiled(controller(released, problem, SolverOptions()), double=True),
+        REALTIME: lambda: Compiled(controller(released, problem, solver)),
+        FIVE: lambda: Compiled(controller(released, problem, SolverOptions(sqp_iterations=5))),
     }
     return makers if five else {name: make for name, make in makers.items() if name != FIVE}
 
@@ -207,7 +207,7 @@ def ph(steps, *, quick):
     problems = {"shipped, N = 20": design.control}
     problems |= {f"hard, N = {N}": replace(design.control, horizon=N, **HARD) for N in (20, 30)}
     for title, problem in problems.items():
-        makers = engines(released, problem, design.budget)
+        makers = engines(released, problem, design.solver)
         hard = title.startswith("hard")
         if hard and not quick:
             makers[PLAIN] = lambda problem=problem: Plain(released, problem)
@@ -283,11 +283,11 @@ def disturbed(model, offset):
     )
 
 
-def footprint(released, problem, budget, run):
+def footprint(released, problem, solver, run):
     """Code, constants and RAM [bytes] of the export in single precision on a Cortex-M4F."""
     if pil.missing("cortex-m4f") is not None:
         return {"code": None, "constants": None, "RAM": None, "stack": None}
-    files = controller(released, problem, budget)
+    files = controller(released, problem, solver)
     name = next(file for file in files if file.endswith(".h")).removesuffix(".h")
     frames = pil.Frames((pil.Run(run.y[0], run.u_start, run.y[:5], run.ahead[:5]),))
     with tempfile.TemporaryDirectory() as folder:
@@ -299,7 +299,7 @@ def footprint(released, problem, budget, run):
     return {"code": sizes.code, "constants": sizes.constants, "RAM": RAM, "stack": said.stack_bytes}
 
 
-def sizes(budget, cells):
+def sizes(solver, cells):
     """The rows of (b), one after the other."""
     problem = Problem(
         horizon=20, move_penalty=0.02, u_low=-0.6, max_move=0.3, y_low=-0.6, y_high=0.6
@@ -315,7 +315,7 @@ def sizes(budget, cells):
         released = random_release(nx)
         bounds = limits(released, problem)
         runs, times = loops(
-            engines(released, problem, budget, five=False),
+            engines(released, problem, solver, five=False),
             disturbed(released.model, 0.2),
             scenario,
             [0.0],
@@ -330,7 +330,7 @@ def sizes(budget, cells):
             f"Δu {name}": share(runs[name], runs[DOMPC], bounds) for name in runs if name != DOMPC
         }
         row |= {"flagged": sum(move.flags != 0 for run in runs.values() for move in run.moves)}
-        yield row | footprint(released, problem, budget, runs[REALTIME])
+        yield row | footprint(released, problem, solver, runs[REALTIME])
 
 
 def main(steps, *, only, quick):
@@ -345,7 +345,7 @@ def main(steps, *, only, quick):
             " C float on a Cortex-M4F\n",
             flush=True,
         )
-        table(sizes(load_design(DESIGN).budget, CELLS[:2] if quick else CELLS))
+        table(sizes(load_design(DESIGN).solver, CELLS[:2] if quick else CELLS))
     print(f"\n{time.perf_counter() - began:.0f} s")
 
 

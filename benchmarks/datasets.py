@@ -156,16 +156,16 @@ def first_guess(records, order, j):
     )
 
 
-def output_error(records, order, j, skip):
+def output_error(records, order, j, transient):
     def residual(p):
         with np.errstate(all="ignore"):
-            e = np.concatenate([(transfer(p, u, order) - y[:, j])[skip:] for u, y in records])
+            e = np.concatenate([(transfer(p, u, order) - y[:, j])[transient:] for u, y in records])
         return np.clip(np.nan_to_num(e, nan=1e3, posinf=1e3, neginf=-1e3), -1e3, 1e3)
 
     return least_squares(residual, first_guess(records, order, j), max_nfev=200).x
 
 
-def linear(training, validation, test, skip):
+def linear(training, validation, test, transient):
     """Simulated outputs of the linear model on the test records; order chosen output by output on
     validation data."""
     u, y = (np.vstack([getattr(r, w) for r in training.records]) for w in "uy")
@@ -178,9 +178,10 @@ def linear(training, validation, test, skip):
     for j in range(y.shape[1]):
         found = []
         for order in (1, 2, 3, 4):
-            p = output_error(scaled[0], order, j, skip)
+            p = output_error(scaled[0], order, j, transient)
             error = sum(
-                float(((transfer(p, u, order) - y[:, j])[skip:] ** 2).sum()) for u, y in scaled[1]
+                float(((transfer(p, u, order) - y[:, j])[transient:] ** 2).sum())
+                for u, y in scaled[1]
             )
             found.append((error, order, p))
         _, order, p = min(found, key=lambda row: row[0])
@@ -202,11 +203,11 @@ def judge(name, source, folder, keep):
         records = tuple(Record(f"test-{k}", t[:, :nu], t[:, nu:]) for k, t in enumerate(tested))
         test = Dataset(model.inputs, model.outputs, model.Ts, records)
         window = min(50, min(len(r.u) for r in records) // 5)
-        fits = validate(model, test, skip=window, seed=0, window=window)
+        fits = validate(model, test, transient=window, seed=0, window=window)
         units = [s.unit for s in model.outputs]
         lines = linear(design.records("training"), design.records("validation"), test, window)
         beside = [
-            fit_index(r.y, y, scaling=model.scaling, units=units, skip=window)
+            fit_index(r.y, y, scaling=model.scaling, units=units, transient=window)
             for r, y in zip(records, lines, strict=True)
         ]
         conditions = " + ".join(model.origin["settings"]["conditions"])

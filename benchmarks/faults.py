@@ -89,7 +89,7 @@ def rig(engine):
     """The controller with the numbers above, and what runs it on a case."""
     design, passed = load_design(DESIGN), Release.load(DESIGN / "release.json")
     controller = engine_of(
-        engine, passed, replace(design.control, frozen_after=FROZEN_AFTER), design.budget
+        engine, passed, replace(design.control, frozen_after=FROZEN_AFTER), design.solver
     )
     return controller, lambda name: close_loop(
         design.system, controller, scenario(name), u_start=design.u_start

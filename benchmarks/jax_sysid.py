@@ -28,7 +28,7 @@ import numpy as np  # isort: skip
 
 from lstm_mpc import scale, train
 from lstm_mpc.certificates import conditions
-from lstm_mpc.identification.training import Settings, pieces_of
+from lstm_mpc.identification.training import TrainingOptions, pieces_of
 from lstm_mpc.model import lstm
 from lstm_mpc.model.sensitivity import SimulationError
 
@@ -95,7 +95,7 @@ def ours(training, scaling, condition, seed, compiled):
     train(
         training,
         scaling,
-        Settings(conditions=CONDITIONS[condition], washout=WASHOUT, compiled=compiled),
+        TrainingOptions(conditions=CONDITIONS[condition], washout=WASHOUT, compiled=compiled),
         seed=seed,
         progress=note,
     )
@@ -219,7 +219,7 @@ def ratios(curves, condition):
 def main(data, python, seeds, compiled):
     training, validation = recorded(data, "train"), recorded(data, "val")
     scaling = scale(training)
-    judge = Judge(validation, scaling, lstm.Sizes(1, Settings().nx, 1))
+    judge = Judge(validation, scaling, lstm.Sizes(1, TrainingOptions().nx, 1))
     (piece,) = pieces_of(training, scaling, WASHOUT)
     curves, rows, versions = {}, [], {}
     for condition, seed in product(CONDITIONS, range(seeds)):

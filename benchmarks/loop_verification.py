@@ -21,7 +21,7 @@ import casadi as ca
 import numpy as np
 from verification import peak
 
-from lstm_mpc.assurance.loop_verification import CHUNK, campaign_of, fly, verify_loop
+from lstm_mpc.assurance.loop_verification import CHUNK, loop_experiment, run_batch, verify_loop
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.control.engines.dompc import DoMpc
@@ -46,7 +46,7 @@ def campaign(passed, sources, scenarios, workers, **how):
     return verify_loop(
         passed,
         DESIGN.control,
-        budget=DESIGN.budget,
+        solver=DESIGN.solver,
         sources=sources,
         plant=DESIGN.plant_of(DESIGN.verify_loop.law),
         **v,
@@ -75,8 +75,8 @@ def through_dompc(passed, count):
 
 def main(workers, dompc, large):
     passed, v = Release.load(DESIGN.file("release.json")), DESIGN.verify_loop
-    sources, plant = controller(passed, DESIGN.control, DESIGN.budget), DESIGN.plant_of(v.law)
-    whole = campaign_of(
+    sources, plant = controller(passed, DESIGN.control, DESIGN.solver), DESIGN.plant_of(v.law)
+    whole = loop_experiment(
         passed,
         DESIGN.control,
         sources,
@@ -86,7 +86,7 @@ def main(workers, dompc, large):
         settle=v.settle,
         seed=v.seed,
     )
-    fly(whole, 0, 1)  # compiled from here on
+    run_batch(whole, 0, 1)  # compiled from here on
     print(
         f"# Verification of the closed loop\n\n{parallel.cores()} cores, {platform.machine()},"
         f" Python {platform.python_version()}, ",
@@ -102,7 +102,7 @@ def main(workers, dompc, large):
         f" {BAR_SECONDS:.0f} s |",
         flush=True,
     )
-    own = min(timed(lambda: fly(whole, 0, CHUNK))[1] for _ in range(3)) / CHUNK
+    own = min(timed(lambda: run_batch(whole, 0, CHUNK))[1] for _ in range(3)) / CHUNK
     print(
         f"| one scenario, one core, best of 3 × {CHUNK} | {1e3 * own:.2f} ms,"
         f" {1e6 * own / v.steps:.1f} µs a sample | |",
@@ -119,7 +119,7 @@ def main(workers, dompc, large):
             f"| factor, core against core | {theirs / own:.0f} | ≥ {BAR_FACTOR:.0f} |", flush=True
         )
     if large:
-        sent, part = len(pickle.dumps(whole)), pickle.dumps(fly(whole, 0, 2))
+        sent, part = len(pickle.dumps(whole)), pickle.dumps(run_batch(whole, 0, 2))
         with tempfile.TemporaryDirectory() as folder:
             sizes = []
             kept = Path(folder, "parts")

@@ -47,7 +47,7 @@ def machine():
     return f"{parallel.cores()} cores, {platform.machine()}, {versions}"
 
 
-def one(training, validation, settings, skip, seed):
+def one(training, validation, settings, transient, seed):
     """A table row of one seed: figures by name, all fits [%] on validation data from a random
     start."""
     scaling = scale(training)
@@ -64,7 +64,7 @@ def one(training, validation, settings, skip, seed):
     row |= {"δ": certify(model).margin, "train": outcome.fit}
     for against, suffix in (("measured", ""), ("noise-free", ", noise-free")):
         if against == "measured" or validation.records[0].truth is not None:
-            (fit,) = validate(model, validation, skip=skip, seed=0, against=against)
+            (fit,) = validate(model, validation, transient=transient, seed=0, against=against)
             row |= {
                 f"FIT (12){suffix}": fit.normalised[0],
                 f"mean-removed{suffix}": fit.mean_removed[0],
@@ -114,10 +114,10 @@ def summary(rows, figure, bar):
     print(f"- δ > 0 on the saved numbers: {sum(row['δ'] > 0 for row in rows)} of {len(rows)}\n")
 
 
-def seeds_of(training, validation, settings, skip, seeds, workers):
+def seeds_of(training, validation, settings, transient, seeds, workers):
     return parallel.run(
         one,
-        [(training, validation, settings, skip, seed) for seed in range(seeds)],
+        [(training, validation, settings, transient, seed) for seed in range(seeds)],
         workers=workers,
     )
 
@@ -171,7 +171,7 @@ def fastest(function, repeats):
 
 
 def compare_jacobians(training, settings, seed):
-    sizes = lstm.Sizes(1, settings.nx, 1)
+    sizes = lstm.Sizes(1, settings.cells, 1)
     (piece,) = pieces_of(training, scale(training), settings.washout)
     error, plain = SimulationError(sizes, [piece]), plain_jacobian(sizes, piece)
     rng = np.random.default_rng(seed)
@@ -192,21 +192,21 @@ def compare_jacobians(training, settings, seed):
 
 def main(data, seeds, workers):
     design = load_design(REFERENCE)
-    settings, skip, records = design.train, design.search.skip, design.experiment_records()
+    settings, transient, records = design.train, design.search.skip, design.experiment_records()
     training, validation = records["training"], records["validation"]
     print(
         f"# Training\n\n{machine()}; {workers} seed(s) at a time, one core each; nx ="
-        f" {settings.nx}, {settings.conditions}."
+        f" {settings.cells}, {settings.conditions}."
     )
     print(
-        f"User_Requested_Stop: the error fell by less than {settings.least:.0%} over"
+        f"User_Requested_Stop: the error fell by less than {settings.min_improvement:.0%} over"
         f" {settings.patience} iterations.\n"
     )
     print(
         f"## (a) The paper's experiment: {training.samples} samples, validated on"
         f" {validation.samples}\n"
     )
-    rows = seeds_of(training, validation, settings, skip, seeds, workers)
+    rows = seeds_of(training, validation, settings, transient, seeds, workers)
     summary(rows, "FIT (12)", BAR_PAPER)
 
     print("## (b) Identification records ph6000\n")
@@ -218,7 +218,7 @@ def main(data, seeds, workers):
     else:
         summary(
             seeds_of(
-                recorded(data, "train"), recorded(data, "val"), settings, skip, seeds, workers
+                recorded(data, "train"), recorded(data, "val"), settings, transient, seeds, workers
             ),
             "mean-removed",
             BAR_RECORDS,
@@ -229,7 +229,7 @@ def main(data, seeds, workers):
         f"## (c) Gauss–Newton (the row of (a)) beside at most {LBFGS['iterations']} iterations of"
         " L-BFGS, experiment (a), seed 0\n"
     )
-    other = one(training, validation, replace(settings, **LBFGS), skip, 0)
+    other = one(training, validation, replace(settings, **LBFGS), transient, 0)
     table(
         [{"Hessian": name, **row} for name, row in (("gauss-newton", rows[0]), ("l-bfgs", other))]
     )

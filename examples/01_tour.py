@@ -16,8 +16,8 @@ from lstm_mpc import (
     Mprs,
     Policy,
     Refused,
-    Settings,
     Steps,
+    TrainingOptions,
     Verification,
     certify,
     identify,
@@ -80,7 +80,7 @@ def main():
     found = identify(
         training,
         validation,
-        Settings(nx=(3,), iterations=80),
+        TrainingOptions(cells=(3,), iterations=80),
         starts=2,
         seed=0,
         workers=2,

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lstm_mpc import Model, Verification, validate
-from lstm_mpc.certificates.scenarios import Law, replay
+from lstm_mpc.certificates.scenarios import ScenarioLaw, replay
 from lstm_mpc.plots.figures import plot_bounds, plot_scenarios, plot_validation
 from lstm_mpc.plots.style import save
 from lstm_mpc.project.design import load_design
@@ -28,16 +28,16 @@ def main(directory, out):
         Model.load(design.file("model.json")),
         Verification.load(design.file("verification.json")),
     )
-    validation, skip = design.experiment_records()["validation"], design.search.skip
+    validation, transient = design.experiment_records()["validation"], design.search.skip
 
-    (fit,) = validate(model, validation, skip=skip, seed=0)
+    (fit,) = validate(model, validation, transient=transient, seed=0)
     print(
         f"Fig. 2   model {model.digest[:12]}, {model.sizes.nx[0]} cells, {validation.samples}"
         f" unseen samples\n  {fit}"
     )
 
     figures = {
-        "fig2_validation": plot_validation(model, validation, skip=skip),
+        "fig2_validation": plot_validation(model, validation, transient=transient),
         "fig3a_scenarios": plot_scenarios(model, verification, radius=RADIUS_3A),
         "fig3b_bounds": plot_bounds(verification),
     }
@@ -64,7 +64,7 @@ def main(directory, out):
     apart = 100 * abs(top.radius_y - beside.radius_y) / beside.radius_y
     print(f"at ρu = {top.radius_u:g} the network's bound lies {apart:.2f} % from the plant's")
 
-    law = Law.from_description(v.law)
+    law = ScenarioLaw.from_description(v.law)
     run = replay(
         model.system,
         law,

@@ -17,10 +17,10 @@ from lstm_mpc import (
     Dataset,
     Mprs,
     Policy,
-    Settings,
     Signal,
     Steps,
     System,
+    TrainingOptions,
     certify,
     identify,
     record,
@@ -62,7 +62,7 @@ def main():
         for seed in (1, 2)
     ]
     model = identify(
-        *data, Settings(nx=(3,), iterations=80), starts=2, workers=2, name="tank"
+        *data, TrainingOptions(cells=(3,), iterations=80), starts=2, workers=2, name="tank"
     ).model
     certificate = certify(model)
     verification = verify(

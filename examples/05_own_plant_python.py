@@ -16,9 +16,9 @@ from lstm_mpc import (
     Dataset,
     Mprs,
     Policy,
-    Settings,
     Signal,
     Steps,
+    TrainingOptions,
     certify,
     from_python,
     identify,
@@ -27,7 +27,7 @@ from lstm_mpc import (
     validation_of,
     verify,
 )
-from lstm_mpc.control.engines.sqp import Budget, Sqp
+from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.control.simulation import Scenario, close_loop, metrics
 
@@ -73,7 +73,10 @@ def main():
         for seed in (1, 2)
     ]
     model = identify(
-        *data, Settings(nx=(4,), conditions=("delta_iss",), iterations=60), starts=1, name="heater"
+        *data,
+        TrainingOptions(cells=(4,), conditions=("delta_iss",), iterations=60),
+        starts=1,
+        name="heater",
     ).model
     certificate = certify(model, "delta_iss")
     verification = verify(
@@ -99,7 +102,7 @@ def main():
         warmer,
         noise=0.05,
     )
-    controller = Sqp(passed, Problem(horizon=15, move_penalty=1e-3, max_move=20.0), Budget())
+    controller = Sqp(passed, Problem(horizon=15, move_penalty=1e-3, max_move=20.0), SolverOptions())
     figures = metrics(close_loop(plant, controller, scenario, u_start=[40.0]))
 
     print(*(f"{kind}: {sentence}" for kind, sentence in passed.claims()), sep="\n")

@@ -17,9 +17,9 @@ from lstm_mpc import (
     Dataset,
     Mprs,
     Policy,
-    Settings,
     Signal,
     Steps,
+    TrainingOptions,
     certify,
     from_fmu,
     identify,
@@ -28,7 +28,7 @@ from lstm_mpc import (
     validation_of,
     verify,
 )
-from lstm_mpc.control.engines.sqp import Budget, Sqp
+from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.control.simulation import Scenario, close_loop, metrics
 
@@ -131,7 +131,7 @@ def main():
     ]
     model = identify(
         *data,
-        Settings(nx=(4,), conditions=("delta_iss",), iterations=60),
+        TrainingOptions(cells=(4,), conditions=("delta_iss",), iterations=60),
         starts=1,
         name="two_tanks",
     ).model
@@ -149,7 +149,7 @@ def main():
         1800.0,
         Steps((0.0, 1200.0), [0.0, -5.0]),
     )
-    controller = Sqp(passed, Problem(horizon=20, move_penalty=1e-3, max_move=20.0), Budget())
+    controller = Sqp(passed, Problem(horizon=20, move_penalty=1e-3, max_move=20.0), SolverOptions())
     figures = metrics(close_loop(plant, controller, scenario, u_start=[62.6]))
 
     print(*(f"{kind}: {sentence}" for kind, sentence in passed.claims()), sep="\n")

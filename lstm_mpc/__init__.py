@@ -13,7 +13,7 @@ from lstm_mpc.data.dataset import Dataset, Fit, Record, Scaling, fit_index, reco
 from lstm_mpc.data.excitation import Mprs, Steps, own_signal
 from lstm_mpc.errors import DataError, InputError, LstmMpcError, Refused, SolverError
 from lstm_mpc.identification.multistart import Identification, identify, validation_of
-from lstm_mpc.identification.training import Outcome, Settings, train
+from lstm_mpc.identification.training import Outcome, TrainingOptions, train
 from lstm_mpc.io.artefact_file import VERSION
 from lstm_mpc.model.importers.import_file import import_model
 from lstm_mpc.model.lstm import Layer, Network
@@ -43,11 +43,11 @@ __all__ = [
     "Refused",
     "Release",
     "Scaling",
-    "Settings",
     "Signal",
     "SolverError",
     "Steps",
     "System",
+    "TrainingOptions",
     "Trajectory",
     "Validation",
     "Verification",

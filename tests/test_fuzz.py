@@ -51,7 +51,7 @@ unit = "m"
 low = -100.0
 high = 100.0
 [search]
-skip = 2
+transient = 2
 [verify]
 radii = [1.0]
 steps = 5

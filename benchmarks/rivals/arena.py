@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lstm_mpc.control.controller import Controller, Seer
+from lstm_mpc.control.controller import Controller, FullInformation
 from lstm_mpc.control.problem import Limits
 from lstm_mpc.control.simulation import Scenario, close_loop, draw_scenario, metrics
 from lstm_mpc.data.excitation import Steps
@@ -125,7 +125,7 @@ def compete(
             controller = make(condition)
             if controller is None:
                 continue
-            sees = isinstance(controller, Seer)
+            sees = isinstance(controller, FullInformation)
             for scenario in scenarios:
                 if sees and scenario.seed != scenarios[0].seed:
                     continue

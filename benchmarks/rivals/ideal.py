@@ -11,7 +11,7 @@ import casadi as ca
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lstm_mpc.control.controller import OPTIMAL, Move, Status, coming
+from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status, coming
 from lstm_mpc.control.problem import Limits, Problem
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.system import Array, System
@@ -83,7 +83,7 @@ class Ideal:
         """What is true at this sample; see `Seer`."""
         self._truth = np.concatenate([chi, position]), np.array(d)
 
-    def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
+    def step(self, y: ArrayLike, reference: ArrayLike) -> ControlAction:
         """The setpoint (ny,) or, with preview, (N+1, ny) → the move for this sample."""
         began, limits, ny = time.perf_counter(), self.limits, self._plant.ny
         if self._truth is None:
@@ -117,7 +117,7 @@ class Ideal:
         cost = limits.cost(predicted, references, self._plan, self._before)
         self._before = u = self._plan[0].copy()
         self._plan = limits.shift(self._plan, u)
-        return Move(
+        return ControlAction(
             u,
             flags,
             int(said["iter_count"]),

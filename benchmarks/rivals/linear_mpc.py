@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import solve_discrete_are
 
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.control.controller import OPTIMAL, Move, Status, coming
+from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status, coming
 from lstm_mpc.control.engines.qp import FREE, Rows, WorkingSet, solve
 from lstm_mpc.control.problem import Problem, limits
 from lstm_mpc.errors import InputError
@@ -123,7 +123,7 @@ class LinearMpc:
         self._setpoint = np.where(np.isfinite(y), y, self._y0)
         self._under_way = [self._before] * self._lag
 
-    def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
+    def step(self, y: ArrayLike, reference: ArrayLike) -> ControlAction:
         """Measurement (ny,) and setpoint (ny,) or, with preview, (`problem.ahead` + 1, ny) → the
         move for this sample."""
         began, limits, nu, blocks = (
@@ -156,7 +156,11 @@ class LinearMpc:
         ends += [(limits.y_high - outputs).ravel(), (outputs - limits.y_low).ravel()]
         rows = Rows(self._normals, np.concatenate(ends), self._cap)
         found = solve(
-            WorkingSet(self._H), gradient, rows, np.full(len(self._cap), FREE), changes=_CHANGES
+            WorkingSet(self._H),
+            gradient,
+            rows,
+            np.full(len(self._cap), FREE),
+            qp_iterations=_CHANGES,
         )
         flags |= OPTIMAL if found.complete else Status.BUDGET
         plan = limits.block(
@@ -173,10 +177,10 @@ class LinearMpc:
         self._before = u = plan[0]
         first, *self._under_way = [*self._under_way, u]
         self._state = self._A @ self._state + self._B @ (first - self._at)
-        return Move(
+        return ControlAction(
             u.copy(),
             flags,
-            found.changes,
+            found.qp_iterations,
             cost,
             predicted,
             self._state[self._n :],

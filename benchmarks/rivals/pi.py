@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lstm_mpc.control.controller import OPTIMAL, Move, Status, coming
+from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status, coming
 from lstm_mpc.control.problem import Limits, admit
 from lstm_mpc.control.simulation import Probe, Scenario, Valve, draw_scenario
 from lstm_mpc.errors import InputError
@@ -49,7 +49,7 @@ class Pi:
         self._error: Array | None = None
         self._setpoint: Array | None = None
 
-    def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
+    def step(self, y: ArrayLike, reference: ArrayLike) -> ControlAction:
         """Measurement (1,) and setpoint (1,), or those to come, of which the first counts → the
         move for this sample."""
         began, flags, limits = time.perf_counter(), OPTIMAL, self.limits
@@ -68,7 +68,7 @@ class Pi:
                 admit(wanted[None], self._u, limits.u_low, limits.u_high, limits.max_move)[0],
                 error,
             )
-        return Move(
+        return ControlAction(
             self._u.copy(),
             flags,
             0,

@@ -24,7 +24,7 @@ design = load_design(Path(__file__).resolve().parents[2] / "models" / "ph")
 released = Release.load(design.file("release.json"))  # passes the gate again
 
 # 1. Export: the C is compiled and self-tested before a file is written.
-made = bundle(released, design.control, design.budget, u_start=design.u_start)
+made = bundle(released, design.control, design.solver, u_start=design.u_start)
 write_folder("controller", made.files, kind=KIND, products=PRODUCTS, facts=made.facts)
 print(f"controller/: {', '.join(made.files)}")
 print(

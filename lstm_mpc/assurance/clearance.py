@@ -11,7 +11,7 @@ from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.scenarios import scenario_count
 from lstm_mpc.codegen.c_controller import controller
-from lstm_mpc.control.engines.sqp import Budget
+from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.errors import Refused
 from lstm_mpc.io import artefact_file
@@ -26,7 +26,7 @@ class ControllerRelease:
 
     release: Release
     problem: Problem
-    budget: Budget
+    solver: SolverOptions
     files: Mapping[str, str]
     evidence: tuple[tuple[str, str], ...]
 
@@ -35,7 +35,7 @@ def clear(
     release: Release,
     problem: Problem,
     *,
-    budget: Budget,
+    solver: SolverOptions,
     loop: LoopVerification | None = None,
     folder: str = "DESIGN",
 ) -> ControllerRelease:
@@ -46,13 +46,13 @@ def clear(
     model; "either". Scenarios that speak against this very controller are a reason whatever is
     needed. `folder` is the design that the commands in a refusal name."""
     files, policy, command = (
-        controller(release, problem, budget),
+        controller(release, problem, solver),
         release.policy,
         f"{COMMAND} {folder}",
     )
     own = {
         "model": release.model.digest,
-        "problem and budget": tuning_digest(problem, budget),
+        "problem and budget": tuning_digest(problem, solver),
         "C source": artefact_file.digest(dict(files)),
     }
     lacks, against = _loop_lacks(release, own, loop, command), _loop_against(release, loop, command)
@@ -84,7 +84,7 @@ def clear(
         ]
     elif needed:
         raise Refused("controller", needed)
-    return ControllerRelease(release, problem, budget, files, tuple(evidence))
+    return ControllerRelease(release, problem, solver, files, tuple(evidence))
 
 
 def sentence(loop: LoopVerification, release: Release) -> str:

@@ -19,9 +19,9 @@ from lstm_mpc.assurance.loop_law import LoopLaw, Pairs
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.scenarios import scenario_count
-from lstm_mpc.codegen.sil import Compiled, Fleet, Sources
+from lstm_mpc.codegen.sil import Compiled, ControllerBatch, Sources
 from lstm_mpc.control.controller import Status
-from lstm_mpc.control.engines.sqp import Budget
+from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.problem import Problem, limits
 from lstm_mpc.control.simulation import Probe, Run, Valve, close_loop, draw_scenarios
 from lstm_mpc.errors import InputError, SolverError
@@ -36,7 +36,7 @@ CHUNK = 128
 
 
 @dataclass(frozen=True)
-class Campaign:
+class LoopExperiment:
     """Everything that decides how scenarios end. `u_low`, `u_high`, `max_move` (nu,) are what no
     input may exceed."""
 
@@ -60,7 +60,7 @@ class Campaign:
 
 
 @dataclass(frozen=True)
-class Part:
+class BatchResult:
     """What scenarios from `first` on have shown; see `LoopVerification`."""
 
     first: int
@@ -75,18 +75,18 @@ class Part:
     status: dict[str, int]
 
     @staticmethod
-    def from_content(content: Any) -> Part:
-        made: Part = noun(Part, content)
+    def from_content(content: Any) -> BatchResult:
+        made: BatchResult = noun(BatchResult, content)
         return made
 
 
-def _both(one: Part, other: Part) -> Part:
+def _merged(one: BatchResult, other: BatchResult) -> BatchResult:
     """What two neighbours have shown together; of equals the first is the worst."""
     worst, breach = (
         max(one, other, key=lambda part: part.reach),
         max(one, other, key=lambda part: part.violation),
     )
-    return Part(
+    return BatchResult(
         one.first,
         one.count + other.count,
         worst.reach,
@@ -100,7 +100,7 @@ def _both(one: Part, other: Part) -> Part:
     )
 
 
-def campaign_of(
+def loop_experiment(
     release: Release,
     problem: Problem,
     sources: Mapping[str, str],
@@ -110,7 +110,7 @@ def campaign_of(
     steps: int,
     settle: int,
     seed: int,
-) -> Campaign:
+) -> LoopExperiment:
     """The closed loops of the released controller, whose C is `sources` (name -> text), on
     `plant`."""
     if not 0 <= settle < steps:
@@ -118,7 +118,7 @@ def campaign_of(
     bounds = limits(release, problem)
     hard = {"u_low": bounds.u_low, "u_high": bounds.u_high, "max_move": bounds.max_move}
     files = tuple(sources.items())
-    return Campaign(
+    return LoopExperiment(
         plant,
         files,
         law,
@@ -131,7 +131,7 @@ def campaign_of(
     )
 
 
-def fly(campaign: Campaign, first: int, last: int) -> Part:
+def run_batch(campaign: LoopExperiment, first: int, last: int) -> BatchResult:
     """Run scenarios first … last−1 side by side; memory does not depend on how many there are
     elsewhere."""
     c, twin = campaign, campaign.plant.vectorised
@@ -142,7 +142,7 @@ def fly(campaign: Campaign, first: int, last: int) -> Part:
     chi, before, fleet, quiet = (
         draw.chi,
         draw.u_start,
-        Fleet(c.sources, last - first),
+        ControllerBatch(c.sources, last - first),
         _quiet(draw.reference[: c.steps], draw.d),
     )
     valve, probe = Valve(before, c.law.valve_lag, c.plant.Ts), Probe(c.law.delay, c.plant.Ts)
@@ -175,7 +175,7 @@ def fly(campaign: Campaign, first: int, last: int) -> Part:
             f"verify_loop: scenario {lost} leaves what the equations of {c.plant.name} can describe"
         )
     worst, violator = int(reach.argmax()), int(violation.argmax())
-    return Part(
+    return BatchResult(
         first,
         last - first,
         float(reach[worst]),
@@ -216,7 +216,7 @@ def verify_loop(
     release: Release,
     problem: Problem,
     *,
-    budget: Budget,
+    solver: SolverOptions,
     sources: Mapping[str, str],
     plant: System,
     law: LoopLaw,
@@ -241,13 +241,13 @@ def verify_loop(
     finished is kept in the folder `checkpoint`, from where an interrupted campaign goes on."""
     needed = scenario_count(epsilon, beta, rule=rule)
     count = needed if scenarios is None else scenarios
-    campaign = campaign_of(
+    campaign = loop_experiment(
         release, problem, sources, plant=plant, law=law, steps=steps, settle=settle, seed=seed
     )
     kept = Checkpoint(checkpoint, artefact_file.digest([campaign.digest, count]))
-    parts = {part.first: part for part in map(Part.from_content, kept.found())}
+    parts = {part.first: part for part in map(BatchResult.from_content, kept.found())}
 
-    def keep(part: Part) -> None:
+    def keep(part: BatchResult) -> None:
         kept.keep(part.first, part.__dict__)
         parts[part.first] = part
         on_progress(sum(p.count for p in parts.values()) / count)
@@ -260,14 +260,14 @@ def verify_loop(
         cluster=cluster,
         keep=keep,
     )
-    whole = reduce(_both, (parts[first] for first, _ in edges))
+    whole = reduce(_merged, (parts[first] for first, _ in edges))
     kept.forget()
     shown = {
         name: value for name, value in whole.__dict__.items() if name not in ("first", "count")
     }
     return LoopVerification(
         model=release.model.digest,
-        problem=tuning_digest(problem, budget),
+        problem=tuning_digest(problem, solver),
         source=artefact_file.digest(dict(sources)),
         epsilon=epsilon,
         beta=beta,
@@ -283,35 +283,37 @@ def verify_loop(
 
 
 def _share(
-    campaign: Campaign,
+    campaign: LoopExperiment,
     edges: list[tuple[int, int]],
     *,
     workers: int,
     cluster: str | None,
-    keep: Callable[[Part], None],
+    keep: Callable[[BatchResult], None],
 ) -> None:
     if cluster is not None:
         from lstm_mpc.io.cluster import run
 
-        run(fly, campaign, edges, address=cluster, on_result=keep)
+        run(run_batch, campaign, edges, address=cluster, on_result=keep)
     elif workers == 1 or len(edges) < 2:
         for edge in edges:
-            keep(fly(campaign, *edge))
+            keep(run_batch(campaign, *edge))
     else:
-        parallel.run(fly, [(campaign, *edge) for edge in edges], workers=workers, on_result=keep)
+        parallel.run(
+            run_batch, [(campaign, *edge) for edge in edges], workers=workers, on_result=keep
+        )
 
 
-def tuning_digest(problem: Problem, budget: Budget) -> str:
+def tuning_digest(problem: Problem, solver: SolverOptions) -> str:
     """SHA-256 of every number of problem and budget, the infinite ones too."""
     return artefact_file.digest(
         {
             key: repr(np.asarray(value).tolist())
-            for key, value in (problem.__dict__ | budget.__dict__).items()
+            for key, value in (problem.__dict__ | solver.__dict__).items()
         }
     )
 
 
-def replay_loop(campaign: Campaign, index: int) -> Run:
+def replay_loop(campaign: LoopExperiment, index: int) -> Run:
     """Scenario `index` again, alone and in full: to the bit as it was among the others where the
     plant's twin works entry by entry, as that of pH does; to round-off where it multiplies
     matrices."""

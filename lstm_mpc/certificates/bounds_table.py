@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lstm_mpc.certificates.certification import certify
-from lstm_mpc.certificates.evidence import Reach, Tubes, Verification
+from lstm_mpc.certificates.evidence import Tube, Tubes, Verification
 from lstm_mpc.model.model import Model
 
 
@@ -36,7 +36,7 @@ def bounds_table(
 
 
 def iss_interval(
-    model: Model, constants: list[dict[str, Any]], tube: Reach, *, output: int = 0
+    model: Model, constants: list[dict[str, Any]], tube: Tube, *, output: int = 0
 ) -> tuple[float, float]:
     """The interval of `output` by the ISS bound (5) of the last layer at k = 0: |y − b_y| ≤ |C|
     |χ|.

@@ -15,7 +15,13 @@ import casadi as ca
 import numpy as np
 from mpmath import iv, mp
 
-from lstm_mpc.certificates.conditions import Numbers, gate_rows, gate_tops, layer_radius, quantities
+from lstm_mpc.certificates.conditions import (
+    Numbers,
+    gate_bounds,
+    gate_rows,
+    layer_radius,
+    quantities,
+)
 from lstm_mpc.certificates.evidence import Certificate, Inequality
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
@@ -137,7 +143,7 @@ def _blame(layer: lstm.Layer, number: int, name: str, label: str, radius: float)
             for g in ("f" if "σF" in label else "i", "o")
         ]
     else:
-        tops = {g: np.asarray(gate_tops(layer, g, Numbers(), radius)).ravel() for g in "fioc"}
+        tops = {g: np.asarray(gate_bounds(layer, g, Numbers(), radius)).ravel() for g in "fioc"}
         parts = [
             f"gate {g}: row {tops[g].argmax() + 1}, at most {tops[g].max():.4g}" for g in "fioc"
         ]
@@ -155,7 +161,7 @@ def _contraction(
     layers = []
     for number, layer in enumerate(network.layers):
         tops = {
-            g: np.asarray(gate_tops(layer, g, Numbers(), layer_radius(number, radius))).ravel()
+            g: np.asarray(gate_bounds(layer, g, Numbers(), layer_radius(number, radius))).ravel()
             for g in "fioc"
         }
         rate = max(line.value for line in lines if line.layer == number + 1 and not line.check)

@@ -61,7 +61,7 @@ def gate_rows(layer: lstm.Layer, g: str, norm: Norm, radius: float) -> Any:
     return row_sums(layer, g, norm, radius) + norm.absolute(layer, f"b_{g}")
 
 
-def gate_tops(layer: lstm.Layer, g: str, norm: Norm, radius: float) -> Any:
+def gate_bounds(layer: lstm.Layer, g: str, norm: Norm, radius: float) -> Any:
     """The largest |activation| of every neuron of gate g while |u| ≤ radius, |ξ| ≤ 1, (nx, 1).
 
     For the sigmoid gates the bias keeps its sign, f_j = σ(Σ|·| + b_j), which is tighter than the
@@ -105,14 +105,14 @@ def weighted_iss_norm(layer: lstm.Layer, norm: Norm, radius: float, *, p: str) -
 
     |x⁺| ≤ s_F|x| + s_I|c|, |ξ⁺| ≤ s_O|x⁺| and |c| ≤ ‖U_c‖|ξ| + …: the 2×2 comparison matrix [s_F,
     s_I‖U_c‖; s_O s_F, s_O s_I‖U_c‖] has rank one and spectral radius s_F + s_O s_I‖U_c‖."""
-    s_f, s_i, s_o = (norm.largest(gate_tops(layer, g, norm, radius)) for g in "fio")
+    s_f, s_i, s_o = (norm.largest(gate_bounds(layer, g, norm, radius)) for g in "fio")
     return {f"sF + sO sI‖Uc‖{p}": s_f + s_o * s_i * induced(layer, "U_c", norm, p)}
 
 
 def weighted_iss(layer: lstm.Layer, norm: Norm, radius: float) -> dict[str, Any]:
     """ρ(F + I|U_c|O) < 1 with F = diag f_j, …: the elementwise form, as (F + I|U_c|O) v < v for
     some v > 0."""
-    f, i, o = (gate_tops(layer, g, norm, radius) for g in "fio")
+    f, i, o = (gate_bounds(layer, g, norm, radius) for g in "fio")
     matrix = ca.diag(f) + ca.mtimes([ca.diag(i), norm.absolute(layer, "U_c"), ca.diag(o)])
     return _growth(matrix, norm, "F + I|Uc|O")
 
@@ -123,7 +123,7 @@ def delta_iss_norm(layer: lstm.Layer, norm: Norm, radius: float, *, p: str) -> d
 
     Equivalent to ρ(A_δ) < 1 for A_δ = [s_F, α; s_O s_F, α s_O + ¼ φ_X‖U_o‖]; valid where |x|∞ ≤ x̄
     = s_I φ_C/(1 − s_F), a set which every trajectory enters exponentially."""
-    s_f, s_i, s_o, c = (norm.largest(gate_tops(layer, g, norm, radius)) for g in "fioc")
+    s_f, s_i, s_o, c = (norm.largest(gate_bounds(layer, g, norm, radius)) for g in "fioc")
     x_bar = s_i * c / (1 - s_f)
     U_f, U_i, U_o, U_c = (induced(layer, f"U_{g}", norm, p) for g in "fioc")
     alpha = 0.25 * U_f * x_bar + s_i * U_c + 0.25 * c * U_i
@@ -150,7 +150,7 @@ def delta_iss(layer: lstm.Layer, norm: Norm, radius: float) -> dict[str, Any]:
 
 def comparison(layer: lstm.Layer, norm: Norm, radius: float) -> Any:
     """Â of `delta_iss`, (2nx, 2nx), nonnegative."""
-    f, i, o, c = (gate_tops(layer, g, norm, radius) for g in "fioc")
+    f, i, o, c = (gate_bounds(layer, g, norm, radius) for g in "fioc")
     U_f, U_i, U_o, U_c = (norm.absolute(layer, f"U_{g}") for g in "fioc")
     x_bar = i * c / (1 - f)
     R = (

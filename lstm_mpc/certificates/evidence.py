@@ -243,7 +243,7 @@ class LoopVerification(Evidence):
 
 
 @dataclass(frozen=True)
-class Reach(Evidence):
+class Tube(Evidence):
     """The interval tube of a model: a claim that is *proved*, for every input |u| ≤ `radius`
     [normalised], every start in `start_box` (one number for |χ0_j|, or low and high of every
     state), all k.
@@ -278,7 +278,7 @@ class Tubes(Evidence):
     """Interval tubes of one model at several input radii."""
 
     model: str
-    tubes: tuple[Reach, ...]
+    tubes: tuple[Tube, ...]
 
     kind = "lstm_mpc tubes"
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc.certificates import conditions
 from lstm_mpc.certificates.certification import certify
-from lstm_mpc.certificates.evidence import Bound, Certificate, Reach, Validation, Verification
+from lstm_mpc.certificates.evidence import Bound, Certificate, Tube, Validation, Verification
 from lstm_mpc.certificates.reachability import reach
 from lstm_mpc.certificates.scenarios import claimed_set, scenario_count
 from lstm_mpc.errors import InputError, Refused
@@ -99,7 +99,7 @@ class Release:
     u_low: Array
     u_high: Array
     waived: tuple[str, ...]
-    tube: Reach | None = None
+    tube: Tube | None = None
 
     def claims(self) -> tuple[tuple[str, str], ...]:
         """(kind, sentence) for everything claimed: what is proved, what is sampled, what is
@@ -169,7 +169,7 @@ class Release:
             verification = Verification.from_content(content["verification"])
             validation = Validation.from_content(content["validation"])
             policy = noun(Policy, content["policy"], "policy")
-            tube = None if content["tube"] is None else Reach.from_content(content["tube"])
+            tube = None if content["tube"] is None else Tube.from_content(content["tube"])
             limits = {name: noun(kind, content[name], name) for name, kind in _LIMITS.items()}
         except (InputError, KeyError) as error:
             raise InputError(f"{path}: is not a usable release ({error}); make it again") from error
@@ -186,7 +186,7 @@ def release(
     safe_set: Sequence[Sequence[float]],
     u_low: ArrayLike | None = None,
     u_high: ArrayLike | None = None,
-    tube: Reach | None = None,
+    tube: Tube | None = None,
 ) -> Release:
     """Pass the gate or raise `Refused` with every reason.
 
@@ -380,7 +380,7 @@ def _scenario_reasons(
 
 
 def _tube_reasons(
-    model: Model, tube: Reach | None, safe: tuple[tuple[float, float], ...]
+    model: Model, tube: Tube | None, safe: tuple[tuple[float, float], ...]
 ) -> list[str]:
     if tube is None:
         return ["no interval tube of this model"]

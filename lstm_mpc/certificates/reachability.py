@@ -15,7 +15,7 @@ from itertools import pairwise, product
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lstm_mpc.certificates.evidence import Reach
+from lstm_mpc.certificates.evidence import Tube
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model import lstm
@@ -179,7 +179,7 @@ def reach(
     start_box: ArrayLike = 0.1,
     steps: int = 2000,
     count: int = 32,
-) -> Reach:
+) -> Tube:
     """The outputs that any input |u| ≤ `radius` [normalised] can reach from any start χ0 in
     `start_box`, for all k.
 
@@ -229,7 +229,7 @@ def reach(
         for b in (whole, forever, trivial)
     ]
     safe = all(a <= x and z <= b for (a, b), (x, z) in zip(safe_set, bounds[0], strict=True))
-    return Reach(
+    return Tube(
         model=model.digest,
         radius=radius,
         start_box=artefact_file.plain(np.asarray(start_box, dtype=np.float64)),

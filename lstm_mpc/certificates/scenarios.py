@@ -55,7 +55,7 @@ def scenario_count(epsilon: float, beta: float, *, d: int = 1, rule: str = "pape
 
 
 @dataclass(frozen=True)
-class Law:
+class ScenarioLaw:
     """How scenarios are drawn: inputs multilevel pseudo-random in ±ρu (normalised) with levels held
     for `dwell` [s]; starts uniform between `low` and `high` (n,)."""
 
@@ -86,24 +86,24 @@ class Law:
         }
 
     @staticmethod
-    def from_description(law: dict[str, Any]) -> Law:
-        return Law(tuple(law["dwell"]), law["start_low"], law["start_high"])
+    def from_description(law: dict[str, Any]) -> ScenarioLaw:
+        return ScenarioLaw(tuple(law["dwell"]), law["start_low"], law["start_high"])
 
 
-def network_law(model: Model, *, dwell: tuple[float, float], start_box: float = 0.1) -> Law:
+def network_law(model: Model, *, dwell: tuple[float, float], start_box: float = 0.1) -> ScenarioLaw:
     """The paper's law for the network: χ0 uniform in [−start_box, start_box]^2nx; inputs under way
     are 0, normalised."""
     start, box = (
         model.system.x0,
         model.state(np.full(model.sizes.n, start_box), np.zeros(len(model.inputs))),
     )
-    return Law(dwell, start - box, start + box)
+    return ScenarioLaw(dwell, start - box, start + box)
 
 
-def plant_law(plant: System, scaling: Scaling, *, dwell: tuple[float, float]) -> Law:
+def plant_law(plant: System, scaling: Scaling, *, dwell: tuple[float, float]) -> ScenarioLaw:
     """For the plant the counterpart of a start near 0: at rest under the mid input."""
     start = rest(plant, scaling.u_mid)
-    return Law(dwell, start, start)
+    return ScenarioLaw(dwell, start, start)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class _Extremes:
 
 def _chunk(
     system: System,
-    law: Law,
+    law: ScenarioLaw,
     scaling: Scaling,
     radius: float,
     first: int,
@@ -175,7 +175,7 @@ def _chunk(
 
 def explore(
     system: System,
-    law: Law,
+    law: ScenarioLaw,
     scaling: Scaling,
     *,
     radii: Sequence[float],
@@ -258,7 +258,14 @@ def claimed_set(bound: Bound, shape: str, scaling: Scaling) -> tuple[Array, Arra
 
 
 def replay(
-    system: System, law: Law, scaling: Scaling, *, radius: float, index: int, seed: int, steps: int
+    system: System,
+    law: ScenarioLaw,
+    scaling: Scaling,
+    *,
+    radius: float,
+    index: int,
+    seed: int,
+    steps: int,
 ) -> Trajectory:
     """One scenario again, by the CasADi definition; its last sample is y(τ), so it has steps + 1
     samples."""

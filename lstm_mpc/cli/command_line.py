@@ -147,7 +147,7 @@ def _single(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def _new(choice: argparse.Namespace, options: Any) -> Any:
-    from lstm_mpc.data.log_preparation import Log
+    from lstm_mpc.data.log_preparation import LogOptions
     from lstm_mpc.project.draft import ask_signals, wanted
     from lstm_mpc.project.draft_steps import new_verb
 
@@ -162,7 +162,7 @@ def _new(choice: argparse.Namespace, options: Any) -> Any:
             "new: which columns are inputs, which outputs? Give --input NAME:UNIT:LOW:HIGH and"
             " --output NAME:UNIT"
         )
-    log = Log(
+    log = LogOptions(
         validation_files=tuple(file.name for file in choice.validation_data),
         time=choice.time,
         time_format=choice.time_format,
@@ -184,7 +184,7 @@ def _new(choice: argparse.Namespace, options: Any) -> Any:
 
 
 def _control(choice: argparse.Namespace, options: Any) -> Any:
-    from lstm_mpc.control.run_log import Log, start_of_log
+    from lstm_mpc.control.run_log import RunLog, start_of_log
     from lstm_mpc.project import design, loop_steps
 
     if choice.speed and not choice.live:
@@ -196,7 +196,10 @@ def _control(choice: argparse.Namespace, options: Any) -> Any:
         if choice.log_start
         else datetime.now(UTC).replace(microsecond=0)
     )
-    log, plan = Log(choice.log, start) if choice.log else None, design.load_design(choice.directory)
+    log, plan = (
+        RunLog(choice.log, start) if choice.log else None,
+        design.load_design(choice.directory),
+    )
     extra = {"watch": Live(plan.system, choice.speed)} if choice.live and plan.system else {}
     return loop_steps.control_verb(plan, options, engine=choice.engine, log=log, **extra)
 

@@ -18,8 +18,8 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
     for action in _actions(parser):
         if action.type is Path:
             folder = action.dest in _FOLDERS and "file" not in (action.help or "")
-            # type: ignore[attr-defined] # where shtab looks for it
-            action.complete = shtab.DIRECTORY if folder else shtab.FILE
+            kind = shtab.DIRECTORY if folder else shtab.FILE
+            action.complete = kind  # type: ignore[attr-defined]  # where shtab looks for it
     return str(shtab.complete(parser, shell))
 
 

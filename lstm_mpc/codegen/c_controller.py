@@ -16,7 +16,7 @@ from lstm_mpc.certificates.evidence import Certificate
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.c_model import comment, identifier, number
 from lstm_mpc.codegen.templates import named
-from lstm_mpc.control.engines.sqp import Budget
+from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.observers.kalman import beyond, tuned
 from lstm_mpc.control.observers.observer import state_bound
 from lstm_mpc.control.problem import KalmanTuning, Problem, limits
@@ -30,7 +30,7 @@ _NEVER = 1e30  # a limit that nothing reaches, NEVER in the C
 _FLOAT_TOLERANCE = 1e-6  # what single precision can tell apart in a plan
 
 
-def controller(release: Release, problem: Problem, budget: Budget) -> dict[str, str]:
+def controller(release: Release, problem: Problem, solver: SolverOptions) -> dict[str, str]:
     """The C of the controller, name -> text: header, algorithm and data. The same release, problem
     and budget give the same bytes."""
     name = identifier(release.model.name) + "_controller"
@@ -55,10 +55,9 @@ def controller(release: Release, problem: Problem, budget: Budget) -> dict[str, 
         digest=release.model.digest,
         Ts=number(release.model.Ts),
         story=story,
-        # fmt: skip
         dimensions=_dimensions(release, problem, (iss, delta_iss), name.upper()),
     )
-    data = _data(release, problem, budget, delta_iss, name)
+    data = _data(release, problem, solver, delta_iss, name)
     return {f"{name}.h": header, f"{name}.c": named("controller.c", name), f"{name}_data.c": data}
 
 
@@ -140,7 +139,7 @@ def _dimensions(
 
 
 def numbers(
-    release: Release, problem: Problem, budget: Budget, delta_iss: Certificate, real: Real
+    release: Release, problem: Problem, solver: SolverOptions, delta_iss: Certificate, real: Real
 ) -> dict[str, Array]:
     """The reals of the model struct in order, as a build with `real` is to hold them: limits are
     rounded inwards."""
@@ -180,9 +179,9 @@ def numbers(
         "violation_weight": bounds.violation_weight * scaling.y_span,
         **_observer(model, problem),
         "tolerance": np.array(
-            budget.tolerance if real is np.float64 else max(budget.tolerance, _FLOAT_TOLERANCE)
+            solver.tolerance if real is np.float64 else max(solver.tolerance, _FLOAT_TOLERANCE)
         ),
-        "correct": np.array(min(budget.correct, _NEVER)),
+        "correct": np.array(min(solver.correction_threshold, _NEVER)),
         "radius": np.array(scaling.radius + outside),
         "start": np.round(rest(model.core, bounds.u_safe), 9),  # the same text on every processor
         "bound": state_bound(model, beyond=outside),
@@ -195,8 +194,8 @@ def _observer(model: Model, problem: Problem) -> dict[str, Array]:
     if not isinstance(problem.observer, KalmanTuning):
         return {"observer_gain": np.array(problem.observer_gain)}
     t = tuned(model, problem, problem.observer)
-    scalars = {"state_noise": t.state, "alert": t.alert, "timing": t.timing}
-    return {"noise": t.noise, "drift": t.drift, "largest": t.largest} | {
+    scalars = {"state_noise": t.state, "alert": t.drift_boost, "timing": t.delay_uncertainty}
+    return {"noise": t.noise, "drift": t.drift, "largest": t.max_disturbance} | {
         key: np.array(value) for key, value in scalars.items()
     }
 
@@ -221,13 +220,19 @@ def _witness(delta_iss: Certificate, n: int) -> Array:
 
 
 def _data(
-    release: Release, problem: Problem, budget: Budget, delta_iss: Certificate, name: str
+    release: Release, problem: Problem, solver: SolverOptions, delta_iss: Certificate, name: str
 ) -> str:
     counts = np.array(
-        [budget.passes, budget.changes, budget.halvings, problem.frozen_after], dtype="<u4"
+        [
+            solver.sqp_iterations,
+            solver.qp_iterations,
+            solver.line_search_steps,
+            problem.frozen_after,
+        ],
+        dtype="<u4",
     )
     double, single = (
-        numbers(release, problem, budget, delta_iss, real) for real in (np.float64, np.float32)
+        numbers(release, problem, solver, delta_iss, real) for real in (np.float64, np.float32)
     )
     switch = f"#ifdef {name.upper()}_DOUBLE"
     lines = [

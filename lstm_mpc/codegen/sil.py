@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc.codegen.folder import write_sources
 from lstm_mpc.codegen.templates import name_of, named
-from lstm_mpc.control.controller import Move, Status, coming
+from lstm_mpc.control.controller import ControlAction, Status, coming
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.plants.system import Array
@@ -90,7 +90,7 @@ class Compiled:
         if self._library.sil_init(self._state, _at(self._y), _at(self._u)):
             raise InputError("controller: the exported code refuses its model")
 
-    def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
+    def step(self, y: ArrayLike, reference: ArrayLike) -> ControlAction:
         """Measurement (ny,) and setpoint (ny,) or, with preview, (`Problem.ahead` + 1, ny) → the
         move for this sample."""
         self._y[:] = y
@@ -112,8 +112,8 @@ class Compiled:
         flags, passes, _ = (int(count) for count in self._counts)
         said: Array = self._said.astype(np.float64)
         predicted = self._predicted.astype(np.float64)
-        disturbance, drive = said[1 : 1 + len(self._y)], said[1 + len(self._y) :]
-        return Move(
+        disturbance, input_disturbance = said[1 : 1 + len(self._y)], said[1 + len(self._y) :]
+        return ControlAction(
             self._u.astype(np.float64),
             Status(flags),
             passes,
@@ -122,7 +122,7 @@ class Compiled:
             disturbance,
             seconds,
             "",
-            drive,
+            input_disturbance,
         )
 
     def save(self) -> bytes:
@@ -148,7 +148,7 @@ class Compiled:
         return hashlib.sha256(self._digest + state).digest()
 
 
-class Fleet:
+class ControllerBatch:
     """`count` controllers on the same C in single precision, side by side: columns are controllers.
     One call a sample serves them all; each answers to the bit as `Compiled` does."""
 

@@ -49,7 +49,7 @@ def status_table(prefix: str) -> str:
 
 
 @dataclass(frozen=True)
-class Move:
+class ControlAction:
     """What one control step decided.
 
     `u` (nu,) [engineering] is always within bounds and rate limits. `predicted` (N+1, ny) are the
@@ -85,13 +85,13 @@ class Controller(Protocol):
     def reset(self, y: ArrayLike, u: ArrayLike) -> None:
         """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force."""
 
-    def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
+    def step(self, y: ArrayLike, reference: ArrayLike) -> ControlAction:
         """The input for this sample from the measurement `y` (ny,) and the setpoint: (ny,), or as
         many rows from now on as the preview asks for, `Problem.ahead` + 1."""
 
 
 @runtime_checkable
-class Seer(Controller, Protocol):
+class FullInformation(Controller, Protocol):
     """A controller that is told the truth before every step: what is possible at all, for
     comparison."""
 
@@ -104,7 +104,7 @@ class Seer(Controller, Protocol):
 class Tracking(Protocol):
     """A controller that runs along while the operator drives."""
 
-    def track(self, y: ArrayLike, u: ArrayLike) -> Move:
+    def track(self, y: ArrayLike, u: ArrayLike) -> ControlAction:
         """A sample in manual: the measurement `y` (ny,) and the input `u` (nu,) that the operator
         applies, which is the move."""
 

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from lstm_mpc.control.controller import Controller, Move, Status
+from lstm_mpc.control.controller import ControlAction, Controller, Status
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.system import Array
 
@@ -151,7 +151,7 @@ class Loop:
         self._before = y
         return y
 
-    def decided(self, k: int, y: Array, reference: Array) -> Move:
+    def decided(self, k: int, y: Array, reference: Array) -> ControlAction:
         """The controller's move; without one, while it is away, its last command."""
         if self._now(k, "restart"):
             return self._away(y, reference)
@@ -165,11 +165,11 @@ class Loop:
         with np.errstate(over="ignore", invalid="ignore"):
             return self._controller.step(y, np.full_like(reference, 0.5 * float(largest)))
 
-    def _away(self, y: Array, reference: Array) -> Move:
+    def _away(self, y: Array, reference: Array) -> ControlAction:
         if not self._saved and isinstance(self._controller, Restartable):
             self._saved = self._controller.save()
         nothing = np.full(len(y), np.nan)
-        return Move(
+        return ControlAction(
             self._command,
             Status.SOLVE_FAILED,
             0,

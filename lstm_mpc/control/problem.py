@@ -26,29 +26,29 @@ def per_signal(value: ArrayLike, count: int, name: str) -> Array:
 class KalmanTuning:
     """An extended Kalman filter instead of the open-loop observer: `noise` [output unit] standard
     deviation of the measurement, `drift` [unit per sample] that of how the disturbance moves,
-    `largest` [unit] the largest disturbance; the `disturbance` acts at the "input" (of the same
-    units) or is added to the "output". `state_noise` (normalised) is what the model's states may
-    err by in a sample, `alert` how much faster the disturbance may drift when innovations keep
-    their sign, `timing` the share of the dead time (and of the delay that all inputs share) that is
-    not known.
+    `max_disturbance` [unit] the largest disturbance; the `disturbance` acts at the "input" (of the
+    same units) or is added to the "output". `state_noise` (normalised) is what the model's states
+    may err by in a sample, `drift_boost` how much faster the disturbance may drift when innovations
+    keep their sign, `delay_uncertainty` the share of the dead time (and of the delay that all
+    inputs share) that is not known.
 
     One number per signal, or one for all. The table `[observer]` of a design, kind = "kalman".
     """
 
     noise: ArrayLike
     drift: ArrayLike
-    largest: ArrayLike
+    max_disturbance: ArrayLike
     disturbance: str = "input"
     state_noise: float = 6e-4
-    alert: float = 20.0
-    timing: float = 0.6
+    drift_boost: float = 20.0
+    delay_uncertainty: float = 0.6
 
     def __post_init__(self) -> None:
         if self.disturbance not in ("input", "output"):
             raise InputError(
                 f"observer: disturbance must be 'input' or 'output', got {self.disturbance!r}"
             )
-        for key in ("state_noise", "alert", "timing"):
+        for key in ("state_noise", "drift_boost", "delay_uncertainty"):
             if not 0 <= getattr(self, key) < inf:
                 raise InputError(
                     f"observer: {key} must be a number, not negative, got {getattr(self, key)}"
@@ -79,7 +79,8 @@ class GatedTuning:
 @dataclass(frozen=True)
 class MheTuning(KalmanTuning):
     """Moving horizon estimation by do-mpc over the last `window` samples, weighted as the Kalman
-    filter is; kind = "mhe" of `[observer]`. `alert` and `timing` have no part in it."""
+    filter is; kind = "mhe" of `[observer]`. `drift_boost` and `delay_uncertainty` have no part in
+    it."""
 
     window: int = 10
 

@@ -20,7 +20,7 @@ from lstm_mpc.plants.system import System
 
 
 @dataclass(frozen=True)
-class Log:
+class RunLog:
     """Where a log goes, a `.csv` or `.parquet` file, and the time of its first sample."""
 
     path: Path
@@ -84,7 +84,7 @@ def rows_of(runs: Sequence[Run], system: System, *, start: datetime) -> dict[str
     return columns
 
 
-def write_log(log: Log, runs: Sequence[Run], system: System) -> None:
+def write_log(log: RunLog, runs: Sequence[Run], system: System) -> None:
     """Write the log of `runs`; the file appears whole or not at all. Times are in UTC, what is not
     a number is left empty."""
     columns = rows_of(runs, system, start=log.start.astimezone(UTC))

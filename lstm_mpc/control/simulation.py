@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.control import faults
-from lstm_mpc.control.controller import Controller, Move, Seer, Status, Tracking
+from lstm_mpc.control.controller import ControlAction, Controller, FullInformation, Status, Tracking
 from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.problem import Limits, moves_of
 from lstm_mpc.data.excitation import Steps
@@ -74,7 +74,7 @@ class Sample:
     t: float
     y: Array
     reference: Array
-    move: Move
+    move: ControlAction
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Run:
     u: Array
     d: Array
     u_start: Array
-    moves: tuple[Move, ...]
+    moves: tuple[ControlAction, ...]
     ahead: Array
 
     @property
@@ -128,7 +128,7 @@ def close_loop(
     # a batch of one is this run to the bit
     N, before, chi, twin = len(draw.d), draw.u_start, draw.chi[:, None], plant.vectorised
     valve, probe = Valve(before, scenario.valve_lag, plant.Ts), Probe(scenario.delay, plant.Ts)
-    seer = controller if isinstance(controller, Seer) else None
+    seer = controller if isinstance(controller, FullInformation) else None
     wrong = faults.Loop(
         scenario.faults, controller, before, ny=plant.ny, Ts=plant.Ts, name=scenario.name
     )

@@ -295,13 +295,13 @@ def fit_index(
     scaling: Scaling,
     units: Sequence[str],
     against: str = "measured",
-    skip: int = 0,
+    transient: int = 0,
 ) -> Fit:
     """Eq. (12), its mean-removed form and the RMSE of `estimate` against `y`, both (N, ny) in
     engineering units, where `y` is not NaN."""
-    y, estimate = np.asarray(y)[skip:], np.asarray(estimate)[skip:]
+    y, estimate = np.asarray(y)[transient:], np.asarray(estimate)[transient:]
     if y.shape != estimate.shape or y.ndim != 2 or len(y) < 2:
-        shapes = f"{y.shape} and {estimate.shape} after skipping {skip}"
+        shapes = f"{y.shape} and {estimate.shape} after skipping {transient}"
         raise InputError(
             "fit_index needs two (N, ny) arrays of one shape with at least 2 samples left, got"
             f" {shapes}"
@@ -329,5 +329,5 @@ def fit_index(
         rmse=tuple(np.sqrt(np.nanmean(error**2, axis=0)).tolist()),
         units=tuple(units),
         against=against,
-        skipped=skip,
+        skipped=transient,
     )

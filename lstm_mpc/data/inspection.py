@@ -56,7 +56,7 @@ class Delay:
 
 
 @dataclass(frozen=True)
-class Look:
+class Inspection:
     """What was seen: a `Column` a signal (inputs first), `delays[j][i]` from input i to output j,
     the `memory` [samples] after which the outputs' autocorrelation has fallen to 1/e, and remarks
     in sentences."""
@@ -142,7 +142,7 @@ def refusals(dataset: Dataset) -> list[str]:
     return reasons
 
 
-def look(dataset: Dataset, *, lags: int = 40) -> Look:
+def look(dataset: Dataset, *, lags: int = 40) -> Inspection:
     """Look at a data set that has no `refusals`. `lags` [samples]: how far dead times are
     searched."""
     u, y = (np.vstack([getattr(r, which) for r in dataset.records]) for which in ("u", "y"))
@@ -156,7 +156,7 @@ def look(dataset: Dataset, *, lags: int = 40) -> Look:
     delays = tuple(
         tuple(_delay(dataset, i, j, usable) for i in range(u.shape[1])) for j in range(y.shape[1])
     )
-    return Look(columns, delays, _memory(dataset), tuple(_remarks(dataset, columns)))
+    return Inspection(columns, delays, _memory(dataset), tuple(_remarks(dataset, columns)))
 
 
 def _column(signal: Signal, values: Array, parts: list[Array]) -> Column:
@@ -285,7 +285,7 @@ def _remarks(dataset: Dataset, columns: tuple[Column, ...]) -> list[str]:
     return remarks
 
 
-def describe(found: Look) -> dict[str, Any]:
+def describe(found: Inspection) -> dict[str, Any]:
     """As JSON types."""
     return {
         "columns": [

@@ -30,7 +30,7 @@ PARTS = ("auto", "end", "start", "middle")  # of a log, kept for validation
 
 
 @dataclass(frozen=True)
-class Log:
+class LogOptions:
     """`[log]`: raw files, relative to the design, and what is made of them.
 
     - `files`: one or more; `validation_files` are kept for validation, else a share of every file,
@@ -94,7 +94,7 @@ class Prepared:
 
 
 def prepare_log(
-    log: Log,
+    log: LogOptions,
     folder: Path,
     inputs: Sequence[Signal],
     outputs: Sequence[Signal],
@@ -175,7 +175,7 @@ def typical_step(raw: Raw) -> float:
 
 
 def _records(
-    raw: Raw, log: Log, Ts: float, nu: int, signals: Sequence[Signal]
+    raw: Raw, log: LogOptions, Ts: float, nu: int, signals: Sequence[Signal]
 ) -> tuple[list[Record], list[str]]:
     """The records of one file and what was done to get them."""
     story = [
@@ -365,7 +365,7 @@ def spikes_of(column: Array, threshold: float) -> Array:
 
 
 def _split(
-    files: Sequence[Sequence[Record]], apart: Sequence[Sequence[Record]], log: Log
+    files: Sequence[Sequence[Record]], apart: Sequence[Sequence[Record]], log: LogOptions
 ) -> tuple[list[Record], list[Record], str]:
     """The records to train on and to validate on, and which part of the files the latter are; the
     end where they are files of their own."""

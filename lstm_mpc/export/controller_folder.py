@@ -20,7 +20,7 @@ from lstm_mpc.codegen.c_model import number
 from lstm_mpc.codegen.folder import write_sources
 from lstm_mpc.codegen.templates import claims_list, name_of, named
 from lstm_mpc.control.controller import status_table
-from lstm_mpc.control.engines.sqp import Budget
+from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.errors import InputError
 from lstm_mpc.export import pil
@@ -49,20 +49,20 @@ Tell = Callable[[float, str], None]  # (share done, what is next)
 def bundle(
     release: Release,
     problem: Problem,
-    budget: Budget,
+    solver: SolverOptions,
     *,
     u_start: ArrayLike,
     on_progress: Tell = lambda share, what: None,
 ) -> Bundle:
     """The controller's folder. Its self-test is compiled and run first: InputError when the C does
     not answer as its twin in Python does, or when there is no C compiler to find out."""
-    files = controller(release, problem, budget)
+    files = controller(release, problem, solver)
     name, samples = name_of(files), "golden vectors, with IPOPT's beside them"
     on_progress(0.0, samples)
     vectors = golden(
         release,
         problem,
-        budget,
+        solver,
         u_start=u_start,
         on_progress=lambda share: on_progress(0.6 * share, samples),
     )
@@ -83,11 +83,11 @@ def bundle(
             for key, value in asdict(problem).items()
             if isinstance(value, dict | None) or np.isfinite(value).all()
         },
-        "budget": dict(budget.__dict__),
+        "budget": dict(solver.__dict__),
         "agreement": agreement,
         "target": _target(files, name, vectors),
     }
-    return Bundle({**files, "README.md": _readme(release, budget, name, facts)}, facts)
+    return Bundle({**files, "README.md": _readme(release, solver, name, facts)}, facts)
 
 
 def _selftest(name: str, vectors: Golden) -> str:
@@ -203,12 +203,12 @@ def measured(replay: pil.Replay) -> dict[str, Any]:
     }
 
 
-def _readme(release: Release, budget: Budget, name: str, facts: Mapping[str, Any]) -> str:
+def _readme(release: Release, solver: SolverOptions, name: str, facts: Mapping[str, Any]) -> str:
     model, single, double = release.model, facts["agreement"]["float"], facts["agreement"]["double"]
     mode = (
         "one pass a sample (real-time iteration)"
-        if budget.passes == 1
-        else f"at most {budget.passes} passes a sample"
+        if solver.sqp_iterations == 1
+        else f"at most {solver.sqp_iterations} passes a sample"
     )
     upper, target = name.upper(), facts["target"]
     if target is None:

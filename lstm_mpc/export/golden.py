@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.control.engines.dompc import DoMpc
-from lstm_mpc.control.engines.sqp import Budget, Sqp
+from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.problem import Problem, input_range
 from lstm_mpc.export.pil import Run
 from lstm_mpc.plants.system import Array, rest
@@ -40,7 +40,7 @@ class Golden:
 def golden(
     release: Release,
     problem: Problem,
-    budget: Budget,
+    solver: SolverOptions,
     *,
     u_start: ArrayLike,
     on_progress: Callable[[float], None] = lambda share: None,
@@ -61,7 +61,7 @@ def golden(
     reference = np.stack([setpoints[k : k + rows] for k in range(SAMPLES)])
     reference[_LOST] = np.nan
     spread, step = 1e-3 * np.ptp(aims, axis=0), 0.05 * np.ptp(aims, axis=0)
-    twin, ipopt = Sqp(release, problem, budget), DoMpc(release, problem)
+    twin, ipopt = Sqp(release, problem, solver), DoMpc(release, problem)
     u0 = np.asarray(u_start, dtype=np.float64).ravel()
     chi = rest(model.system, u0)
     y, u, status, beside = (

@@ -44,7 +44,7 @@ def given_start(
     if lstm.sizes_of(network) != sizes:
         found = lstm.sizes_of(network)
         raise InputError(
-            f"train: the network to start from is {found}, the design asks for {sizes}; set nx to"
+            f"train: the network to start from is {found}, the design asks for {sizes}; set cells to"
             " its cells"
         )
     theta = lstm.pack(network)
@@ -77,7 +77,7 @@ def linear_start(theta: Array, sizes: lstm.Sizes, records: Sequence[tuple[Array,
     least-squares ARX model by the singular values of its Hankel matrix (Ho and Kalman 1966)."""
     if len(sizes.nx) != 1:
         raise InputError(
-            f"train: start = 'linear' is for one layer, nx has {len(sizes.nx)}; use start ="
+            f"train: start = 'linear' is for one layer, cells has {len(sizes.nx)}; use start ="
             " 'random'"
         )
     A, B, C = realise(markov(records, 2 * _ORDER), sizes.nx[0])

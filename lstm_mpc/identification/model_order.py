@@ -11,7 +11,7 @@ from typing import Any
 from lstm_mpc.data.dataset import Dataset, scale
 from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.identification.multistart import Start, judge, one_start
-from lstm_mpc.identification.training import Progress, Settings
+from lstm_mpc.identification.training import Progress, TrainingOptions
 from lstm_mpc.io import parallel
 from lstm_mpc.model import lstm
 
@@ -72,12 +72,12 @@ class Ordering:
 def compare_orders(
     training: Dataset,
     validation: Dataset,
-    settings: Settings,
+    settings: TrainingOptions,
     *,
     cells: Sequence[tuple[int, ...]],
     starts: int = 3,
     seed: int = 0,
-    skip: int = 50,
+    transient: int = 50,
     window: int = 0,
     rule: str = "limits",
     workers: int = 1,
@@ -100,7 +100,7 @@ def compare_orders(
     shapes = [sizes[count] for count in sorted(sizes)]
     # linear ones have one layer
     each = [
-        replace(settings, nx=nx, start=settings.start if len(nx) == 1 else "random")
+        replace(settings, cells=nx, start=settings.start if len(nx) == 1 else "random")
         for nx in shapes
     ]
     tasks = [(training, scaling, own, seed + k, None) for own in each for k in range(starts)]
@@ -109,10 +109,19 @@ def compare_orders(
     for number, (count, own) in enumerate(zip(sorted(sizes), each, strict=True)):
         mine = outcomes[number * starts : (number + 1) * starts]
         judged = [
-            judge(o, training, validation, scaling, own, skip=skip, window=window, name="order")
+            judge(
+                o,
+                training,
+                validation,
+                scaling,
+                own,
+                transient=transient,
+                window=window,
+                name="order",
+            )
             for o in mine
         ]
-        found.append(Candidate(own.nx, count, tuple(judged)))
+        found.append(Candidate(own.cells, count, tuple(judged)))
     if not any(candidate.fits for candidate in found):
         raise SolverError(
             "no start of any size ended in a certified model: "

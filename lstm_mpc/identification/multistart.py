@@ -14,7 +14,7 @@ from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.evidence import Validation
 from lstm_mpc.data.dataset import Dataset, Scaling, scale
 from lstm_mpc.errors import InputError, SolverError
-from lstm_mpc.identification.training import Outcome, Progress, Settings, train
+from lstm_mpc.identification.training import Outcome, Progress, TrainingOptions, train
 from lstm_mpc.io import parallel
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model, validate
@@ -87,16 +87,16 @@ def _finite(value: float) -> float | None:
 def identify(
     dataset: Dataset,
     validation: Dataset,
-    settings: Settings,
+    settings: TrainingOptions,
     *,
     scaling: Scaling | None = None,
     network: lstm.Network | None = None,
     starts: int = 4,
     screen: int = 0,
     seed: int = 0,
-    skip: int = 50,
+    transient: int = 50,
     window: int = 0,
-    price: float | None = None,
+    max_fit_loss: float | None = None,
     required: Sequence[str] = (),
     workers: int = 1,
     name: str = "model",
@@ -108,14 +108,14 @@ def identify(
     the lowest error go on. `network` gives the weights to start from (see `train`), counted from
     seed 0, and the boxes are widened to hold them.
 
-    With a `price` [points of FIT] as many starts are also trained under the `required` conditions
-    alone, with the seeds that follow. Where the best of these fits validation data better by more
-    than that, it is taken: the other conditions cost too much on this plant.
+    With a `max_fit_loss` [points of FIT] as many starts are also trained under the `required`
+    conditions alone, with the seeds that follow. Where the best of these fits validation data
+    better by more than that, it is taken: the other conditions cost too much on this plant.
 
-    The choice uses `validation` (its first `skip` samples left out, its start estimated from the
-    first `window` samples, or random without a window), so its FIT is slightly optimistic for the
-    chosen model. Raises SolverError with every start's sentence when no start ends in a certified
-    model. Ctrl-C ends all starts at their best feasible iterate."""
+    The choice uses `validation` (its first `transient` samples left out, its start estimated from
+    the first `window` samples, or random without a window), so its FIT is slightly optimistic for
+    the chosen model. Raises SolverError with every start's sentence when no start ends in a
+    certified model. Ctrl-C ends all starts at their best feasible iterate."""
     if starts < 1 or screen < 0:
         raise InputError(
             f"train: starts must be at least 1 and screen at least 0, got {starts} and {screen}"
@@ -130,7 +130,7 @@ def identify(
     if network is not None:
         settings, seed = _holding(settings, network), 0
 
-    def run(own: Settings, seeds: Sequence[int]) -> list[Outcome]:
+    def run(own: TrainingOptions, seeds: Sequence[int]) -> list[Outcome]:
         tasks = [(dataset, scaling, own, number, network) for number in seeds]
         return parallel.run(one_start, tasks, workers=workers, on_report=on_progress, graceful=True)
 
@@ -142,19 +142,23 @@ def identify(
             for o in sorted(looked, key=lambda o: min(p.objective for p in o.history))[:starts]
         )
 
-    def judged(own: Settings, seeds: Sequence[int]) -> list[Start]:
+    def judged(own: TrainingOptions, seeds: Sequence[int]) -> list[Start]:
         return [
-            judge(o, dataset, validation, scaling, own, skip=skip, window=window, name=name)
+            judge(
+                o, dataset, validation, scaling, own, transient=transient, window=window, name=name
+            )
             for o in run(own, seeds)
         ]
 
     done, fallback = judged(settings, seeds), list[Start]()
-    if price is not None and not set(settings.conditions) <= set(required):
+    if max_fit_loss is not None and not set(settings.conditions) <= set(required):
         following = [max(seeds) + 1 + k for k in range(starts)]
         fallback = judged(replace(settings, conditions=tuple(required)), following)
     best = [_best(done), _best(fallback)]
     if best[0] is None or (
-        best[1] is not None and price is not None and best[1].fit > best[0].fit + price
+        best[1] is not None
+        and max_fit_loss is not None
+        and best[1].fit > best[0].fit + max_fit_loss
     ):
         best.reverse()
     if best[0] is None or best[0].model is None:
@@ -172,22 +176,26 @@ def _best(starts: Sequence[Start]) -> Start | None:
     )
 
 
-def _holding(settings: Settings, network: lstm.Network) -> Settings:
+def _holding(settings: TrainingOptions, network: lstm.Network) -> TrainingOptions:
     """`settings` for training from `network`: its cells, and boxes that hold its weights."""
-    largest = {name: float(np.abs(leaf).max()) for name, leaf in lstm.leaves(network).items()}
+    largest = {name: float(np.abs(leaf).max()) for name, leaf in lstm.parameters(network).items()}
     gates, output = (
         max(v for k, v in largest.items() if (k in ("C", "b_y")) == last) for last in (False, True)
     )
     return replace(
         settings,
-        nx=network.nx,
-        box=max(settings.box, gates),
+        cells=network.nx,
+        weight_bound=max(settings.weight_bound, gates),
         output_box=max(settings.output_box, output),
     )
 
 
 def one_start(
-    dataset: Dataset, scaling: Scaling, settings: Settings, seed: int, network: lstm.Network | None
+    dataset: Dataset,
+    scaling: Scaling,
+    settings: TrainingOptions,
+    seed: int,
+    network: lstm.Network | None,
 ) -> Outcome:
     """`train` as a task of `parallel`."""
     return train(
@@ -206,9 +214,9 @@ def judge(
     dataset: Dataset,
     validation: Dataset,
     scaling: Scaling,
-    settings: Settings,
+    settings: TrainingOptions,
     *,
-    skip: int,
+    transient: int,
     window: int,
     name: str,
 ) -> Start:
@@ -228,7 +236,7 @@ def judge(
     }
     model = model_of(outcome.network, dataset, scaling, origin, name, delays=settings.delays)
     certified = all(certify(model, condition).holds for condition in settings.conditions)
-    fits = validate(model, validation, skip=skip, seed=0, window=window)
+    fits = validate(model, validation, transient=transient, seed=0, window=window)
     return Start(outcome, model, certified, min(min(fit.mean_removed) for fit in fits))
 
 
@@ -248,7 +256,7 @@ def model_of(
 
 
 def validation_of(
-    model: Model, dataset: Dataset, *, skip: int = 50, seed: int = 0, window: int = 0
+    model: Model, dataset: Dataset, *, transient: int = 50, seed: int = 0, window: int = 0
 ) -> Validation:
     """The evidence for the gate: fits against the measured and where known the noise-free output,
     the worst record of each figure. The start is random, or estimated from the first `window`
@@ -258,7 +266,9 @@ def validation_of(
     if all(record.truth is not None for record in dataset.records):
         references = ["measured", "noise-free"]
     for against in references:
-        records = validate(model, dataset, skip=skip, seed=seed, against=against, window=window)
+        records = validate(
+            model, dataset, transient=transient, seed=seed, against=against, window=window
+        )
         worst = {"normalised": min, "engineering": min, "mean_removed": min, "rmse": max}
         per_output = {
             f: [pick(v) for v in zip(*(getattr(r, f) for r in records), strict=True)]

@@ -2,8 +2,8 @@
 as hard constraints, IPOPT.
 
     minimise   mean square of (ŷ − y), single shooting          over θ, the start χ0 of every
-    record, and slacks subject to every quantity of every condition ≤ 1 − margin,  |θ| ≤ box,  |χ0|
-    ≤ start_box
+    record, and slacks subject to every quantity of every condition ≤ 1 − margin,  |θ| ≤
+    weight_bound,  |χ0| ≤ start_box
 
 How the program is put to IPOPT is in `program`. IPOPT is never believed: an outcome carries
 numbers, its claim is made by `certify` alone."""
@@ -31,14 +31,14 @@ STARTS = ("random", "linear")
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingOptions:
     """What a human chooses about training; the keys of `[train]` in a design.
 
-    - `nx`: cells per layer; `conditions` (in a design by default those of `[release]`), kept with
-      `margin` δ.
-    - `box`: bound of every |weight| of the gates, `output_box` of C and b_y (a large C makes a
-      wrong start state loud), `start_box` of every |χ0|; `washout`: first samples of each record
-      left out of the error.
+    - `cells`: cells per layer; `conditions` (in a design by default those of `[release]`), kept
+      with `margin` δ.
+    - `weight_bound`: bound of every |weight| of the gates, `output_box` of C and b_y (a large C
+      makes a wrong start state loud), `start_box` of every |χ0|; `washout`: first samples of each
+      record left out of the error.
     - `start`: "random", or "linear" for a linear model of the data written as an LSTM; `spread`:
       random weights are uniform in ±spread, forget biases lie around `forget_bias`.
     - `decay`, `output_decay`: weight of the squares of the gates' weights (not biases) and of C in
@@ -46,17 +46,17 @@ class Settings:
       bound wide.
     - `hessian`: "gauss-newton", with a Levenberg–Marquardt term that begins at `damping`, or
       "l-bfgs"; `mu_init`: IPOPT's first barrier parameter; training ends after `iterations`, or
-      when the last `patience` gained less than `least` (relative) of the objective.
+      when the last `patience` gained less than `min_improvement` (relative) of the objective.
     - `delays`: samples that each input takes until the network sees it, one for each; none: no
       delays.
     - `compiled`: let the C compiler `cc` make machine code of the stage functions, which takes two
       seconds and then halves the time.
     """
 
-    nx: tuple[int, ...] = (5,)
+    cells: tuple[int, ...] = (5,)
     conditions: tuple[str, ...] = ("iss",)
     margin: float = 1e-3
-    box: float = 4.0
+    weight_bound: float = 4.0
     output_box: float = 1.5
     start_box: float = 1.5
     washout: int = 20
@@ -69,18 +69,18 @@ class Settings:
     hessian: str = "gauss-newton"
     iterations: int = 250
     patience: int = 20
-    least: float = 5e-2
+    min_improvement: float = 5e-2
     mu_init: float = 1e-4
     compiled: bool = False
     delays: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("nx", "conditions"):
+        for name in ("cells", "conditions"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "delays", checked_delays(self.delays, name="train"))
         for name in self.conditions:
             conditions.condition(name)
-        for name in ("margin", "box", "output_box", "start_box", "spread"):
+        for name in ("margin", "weight_bound", "output_box", "start_box", "spread"):
             if not getattr(self, name) > 0:
                 raise InputError(f"train: {name} must be positive, got {getattr(self, name)}")
         if self.start not in STARTS:
@@ -180,7 +180,7 @@ def pieces_of(
 def train(
     dataset: Dataset,
     scaling: Scaling,
-    settings: Settings,
+    settings: TrainingOptions,
     *,
     seed: int,
     network: lstm.Network | None = None,
@@ -195,7 +195,7 @@ def train(
     conditions. `stop` is asked once an iteration; when it says yes, training ends and keeps what it
     has."""
     began = time.perf_counter()
-    sizes = lstm.Sizes(len(dataset.inputs), settings.nx, len(dataset.outputs))
+    sizes = lstm.Sizes(len(dataset.inputs), settings.cells, len(dataset.outputs))
     pieces = pieces_of(dataset, scaling, settings.washout, delays=settings.delays)
     error = SimulationError(sizes, pieces, compiled=settings.compiled)
     cost = Cost(error, _pull(error, settings))
@@ -230,7 +230,7 @@ def train(
 
 def _parameters(
     error: SimulationError,
-    settings: Settings,
+    settings: TrainingOptions,
     seed: int,
     network: lstm.Network | None,
     radius: float,
@@ -258,11 +258,11 @@ def _states(error: SimulationError, seed: int) -> Array:
     return np.random.default_rng([seed, 1]).uniform(-0.1, 0.1, error.size - error.sizes.parameters)
 
 
-def _box(error: SimulationError, settings: Settings) -> Array:
+def _box(error: SimulationError, settings: TrainingOptions) -> Array:
     """Bounds of |z|."""
     box = np.full(error.size, settings.start_box)
     for name, place in error.sizes.slices.items():
-        box[place] = settings.output_box if name in ("C", "b_y") else settings.box
+        box[place] = settings.output_box if name in ("C", "b_y") else settings.weight_bound
     return box
 
 
@@ -274,7 +274,7 @@ def _spread(piece: Piece) -> float:
     return float((piece.weight * (y - mean) ** 2).sum())
 
 
-def _pull(error: SimulationError, settings: Settings) -> Array:
+def _pull(error: SimulationError, settings: TrainingOptions) -> Array:
     """Weights of z² in the cost."""
     pull = np.zeros(error.size)
     for name, place in error.sizes.slices.items():
@@ -291,7 +291,7 @@ class _Watch:
     def __init__(
         self,
         cost: Cost,
-        settings: Settings,
+        settings: TrainingOptions,
         radius: float,
         seed: int,
         progress: Callable[[Progress], None] | None,
@@ -330,7 +330,7 @@ class _Watch:
 
     def _stale(self) -> bool:
         """The best cost of the last `patience` iterations is hardly below the best before them."""
-        patience, least = self._settings.patience, self._settings.least
+        patience, least = self._settings.patience, self._settings.min_improvement
         if len(self._costs) <= 2 * patience or self.best is None:
             return False
         before, recent = min(self._costs[:-patience]), min(self._costs[-patience:])

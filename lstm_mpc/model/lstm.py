@@ -191,10 +191,12 @@ def unpack(theta: Any, sizes: Sizes) -> Network:
 
 def pack(network: Network) -> Array:
     """The parameter vector of a numeric network; the inverse of `unpack`."""
-    return np.concatenate([np.asarray(leaf).ravel(order="F") for leaf in leaves(network).values()])
+    return np.concatenate(
+        [np.asarray(leaf).ravel(order="F") for leaf in parameters(network).values()]
+    )
 
 
-def leaves(network: Network) -> dict[str, Any]:
+def parameters(network: Network) -> dict[str, Any]:
     """Name -> parameter, in the order of θ."""
     named: dict[str, Any] = {}
     for number, layer in enumerate(network.layers):
@@ -204,8 +206,8 @@ def leaves(network: Network) -> dict[str, Any]:
     return named | {"C": network.C, "b_y": network.b_y}
 
 
-def from_leaves(named: dict[str, ArrayLike]) -> Network:
-    """A numeric network from `leaves`; InputError when a name is missing, unknown or of a wrong
+def from_parameters(named: dict[str, ArrayLike]) -> Network:
+    """A numeric network from `parameters`; InputError when a name is missing, unknown or of a wrong
     shape."""
     arrays = {name: frozen_array(value, 2, name) for name, value in named.items()}
     try:
@@ -233,7 +235,7 @@ def from_leaves(named: dict[str, ArrayLike]) -> Network:
 
 def numeric(network: Network) -> Network:
     """The same network with read-only, finite NumPy leaves."""
-    frozen = {name: frozen_array(leaf, 2, name) for name, leaf in leaves(network).items()}
+    frozen = {name: frozen_array(leaf, 2, name) for name, leaf in parameters(network).items()}
     layers = [
         Layer(**{k[2:]: v for k, v in frozen.items() if k.startswith(f"{n}.")})
         for n in range(len(network.layers))

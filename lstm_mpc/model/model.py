@@ -152,7 +152,7 @@ class Model:
                 "inputs": [signal_content(s) for s in self.inputs],
                 "outputs": [signal_content(s) for s in self.outputs],
                 "scaling": dict(self.scaling.__dict__),
-                "network": lstm.leaves(self.network),
+                "network": lstm.parameters(self.network),
                 "origin": self.origin,
                 **({"delays": self.delays} if any(self.delays) else {}),
             }
@@ -177,7 +177,7 @@ class Model:
         return Model(
             **{
                 **saved.__dict__,
-                "network": lstm.from_leaves(saved.network),
+                "network": lstm.from_parameters(saved.network),
                 "scaling": Scaling(**saved.scaling.__dict__),
             }
         )
@@ -347,24 +347,24 @@ def validate(
     model: Model,
     dataset: Dataset,
     *,
-    skip: int,
+    transient: int,
     seed: int,
     against: str = "measured",
     window: int = 0,
 ) -> tuple[Fit, ...]:
-    """Simulate every record and compare after `skip` samples; one Fit per record.
+    """Simulate every record and compare after `transient` samples; one Fit per record.
 
     The start is random (χ0 uniform in ±0.1), or estimated from the first `window` samples, which
     should then be skipped. `against` is "measured" or "noise-free"; the latter exists only for
     simulated plants."""
-    if not 0 <= window <= skip:
+    if not 0 <= window <= transient:
         raise InputError(
-            f"validate: a window of {window} samples must lie within the {skip} that are skipped,"
+            f"validate: a window of {window} samples must lie within the {transient} that are skipped,"
             " or the fit would know the answer"
         )
     runs = simulations(model, dataset, seed=seed, window=window)
     return tuple(
-        compare(model, item, y, skip=skip, against=against)
+        compare(model, item, y, transient=transient, against=against)
         for item, y in zip(dataset.records, runs, strict=True)
     )
 
@@ -380,7 +380,7 @@ def simulations(
     )
 
 
-def compare(model: Model, item: Record, y: Array, *, skip: int, against: str) -> Fit:
+def compare(model: Model, item: Record, y: Array, *, transient: int, against: str) -> Fit:
     """The fit of a simulated output `y` to one record."""
     reference = item.y if against == "measured" else item.truth
     if reference is None:
@@ -391,5 +391,5 @@ def compare(model: Model, item: Record, y: Array, *, skip: int, against: str) ->
         scaling=model.scaling,
         units=[s.unit for s in model.outputs],
         against=against,
-        skip=skip,
+        transient=transient,
     )

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from lstm_mpc.certificates.evidence import Verification
-from lstm_mpc.certificates.scenarios import Law, claimed_set, replay
-from lstm_mpc.control.controller import Move
+from lstm_mpc.certificates.scenarios import ScenarioLaw, claimed_set, replay
+from lstm_mpc.control.controller import ControlAction
 from lstm_mpc.control.simulation import Run
 from lstm_mpc.data.correlation import Residuals
 from lstm_mpc.data.dataset import Dataset, Record
@@ -48,7 +48,7 @@ def plot_validation(
     model: Model,
     dataset: Dataset,
     *,
-    skip: int = 50,
+    transient: int = 50,
     seed: int = 0,
     window: int = 0,
     runs: Sequence[Array] | None = None,
@@ -58,7 +58,7 @@ def plot_validation(
     known."""
     runs = simulations(model, dataset, seed=seed, window=window) if runs is None else runs
     fits = [
-        compare(model, item, y, skip=skip, against="measured")
+        compare(model, item, y, transient=transient, against="measured")
         for item, y in zip(dataset.records, runs, strict=True)
     ]
     figure, axes = sheet(2 * len(model.outputs), 3.0 * len(model.outputs) + 0.4)
@@ -72,7 +72,7 @@ def plot_validation(
             )
             above.plot(*thin(t, item.y[:, j]), color=GREY, lw=1.0, label=names[0])
             above.plot(*thin(t, y[:, j]), color=BLUE, lw=1.0, ls="--", label=names[1])
-            below.plot(*thin(t[skip:], (item.y - y)[skip:, j]), color=RED, lw=0.6)
+            below.plot(*thin(t[transient:], (item.y - y)[transient:, j]), color=RED, lw=0.6)
         above.set_ylabel(s.label)
         worst = [
             min(getattr(fit, key)[j] for fit in fits) for key in ("normalised", "mean_removed")
@@ -150,7 +150,7 @@ def plot_scenarios(
 ) -> Figure:
     """Fig. 3a: some input scenarios, the outputs they cause, and the worst scenario with the bound
     it makes."""
-    v, law = verification, Law.from_description(verification.law)
+    v, law = verification, ScenarioLaw.from_description(verification.law)
     bound = v.bound("model", radius)
     common: dict[str, Any] = {"radius": radius, "seed": v.seed, "steps": v.steps}
     indices = list(range(min(count, v.scenarios))) + ([bound.worst] if bound else [])
@@ -341,7 +341,7 @@ def plot_series(
     *,
     safe_set: Sequence[tuple[float, float]] = (),
     disturbances: Sequence[Signal] | None = None,
-    moves: Sequence[Move] = (),
+    moves: Sequence[ControlAction] = (),
     failures: Sequence[int] = (),
 ) -> Figure:
     """A closed loop as `closed-loop.json` keeps it: outputs and setpoints, inputs with their
@@ -405,7 +405,7 @@ def plot_series(
     return figure
 
 
-def _estimates(axis: Any, t: Array, system: System, moves: Sequence[Move]) -> None:
+def _estimates(axis: Any, t: Array, system: System, moves: Sequence[ControlAction]) -> None:
     """The disturbances that the observer sees, where they act."""
     acting = (
         "input_disturbance"

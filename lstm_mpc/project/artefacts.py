@@ -41,7 +41,7 @@ class Options:
     workers: int = parallel.cores()
 
 
-def claim(path: Path, options: Options) -> None:
+def refuse_overwrite(path: Path, options: Options) -> None:
     if path.exists() and not options.force:
         raise InputError(f"{path}: exists; --force replaces it")
 

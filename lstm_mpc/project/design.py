@@ -14,19 +14,19 @@ import numpy as np
 
 from lstm_mpc.assurance.loop_law import LoopLaw
 from lstm_mpc.certificates.gate import Policy
-from lstm_mpc.control.engines.sqp import Budget
+from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.problem import GatedTuning, KalmanTuning, MheTuning, Problem
 from lstm_mpc.control.simulation import Scenario
 from lstm_mpc.data.csv_file import read_csv
 from lstm_mpc.data.dataset import Dataset, Record, record
 from lstm_mpc.data.excitation import Mprs, Steps
-from lstm_mpc.data.log_preparation import Log, Prepared, prepare_log
+from lstm_mpc.data.log_preparation import LogOptions, Prepared, prepare_log
 from lstm_mpc.errors import InputError
-from lstm_mpc.identification.training import Settings
+from lstm_mpc.identification.training import TrainingOptions
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.schema import fits, known, make, table_of, tables_of
-from lstm_mpc.model.importers.import_file import Import
+from lstm_mpc.model.importers.import_file import ImportOptions
 from lstm_mpc.plants import ph, quadruple_tank
 from lstm_mpc.plants.system import Signal, System
 
@@ -52,7 +52,7 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class Data:
+class DataOptions:
     """`[data]`: the CSV files of an own experiment, one record each, relative to the design; and
     the scaling rule. Of more than `samples` training samples only windows of `window` samples are
     trained on, those in which the inputs move most; 0: all."""
@@ -65,24 +65,24 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchOptions:
     """`[search]`: how many starts, from which seed, chosen among `screen` short ones where that is
-    more; the first `skip` samples of a validation record are the transient from a random start and
-    do not count. With a `window` (at most `skip`) the start of a validation record is estimated
-    from its first samples instead. `price` [points of FIT] is what conditions that the gate does
-    not ask for may cost: where training under those of `[release]` alone is better by more, that
-    model is taken."""
+    more; the first `transient` samples of a validation record are the transient from a random start
+    and do not count. With a `window` (at most `transient`) the start of a validation record is
+    estimated from its first samples instead. `max_fit_loss` [points of FIT] is what conditions that
+    the gate does not ask for may cost: where training under those of `[release]` alone is better by
+    more, that model is taken."""
 
     starts: int = 4
     screen: int = 0
     seed: int = 0
-    skip: int = 50
+    transient: int = 50
     window: int = 0
-    price: float | None = None
+    max_fit_loss: float | None = None
 
 
 @dataclass(frozen=True)
-class Verifying:
+class VerifyOptions:
     """`[verify]`: the keyword arguments of `scenario.verify`."""
 
     radii: tuple[float, ...] = (1.0,)
@@ -98,7 +98,7 @@ class Verifying:
 
 
 @dataclass(frozen=True)
-class LoopVerifying:
+class LoopVerifyOptions:
     """`[verify_loop]`: the keyword arguments of `control.verify.verify_loop`. The keys of its law
     stand among them, a disturbance by its own name."""
 
@@ -121,19 +121,19 @@ class Design:
     inputs: tuple[Signal, ...]
     outputs: tuple[Signal, ...]
     experiment: Experiment
-    data: Data
-    train: Settings
-    search: Search
+    data: DataOptions
+    train: TrainingOptions
+    search: SearchOptions
     safe_set: tuple[tuple[float, float], ...]
-    verify: Verifying
+    verify: VerifyOptions
     release: Policy
     control: Problem
-    budget: Budget
+    solver: SolverOptions
     u_start: tuple[float, ...]
     scenarios: tuple[Scenario, ...] = field(default=())
-    foreign: Import = field(default=Import())
-    verify_loop: LoopVerifying | None = None
-    log: Log = field(default=Log())
+    foreign: ImportOptions = field(default=ImportOptions())
+    verify_loop: LoopVerifyOptions | None = None
+    log: LogOptions = field(default=LogOptions())
 
     @property
     def system(self) -> System | None:
@@ -254,7 +254,7 @@ _TABLES = [
     "release",
     "control",
     "observer",
-    "budget",
+    "solver",
     "scenario",
     "import",
     "verify_loop",
@@ -315,20 +315,20 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
         inputs=inputs,
         outputs=outputs,
         experiment=make(Experiment, table_of(content, "experiment"), "[experiment]"),
-        data=make(Data, table_of(content, "data"), "[data]"),
-        train=make(Settings, training, "[train]"),
-        search=make(Search, table_of(content, "search"), "[search]"),
+        data=make(DataOptions, table_of(content, "data"), "[data]"),
+        train=make(TrainingOptions, training, "[train]"),
+        search=make(SearchOptions, table_of(content, "search"), "[search]"),
         safe_set=tuple(_interval(safe.get(s.name, [s.low, s.high]), s) for s in outputs),
-        verify=make(Verifying, table_of(content, "verify"), "[verify]"),
+        verify=make(VerifyOptions, table_of(content, "verify"), "[verify]"),
         release=policy,
         control=dataclasses.replace(
             make(Problem, control, "[control]"), observer=_observer(table_of(content, "observer"))
         ),
-        budget=make(Budget, table_of(content, "budget"), "[budget]"),
+        solver=make(SolverOptions, table_of(content, "solver"), "[solver]"),
         u_start=tuple(float(v) for v in u_start),
         scenarios=tuple(_scenario(table, system) for table in tables_of(content, "scenario")),
-        foreign=make(Import, table_of(content, "import"), "[import]"),
-        log=make(Log, table_of(content, "log"), "[log]"),
+        foreign=make(ImportOptions, table_of(content, "import"), "[import]"),
+        log=make(LogOptions, table_of(content, "log"), "[log]"),
         verify_loop=(
             _looping(table_of(content, "verify_loop"), system) if "verify_loop" in content else None
         ),
@@ -395,19 +395,19 @@ def _scenario(table: Mapping[str, Any], system: System | None) -> Scenario:
     return dataclasses.replace(made, faults=faults)
 
 
-def _looping(table: dict[str, Any], system: System | None) -> LoopVerifying:
+def _looping(table: dict[str, Any], system: System | None) -> LoopVerifyOptions:
     """`[verify_loop]`: one [low, high] per setpoint, start and disturbance name."""
     if system is None:
         raise InputError("[verify_loop] needs a [plant] to simulate")
     disturbances = [s.name for s in system.disturbances]
     of_law = [f.name for f in dataclasses.fields(LoopLaw) if f.name != "disturbances"]
-    own = [f.name for f in dataclasses.fields(LoopVerifying) if f.name != "law"]
+    own = [f.name for f in dataclasses.fields(LoopVerifyOptions) if f.name != "law"]
     known(table, [*own, *of_law, *disturbances], "[verify_loop]")
     parts = [
         {k: v for k, v in table.items() if k in names} for names in (of_law, disturbances, own)
     ]
     law = make(LoopLaw, {**parts[0], "disturbances": parts[1]}, "[verify_loop]")
-    made: LoopVerifying = make(LoopVerifying, {**parts[2], "law": law}, "[verify_loop]")
+    made: LoopVerifyOptions = make(LoopVerifyOptions, {**parts[2], "law": law}, "[verify_loop]")
     return made
 
 

@@ -32,7 +32,7 @@ from lstm_mpc.project.artefacts import (
     VERIFICATION,
     certificate_file,
 )
-from lstm_mpc.project.design import Design, Search, load_design
+from lstm_mpc.project.design import Design, SearchOptions, load_design
 
 EXPORT = f"controller/{MANIFEST}"
 DESIGN = "design.toml"
@@ -94,8 +94,8 @@ class Dossier:
     def judge(self) -> dict[str, int]:
         """What of a record counts, by the design or by default: the keyword arguments of
         `validate`."""
-        search = self.design.search if self.design else Search()
-        return {"skip": search.skip, "window": search.window}
+        search = self.design.search if self.design else SearchOptions()
+        return {"transient": search.transient, "window": search.window}
 
     @cached_property
     def runs(self) -> dict[str, tuple[Array, ...]]:
@@ -196,10 +196,10 @@ def _stale(found: Artefact, model: Model | None, design: Design | None) -> str:
     if (
         isinstance(found.value, LoopVerification)
         and design
-        and found.value.problem != tuning_digest(design.control, design.budget)
+        and found.value.problem != tuning_digest(design.control, design.solver)
     ):
         return (
-            "speaks of another [control], [observer] or [budget] than the design has now;"
+            "speaks of another [control], [observer] or [solver] than the design has now;"
             f" `lstm-mpc {found.verb}` makes it anew"
         )
     return ""

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from lstm_mpc.data.dataset import Dataset
-from lstm_mpc.data.inspection import Look
-from lstm_mpc.data.log_preparation import Log
+from lstm_mpc.data.inspection import Inspection
+from lstm_mpc.data.log_preparation import LogOptions
 from lstm_mpc.data.log_reader import header_of, is_stamp
 from lstm_mpc.errors import DataError, InputError
 from lstm_mpc.plants.system import Signal
@@ -28,7 +28,7 @@ _THIN = 20_000  # training samples above which a design trains through windows
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SignalRequest:
     """A signal as asked for on the command line: NAME[=COLUMN][:UNIT[:LOW:HIGH]]."""
 
     name: str
@@ -38,7 +38,7 @@ class Wanted:
     high: float | None
 
 
-def wanted(text: str) -> Wanted:
+def wanted(text: str) -> SignalRequest:
     """Read NAME[=COLUMN][:UNIT[:LOW:HIGH]]; a unit may also stand in the column's name as `name
     [unit]`."""
     parts = text.split(":")
@@ -50,7 +50,7 @@ def wanted(text: str) -> Wanted:
             " NAME=COLUMN:UNIT:LOW:HIGH"
         )
     low, high = _limits(f"{parts[2]}:{parts[3]}", name) if len(parts) == 4 else (None, None)
-    return Wanted(name.strip(), column.strip(), unit.strip(), low, high)
+    return SignalRequest(name.strip(), column.strip(), unit.strip(), low, high)
 
 
 def _limits(text: str, name: str) -> tuple[float, float]:
@@ -63,12 +63,14 @@ def _limits(text: str, name: str) -> tuple[float, float]:
     return low, high
 
 
-def ask_signals(path: Path, ask: Callable[[str], str]) -> tuple[list[Wanted], list[Wanted]]:
+def ask_signals(
+    path: Path, ask: Callable[[str], str]
+) -> tuple[list[SignalRequest], list[SignalRequest]]:
     """Ask for inputs and outputs by the numbers of the columns; `ask` shows a question and returns
     the answer."""
     header = header_of(path)
     listing = "\n".join(f"  {k + 1}: {name}" for k, name in enumerate(header))
-    found = list[list[Wanted]]()
+    found = list[list[SignalRequest]]()
     for what, hint in (
         ("inputs (manipulated)", ", with limits as 2:0:10 where you know them"),
         ("outputs (measured)", ""),
@@ -88,12 +90,14 @@ def ask_signals(path: Path, ask: Callable[[str], str]) -> tuple[list[Wanted], li
             unit = name[name.index("[") + 1 : -1] if name.endswith("]") and "[" in name else ""
             plain = name[: name.index("[")].strip() if unit else name
             low, high = _limits(limits, plain) if limits else (None, None)
-            signals.append(Wanted(plain, name, unit, low, high))
+            signals.append(SignalRequest(plain, name, unit, low, high))
         found.append(signals)
     return found[0], found[1]
 
 
-def columns_of(path: Path, signals: Sequence[Wanted]) -> tuple[dict[str, str], dict[str, str]]:
+def columns_of(
+    path: Path, signals: Sequence[SignalRequest]
+) -> tuple[dict[str, str], dict[str, str]]:
     """The column and the unit of every signal: the column that was named, or one called `name` or
     `name [unit]`."""
     header, columns, units = header_of(path), dict[str, str](), dict[str, str]()
@@ -134,7 +138,7 @@ def time_column(path: Path, signals: Collection[str]) -> str:
 
 
 def signals_of(
-    asked: Sequence[Wanted],
+    asked: Sequence[SignalRequest],
     units: dict[str, str],
     spans: dict[str, tuple[float, float]],
     *,
@@ -154,7 +158,12 @@ def signals_of(
 
 
 def draft(
-    name: str, log: Log, training: Dataset, validation: Dataset, found: Look, guessed: Sequence[str]
+    name: str,
+    log: LogOptions,
+    training: Dataset,
+    validation: Dataset,
+    found: Inspection,
+    guessed: Sequence[str],
 ) -> str:
     """The text of a design.toml for these data; `guessed` are the inputs whose limits come from the
     data."""
@@ -240,7 +249,7 @@ def _training_lines(samples: int, moves: int, delays: Sequence[int], window: int
     else:
         weights = [
             _note('start = "linear"', "from a linear model of the data"),
-            _note("box = 10.0", "bound of the gates' weights"),
+            _note("weight_bound = 10.0", "bound of the gates' weights"),
             _note(
                 "output_box = 5.0", "bound of C; less makes narrower tubes and often a worse fit"
             ),
@@ -259,7 +268,7 @@ def _training_lines(samples: int, moves: int, delays: Sequence[int], window: int
     return [
         "",
         "[train]",
-        _note("nx = [5]", "cells per layer; `lstm-mpc order` compares"),
+        _note("cells = [5]", "cells per layer; `lstm-mpc order` compares"),
         _note('conditions = ["iss", "delta_iss"]', "hard constraints of the training program"),
         *late,
         *weights,
@@ -268,10 +277,10 @@ def _training_lines(samples: int, moves: int, delays: Sequence[int], window: int
         "",
         "[search]",
         f"starts = {8 if samples < _SHORT else 4}",
-        _note(f"skip = {window}", "[samples] of validation records left out of the fit"),
+        _note(f"transient = {window}", "[samples] of validation records left out of the fit"),
         _note(f"window = {window}", "[samples] from which their start is estimated"),
         _note(
-            "price = 5.0",
+            "max_fit_loss = 5.0",
             "[points of FIT] delta_iss may cost; beyond, the model is trained under iss alone",
         ),
     ]
@@ -309,7 +318,7 @@ def _gate_lines(slow: int, Ts: float) -> list[str]:
 
 
 def _control_lines(slow: int, span_u: Sequence[float], span_y: Sequence[float]) -> list[str]:
-    """[control] and [budget]."""
+    """[control] and [solver]."""
     moves = ", ".join(_round(0.2 * v) for v in span_u)
     return [
         "",
@@ -322,15 +331,15 @@ def _control_lines(slow: int, span_u: Sequence[float], span_y: Sequence[float]) 
         f"move_penalty = [{', '.join(_round(0.1 / v**2) for v in span_u)}]",
         _note(f"max_move = [{moves}]", "[unit per sample]"),
         "",
-        "[budget]",
-        _note("passes = 1", "real-time iteration"),
-        "changes = 20",
-        "halvings = 1",
+        "[solver]",
+        _note("sqp_iterations = 1", "real-time iteration"),
+        "qp_iterations = 20",
+        "line_search_steps = 1",
         "",
     ]
 
 
-def _log_lines(log: Log, training: Dataset, validation: Dataset) -> list[str]:
+def _log_lines(log: LogOptions, training: Dataset, validation: Dataset) -> list[str]:
     lines = [f"files = {_list(log.files)}"]
     lines += [f"validation_files = {_list(log.validation_files)}"] if log.validation_files else []
     lines += [f"time = {_text(log.time)}"] if log.time else []
@@ -358,7 +367,7 @@ def _log_lines(log: Log, training: Dataset, validation: Dataset) -> list[str]:
             _note(part, "which part of it"),
         ]
     )
-    lines += [_note(f"least = {log.least}", "[samples] shorter records are left out")]
+    lines += [_note(f"min_improvement = {log.least}", "[samples] shorter records are left out")]
     lines += [f"despike = {log.despike:g}"] if log.despike else []
     return lines
 

@@ -11,16 +11,16 @@ import numpy as np
 
 from lstm_mpc.data.dataset import Dataset, thin
 from lstm_mpc.data.inspection import describe, look, refusals
-from lstm_mpc.data.log_preparation import Log, prepare_log
+from lstm_mpc.data.log_preparation import LogOptions, prepare_log
 from lstm_mpc.errors import InputError
 from lstm_mpc.identification.model_order import compare_orders
 from lstm_mpc.identification.training import Progress
 from lstm_mpc.io import artefact_file
 from lstm_mpc.plants.system import Signal
 from lstm_mpc.plots import figures, style
-from lstm_mpc.project.artefacts import FIGURES, Options, Result, claim
+from lstm_mpc.project.artefacts import FIGURES, Options, Result, refuse_overwrite
 from lstm_mpc.project.design import Design, load_design
-from lstm_mpc.project.draft import Wanted, columns_of, draft, signals_of, time_column
+from lstm_mpc.project.draft import SignalRequest, columns_of, draft, signals_of, time_column
 
 CELLS = ((2,), (3,), (5,), (8,))
 
@@ -28,11 +28,11 @@ CELLS = ((2,), (3,), (5,), (8,))
 def new_verb(
     folder: Path,
     files: Sequence[Path],
-    inputs: Sequence[Wanted],
-    outputs: Sequence[Wanted],
+    inputs: Sequence[SignalRequest],
+    outputs: Sequence[SignalRequest],
     options: Options,
     *,
-    log: Log,
+    log: LogOptions,
     name: str = "",
 ) -> Result:
     """Draft a design for recorded data → design.toml beside copies of the logs, and a first look at
@@ -42,7 +42,7 @@ def new_verb(
     """
     for path in (folder / "design.toml", *(folder / file.name for file in files)):
         if path.resolve() not in [file.resolve() for file in files]:
-            claim(path, options)
+            refuse_overwrite(path, options)
     if len({file.name for file in files}) < len(files):
         raise InputError(
             "two data files have the same name; rename one, for the design directory holds a copy"
@@ -140,7 +140,7 @@ def order_verb(
     """Compare structures by validated FIT over seeds → order.json and a figure; which one is used
     stays the design's choice."""
     path = design.file("order.json")
-    claim(path, options)
+    refuse_overwrite(path, options)
     training, validation = design.records("training"), design.records("validation")
     training = (
         thin(training, samples=design.data.samples, window=design.data.window)
@@ -165,7 +165,7 @@ def order_verb(
         cells=cells,
         starts=starts,
         seed=design.search.seed,
-        skip=design.search.skip,
+        transient=design.search.transient,
         window=design.search.window,
         rule=design.data.scaling,
         workers=options.workers,
@@ -191,5 +191,5 @@ def order_verb(
         if chosen is found.candidates[-1]
         else more
     )
-    lines.append(f"[train] nx = {list(chosen.nx)}: {reason} → {path}")
+    lines.append(f"[train] cells = {list(chosen.nx)}: {reason} → {path}")
     return Result(tuple(lines), content)

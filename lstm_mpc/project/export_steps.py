@@ -16,7 +16,7 @@ from lstm_mpc.errors import InputError, LstmMpcError
 from lstm_mpc.export import pil
 from lstm_mpc.export.pil import CORES
 from lstm_mpc.io import artefact_file
-from lstm_mpc.project.artefacts import PIL, RELEASE, Options, Result, claim, waivers
+from lstm_mpc.project.artefacts import PIL, RELEASE, Options, Result, refuse_overwrite, waivers
 from lstm_mpc.project.design import Design
 from lstm_mpc.project.loop_steps import engine_of, loop_evidence
 
@@ -38,7 +38,7 @@ def export_verb(design: Design, options: Options, *, target: str = "controller")
         cleared = clear(
             passed,
             design.control,
-            budget=design.budget,
+            solver=design.solver,
             loop=loop_evidence(design),
             folder=str(design.folder),
         )
@@ -52,7 +52,10 @@ def export_verb(design: Design, options: Options, *, target: str = "controller")
         facts = {**facts, "cleared": [list(pair) for pair in cleared.evidence]}
         words = [
             *words,
-            *(f"  cleared by what is {how}: {claim}" for how, claim in cleared.evidence),
+            *(
+                f"  cleared by what is {how}: {refuse_overwrite}"
+                for how, refuse_overwrite in cleared.evidence
+            ),
         ]
     write_folder(folder, made, kind=kind, products=products, facts=facts)
     content = {"model": passed.model.digest, "folder": str(folder), "files": list(made), **facts}
@@ -115,7 +118,7 @@ def _deployed(
     passed, files = cleared.release, dict(cleared.files)
     if target == "controller":
         packed = controller_folder.bundle(
-            passed, cleared.problem, cleared.budget, u_start=design.u_start, on_progress=tell
+            passed, cleared.problem, cleared.solver, u_start=design.u_start, on_progress=tell
         )
         words = (
             f"C controller: {', '.join(packed.files)} → {folder}; `make -C {folder} test` checks it"
@@ -162,7 +165,7 @@ def pil_verb(
     from lstm_mpc.codegen.templates import name_of
     from lstm_mpc.export.controller_folder import measured
 
-    claim(design.file(PIL), options)
+    refuse_overwrite(design.file(PIL), options)
     for core in ("host", *cores):
         if (lacks := pil.missing(core)) is not None:
             raise InputError(f"pil: {lacks}")
@@ -172,7 +175,7 @@ def pil_verb(
     found: dict[str, list[dict[str, Any]]] = {core: [] for core in cores}
     with tempfile.TemporaryDirectory() as place:
         for number, (dead_time, frames) in enumerate(parts.items()):
-            files = controller(passed, replace(design.control, dead_time=dead_time), design.budget)
+            files = controller(passed, replace(design.control, dead_time=dead_time), design.solver)
             write_sources(place, files)
             here = pil.replay_on_host(place, name_of(files), frames, double=double)
             for step, core in enumerate(cores):
@@ -220,12 +223,12 @@ def _recorded(design: Design, passed: Release, double: bool) -> dict[float, pil.
     if design.plant is None or not design.scenarios:
         from lstm_mpc.export.golden import golden
 
-        vectors = golden(passed, design.control, design.budget, u_start=design.u_start)
+        vectors = golden(passed, design.control, design.solver, u_start=design.u_start)
         return {design.control.dead_time: pil.Frames((vectors.run,))}
     runs: dict[float, list[pil.Run]] = {}
     for scenario in design.scenarios:
         problem = replace(design.control, dead_time=scenario.believed)
-        here = engine_of("c-double" if double else "c", passed, problem, design.budget)
+        here = engine_of("c-double" if double else "c", passed, problem, design.solver)
         run = close_loop(
             design.plant_of(scenario),
             here,

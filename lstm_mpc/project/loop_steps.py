@@ -9,15 +9,15 @@ from typing import Any
 
 from lstm_mpc.assurance.clearance import sentence
 from lstm_mpc.assurance.loop_law import LoopLaw
-from lstm_mpc.assurance.loop_verification import campaign_of, reach_of, replay_loop, verify_loop
+from lstm_mpc.assurance.loop_verification import loop_experiment, reach_of, replay_loop, verify_loop
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.scenarios import scenario_count
 from lstm_mpc.control.controller import WORDS, Controller, Status
-from lstm_mpc.control.engines.sqp import Budget, Sqp
+from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.observers.tuning import tune
 from lstm_mpc.control.problem import Problem, limits
-from lstm_mpc.control.run_log import Log, write_log
+from lstm_mpc.control.run_log import RunLog, write_log
 from lstm_mpc.control.simulation import Run, Sample, Scenario, close_loop, metrics
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
@@ -32,7 +32,7 @@ from lstm_mpc.project.artefacts import (
     RELEASE,
     Options,
     Result,
-    claim,
+    refuse_overwrite,
     waivers,
 )
 from lstm_mpc.project.design import Design
@@ -40,7 +40,7 @@ from lstm_mpc.project.design import Design
 ENGINES = ("dompc", "sqp", "c", "c-double")
 
 
-def engine_of(name: str, passed: Release, problem: Problem, budget: Budget) -> Controller:
+def engine_of(name: str, passed: Release, problem: Problem, solver: SolverOptions) -> Controller:
     """The engine `name` of ENGINES; "c" is the exported code in single precision, run in this
     process."""
     if name == "dompc":
@@ -48,11 +48,11 @@ def engine_of(name: str, passed: Release, problem: Problem, budget: Budget) -> C
 
         return DoMpc(passed, problem)
     if name == "sqp":
-        return Sqp(passed, problem, budget)
+        return Sqp(passed, problem, solver)
     from lstm_mpc.codegen.c_controller import controller
     from lstm_mpc.codegen.sil import Compiled
 
-    return Compiled(controller(passed, problem, budget), double=name == "c-double")
+    return Compiled(controller(passed, problem, solver), double=name == "c-double")
 
 
 def control_verb(
@@ -61,12 +61,12 @@ def control_verb(
     *,
     engine: str = "dompc",
     watch: Callable[[Scenario, Sample], None] = lambda scenario, sample: None,
-    log: Log | None = None,
+    log: RunLog | None = None,
 ) -> Result:
     """Closed loops of the released model under an engine of ENGINES against the plant, one per
     scenario → closed-loop.json, and a log where one is asked for; `watch` sees every sample."""
     for path in [design.file(LOOP), *([log.path] if log else [])]:
-        claim(path, options)
+        refuse_overwrite(path, options)
     passed = Release.load(design.file(RELEASE))
     if design.plant is None or not design.scenarios:
         raise InputError(
@@ -88,7 +88,7 @@ def control_verb(
                 "control", number / len(design.scenarios), f"{scenario.name}: {engine} is made"
             )
             controllers[believed] = engine_of(
-                engine, passed, replace(design.control, dead_time=believed), design.budget
+                engine, passed, replace(design.control, dead_time=believed), design.solver
             )
 
         def tell(sample: Sample, scenario: Scenario = scenario, before: int = number) -> None:
@@ -189,7 +189,7 @@ def tune_observer_verb(design: Design, options: Options, *, disturbance: str = "
         dataset,
         disturbance=disturbance,
         dead_time=design.control.dead_time,
-        skip=design.search.skip,
+        transient=design.search.transient,
         on_progress=tell,
     )
     at = model.inputs if found.input else model.outputs
@@ -208,7 +208,7 @@ def tune_observer_verb(design: Design, options: Options, *, disturbance: str = "
         f'disturbance = "{disturbance}"',
         f"noise = {numbers['noise']}  # {outputs}, standard deviation",
         f"drift = {numbers['drift']}  # {units} per sample",
-        f"largest = {numbers['largest']}  # {units}",
+        f"max_disturbance = {numbers['largest']}  # {units}",
         f"state_noise = {found.state_noise:.3g}  # normalised",
     )
     return Result(
@@ -239,7 +239,7 @@ def verify_loop_verb(
 ) -> Result:
     """Scenario verification of the closed loop of the exported C → loop-verification.json. What an
     interrupted campaign has finished is not done again."""
-    claim(design.file(ASSURANCE), options)
+    refuse_overwrite(design.file(ASSURANCE), options)
     if design.verify_loop is None:
         raise InputError(
             f"{design.folder}: verify-loop needs a [plant] and a [verify_loop] table in design.toml"
@@ -251,8 +251,8 @@ def verify_loop_verb(
     found = verify_loop(
         passed,
         design.control,
-        budget=design.budget,
-        sources=controller(passed, design.control, design.budget),
+        solver=design.solver,
+        sources=controller(passed, design.control, design.solver),
         plant=design.plant_of(v.law),
         scenarios=scenarios,
         workers=options.workers,
@@ -319,8 +319,8 @@ def replay_verb(design: Design, options: Options, index: int) -> Result:
             f"{design.folder}: verify-loop needs a [plant] and a [verify_loop] table in design.toml"
         )
     law, of = (v.law, v) if evidence is None else (LoopLaw.from_description(evidence.law), evidence)
-    plant, sources = design.plant_of(law), controller(passed, design.control, design.budget)
-    campaign = campaign_of(
+    plant, sources = design.plant_of(law), controller(passed, design.control, design.solver)
+    campaign = loop_experiment(
         passed,
         design.control,
         sources,

@@ -22,7 +22,7 @@ from lstm_mpc.data.csv_file import write_csv
 from lstm_mpc.data.dataset import scale, thin
 from lstm_mpc.errors import InputError
 from lstm_mpc.identification.multistart import identify, validation_of
-from lstm_mpc.identification.training import Settings
+from lstm_mpc.identification.training import TrainingOptions
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.importers.import_file import import_model, told
 from lstm_mpc.model.model import Model
@@ -41,7 +41,7 @@ from lstm_mpc.project.artefacts import (
     Options,
     Result,
     certificate_file,
-    claim,
+    refuse_overwrite,
 )
 from lstm_mpc.project.design import Design, load_design
 from lstm_mpc.project.export_steps import export_verb
@@ -52,7 +52,7 @@ def record_verb(design: Design, options: Options) -> Result:
     """Run the experiment on the simulated plant, or make records of the raw log →
     data-training.csv, data-validation.csv."""
     for which in ("training", "validation"):
-        claim(design.file(f"data-{which}.csv"), options)
+        refuse_overwrite(design.file(f"data-{which}.csv"), options)
     lines, content = list[str](), dict[str, Any]()
     if design.log.files:
         made = design.logged(
@@ -77,14 +77,14 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
     """Identify the model from the training data → model.json (and training.json, a report of every
     start); `origin` is a model to begin from, in whose scaling and shape training stays."""
     before = None if origin is None else Model.load(origin)
-    claim(design.file(MODEL), options)
+    refuse_overwrite(design.file(MODEL), options)
     training, validation, search = (
         design.records("training"),
         design.records("validation"),
         design.search,
     )
     settings = design.train if before is None else _keeping(design.train, before)
-    both = search.price is not None and not set(settings.conditions) <= set(
+    both = search.max_fit_loss is not None and not set(settings.conditions) <= set(
         design.release.conditions
     )
     total, seen = (
@@ -127,7 +127,7 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
         required=design.release.conditions,
         **search.__dict__,
     )
-    judge: dict[str, Any] = {"skip": search.skip, "window": search.window}
+    judge: dict[str, Any] = {"transient": search.transient, "window": search.window}
     evidence = validation_of(found.model, validation, **judge)
     lines += [start.sentence for start in found.starts]
     lines.append(
@@ -172,7 +172,7 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
     )
 
 
-def _keeping(settings: Settings, before: Model) -> Settings:
+def _keeping(settings: TrainingOptions, before: Model) -> TrainingOptions:
     """`settings` with the delays of a model to begin from."""
     if settings.delays not in ((), before.delays):
         told = (
@@ -217,7 +217,7 @@ def _fit_words(fit: dict[str, Any], outputs: Sequence[Signal]) -> list[str]:
 
 def import_verb(file: Path, design: Design, options: Options) -> Result:
     """Take over a network that another framework trained → model.json."""
-    claim(design.file(MODEL), options)
+    refuse_overwrite(design.file(MODEL), options)
     signals = {"inputs": design.inputs, "outputs": design.outputs}
     model = import_model(
         file, **signals, Ts=design.sampling_time(), choice=design.foreign, name=design.name
@@ -231,7 +231,7 @@ def certify_verb(model_file: Path, conditions: tuple[str, ...], options: Options
     """Check stability conditions on any model file → certificate-<condition>.json beside it."""
     model = Model.load(model_file)
     for name in conditions:
-        claim(model_file.parent / certificate_file(name), options)
+        refuse_overwrite(model_file.parent / certificate_file(name), options)
     lines, content = [], {}
     for number, name in enumerate(conditions):
         options.progress("certify", number / len(conditions), name)
@@ -277,7 +277,7 @@ def _certificate_words(certificate: Certificate) -> list[str]:
 def verify_verb(design: Design, options: Options) -> Result:
     """Scenario verification of the model, and of the plant where there is one →
     verification.json."""
-    claim(design.file(VERIFICATION), options)
+    refuse_overwrite(design.file(VERIFICATION), options)
     model, v = Model.load(design.file(MODEL)), design.verify
     found = verify(
         model,
@@ -325,7 +325,7 @@ def verify_verb(design: Design, options: Options) -> Result:
 
 def reach_verb(design: Design, options: Options) -> Result:
     """Interval tubes of the model, for every input within the limits and all times → tubes.json."""
-    claim(design.file(TUBES), options)
+    refuse_overwrite(design.file(TUBES), options)
     model, v = Model.load(design.file(MODEL)), design.verify
     found = []
     for number, radius in enumerate(v.radii):
@@ -385,7 +385,7 @@ def _spans(design: Design) -> str:
 
 def release_verb(design: Design, options: Options) -> Result:
     """Pass the gate → release.json, or refuse with every reason (exit code 3)."""
-    claim(design.file(RELEASE), options)
+    refuse_overwrite(design.file(RELEASE), options)
     options.progress("release", 0.0, "certificates and tube once more, from the weights")
     model = Model.load(design.file(MODEL))
     certificates = [
@@ -400,7 +400,7 @@ def release_verb(design: Design, options: Options) -> Result:
         validation_of(
             model,
             design.records("validation"),
-            skip=design.search.skip,
+            transient=design.search.transient,
             window=design.search.window,
         ),
         design.release,

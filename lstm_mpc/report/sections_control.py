@@ -280,13 +280,13 @@ def _core(name: str, row: dict[str, Any]) -> list[str]:
 
 
 def _settings(design: Design) -> list[Any]:
-    """[control], [observer] and [budget] in full, the defaults too."""
+    """[control], [observer] and [solver] in full, the defaults too."""
     control = {key: value for key, value in asdict(design.control).items() if key != "observer"}
     observer = design.control.observer
     tables = {
         "control": control,
         "observer": {"kind": "open loop"},
-        "budget": asdict(design.budget),
+        "budget": asdict(design.solver),
     }
     if observer is not None:
         kind = type(observer).__name__.removesuffix("Tuning").lower()

@@ -10,7 +10,7 @@ import numpy as np
 
 from lstm_mpc.assurance.clearance import clear
 from lstm_mpc.certificates.bounds_table import bounds_table
-from lstm_mpc.certificates.conditions import Numbers, gate_rows, gate_tops, layer_radius
+from lstm_mpc.certificates.conditions import Numbers, gate_bounds, gate_rows, layer_radius
 from lstm_mpc.certificates.evidence import Certificate, Verification
 from lstm_mpc.errors import Refused
 from lstm_mpc.model.lstm import Layer, sigmoid
@@ -190,7 +190,7 @@ def _scalars(condition: str, layer: Layer, r: float) -> dict[str, float]:
             g: float(sigmoid(np.asarray(gate_rows(layer, g, Numbers(), r)).max())) for g in "fio"
         }
     else:
-        found = {g: float(np.asarray(gate_tops(layer, g, Numbers(), r)).max()) for g in "fioc"}
+        found = {g: float(np.asarray(gate_bounds(layer, g, Numbers(), r)).max()) for g in "fioc"}
     found |= {f"U_{g}": float(np.linalg.norm(getattr(layer, f"U_{g}"), p)) for g in "fioc"}
     if condition.startswith("delta"):
         x = found["i"] * found["c"] / (1 - found["f"])
@@ -401,7 +401,7 @@ def release_section(dossier: Dossier) -> Section:
             blocks.append(Heading("Clearance of the controller"))
             try:
                 cleared = clear(
-                    passed, design.control, budget=design.budget, loop=loop.value, folder="DESIGN"
+                    passed, design.control, solver=design.solver, loop=loop.value, folder="DESIGN"
                 )
                 blocks.append(Claims(cleared.evidence))
             except Refused as refused:

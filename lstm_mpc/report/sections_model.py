@@ -120,13 +120,17 @@ def fit_section(dossier: Dossier) -> Section:
     blocks: list[Any] = list(lacks(found))
     if "validation" not in dossier.runs:
         return Section("fit", title, blocks)
-    skip, window, runs = dossier.judge["skip"], dossier.judge["window"], dossier.runs["validation"]
+    transient, window, runs = (
+        dossier.judge["transient"],
+        dossier.judge["window"],
+        dossier.runs["validation"],
+    )
     start = (
         f"estimated from the first {window} samples"
         if window
         else "random, within ±0.1 in every state"
     )
-    how = f"its start is {start}; the first {skip} samples do not count."
+    how = f"its start is {start}; the first {transient} samples do not count."
     rows = [
         _row(which, record, s.name, fit, j)
         for which, record, fit in fit_rows(dossier)
@@ -151,7 +155,7 @@ def fit_section(dossier: Dossier) -> Section:
         Table("Fit of every record and output [%; RMSE in the output's unit]", head, rows),
         Picture(picture, "validation", "Validation: model and measurement, and the error", words),
     ]
-    return Section("fit", title, blocks + _residual_blocks(model, found.value, runs, skip))
+    return Section("fit", title, blocks + _residual_blocks(model, found.value, runs, transient))
 
 
 def fit_rows(dossier: Dossier) -> list[tuple[str, str, Fit]]:
@@ -162,7 +166,9 @@ def fit_rows(dossier: Dossier) -> list[tuple[str, str, Fit]]:
         assert dossier.model is not None  # which made the runs
         for item, y in zip(dossier.data[which].value.records, runs, strict=True):
             for against in ("measured",) + (("noise-free",) if item.truth is not None else ()):
-                fit = compare(dossier.model, item, y, skip=dossier.judge["skip"], against=against)
+                fit = compare(
+                    dossier.model, item, y, transient=dossier.judge["transient"], against=against
+                )
                 rows.append((which, item.name, fit))
     return rows
 
@@ -180,13 +186,15 @@ def _row(which: str, record: str, output: str, fit: Fit, j: int) -> list[str]:
     ]
 
 
-def _residual_blocks(model: Model, data: Dataset, runs: Sequence[Array], skip: int) -> list[Any]:
+def _residual_blocks(
+    model: Model, data: Dataset, runs: Sequence[Array], transient: int
+) -> list[Any]:
     """The tests of the residuals, or why there are none."""
     title = "Residual correlations"
     try:
         found = correlate(
-            [(r.y - y)[skip:] for r, y in zip(data.records, runs, strict=True)],
-            [r.u[skip:] for r in data.records],
+            [(r.y - y)[transient:] for r, y in zip(data.records, runs, strict=True)],
+            [r.u[transient:] for r in data.records],
             lags=LAGS,
         )
     except InputError as error:

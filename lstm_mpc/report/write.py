@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
-from lstm_mpc.project.artefacts import Options, Result, claim, waivers
+from lstm_mpc.project.artefacts import Options, Result, refuse_overwrite, waivers
 from lstm_mpc.project.dossier import read
 from lstm_mpc.report import comparison
 from lstm_mpc.report.page import glance, render_report
@@ -45,7 +45,7 @@ def report_verb(
     path = folder / "report.html" if out is None else out
     paths = [path, *([path.with_suffix(".pdf")] if pdf else [])]
     for target in paths:
-        claim(target, options)
+        refuse_overwrite(target, options)
     browser = found_browser() if pdf else ""
     options.progress("report", 0.0, "reading")
     dossier = read(folder)
@@ -81,7 +81,7 @@ def compare_verb(one: Path, other: Path, options: Options, *, out: Path | None =
     """Two designs side by side → compare-<name of the other>.html in the first directory, or
     `out`."""
     path = one / f"compare-{other.resolve().name}.html" if out is None else out
-    claim(path, options)
+    refuse_overwrite(path, options)
     options.progress("compare", 0.0, "reading")
     pair = read(one), read(other)
     text = comparison.render_comparison(

@@ -35,9 +35,9 @@ def asking(passed, controller, **changes):
 @pytest.fixture(scope="session")
 def loop(passed):
     """Evidence that clears the shipped controller where scenarios are asked for."""
-    files = controller(passed, SHIPPED.control, SHIPPED.budget)
+    files = controller(passed, SHIPPED.control, SHIPPED.solver)
     return LoopVerification(
-        model=passed.model.digest, problem=tuning_digest(SHIPPED.control, SHIPPED.budget), source=artefact_file.digest(files),
+        model=passed.model.digest, problem=tuning_digest(SHIPPED.control, SHIPPED.solver), source=artefact_file.digest(files),
         epsilon=1e-2, beta=1e-6, rule="exact", scenarios=1375, steps=360, settle=60, seed=0, law={}, safe_set=passed.safe_set,
         reach=0.5, low=(6.0,), high=(8.0,), worst=17, violation=0.0, violator=None, tracking=(0.02,), status={},
     )  # fmt: skip
@@ -46,12 +46,12 @@ def loop(passed):
 def of(release, loop):
     """The same, of the C of this release: its header says what was proved."""
     return replace(
-        loop, source=artefact_file.digest(controller(release, SHIPPED.control, SHIPPED.budget))
+        loop, source=artefact_file.digest(controller(release, SHIPPED.control, SHIPPED.solver))
     )
 
 
 def cleared(release, loop=None):
-    return clear(release, SHIPPED.control, budget=SHIPPED.budget, loop=loop, folder="my/design")
+    return clear(release, SHIPPED.control, solver=SHIPPED.solver, loop=loop, folder="my/design")
 
 
 def refusal(release, loop=None):
@@ -71,7 +71,7 @@ def test_a_proved_tube_needs_nothing_else(passed):
             " safe set"
         ),
     )
-    assert done.files == controller(passed, SHIPPED.control, SHIPPED.budget)
+    assert done.files == controller(passed, SHIPPED.control, SHIPPED.solver)
     assert cleared(asking(passed, "tube")).evidence == done.evidence
 
 
@@ -182,8 +182,8 @@ def test_a_controller_that_ignores_a_late_probe_is_refused_with_the_scenario_tha
     found = {}
     for name, problem in (("honest", honest), ("bad", bad)):
         how = {
-            "budget": SHIPPED.budget,
-            "sources": controller(release, problem, SHIPPED.budget),
+            "budget": SHIPPED.solver,
+            "sources": controller(release, problem, SHIPPED.solver),
             "plant": Plant(uncertain=True).system(),
         }
         found[name] = verify_loop(
@@ -191,8 +191,8 @@ def test_a_controller_that_ignores_a_late_probe_is_refused_with_the_scenario_tha
         )
     # as if there had been more of the same
     enough = {name: replace(v, scenarios=1375) for name, v in found.items()}
-    assert clear(release, honest, budget=SHIPPED.budget, loop=enough["honest"]).evidence
+    assert clear(release, honest, solver=SHIPPED.solver, loop=enough["honest"]).evidence
     with pytest.raises(Refused) as caught:
-        clear(release, bad, budget=SHIPPED.budget, loop=enough["bad"], folder="my/design")
+        clear(release, bad, solver=SHIPPED.solver, loop=enough["bad"], folder="my/design")
     (reason,) = caught.value.reasons
     assert f"`lstm-mpc verify-loop my/design --replay {found['bad'].worst}`" in reason

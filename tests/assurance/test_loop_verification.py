@@ -13,10 +13,10 @@ from tolerances import ROUND_OFF
 from lstm_mpc.assurance import loop_verification
 from lstm_mpc.assurance.loop_law import LoopLaw
 from lstm_mpc.assurance.loop_verification import (
-    campaign_of,
-    fly,
+    loop_experiment,
     reach_of,
     replay_loop,
+    run_batch,
     verify_loop,
 )
 from lstm_mpc.certificates.evidence import LoopVerification
@@ -24,7 +24,7 @@ from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import Status
-from lstm_mpc.control.engines.sqp import Budget
+from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.control.simulation import close_loop, draw_scenario, draw_scenarios
 from lstm_mpc.errors import InputError, SolverError
@@ -46,7 +46,7 @@ def passed():
 
 @pytest.fixture(scope="session")
 def sources(passed):
-    return controller(passed, SHIPPED.control, SHIPPED.budget)
+    return controller(passed, SHIPPED.control, SHIPPED.solver)
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +56,7 @@ def uncertain():
 
 @pytest.fixture
 def campaign(passed, sources, uncertain):
-    return campaign_of(passed, SHIPPED.control, sources, plant=uncertain, law=LAW, **SHORT)
+    return loop_experiment(passed, SHIPPED.control, sources, plant=uncertain, law=LAW, **SHORT)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def verified(passed, sources, uncertain, monkeypatch):
 
     def run(**changes):
         how = {
-            "budget": SHIPPED.budget,
+            "budget": SHIPPED.solver,
             "sources": sources,
             "plant": uncertain,
             "law": LAW,
@@ -199,7 +199,7 @@ def test_plants_come_to_rest_side_by_side_as_alone(uncertain):
 
 
 def test_many_scenarios_at_once_are_each_its_replay(campaign):
-    part = fly(campaign, 4, 9)
+    part = run_batch(campaign, 4, 9)
     runs = [replay_loop(campaign, index) for index in range(4, 9)]
     reached = [reach_of(run, campaign.safe_set) for run in runs]
     assert (part.reach, part.worst) == (max(reached), 4 + int(np.argmax(reached)))
@@ -221,19 +221,19 @@ def test_many_scenarios_at_once_are_each_its_replay(campaign):
 @pytest.mark.parametrize("law", [{"delay": 20.0}, {"valve_lag": 15.0}, {"disturbances": {}}])
 def test_a_late_probe_and_a_slow_valve_are_replayed_as_well(campaign, law):
     other = replace(campaign, law=replace(LAW, **law))
-    part = fly(other, 0, 3)
+    part = run_batch(other, 0, 3)
     assert max(reach_of(replay_loop(other, i), other.safe_set) for i in range(3)) == part.reach
 
 
 def test_preview_sees_the_coming_setpoints(passed, uncertain):
     problem = replace(SHIPPED.control, horizon=5, preview=True)
-    files = controller(passed, problem, SHIPPED.budget)
-    ahead = campaign_of(
+    files = controller(passed, problem, SHIPPED.solver)
+    ahead = loop_experiment(
         passed, problem, files, plant=uncertain, law=replace(LAW, dwell=(50.0, 100.0)), **SHORT
     )
     assert (
         max(reach_of(replay_loop(ahead, i), ahead.safe_set) for i in range(3))
-        == fly(ahead, 0, 3).reach
+        == run_batch(ahead, 0, 3).reach
     )
 
 
@@ -246,10 +246,10 @@ def test_several_inputs_and_outputs(mimo, preview):
         dwell=(50.0, 90.0),
         noise=0.01,
     )
-    both = campaign_of(
-        mimo, problem, controller(mimo, problem, Budget()), plant=system, law=law, **SHORT
+    both = loop_experiment(
+        mimo, problem, controller(mimo, problem, SolverOptions()), plant=system, law=law, **SHORT
     )
-    part, runs = fly(both, 0, 3), [replay_loop(both, i) for i in range(3)]
+    part, runs = run_batch(both, 0, 3), [replay_loop(both, i) for i in range(3)]
     truth = np.array([run.truth for run in runs])
     # the network's twin is a matrix product, which rounds otherwise beside others
     assert part.reach == pytest.approx(
@@ -262,11 +262,11 @@ def test_several_inputs_and_outputs(mimo, preview):
 
 def test_an_input_beyond_its_limits_is_a_violation(campaign):
     tighter = replace(campaign, u_high=campaign.u_high - 1.5)
-    part = fly(tighter, 0, 4)
+    part = run_batch(tighter, 0, 4)
     run = replay_loop(tighter, part.violator)
     assert part.violation == run.u.max() - tighter.u_high[0] > 0
     slower = replace(campaign, max_move=campaign.max_move / 2)
-    part = fly(slower, 0, 4)
+    part = run_batch(slower, 0, 4)
     run = replay_loop(slower, part.violator)
     moves = np.diff(np.concatenate([run.u_start, run.u[:, 0]]))
     assert part.violation == np.abs(moves).max() - slower.max_move[0] > 0
@@ -284,7 +284,7 @@ def test_a_plant_that_cannot_be_simulated_names_its_scenario(campaign, monkeypat
     with pytest.raises(
         SolverError, match="scenario 6 leaves what the equations of pH neutralisation can describe"
     ):
-        fly(campaign, 4, 8)
+        run_batch(campaign, 4, 8)
 
 
 # -- the campaign ----------------------------------------------------------------------------------
@@ -314,14 +314,14 @@ def test_the_record_says_what_was_verified(verified, passed, sources, tmp_path):
 
 
 def test_another_tuning_has_another_digest():
-    own = loop_verification.tuning_digest(SHIPPED.control, SHIPPED.budget)
-    assert own == loop_verification.tuning_digest(SHIPPED.control, SHIPPED.budget)
-    for problem, budget in (
-        (replace(SHIPPED.control, move_penalty=0.03), SHIPPED.budget),
-        (replace(SHIPPED.control, y_low=-np.inf), SHIPPED.budget),
-        (SHIPPED.control, replace(SHIPPED.budget, passes=2)),
+    own = loop_verification.tuning_digest(SHIPPED.control, SHIPPED.solver)
+    assert own == loop_verification.tuning_digest(SHIPPED.control, SHIPPED.solver)
+    for problem, solver in (
+        (replace(SHIPPED.control, move_penalty=0.03), SHIPPED.solver),
+        (replace(SHIPPED.control, y_low=-np.inf), SHIPPED.solver),
+        (SHIPPED.control, replace(SHIPPED.solver, sqp_iterations=2)),
     ):
-        assert loop_verification.tuning_digest(problem, budget) != own
+        assert loop_verification.tuning_digest(problem, solver) != own
 
 
 def test_settling_longer_than_the_run_is_refused(verified):
@@ -344,7 +344,9 @@ def test_an_interrupted_campaign_goes_on_where_it_was(verified, tmp_path, monkey
         "part-000000003.json",
     ]
     monkeypatch.setattr(
-        loop_verification, "fly", lambda campaign, *edge: done.append(edge) or fly(campaign, *edge)
+        loop_verification,
+        "fly",
+        lambda campaign, *edge: done.append(edge) or run_batch(campaign, *edge),
     )
     (folder / "part-000000003.json").write_text("")  # what a power cut may leave
     assert verified(checkpoint=tmp_path / "parts") == whole

@@ -284,7 +284,7 @@ def test_two_runs_meet_at_the_certified_rate(seed, shape):
         assert told["rate"] < 1
         assert told["x_bar"] == pytest.approx(paper.x_bar(own, 1.0), rel=ROUND_OFF)
         assert {g: told[g] for g in "fioc"} == {
-            g: pytest.approx(top, rel=ROUND_OFF) for g, top in paper.gate_tops(own, 1.0).items()
+            g: pytest.approx(top, rel=ROUND_OFF) for g, top in paper.gate_bounds(own, 1.0).items()
         }
         pair = rng.uniform(-1, 1, (2, len(v))) * [*told["x_bar"], *[1.0] * (len(v) // 2)]
         for _ in range(25):

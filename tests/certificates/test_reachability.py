@@ -13,7 +13,7 @@ from mpmath import mp
 from tolerances import ROUND_OFF
 
 from lstm_mpc.certificates import reachability as module
-from lstm_mpc.certificates.evidence import Reach
+from lstm_mpc.certificates.evidence import Tube
 from lstm_mpc.certificates.reachability import Box, affine, pieces, plus, reach, rising, times
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.lstm import Network
@@ -342,7 +342,7 @@ def test_one_safe_interval_per_output():
 def test_a_record_survives_the_disk(tmp_path):
     found = reach(stable_model(0, 2, (3,), 2), safe_set=WIDE * 2, steps=20)
     found.save(tmp_path / "reach.json")
-    again = Reach.load(tmp_path / "reach.json")
+    again = Tube.load(tmp_path / "reach.json")
     assert again == found
     assert "tube_" not in (tmp_path / "reach.json").read_text(encoding="utf-8")
     assert again.tube_low == ()

@@ -11,7 +11,7 @@ from tolerances import ROUND_OFF
 
 from lstm_mpc.certificates.scenarios import (
     CHUNK,
-    Law,
+    ScenarioLaw,
     explore,
     network_law,
     plant_law,
@@ -113,7 +113,7 @@ def test_the_law_is_rebuilt_from_its_description(plant):
         network_law(stable_model(0), dwell=(30.0, 100.0)),
         plant_law(plant, scaling, dwell=(300.0, 2000.0)),
     ):
-        back = Law.from_description(law.describe())
+        back = ScenarioLaw.from_description(law.describe())
         assert back.describe() == law.describe()
         options = {"seed": 0, "radius": 0.5, "steps": 50, "scaling": scaling, "Ts": 10.0}
         assert np.array_equal(back.draw(3, **options)[1].levels, law.draw(3, **options)[1].levels)

@@ -32,7 +32,7 @@ dwell = [100.0, 800.0]
 output_noise = 1e-4
 resolution = 1e-4
 [train]
-nx = [3]
+cells = [3]
 iterations = 60
 [search]
 starts = 2
@@ -371,7 +371,7 @@ def test_training_from_a_model_that_fails_reports_the_price(copy, capsys, tmp_pa
     text = (
         (copy / "design.toml")
         .read_text()
-        .replace("nx = [3]", 'nx = [7]\nconditions = ["iss", "delta_iss"]')
+        .replace("cells = [3]", 'cells = [7]\nconditions = ["iss", "delta_iss"]')
     )
     (copy / "design.toml").write_text(text.replace("[search]", "[search]\nscreen = 3\nwindow = 40"))
     code, out, _ = said(
@@ -415,7 +415,7 @@ def test_training_says_when_a_constant_would_do_better(copy, capsys):
 
 
 def test_training_without_a_condition_is_reported_in_json_numbers(copy, capsys):
-    text = (copy / "design.toml").read_text().replace("nx = [3]", "nx = [2]\nconditions = []")
+    text = (copy / "design.toml").read_text().replace("cells = [3]", "cells = [2]\nconditions = []")
     (copy / "design.toml").write_text(text)
     code, out, _ = said(capsys, "train", copy, "--force", "--json", *ONE)
     assert code == 0

@@ -24,7 +24,7 @@ from lstm_mpc.cli import arguments, command_line, console
 from lstm_mpc.cli.command_line import main
 from lstm_mpc.cli.completion import script
 from lstm_mpc.cli.console import Console, TimeLeft, in_words
-from lstm_mpc.data.log_preparation import Log
+from lstm_mpc.data.log_preparation import LogOptions
 from lstm_mpc.project.artefacts import Options
 from lstm_mpc.project.design import load_design
 from lstm_mpc.project.draft import wanted
@@ -413,7 +413,12 @@ def test_the_long_part_of_reading_and_of_drawing_is_told_share_by_share(tmp_path
     rows = "".join(f"{10 * k},{12.5 + k % 5},{7 + 0.1 * (k % 7)}\n" for k in range(200_000))
     (tmp_path / "log.csv").write_text("t [s],q3 [mL/s],pH [pH]\n" + rows)
     new_verb(
-        tmp_path / "own", [tmp_path / "log.csv"], [wanted("q3")], [wanted("pH")], options, log=Log()
+        tmp_path / "own",
+        [tmp_path / "log.csv"],
+        [wanted("q3")],
+        [wanted("pH")],
+        options,
+        log=LogOptions(),
     )
     record_verb(load_design(tmp_path / "own"), options)
     whole = shutil.copytree(SHIPPED, tmp_path / "ph", ignore=added)

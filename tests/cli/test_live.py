@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from lstm_mpc.cli import console, live
 from lstm_mpc.cli.command_line import main
-from lstm_mpc.control.controller import OPTIMAL, Move, Status
+from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
 from lstm_mpc.control.simulation import Sample, Scenario
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.plants.system import Signal
@@ -20,7 +20,7 @@ SCENARIO = Scenario("up", Steps((0.0, 50.0), [7.0, 8.0]), 100.0)
 
 
 def sample(y, *, k=3, reference=7.0, flags=OPTIMAL):
-    move = Move(np.array([15.6]), flags, 0, 0.0, np.zeros((1, 1)), np.zeros(1), 0.0)
+    move = ControlAction(np.array([15.6]), flags, 0, 0.0, np.zeros((1, 1)), np.zeros(1), 0.0)
     return Sample(k, 10, 10.0 * k, np.array([y]), np.array([reference]), move)
 
 

@@ -17,7 +17,7 @@ from places import ROOT
 
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.c_controller import controller
-from lstm_mpc.control.engines.sqp import Budget
+from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.problem import KalmanTuning, Problem, limits
 from lstm_mpc.project.design import load_design
 
@@ -29,7 +29,7 @@ SANITIZED = (
     "-fsanitize=address,undefined,float-cast-overflow",
     "-fno-sanitize-recover=all",
 )
-DEEP = Budget(passes=4, changes=60, halvings=6, tolerance=1e-6)
+DEEP = SolverOptions(sqp_iterations=4, qp_iterations=60, line_search_steps=6, tolerance=1e-6)
 BITS = ("invalid", "frozen", "setpoint", "budget", "failed", "safe", "reset", "refused")
 
 
@@ -45,9 +45,11 @@ def designs(mimo):
     open-loop observer, "mimo kalman" inputs that are not equally late."""
     design, passed = load_design(SHIPPED), Release.load(SHIPPED / "release.json")
     everything = Problem(**all_at_once(dead_time=20.0, blocks=(1, 1, 2, 3), frozen_after=4))
-    filtered = replace(everything, observer=KalmanTuning(noise=0.003, drift=0.01, largest=0.2))
+    filtered = replace(
+        everything, observer=KalmanTuning(noise=0.003, drift=0.01, max_disturbance=0.2)
+    )
     made = {
-        "shipped": (passed, design.control, design.budget),
+        "shipped": (passed, design.control, design.solver),
         "deep": (passed, design.control, DEEP),
     }
     return made | {

@@ -22,7 +22,7 @@ from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines import qp, sqp
-from lstm_mpc.control.engines.sqp import Budget, Sqp
+from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.problem import KalmanTuning, Problem, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.project.design import load_design
@@ -33,9 +33,9 @@ SISO = {
     "horizon": 12, "move_penalty": 0.01, "max_move": 0.4, "u_low": 13.2, "u_high": 16.4,
     "y_low": 6.0, "y_high": 8.6, "violation_weight": 50.0,
 }  # fmt: skip
-REAL_TIME = Budget(passes=1, changes=20, halvings=1)
-KALMAN = KalmanTuning(noise=0.02, drift=0.01, largest=1.0)
-TWO = KalmanTuning(noise=0.003, drift=0.01, largest=0.2)
+REAL_TIME = SolverOptions(sqp_iterations=1, qp_iterations=20, line_search_steps=1)
+KALMAN = KalmanTuning(noise=0.02, drift=0.01, max_disturbance=1.0)
+TWO = KalmanTuning(noise=0.003, drift=0.01, max_disturbance=0.2)
 CASES = {  # kind, problem, budget
     "bounds, rates, soft bounds": ("siso", SISO, None),
     "two layers with preview": ("mimo", all_at_once(), None),
@@ -44,9 +44,19 @@ CASES = {  # kind, problem, budget
     "dead time of two": ("mimo", all_at_once(dead_time=20.0, preview=False), None),
     "no rates, no soft rows": ("siso", {"horizon": 10, "move_penalty": 0.05}, None),
     "a rate for one input": ("mimo", all_at_once(max_move=[0.3, np.inf], y_low=-np.inf), None),
-    "one change a pass": ("siso", SISO, Budget(passes=3, changes=1, halvings=0)),
+    "one change a pass": (
+        "siso",
+        SISO,
+        SolverOptions(sqp_iterations=3, qp_iterations=1, line_search_steps=0),
+    ),
     "real time": ("siso", SISO, REAL_TIME),
-    "real time, corrected": ("siso", SISO, Budget(passes=1, changes=40, halvings=1, correct=0.0)),
+    "real time, corrected": (
+        "siso",
+        SISO,
+        SolverOptions(
+            sqp_iterations=1, qp_iterations=40, line_search_steps=1, correction_threshold=0.0
+        ),
+    ),
     "real time, two": ("mimo", all_at_once(), REAL_TIME),
     "one sample": ("siso", {"horizon": 1}, None),
     "Kalman": ("siso", {**SISO, "observer": KALMAN}, None),
@@ -71,7 +81,9 @@ LATE = {  # the same, and input delays
     "unequal delays, corrected": (
         "mimo",
         all_at_once(),
-        Budget(passes=1, changes=40, halvings=1, correct=0.0),
+        SolverOptions(
+            sqp_iterations=1, qp_iterations=40, line_search_steps=1, correction_threshold=0.0
+        ),
         (0, 2),
     ),
     "Kalman, unequal delays": ("mimo", all_at_once(observer=TWO), None, (0, 2)),
@@ -88,7 +100,7 @@ LATE = {  # the same, and input delays
 def shipped():
     """The sources of the shipped controller, its release and its design."""
     design, passed = load_design(SHIPPED), Release.load(SHIPPED / "release.json")
-    return controller(passed, design.control, design.budget), passed, design
+    return controller(passed, design.control, design.solver), passed, design
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +118,9 @@ def test_it_builds_without_a_warning_needs_no_library_and_keeps_no_data(
 ):
     tool(compiler)
     everything = controller(
-        later(mimo, (0, 2)), Problem(**all_at_once(dead_time=20.0, blocks=(1, 2, 3))), Budget()
+        later(mimo, (0, 2)),
+        Problem(**all_at_once(dead_time=20.0, blocks=(1, 2, 3))),
+        SolverOptions(),
     )
     for number, files in enumerate((shipped[0], everything)):
         folder = tmp_path / str(number)
@@ -168,15 +182,15 @@ def test_the_numbers_of_double_precision_are_those_of_the_twin(shipped, word, va
     [*((*case, ()) for case in CASES.values()), *LATE.values()],
     ids=[*CASES, *LATE],
 )
-def test_in_double_precision_it_is_its_twin(siso, mimo, kind, options, budget, delays):
+def test_in_double_precision_it_is_its_twin(siso, mimo, kind, options, solver, delays):
     item = later(mimo if kind == "mimo" else siso, delays)
     problem = Problem(**options)
-    (y, u), rows, files = loop(item, problem, budget)
+    (y, u), rows, files = loop(item, problem, solver)
     made = compiled(files, double=True)
     made.reset(y, u)
     bounds, span = limits(item, problem), item.model.scaling.y_span
     # else small steps are predicted linearly ...
-    exact = (budget or Budget()).passes > 1 or budget.correct == 0.0
+    exact = (solver or SolverOptions()).sqp_iterations > 1 or solver.correction_threshold == 0.0
     exact = exact and problem.observer is None  # ... as is the correction of a plan that then stays
     used = set()
     for y, reference, twin in rows:
@@ -200,7 +214,7 @@ def test_in_double_precision_it_is_its_twin(siso, mimo, kind, options, budget, d
             np.testing.assert_allclose(
                 move.predicted / span, twin.predicted / span, rtol=0, atol=AGREE
             )
-    if budget is not None and budget.changes == 1:
+    if solver is not None and solver.qp_iterations == 1:
         assert Status.BUDGET in used
     inputs = np.array([twin.u for *_, twin in rows])
     # it was not asleep
@@ -209,9 +223,9 @@ def test_in_double_precision_it_is_its_twin(siso, mimo, kind, options, budget, d
 
 @pytest.mark.parametrize("name", ["a delay", "unequal delays", "Kalman, unequal delays"])
 def test_in_single_precision_delays_are_the_twins_too(siso, mimo, name):
-    kind, options, budget, delays = LATE[name]
+    kind, options, solver, delays = LATE[name]
     item, problem = later(mimo if kind == "mimo" else siso, delays), Problem(**options)
-    (y, u), rows, files = loop(item, problem, budget)
+    (y, u), rows, files = loop(item, problem, solver)
     made, bounds = compiled(files), limits(item, problem)
     made.reset(y, u)
     for y, reference, twin in rows:
@@ -276,7 +290,7 @@ def test_a_line_that_cannot_be_is_noticed_in_both(mimo, harm):
 
 
 def test_the_header_says_which_input_is_late(mimo):
-    header = controller(later(mimo, (0, 2)), Problem(), Budget())["model_controller.h"]
+    header = controller(later(mimo, (0, 2)), Problem(), SolverOptions())["model_controller.h"]
     assert re.search(r"gives 1: u2 \[V\] in \[.*\], 2 sample\(s\) late\n", header)
     assert "late" not in header.split("gives 1")[0]
 
@@ -375,7 +389,7 @@ def test_with_a_flipped_bit_init_and_every_step_refuse_with_the_safe_input(shipp
 def test_its_margins_are_those_of_the_certificates(siso, mimo, kind):
     item = mimo if kind == "mimo" else siso
     options = all_at_once() if kind == "mimo" else SISO
-    made = compiled(controller(item, Problem(**options), Budget()), double=True)
+    made = compiled(controller(item, Problem(**options), SolverOptions()), double=True)
     name = "ph_controller" if kind == "siso" else "model_controller"
     data = ctypes.addressof(ctypes.c_char.in_dll(made._library, f"{name}_data"))
     iss, delta = ctypes.c_double(), ctypes.c_double()
@@ -398,7 +412,7 @@ def test_another_processors_last_digits_give_the_same_text(siso, monkeypatch):
         conditions.Quantities.witnesses,
         export.rest,
     )
-    before = controller(item, problem, Budget())
+    before = controller(item, problem, SolverOptions())
     monkeypatch.setattr(
         export,
         "rest",
@@ -409,7 +423,7 @@ def test_another_processors_last_digits_give_the_same_text(siso, monkeypatch):
         "witnesses",
         lambda *of: [w * (1 + 1e-13 * noise.standard_normal(w.shape)) for w in witnesses(*of)],
     )
-    assert controller(item, problem, Budget()) == before
+    assert controller(item, problem, SolverOptions()) == before
 
 
 def test_weights_that_are_not_stable_are_refused_even_with_a_checksum_that_fits(shipped):
@@ -479,7 +493,7 @@ def test_rules_not_kept_are_those_that_are_written_down(shipped, mimo, tmp_path)
         f"misra-c2012-{rule}"
         for rule in re.findall(r"^\| (\d+\.\d+) \|", TABLE.read_text(encoding="utf-8"), re.M)
     }
-    late = controller(later(mimo, (0, 2)), Problem(**all_at_once(observer=TWO)), Budget())
+    late = controller(later(mimo, (0, 2)), Problem(**all_at_once(observer=TWO)), SolverOptions())
     for number, files in enumerate((shipped[0], late)):
         assert rules(files, tmp_path / str(number)) <= written
 

@@ -10,7 +10,7 @@ from lstm_mpc.certificates.certification import certify
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import OPTIMAL, Status
-from lstm_mpc.control.engines.sqp import Budget, Sqp
+from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.problem import Problem
 
 INVALID, FROZEN, SETPOINT = (
@@ -21,7 +21,7 @@ INVALID, FROZEN, SETPOINT = (
 FAILED, SAFE, RESET = Status.SOLVE_FAILED, Status.SAFE_INPUT, Status.STATE_RESET
 PH = {"horizon": 12, "move_penalty": 0.01, "max_move": 0.4, "u_low": 13.2, "u_high": 16.4, "y_low": 6.0, "y_high": 8.6,
       "violation_weight": 50.0}  # fmt: skip
-BOARD = Budget(passes=1, changes=10, halvings=1)
+BOARD = SolverOptions(sqp_iterations=1, qp_iterations=10, line_search_steps=1)
 TWIN, SINGLE = 1e-9, 2e-5  # relative: sums in another order; the same with 6e-8 in every sum
 
 
@@ -32,25 +32,30 @@ def near(made):
 # -- single precision ------------------------------------------------------------------------------
 
 CASES = {  # model, problem, budget, what of the input range single precision may cost
-    "bounds, rates, soft outputs": ("released", PH, Budget(), SINGLE),
+    "bounds, rates, soft outputs": ("released", PH, SolverOptions(), SINGLE),
     "on the board": ("released", PH, BOARD, SINGLE),
-    "two layers": ("mimo", all_at_once(blocks=(1, 2, 3)), Budget(), SINGLE),
-    "two layers without a rate": ("mimo", all_at_once(max_move=[0.3, np.inf]), Budget(), SINGLE),
+    "two layers": ("mimo", all_at_once(blocks=(1, 2, 3)), SolverOptions(), SINGLE),
+    "two layers without a rate": (
+        "mimo",
+        all_at_once(max_move=[0.3, np.inf]),
+        SolverOptions(),
+        SINGLE,
+    ),
     # One pass over a flat Hessian: damping of 1e-6 shortens the step in flat directions, where the
     # cost hardly sees it.
     "two layers on the board": (
         "mimo",
         all_at_once(),
-        Budget(passes=1, changes=20, halvings=1),
+        SolverOptions(sqp_iterations=1, qp_iterations=20, line_search_steps=1),
         1e-3,
     ),
 }
 
 
 @pytest.mark.parametrize(("which", "problem", "budget", "share"), CASES.values(), ids=CASES)
-def test_single_precision_is_near_the_twin(request, which, problem, budget, share):
+def test_single_precision_is_near_the_twin(request, which, problem, solver, share):
     release = request.getfixturevalue(which)
-    (y, u), rows, files = loop(release, Problem(**problem), budget, samples=40)
+    (y, u), rows, files = loop(release, Problem(**problem), solver, samples=40)
     made, span = Compiled(files), release.model.u_high - release.model.u_low
     made.reset(y, u)
     for y, reference, twin in rows:
@@ -107,7 +112,7 @@ def test_every_fault_is_told_as_the_twin_tells_it(released, preview):
     )
     twin, made = (
         Sqp(released, problem),
-        Compiled(controller(released, problem, Budget()), double=True),
+        Compiled(controller(released, problem, SolverOptions()), double=True),
     )
     for one in (twin, made):
         one.reset([7.0], [15.6])
@@ -124,7 +129,7 @@ def test_a_second_beginning_remembers_no_measurement_of_the_first(released):
     problem = Problem(**PH | {"frozen_after": 2})
     twin, made = (
         Sqp(released, problem),
-        Compiled(controller(released, problem, Budget()), double=True),
+        Compiled(controller(released, problem, SolverOptions()), double=True),
     )
     for one in (twin, made):
         one.reset([7.0], [15.6])
@@ -182,7 +187,7 @@ def twin(released):
 
 @pytest.fixture(scope="module", params=[False, True], ids=["float", "double"])
 def made(released, request):
-    return Compiled(controller(released, Problem(**PH), Budget()), double=request.param)
+    return Compiled(controller(released, Problem(**PH), SolverOptions()), double=request.param)
 
 
 HARMS = {  # field of the C, place, value, and the same harm to the twin, where it has that field

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lstm_mpc.control.controller import OPTIMAL, WORDS, Move, Status, coming
+from lstm_mpc.control.controller import OPTIMAL, WORDS, ControlAction, Status, coming
 from lstm_mpc.errors import InputError
 
-MOVE = Move(np.zeros(1), OPTIMAL, 1, 0.0, np.zeros((2, 1)), np.zeros(1), 0.1)
+MOVE = ControlAction(np.zeros(1), OPTIMAL, 1, 0.0, np.zeros((2, 1)), np.zeros(1), 0.1)
 
 
 def test_a_move_is_optimal_or_says_why_not():

@@ -13,8 +13,8 @@ from tolerances import ROUND_OFF
 
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.codegen.sil import Compiled
-from lstm_mpc.control.controller import OPTIMAL, Move, Status
-from lstm_mpc.control.engines.sqp import Budget
+from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
+from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.faults import KINDS, Fault, Loop
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.control.simulation import Scenario, close_loop
@@ -37,7 +37,7 @@ class Echo:
     def step(self, y, reference):
         self.count += 1
         self.seen.append(np.copy(reference))
-        return Move(
+        return ControlAction(
             np.full(self.nu, float(self.count)), OPTIMAL, 0, 0.0, np.zeros((1, 1)), np.zeros(1), 0.0
         )
 
@@ -302,7 +302,7 @@ def files_of(**options):
     return controller(
         builders.released("siso"),
         Problem(**{"horizon": 6, "max_move": 0.4, "dead_time": 20.0} | options),
-        Budget(),
+        SolverOptions(),
     )
 
 

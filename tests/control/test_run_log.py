@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from lstm_mpc.cli.command_line import main
-from lstm_mpc.control.controller import OPTIMAL, Move, Status
-from lstm_mpc.control.run_log import Log, rows_of, start_of_log, write_log
+from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
+from lstm_mpc.control.run_log import RunLog, rows_of, start_of_log, write_log
 from lstm_mpc.control.simulation import Run, Scenario
 from lstm_mpc.data.csv_file import read_csv
 from lstm_mpc.data.excitation import Steps
@@ -27,7 +27,7 @@ def made(name="one", y=(7.1, 7.2, 7.3), flags=OPTIMAL):
     N = len(y)
     column = np.array(y, dtype=float)[:, None]
     moves = tuple(
-        Move(
+        ControlAction(
             np.zeros(1),
             flags,
             0,
@@ -61,7 +61,7 @@ def made(name="one", y=(7.1, 7.2, 7.3), flags=OPTIMAL):
 def log(tmp_path, request):
     if request.param == ".parquet":
         pytest.importorskip("pyarrow")
-    return Log(tmp_path / f"loop{request.param}", START)
+    return RunLog(tmp_path / f"loop{request.param}", START)
 
 
 def frame(log):
@@ -113,7 +113,7 @@ def test_what_is_not_a_number_is_left_empty(log, plant):
 
 def test_the_log_of_a_scenario_is_a_data_file(tmp_path, plant):
     run = made()
-    write_log(Log(tmp_path / "loop.csv", START), [run], plant)
+    write_log(RunLog(tmp_path / "loop.csv", START), [run], plant)
     data = read_csv(tmp_path / "loop.csv", plant.inputs, plant.outputs)
     assert data.Ts == 10.0
     for name in ("u", "y", "truth"):
@@ -128,14 +128,14 @@ def test_the_log_of_a_scenario_is_a_data_file(tmp_path, plant):
     ],
 )
 def test_what_is_no_record_is_not_read_as_one(tmp_path, plant, runs, words):
-    write_log(Log(tmp_path / "loop.csv", START), runs, plant)
+    write_log(RunLog(tmp_path / "loop.csv", START), runs, plant)
     with pytest.raises(DataError) as error:
         read_csv(tmp_path / "loop.csv", plant.inputs, plant.outputs)
     assert words in str(error.value)
 
 
 def test_times_are_written_in_utc(tmp_path, plant):
-    log = Log(tmp_path / "loop.csv", START.astimezone(timezone(timedelta(hours=1))))
+    log = RunLog(tmp_path / "loop.csv", START.astimezone(timezone(timedelta(hours=1))))
     write_log(log, [made()], plant)
     assert log.path.read_text().splitlines()[1].startswith("2026-03-01T08:00:00.000Z,one,0.0,")
 
@@ -157,12 +157,12 @@ def test_a_start_that_is_no_time_is_refused():
 
 def test_a_log_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"loop\.xlsx: a log must end in \.csv or \.parquet"):
-        Log(tmp_path / "loop.xlsx", START)
+        RunLog(tmp_path / "loop.xlsx", START)
     with pytest.raises(
         InputError,
         match=r"loop\.csv: the start of a log needs a time zone, got 2026-03-01 08:00:00",
     ):
-        Log(tmp_path / "loop.csv", START.replace(tzinfo=None))
+        RunLog(tmp_path / "loop.csv", START.replace(tzinfo=None))
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(
         InputError,
@@ -171,7 +171,7 @@ def test_a_log_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
             r" nothing"
         ),
     ):
-        Log(tmp_path / "loop.parquet", START)
+        RunLog(tmp_path / "loop.parquet", START)
 
 
 # -- the command line ------------------------------------------------------------------------------

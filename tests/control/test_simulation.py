@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tolerances import IPOPT_INPUT, OFFSET, ROUND_OFF
 
-from lstm_mpc.control.controller import OPTIMAL, Move, Status
+from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.problem import Problem, limits
@@ -26,7 +26,7 @@ CONSTANT = Scenario("constant", Steps((0.0,), [7.0]), 100.0)
 
 
 def move(u, flags=OPTIMAL, seconds=0.01):
-    return Move(np.atleast_1d(u), flags, 0, 0.0, np.zeros((1, 1)), np.zeros(1), seconds)
+    return ControlAction(np.atleast_1d(u), flags, 0, 0.0, np.zeros((1, 1)), np.zeros(1), seconds)
 
 
 class Proportional:

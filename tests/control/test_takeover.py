@@ -9,7 +9,7 @@ from rivals.plain_nlp import Plain
 from tolerances import OFFSET, ROUND_OFF
 
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.control.controller import Move, Status
+from lstm_mpc.control.controller import ControlAction, Status
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.observers.kalman import Kalman
@@ -22,7 +22,7 @@ from lstm_mpc.model.model import estimate_start
 from lstm_mpc.plants.system import rest, simulate
 from lstm_mpc.project.design import load_design
 
-TUNING = KalmanTuning(noise=0.001, drift=0.02, largest=3.0)
+TUNING = KalmanTuning(noise=0.001, drift=0.02, max_disturbance=3.0)
 KINDS = {
     "open_loop": None,
     "kalman": TUNING,
@@ -44,7 +44,7 @@ def passed(design):
 def engine(request, design, passed):
     """The shipped loop under either observer."""
     tuning = design.control.observer if request.param == "kalman" else None
-    return Sqp(passed, replace(design.control, observer=tuning), design.budget)
+    return Sqp(passed, replace(design.control, observer=tuning), design.solver)
 
 
 # -- from a window ---------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def test_a_controller_that_begins_in_motion_goes_on_as_one_that_was_there(design
         Scenario("s", Steps((0.0, 200.0), [7.0, 7.6]), 600.0),
         u_start=design.u_start,
     )
-    new = Sqp(passed, engine.problem, design.budget)
+    new = Sqp(passed, engine.problem, design.solver)
     k = 28  # eight samples after the step
     new.begin(there.u[:k], there.y[:k])
     begun = new.step(there.y[k], there.reference[k])
@@ -182,7 +182,7 @@ class Asleep:
         self.reset, self.step = controller.reset, controller.step
 
     def track(self, y, u):
-        return Move(np.asarray(u), Status(0), 0, 0.0, np.zeros((1, 1)), np.zeros(1), 0.0)
+        return ControlAction(np.asarray(u), Status(0), 0, 0.0, np.zeros((1, 1)), np.zeros(1), 0.0)
 
 
 def test_without_looking_on_there_is_a_bump(design, engine):

@@ -353,7 +353,7 @@ def fit(y, estimate, scaling=None, **options):
 def test_every_figure_is_eq_12_in_its_units(rng):
     y, estimate = rng.normal(7, 1, (80, 2)), rng.normal(7, 1, (80, 2))
     scaling = Scaling([0.0], [1.0], [6.5, 7.5], [0.5, 3.0])
-    found = fit(y, estimate, scaling, skip=5, against="noise-free")
+    found = fit(y, estimate, scaling, transient=5, against="noise-free")
     for j in range(2):
         a, b = y[5:, j], estimate[5:, j]
         mid, span = scaling.y_mid[j], scaling.y_span[j]
@@ -453,7 +453,7 @@ def moving(**changes):
             r"fit_index needs two \(N, ny\) arrays of one shape",
         ),
         (
-            lambda: fit(np.ones((6, 1)), np.ones((6, 1)), skip=5),
+            lambda: fit(np.ones((6, 1)), np.ones((6, 1)), transient=5),
             r"at least 2 samples left, got \(1, 1\) .* skipping 5",
         ),
     ],

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lstm_mpc import DataError, InputError, Signal
-from lstm_mpc.data.log_preparation import Log, prepare_log, spikes_of
+from lstm_mpc.data.log_preparation import LogOptions, prepare_log, spikes_of
 
 U, Y = (Signal("q", "mL/s", 0.0, 10.0),), (Signal("pH", "pH"),)
 
@@ -18,7 +18,9 @@ def write(folder, rows, name="log.csv", header="t,q,pH"):
 
 def made(folder, **choice):
     return prepare_log(
-        Log(**({"files": ("log.csv",), "time": "t", "least": 4, "validation": 0.25} | choice)),
+        LogOptions(
+            **({"files": ("log.csv",), "time": "t", "least": 4, "validation": 0.25} | choice)
+        ),
         folder,
         U,
         Y,
@@ -261,7 +263,7 @@ def test_what_leaves_no_record_is_refused(tmp_path, choice, words):
 )
 def test_choices_that_make_no_sense_are_refused(choice, words):
     with pytest.raises(InputError, match=words):
-        Log(**choice)
+        LogOptions(**choice)
 
 
 def test_one_stamp_for_all_rows_is_refused(tmp_path):

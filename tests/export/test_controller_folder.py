@@ -10,7 +10,7 @@ from compiling import need, tool
 
 from lstm_mpc.codegen.folder import write_folder
 from lstm_mpc.control.controller import WORDS, Status
-from lstm_mpc.control.engines.sqp import Budget
+from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.errors import InputError
 from lstm_mpc.export import controller_folder as module
@@ -19,7 +19,7 @@ from lstm_mpc.export.controller_folder import KIND, PRODUCTS, bundle
 from lstm_mpc.export.golden import SAMPLES, golden
 
 PROBLEM = Problem(horizon=8, move_penalty=0.02, max_move=0.8, y_low=6.0, y_high=9.0)
-BUDGET = Budget(passes=5)
+BUDGET = SolverOptions(sqp_iterations=5)
 
 
 @pytest.fixture(scope="module")

@@ -231,7 +231,7 @@ def test_the_controller_is_the_c(opened, kind, version):
 def test_it_controls_the_plant_with_the_bits_of_the_c(pytestconfig, tmp_path):
     home = pytestconfig.rootpath / "models" / "ph"
     design, passed = load_design(home), Release.load(home / "release.json")
-    files = controller(passed, design.control, design.budget)
+    files = controller(passed, design.control, design.solver)
     importer = Importer(fmu(controller_unit(passed, files, double=True)), tmp_path)
     wrapped, twin = Imported(importer, passed.model), Compiled(files, double=True)
     run, other = (

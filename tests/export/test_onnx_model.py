@@ -15,7 +15,7 @@ from lstm_mpc.codegen.folder import write_folder
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.onnx_model import FILE, KIND, graph_of, onnx_model
 from lstm_mpc.model import lstm
-from lstm_mpc.model.importers.import_file import Import, import_model
+from lstm_mpc.model.importers.import_file import ImportOptions, import_model
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import simulate
 
@@ -83,8 +83,8 @@ def test_read_back_it_is_the_same_model(passed, tmp_path):
     model = passed.model
     (tmp_path / FILE).write_bytes(onnx_model(passed)[FILE])
     again = import_model(tmp_path / FILE, inputs=model.inputs, outputs=model.outputs, Ts=model.Ts)
-    for name, leaf in lstm.leaves(again.network).items():
-        own = lstm.leaves(model.network)[name]
+    for name, leaf in lstm.parameters(again.network).items():
+        own = lstm.parameters(model.network)[name]
         single = own.astype(np.float32)
         expected = (
             own
@@ -105,7 +105,7 @@ def test_read_back_it_keeps_its_own_scaling_and_clip(passed, tmp_path):
     (tmp_path / FILE).write_bytes(onnx_model(passed)[FILE])
     known = {"inputs": model.inputs, "outputs": model.outputs, "Ts": 1.0}
     with pytest.raises(InputError, match="normalises its outputs itself; leave y_mid, y_span out"):
-        import_model(tmp_path / FILE, **known, choice=Import(y_mid=(0.0,), y_span=(1.0,)))
+        import_model(tmp_path / FILE, **known, choice=ImportOptions(y_mid=(0.0,), y_span=(1.0,)))
     from dataclasses import replace
 
     wide = tuple(replace(s, high=s.high + 1) for s in model.inputs)

@@ -29,7 +29,7 @@ def shipped():
     measurement and a lost setpoint."""
     need("host")
     design, passed = load_design(SHIPPED), Release.load(SHIPPED / "release.json")
-    files = controller(passed, design.control, design.budget)
+    files = controller(passed, design.control, design.solver)
     run = close_loop(design.system, Compiled(files), design.scenarios[0], u_start=design.u_start)
     y, ahead = run.y.copy(), run.ahead.copy()
     y[30], ahead[90] = np.nan, np.inf
@@ -76,7 +76,7 @@ def test_it_is_as_small_and_as_quick_as_promised(tmp_path, observer, flash):
     need("host", "cortex-m4f")
     design, passed = load_design(SHIPPED), Release.load(SHIPPED / "release.json")
     problem = design.control if observer == "kalman" else replace(design.control, observer=None)
-    files = controller(passed, problem, design.budget)
+    files = controller(passed, problem, design.solver)
     here = Compiled(files)
     loops = [
         close_loop(design.system, here, s, u_start=design.u_start)

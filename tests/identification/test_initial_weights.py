@@ -15,7 +15,7 @@ from lstm_mpc.identification.initial_weights import (
     realise,
 )
 from lstm_mpc.identification.multistart import SCREENING, identify
-from lstm_mpc.identification.training import Settings, train
+from lstm_mpc.identification.training import TrainingOptions, train
 from lstm_mpc.io import parallel
 from lstm_mpc.model import lstm
 from lstm_mpc.model.lstm import Sizes
@@ -78,7 +78,7 @@ def test_the_linear_start_simulates_a_linear_plant(rng, nu, ny):
 
 def test_training_from_the_linear_start_begins_better(dataset):
     first = [
-        train(dataset, scale(dataset), Settings(nx=(3,), iterations=1, start=s), seed=0)
+        train(dataset, scale(dataset), TrainingOptions(cells=(3,), iterations=1, start=s), seed=0)
         .history[0]
         .fit
         for s in ("random", "linear")
@@ -87,10 +87,10 @@ def test_training_from_the_linear_start_begins_better(dataset):
 
 
 def test_a_linear_start_is_for_one_layer(dataset):
-    with pytest.raises(InputError, match=r"start = 'linear' is for one layer, nx has 2"):
-        train(dataset, scale(dataset), Settings(nx=(2, 2), start="linear"), seed=0)
+    with pytest.raises(InputError, match=r"start = 'linear' is for one layer, cells has 2"):
+        train(dataset, scale(dataset), TrainingOptions(cells=(2, 2), start="linear"), seed=0)
     with pytest.raises(InputError, match="start must be one of random, linear, got 'luck'"):
-        Settings(start="luck")
+        TrainingOptions(start="luck")
 
 
 INSIDE = {"conditions": ("iss", "delta_iss"), "margin": 1e-3, "radius": 1.0}
@@ -104,7 +104,7 @@ def test_given_weights_are_taken_as_they_are_by_seed_0():
     )
     with pytest.raises(
         InputError,
-        match=r"the network to start from is Sizes\(nu=1, nx=\(3,\).*set nx to its cells",
+        match=r"the network to start from is Sizes\(nu=1, nx=\(3,\).*set cells to its cells",
     ):
         given_start(network, Sizes(1, (4,), 1), **INSIDE, spread=0.1, seed=0)
 
@@ -130,12 +130,12 @@ def test_a_network_that_fails_is_retrained_into_the_certified_set(dataset):
     free = train(
         dataset,
         scale(dataset),
-        Settings(nx=(3,), conditions=(), iterations=60, forget_bias=1.0),
+        TrainingOptions(cells=(3,), conditions=(), iterations=60, forget_bias=1.0),
         seed=0,
     )
     assert free.fit > 95
     assert smallest_margin(free.network, INSIDE["conditions"], 1.0) < -1
-    settings = Settings(nx=(3,), conditions=INSIDE["conditions"], iterations=60)
+    settings = TrainingOptions(cells=(3,), conditions=INSIDE["conditions"], iterations=60)
     done = train(dataset, scale(dataset), settings, seed=1, network=free.network)
     assert done.margin > 0
     assert done.fit > free.fit - 5
@@ -151,10 +151,12 @@ def test_identify_widens_the_boxes_to_hold_given_weights(dataset, monkeypatch):
 
     monkeypatch.setattr(parallel, "run", run)
     with pytest.raises(KeyboardInterrupt):
-        identify(dataset, dataset, Settings(nx=(9,)), network=network, starts=1)
-    settings, leaves = seen[0][2], lstm.leaves(network)
-    assert settings.nx == (3,)
-    assert settings.box == max(np.abs(v).max() for k, v in leaves.items() if k not in ("C", "b_y"))
+        identify(dataset, dataset, TrainingOptions(cells=(9,)), network=network, starts=1)
+    settings, leaves = seen[0][2], lstm.parameters(network)
+    assert settings.cells == (3,)
+    assert settings.weight_bound == max(
+        np.abs(v).max() for k, v in leaves.items() if k not in ("C", "b_y")
+    )
     assert settings.output_box == max(np.abs(leaves["C"]).max(), np.abs(leaves["b_y"]).max())
 
 
@@ -169,7 +171,9 @@ def test_screening_keeps_the_starts_of_the_lowest_error(dataset, monkeypatch):
         return done
 
     monkeypatch.setattr(parallel, "run", run)
-    found = identify(dataset, dataset, Settings(nx=(2,), iterations=20), starts=2, screen=4, seed=3)
+    found = identify(
+        dataset, dataset, TrainingOptions(cells=(2,), iterations=20), starts=2, screen=4, seed=3
+    )
     looked, kept = rounds
     assert [seed for seed, *_ in looked] == [3, 4, 5, 6]
     assert max(iterations for _, iterations, _ in looked) == SCREENING
@@ -178,7 +182,7 @@ def test_screening_keeps_the_starts_of_the_lowest_error(dataset, monkeypatch):
     )
     assert [start.outcome.seed for start in found.starts] == [seed for seed, *_ in kept]
     with pytest.raises(InputError, match="screen at least 0, got 1 and -1"):
-        identify(dataset, dataset, Settings(), starts=1, screen=-1)
+        identify(dataset, dataset, TrainingOptions(), starts=1, screen=-1)
 
 
 # -- the start of a record -------------------------------------------------------------------------
@@ -202,12 +206,12 @@ def test_a_window_is_used_by_validate_and_must_be_skipped(rng):
     y = simulate(model.system, u, x0=np.full(6, 0.7)).y
     data = Dataset(model.inputs, (Signal("y1", "m"),), model.Ts, (Record("a", u, y),))
     with_window, without = (
-        validate(model, data, skip=4, seed=0, window=w)[0].rmse[0] for w in (4, 0)
+        validate(model, data, transient=4, seed=0, window=w)[0].rmse[0] for w in (4, 0)
     )
     assert with_window < 0.2 * without
     with pytest.raises(
         InputError, match="a window of 5 samples must lie within the 4 that are skipped"
     ):
-        validate(model, data, skip=4, seed=0, window=5)
+        validate(model, data, transient=4, seed=0, window=5)
     with pytest.raises(InputError, match=r"estimate_start: u \(3, 1\) and y \(2, 1\) must be"):
         estimate_start(model, np.zeros((3, 1)), np.zeros((2, 1)))

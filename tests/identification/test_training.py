@@ -10,7 +10,7 @@ from tolerances import IPOPT_BOX, ROUND_OFF, WITNESS
 from lstm_mpc.data.dataset import Dataset, Record, scale
 from lstm_mpc.errors import InputError
 from lstm_mpc.identification.initial_weights import random_start
-from lstm_mpc.identification.training import Outcome, Settings, pieces_of, train
+from lstm_mpc.identification.training import Outcome, TrainingOptions, pieces_of, train
 from lstm_mpc.model import lstm
 from lstm_mpc.model.lstm import Sizes
 from lstm_mpc.plants.system import Signal
@@ -104,7 +104,11 @@ def test_decay_shrinks_the_weights_it_names(dataset, undecayed, option, named):
     decayed = start(dataset, change={**DECAYING, option: 0.05})
     sizes = [
         np.concatenate(
-            [v.ravel() for name, v in lstm.leaves(done.network).items() if re.match(named, name)]
+            [
+                v.ravel()
+                for name, v in lstm.parameters(done.network).items()
+                if re.match(named, name)
+            ]
         )
         for done in (undecayed, decayed)
     ]
@@ -113,7 +117,7 @@ def test_decay_shrinks_the_weights_it_names(dataset, undecayed, option, named):
 
 
 def test_two_layers_two_inputs_two_outputs_two_records():
-    done = start(two_by_two(), settings=Settings(nx=(2, 2), iterations=40, washout=5))
+    done = start(two_by_two(), settings=TrainingOptions(cells=(2, 2), iterations=40, washout=5))
     assert done.network.nx == (2, 2)
     assert 0 < done.margin == pytest.approx(paper.stack_margin(plain(done.network)), abs=ROUND_OFF)
     assert done.fit > 80.0
@@ -121,7 +125,8 @@ def test_two_layers_two_inputs_two_outputs_two_records():
 
 def test_the_asked_margin_is_kept_where_it_converges():
     done = start(
-        two_by_two(), settings=Settings(nx=(1,), margin=0.15, patience=400, iterations=400)
+        two_by_two(),
+        settings=TrainingOptions(cells=(1,), margin=0.15, patience=400, iterations=400),
     )
     assert done.converged
     assert done.history[-1].margin == pytest.approx(0.15, abs=1e-3)  # active
@@ -258,7 +263,7 @@ def test_pieces_are_clipped_normalised_and_weighted_to_a_mean():
 )
 def test_settings_are_checked(options, words):
     with pytest.raises(InputError, match=words):
-        Settings(**options)
+        TrainingOptions(**options)
 
 
 def test_a_record_must_outlast_the_washout():
@@ -273,4 +278,4 @@ def test_an_exception_while_watching_is_not_swallowed(dataset):
         raise ZeroDivisionError("of the user")
 
     with pytest.raises(ZeroDivisionError, match="of the user"):
-        train(dataset, scale(dataset), Settings(nx=(3,)), seed=0, progress=progress)
+        train(dataset, scale(dataset), TrainingOptions(cells=(3,)), seed=0, progress=progress)

@@ -14,7 +14,7 @@ from compiling import need
 from places import ROOT
 
 from lstm_mpc.assurance import loop_verification
-from lstm_mpc.assurance.loop_verification import campaign_of, verify_loop
+from lstm_mpc.assurance.loop_verification import loop_experiment, verify_loop
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.errors import InputError, SolverError
@@ -87,11 +87,11 @@ def processes(tmp_path):
 
 def campaign(passed, **how):
     how = {"steps": 30, "settle": 10, "seed": 3, "scenarios": 12, **how}
-    files = controller(passed, SHIPPED.control, SHIPPED.budget)
+    files = controller(passed, SHIPPED.control, SHIPPED.solver)
     return verify_loop(
         passed,
         SHIPPED.control,
-        budget=SHIPPED.budget,
+        solver=SHIPPED.solver,
         sources=files,
         plant=SHIPPED.plant_of(LAW),
         law=LAW,
@@ -220,8 +220,8 @@ def test_without_the_extra_it_is_one_sentence(monkeypatch):
 def test_what_goes_over_the_network_is_small(passed):
     import pickle
 
-    files = controller(passed, SHIPPED.control, SHIPPED.budget)
-    whole = campaign_of(
+    files = controller(passed, SHIPPED.control, SHIPPED.solver)
+    whole = loop_experiment(
         passed,
         SHIPPED.control,
         files,
@@ -232,4 +232,4 @@ def test_what_goes_over_the_network_is_small(passed):
         seed=3,
     )
     assert len(pickle.dumps(whole)) < 200_000
-    assert len(pickle.dumps(loop_verification.fly(whole, 0, 2))) < 1_000
+    assert len(pickle.dumps(loop_verification.run_batch(whole, 0, 2))) < 1_000

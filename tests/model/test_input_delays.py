@@ -31,7 +31,7 @@ from lstm_mpc.errors import InputError
 from lstm_mpc.export.onnx_model import onnx_model
 from lstm_mpc.identification.multistart import identify
 from lstm_mpc.identification.multistart import model_of as identified
-from lstm_mpc.identification.training import Settings, pieces_of
+from lstm_mpc.identification.training import TrainingOptions, pieces_of
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.input_delays import delayed, late
 from lstm_mpc.model.lstm import Network
@@ -156,16 +156,20 @@ def lags():
 
 @pytest.fixture(scope="module")
 def knowing(lags):
-    own = Settings(nx=(3,), iterations=40, delays=(4, 0), conditions=("iss",))
-    return identify(*lags, own, starts=1, seed=1, skip=20, name="knows").model
+    own = TrainingOptions(cells=(3,), iterations=40, delays=(4, 0), conditions=("iss",))
+    return identify(*lags, own, starts=1, seed=1, transient=20, name="knows").model
 
 
 def test_training_with_the_delays_fits_what_training_without_cannot(lags, knowing):
     ignorant = identify(
-        *lags, Settings(nx=(3,), iterations=40, conditions=("iss",)), starts=1, seed=1, skip=20
+        *lags,
+        TrainingOptions(cells=(3,), iterations=40, conditions=("iss",)),
+        starts=1,
+        seed=1,
+        transient=20,
     ).model
     with_them, without = (
-        validate(model, lags[1], skip=20, seed=0)[0].mean_removed[0]
+        validate(model, lags[1], transient=20, seed=0)[0].mean_removed[0]
         for model in (knowing, ignorant)
     )
     assert with_them > 96.0
@@ -189,14 +193,14 @@ def test_what_the_network_is_trained_on_is_late(lags):
     with pytest.raises(
         InputError, match="train: delays must be whole numbers of samples from 0 to 1000"
     ):
-        Settings(delays=(-1,))
+        TrainingOptions(delays=(-1,))
 
 
 def test_training_from_a_model_keeps_its_delays():
     model = replace(stable_model(1, 2), delays=(4, 0))
     assert (
-        _keeping(Settings(), model).delays
-        == _keeping(Settings(delays=(4, 0)), model).delays
+        _keeping(TrainingOptions(), model).delays
+        == _keeping(TrainingOptions(delays=(4, 0)), model).delays
         == (4, 0)
     )
     told = (
@@ -204,7 +208,7 @@ def test_training_from_a_model_keeps_its_delays():
         r" weights belong to its own; leave"
     )
     with pytest.raises(InputError, match=told):
-        _keeping(Settings(delays=(1, 0)), model)
+        _keeping(TrainingOptions(delays=(1, 0)), model)
 
 
 def test_the_start_of_a_record_is_found_through_the_line():
@@ -215,10 +219,12 @@ def test_the_start_of_a_record_is_found_through_the_line():
     found = simulate(model.system, u, x0=estimate_start(model, u[:60], y[:60])).y
     assert np.abs(found - y)[60:].max() < 1e-3
     data = Dataset(model.inputs, model.outputs, model.Ts, (Record("r", u, y),))
-    assert validate(model, data, skip=60, seed=0, window=60)[0].mean_removed[0] > 99.0
-    assert validate(model, data, skip=60, seed=0)[0].mean_removed[0] > 95.0
+    assert validate(model, data, transient=60, seed=0, window=60)[0].mean_removed[0] > 99.0
+    assert validate(model, data, transient=60, seed=0)[0].mean_removed[0] > 95.0
     assert (
-        validate(replace(model, delays=()), data, skip=60, seed=0, window=60)[0].mean_removed[0]
+        validate(replace(model, delays=()), data, transient=60, seed=0, window=60)[0].mean_removed[
+            0
+        ]
         < 90.0
     )
     same = identified(model.network, data, model.scaling, {}, "m", delays=(3, 1))

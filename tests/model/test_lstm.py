@@ -76,11 +76,11 @@ def test_pack_and_unpack_are_inverse_for_numbers_and_symbols(seed, shape):
     assert lstm.sizes_of(network) == size
     assert (network.n, network.nx) == (size.n, size.nx)
     symbolic = lstm.unpack(ca.DM(theta), size)
-    for name, leaf in lstm.leaves(network).items():
+    for name, leaf in lstm.parameters(network).items():
         assert leaf.shape == size.shapes[name]
-        assert np.array_equal(np.asarray(lstm.leaves(symbolic)[name]), leaf)
+        assert np.array_equal(np.asarray(lstm.parameters(symbolic)[name]), leaf)
         assert np.array_equal(leaf.ravel(order="F"), theta[size.slices[name]])
-    same = lstm.from_leaves(lstm.leaves(network))
+    same = lstm.from_parameters(lstm.parameters(network))
     assert np.array_equal(lstm.pack(same), theta)
 
 
@@ -96,7 +96,7 @@ def test_the_parameters_are_counted():
 
 
 def _leaves(**changes):
-    named = {**lstm.leaves(random_network(0)), **changes}
+    named = {**lstm.parameters(random_network(0)), **changes}
     return {name: leaf for name, leaf in named.items() if leaf is not None}
 
 
@@ -106,20 +106,29 @@ def _leaves(**changes):
         (lambda: Sizes(1, (), 1), r"at least 1, got nu=1, nx=\(\), ny=1"),
         (lambda: Sizes(0, (3,), 1), "got nu=0"),
         (lambda: Sizes(1, (3, 0), 1), r"nx=\(3, 0\)"),
-        (lambda: lstm.from_leaves({}), "parameters are incomplete"),
-        (lambda: lstm.from_leaves(_leaves(C=None)), "parameters are incomplete: 'C' is missing"),
-        (lambda: lstm.from_leaves(_leaves(**{"x.y": [[1.0]]})), "parameters are incomplete: .*'x'"),
+        (lambda: lstm.from_parameters({}), "parameters are incomplete"),
         (
-            lambda: lstm.from_leaves(_leaves(b_y=None)),
+            lambda: lstm.from_parameters(_leaves(C=None)),
+            "parameters are incomplete: 'C' is missing",
+        ),
+        (
+            lambda: lstm.from_parameters(_leaves(**{"x.y": [[1.0]]})),
+            "parameters are incomplete: .*'x'",
+        ),
+        (
+            lambda: lstm.from_parameters(_leaves(b_y=None)),
             "do not fit together: b_y missing or unknown",
         ),
-        (lambda: lstm.from_leaves(_leaves(D=[[1.0]])), "do not fit together: D missing or unknown"),
         (
-            lambda: lstm.from_leaves(_leaves(**{"0.U_c": np.eye(2)})),
+            lambda: lstm.from_parameters(_leaves(D=[[1.0]])),
+            "do not fit together: D missing or unknown",
+        ),
+        (
+            lambda: lstm.from_parameters(_leaves(**{"0.U_c": np.eye(2)})),
             "parameter 0.U_c must be 3×3, got 2×2",
         ),
-        (lambda: lstm.from_leaves(_leaves(C=[1.0])), r"C must have 2 dimension\(s\)"),
-        (lambda: lstm.from_leaves(_leaves(b_y=[[np.nan]])), "b_y must be finite, got nan"),
+        (lambda: lstm.from_parameters(_leaves(C=[1.0])), r"C must have 2 dimension\(s\)"),
+        (lambda: lstm.from_parameters(_leaves(b_y=[[np.nan]])), "b_y must be finite, got nan"),
         (
             lambda: lstm.unpack(np.full(Sizes(1, (1,), 1).parameters, np.inf), Sizes(1, (1,), 1)),
             "must be finite",

@@ -257,19 +257,19 @@ def validation_data(model, rng, *, truth=True):
 def test_validation_forgets_the_random_start_and_sees_an_offset(rng):
     model = model_of(random_network(2, spread=0.5))
     data = validation_data(model, rng)
-    exact, shifted = validate(model, data, skip=100, seed=3)
+    exact, shifted = validate(model, data, transient=100, seed=3)
     assert exact.mean_removed[0] > 99.9 > shifted.mean_removed[0]
     assert exact.skipped == 100
     assert shifted.rmse[0] == pytest.approx(0.1, rel=1e-3)
-    clean = validate(model, data, skip=100, seed=3, against="noise-free")
+    clean = validate(model, data, transient=100, seed=3, against="noise-free")
     assert clean[1].mean_removed[0] > 99.9
     assert clean[1].against == "noise-free"
-    assert validate(model, data, skip=0, seed=3)[0].mean_removed[0] < exact.mean_removed[0]
-    assert validate(model, data, skip=100, seed=3) == (exact, shifted)
+    assert validate(model, data, transient=0, seed=3)[0].mean_removed[0] < exact.mean_removed[0]
+    assert validate(model, data, transient=100, seed=3) == (exact, shifted)
 
 
 def test_records_without_noise_free_output_say_so(rng):
     model = random_model(2)
     item = validation_data(model, rng, truth=False).records[0]
     with pytest.raises(InputError, match="record 'a' has no noise-free output to compare with"):
-        compare(model, item, item.y, skip=0, against="noise-free")
+        compare(model, item, item.y, transient=0, against="noise-free")

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from lstm_mpc.certificates.bounds_table import bounds_table
 from lstm_mpc.certificates.evidence import Tubes, Verification
 from lstm_mpc.cli import live
-from lstm_mpc.control.controller import OPTIMAL, Move, Status
-from lstm_mpc.control.engines.sqp import Budget, Sqp
+from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
+from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.simulation import Sample, Scenario, close_loop, metrics
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.plots import figures, style
@@ -29,7 +29,10 @@ SCENARIO = Scenario(
 def run(tanks):
     design, passed = tanks
     return close_loop(
-        design.system, Sqp(passed, design.control, Budget(passes=1)), SCENARIO, u_start=[3.0, 3.0]
+        design.system,
+        Sqp(passed, design.control, SolverOptions(sqp_iterations=1)),
+        SCENARIO,
+        u_start=[3.0, 3.0],
     )
 
 
@@ -99,7 +102,7 @@ def test_model_figures_have_a_panel_for_every_signal(tanks):
 
 
 def sample(k=3, flags=OPTIMAL):
-    move = Move(np.array([3.1, 2.9]), flags, 0, 0.0, np.zeros((1, 2)), np.zeros(2), 0.0)
+    move = ControlAction(np.array([3.1, 2.9]), flags, 0, 0.0, np.zeros((1, 2)), np.zeros(2), 0.0)
     return Sample(k, 20, 10.0 * k, np.array([12.5, 11.2]), np.array([12.0, 11.0]), move)
 
 

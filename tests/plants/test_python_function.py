@@ -12,7 +12,7 @@ from tolerances import ROUND_OFF
 
 from lstm_mpc import Mprs, Signal, Steps, from_python, record, simulate
 from lstm_mpc.certificates.scenarios import explore, plant_law
-from lstm_mpc.control.engines.sqp import Budget, Sqp
+from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.problem import Problem, limits_of
 from lstm_mpc.control.simulation import Scenario, close_loop
 from lstm_mpc.data.dataset import Scaling
@@ -104,7 +104,12 @@ def test_it_closes_the_loop_like_its_twin(tanks):
     plant = from_python(tank.batch.step, tank.batch.output, name="tank", columns=True, **shown)
     scenario = Scenario("both", Steps((0.0, 50.0), [[12.0, 12.5], [13.0, 12.0]]), 200.0, noise=0.02)
     own, other = (
-        close_loop(p, Sqp(passed, design.control, Budget(passes=1)), scenario, u_start=[3.0, 3.0])
+        close_loop(
+            p,
+            Sqp(passed, design.control, SolverOptions(sqp_iterations=1)),
+            scenario,
+            u_start=[3.0, 3.0],
+        )
         for p in (plant, tank)
     )
     np.testing.assert_array_equal(own.u, other.u)

@@ -30,19 +30,19 @@ def test_defaults(tmp_path):
     design = load(tmp_path, PLANT)
     assert design.experiment.training_samples == 4400
     assert design.experiment.validation_samples == 2250
-    assert design.train.nx == (5,)
+    assert design.train.cells == (5,)
     assert design.u_start == (15.6,)
     assert design.safe_set == ((0.0, 14.0),)
 
 
 def test_values_arrive(tmp_path):
     text = (
-        PLANT + "[train]\nnx = [4, 3]\nbox = 3\n[control]\nu_low = [13.0]\nu_start ="
+        PLANT + "[train]\ncells = [4, 3]\nweight_bound = 3\n[control]\nu_low = [13.0]\nu_start ="
         " [15]\n[release]\nwaive = { fit = 'bench' }\n"
     )
     design = load(tmp_path, text)
-    assert design.train.nx == (4, 3)
-    assert design.train.box == 3
+    assert design.train.cells == (4, 3)
+    assert design.train.weight_bound == 3
     assert design.control.u_low == (13.0,)
     assert design.release.waive == {"fit": "bench"}
 
@@ -137,7 +137,7 @@ def test_own_data(tmp_path):
     ("text", "words"),
     [
         ("a = [", "is not TOML"),
-        (PLANT + "[train]\nnxx = [5]", "unknown key 'nxx' in [train]; did you mean 'nx'?"),
+        (PLANT + "[train]\ncell = [5]", "unknown key 'cell' in [train]; did you mean 'cells'?"),
         (PLANT + "[traim]\n", "unknown key 'traim' in the design; did you mean 'train'?"),
         (PLANT + "[zzz]\n", "known: name, plant"),
         ("[plant]\nkind = []\n", "kind must be 'ph' or 'quadruple_tank', got [];"),
@@ -149,8 +149,8 @@ def test_own_data(tmp_path):
             ),
         ),
         (PLANT + "delay = 7.0\n", "multiple of the sampling time"),
-        (PLANT + "[train]\nnx = 5", "nx = 5 is of the wrong type"),
-        (PLANT + "[train]\nbox = 'big'", "box = 'big' is of the wrong type"),
+        (PLANT + "[train]\ncells = 5", "cells = 5 is of the wrong type"),
+        (PLANT + "[train]\nweight_bound = 'big'", "weight_bound = 'big' is of the wrong type"),
         (PLANT + "[train]\niterations = 2.5", "iterations = 2.5 is of the wrong type"),
         (PLANT + "[control]\npreview = 1", "preview = 1 is of the wrong type"),
         (PLANT + "[control]\nhorizon = true", "horizon = True is of the wrong type"),
@@ -165,12 +165,12 @@ def test_own_data(tmp_path):
             PLANT + "[[scenario]]\nname='s'\nduration=10.0\nsetpoint=[[0,7.0]]\nq9=[[0,1.0]]\n",
             "unknown key 'q9'",
         ),
-        (PLANT + "[train]\nbox = -1.0", "box must be positive"),
+        (PLANT + "[train]\nweight_bound = -1.0", "box must be positive"),
         ("name = 'x'\n", "without a [plant]"),
         ("plant = 3\n", "[plant] must be a table"),
         ("input = [1]\n", "[[input]] must be a list of tables"),
         (PLANT + "[control]\nu_start = 'x'", "u_start needs 1"),
-        (PLANT + "[train]\nnx = ['a']", "nx"),
+        (PLANT + "[train]\ncells = ['a']", "nx"),
         (PLANT + "[verify]\nradii = ['a']", "radii"),
         (PLANT + "[release]\nwaive = 3", "waive"),
         (

@@ -7,10 +7,19 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from lstm_mpc import DataError, Dataset, InputError, Model, Record, Settings, Signal, identify
+from lstm_mpc import (
+    DataError,
+    Dataset,
+    InputError,
+    Model,
+    Record,
+    Signal,
+    TrainingOptions,
+    identify,
+)
 from lstm_mpc.cli.command_line import main
 from lstm_mpc.data.dataset import thin
-from lstm_mpc.data.log_preparation import Log
+from lstm_mpc.data.log_preparation import LogOptions
 from lstm_mpc.identification.model_order import Candidate, Ordering
 from lstm_mpc.identification.multistart import Start
 from lstm_mpc.project.artefacts import Options
@@ -53,7 +62,7 @@ def new(folder, log, **choice):
         choice.pop(k, v)
         for k, v in (("options", Options()), ("inputs", INPUTS), ("outputs", OUTPUTS))
     )
-    return new_verb(folder, [log], *signals(inputs, outputs), options, log=Log(**choice))
+    return new_verb(folder, [log], *signals(inputs, outputs), options, log=LogOptions(**choice))
 
 
 def test_a_design_is_drafted_that_says_what_the_data_say(tmp_path, log):
@@ -131,7 +140,11 @@ def test_nothing_is_written_over_and_nothing_half(tmp_path, log):
     new(folder, log, options=Options(force=True))
     # from its own copy
     new_verb(
-        folder, [folder / "log.csv"], *signals(INPUTS, OUTPUTS), Options(force=True), log=Log()
+        folder,
+        [folder / "log.csv"],
+        *signals(INPUTS, OUTPUTS),
+        Options(force=True),
+        log=LogOptions(),
     )
 
 
@@ -143,7 +156,7 @@ def test_a_file_may_be_kept_for_validation(tmp_path, log):
         [log, other],
         *signals(INPUTS, OUTPUTS),
         Options(),
-        log=Log(validation_files=("later.csv",)),
+        log=LogOptions(validation_files=("later.csv",)),
     )
     design = load_design(tmp_path / "d")
     assert design.log.files == ("log.csv",)
@@ -174,7 +187,7 @@ def test_signals_that_cannot_be_are_refused(tmp_path, log, inputs, outputs, word
 
 def test_two_files_of_one_name_are_refused(tmp_path, log):
     with pytest.raises(InputError, match="two data files have the same name"):
-        new_verb(tmp_path / "d", [log, log], *signals(INPUTS, OUTPUTS), Options(), log=Log())
+        new_verb(tmp_path / "d", [log, log], *signals(INPUTS, OUTPUTS), Options(), log=LogOptions())
 
 
 def test_names_with_quotes_and_spaces_survive(tmp_path, log):
@@ -192,7 +205,7 @@ def test_a_time_column_is_found_by_name_or_by_its_dates(tmp_path, log):
     assert time_column(other, ["stamp"]) == ""
     other.write_text("q,x\n1,2\n2,3\n3,4\n")
     with pytest.raises(DataError, match=r"needs a column of time stamps"):
-        new_verb(tmp_path / "d", [other], *signals(["q"], ["x"]), Options(), log=Log())
+        new_verb(tmp_path / "d", [other], *signals(["q"], ["x"]), Options(), log=LogOptions())
 
 
 def test_signals_take_the_limits_they_are_given():
@@ -239,7 +252,7 @@ def test_from_a_log_to_certificates(tmp_path, log, capsys):
     folder = tmp_path / "d"
     assert drafted(folder, log) == 0
     text = (folder / "design.toml").read_text()
-    text = re.sub(r"nx = .*", "nx = [2]\niterations = 15\npatience = 5", text).replace(
+    text = re.sub(r"cells = .*", "cells = [2]\niterations = 15\npatience = 5", text).replace(
         "starts = 8", "starts = 1"
     )
     (folder / "design.toml").write_text(text)
@@ -329,12 +342,16 @@ def test_conditions_are_given_up_where_they_cost_more_than_their_price():
         Dataset(*signals, 1.0, (Record("r", u[part], y[part]),))
         for part in (slice(0, 400), slice(400, 600))
     ]
-    settings = Settings(nx=(3,), conditions=("iss", "delta_iss"), iterations=40)
-    dear = identify(*data, settings, starts=1, skip=30, window=30, price=5.0, required=("iss",))
+    settings = TrainingOptions(cells=(3,), conditions=("iss", "delta_iss"), iterations=40)
+    dear = identify(
+        *data, settings, starts=1, transient=30, window=30, max_fit_loss=5.0, required=("iss",)
+    )
     assert [s.outcome.seed for s in dear.starts] == [0, 1]
     assert dear.starts[1].fit > dear.starts[0].fit + 5.0
     assert dear.model.origin["settings"]["conditions"] == ("iss",)
-    cheap = identify(*data, settings, starts=1, skip=30, window=30, price=1e6, required=("iss",))
+    cheap = identify(
+        *data, settings, starts=1, transient=30, window=30, max_fit_loss=1e6, required=("iss",)
+    )
     assert cheap.model.origin["settings"]["conditions"] == ("iss", "delta_iss")
     assert "iss + delta_iss certified" in cheap.starts[0].sentence
 

@@ -126,7 +126,7 @@ def test_the_shipped_design_is_told_in_full(shipped):
         "`lstm-mpc verify-loop DESIGN --replay 199` draws it",
         "[control] max_move | 1",
         "[observer] kind | kalman",
-        "[budget] passes | 1",
+        "[solver] passes | 1",
         (
             "proved: δISS, and no input within the actuator limits takes the model's output out of"
             " the safe set"
@@ -222,7 +222,9 @@ def troubled(shipped, tmp_path_factory):
     folder = shutil.copytree(shipped, tmp_path_factory.mktemp("troubled") / "copy")
     text = (folder / "design.toml").read_text()
     (folder / "design.toml").write_text(
-        text.replace("passes = 1 ", "passes = 2 ").replace("min_fit = 95.0", "min_fit = 96.0")
+        text.replace("sqp_iterations = 1 ", "sqp_iterations = 2 ").replace(
+            "min_fit = 95.0", "min_fit = 96.0"
+        )
     )
     lines = (folder / "data-training.csv").read_text().splitlines()
     (folder / "data-training.csv").write_text("\n".join(lines[:2000]) + "\n")
@@ -261,7 +263,7 @@ def troubled(shipped, tmp_path_factory):
     "words",
     [
         (
-            "loop-verification.json speaks of another [control], [observer] or [budget] than the"
+            "loop-verification.json speaks of another [control], [observer] or [solver] than the"
             " design has now"
         ),
         "The policy that the model passed under is not the one the design states now",

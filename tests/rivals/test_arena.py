@@ -21,7 +21,7 @@ from rivals.arena import (
 )
 from rivals.pi import Pi
 
-from lstm_mpc.control.controller import OPTIMAL, Move
+from lstm_mpc.control.controller import OPTIMAL, ControlAction
 from lstm_mpc.control.problem import Problem, limits
 from lstm_mpc.control.simulation import Scenario
 from lstm_mpc.data.excitation import Steps
@@ -122,7 +122,7 @@ class Holds:
         pass
 
     def step(self, y, reference):
-        return Move(self.u, OPTIMAL, 0, 0.0, np.zeros((1, 1)), np.zeros(1), 0.001)
+        return ControlAction(self.u, OPTIMAL, 0, 0.0, np.zeros((1, 1)), np.zeros(1), 0.001)
 
 
 def few(condition):

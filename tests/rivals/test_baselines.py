@@ -17,7 +17,7 @@ from rivals.linear_mpc import LinearMpc
 from rivals.pi import Pi, total_iae, tune_pi
 from tolerances import IPOPT_INPUT, OFFSET, ROUND_OFF
 
-from lstm_mpc.control.controller import Seer, Status
+from lstm_mpc.control.controller import FullInformation, Status
 from lstm_mpc.control.delay_line import Line
 from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.faults import Fault
@@ -223,7 +223,7 @@ def test_it_solves_the_problem_itself(released):
     )
     best, least = plain_nlp.solve(model, held, known, before, references, np.full((12, 1), 15.6))
     ideal = Ideal(model.system, problem, limits=held)
-    assert isinstance(ideal, Seer)
+    assert isinstance(ideal, FullInformation)
     ideal.reset([7.0], before)
     ideal.see(chi, np.zeros(0), before)
     move = ideal.step([7.0], [7.6])

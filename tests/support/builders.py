@@ -14,14 +14,14 @@ from lstm_mpc.certificates.gate import Policy, release
 from lstm_mpc.certificates.scenarios import verify
 from lstm_mpc.control.problem import Limits
 from lstm_mpc.data.dataset import Scaling
-from lstm_mpc.identification.training import Settings
+from lstm_mpc.identification.training import TrainingOptions
 from lstm_mpc.model import lstm
 from lstm_mpc.model.lstm import GATES, Layer, Network, Sizes
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import Signal, System
 
 WIDE = ((-100.0, 100.0),)  # a safe set nothing leaves
-SETTINGS = Settings(nx=(3,), iterations=60)
+SETTINGS = TrainingOptions(cells=(3,), iterations=60)
 
 
 # (nu, nx, ny): one and two layers, SISO and MIMO

@@ -12,7 +12,7 @@ import pytest
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.codegen.templates import name_of
-from lstm_mpc.control.engines.sqp import Budget, Sqp
+from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.problem import input_range
 from lstm_mpc.export.pil import missing
 from lstm_mpc.plants.system import rest
@@ -109,11 +109,11 @@ def run(program, *arguments, timeout=600, before=()):
 
 
 def loop(
-    release, problem, budget=None, *, samples=60, seed=0, setpoints=(0.5, 0.8, 0.25, 0.95, 0.1, 0.6)
+    release, problem, solver=None, *, samples=60, seed=0, setpoints=(0.5, 0.8, 0.25, 0.95, 0.1, 0.6)
 ):
     """A twin in Python that controls the disturbed, noisy model: (measurement, setpoints, move) for
     every sample, and the C of both."""
-    budget, model, rng = budget or Budget(), release.model, np.random.default_rng(seed)
+    solver, model, rng = solver or SolverOptions(), release.model, np.random.default_rng(seed)
     (low, high), system, N = (
         input_range(model, problem),
         model.system,
@@ -125,7 +125,7 @@ def loop(
     ]
     ahead = np.repeat(aims, -(-(samples + N + 1) // len(aims)), axis=0)
     spread = np.ptp(aims, axis=0)
-    twin, u = Sqp(release, problem, budget), low + 0.4 * (high - low)
+    twin, u = Sqp(release, problem, solver), low + 0.4 * (high - low)
     chi, rows = rest(system, u), []
     for k in range(samples):
         y = (
@@ -139,4 +139,4 @@ def loop(
         move = twin.step(y, reference)
         rows.append((y, reference, move))
         chi = np.asarray(system.step(chi, move.u, np.zeros(0))).ravel()
-    return start, rows, controller(release, problem, budget)
+    return start, rows, controller(release, problem, solver)

@@ -5,7 +5,7 @@ import numpy as np
 
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.codegen.sil import Compiled
-from lstm_mpc.control.engines.sqp import Budget
+from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.problem import Problem
 
 NAME = "model_controller"  # of the files, since the models are called "model"
@@ -14,7 +14,9 @@ NAME = "model_controller"  # of the files, since the models are called "model"
 def files_of(release, *, preview=False):
     """The C files, name -> text; a rate limit makes the inputs in force matter."""
     return controller(
-        release, Problem(horizon=5, move_penalty=1e-3, max_move=1.0, preview=preview), Budget()
+        release,
+        Problem(horizon=5, move_penalty=1e-3, max_move=1.0, preview=preview),
+        SolverOptions(),
     )
 
 

@@ -98,7 +98,7 @@ def evidence(folder, model):
         model.digest,
         tuple(reach(model, safe_set=design.safe_set, radius=r, steps=50) for r in (0.5, 1.0)),
     ).save(folder / "tubes.json")
-    fits = validation_of(model, design.records("validation"), skip=50)
+    fits = validation_of(model, design.records("validation"), transient=50)
     passed = release(model, [certificate], checked, fits, design.release, safe_set=design.safe_set)
     passed.save(folder / "release.json")
     history = [[0, 1.0, 10.0, 0.1], [1, 0.1, 90.0, 0.05]]

@@ -4,7 +4,7 @@ import fmpy
 import numpy as np
 from fmpy.simulation import instantiate_fmu
 
-from lstm_mpc.control.controller import Move, Status
+from lstm_mpc.control.controller import ControlAction, Status
 
 
 class Importer:
@@ -90,4 +90,4 @@ class Imported:
     def step(self, y, reference):
         instance = self._instance.step(**named(self._model, y, np.atleast_2d(reference)[0]))
         u, nothing = np.array(instance.get(*(s.name for s in self._model.inputs))), np.zeros(0)
-        return Move(u, Status(instance.status()), 0, 0.0, nothing, nothing, 0.0)
+        return ControlAction(u, Status(instance.status()), 0, 0.0, nothing, nothing, 0.0)

@@ -33,7 +33,7 @@ from places import ROOT
 from lstm_mpc.assurance.checkpoint import KIND as PART
 from lstm_mpc.assurance.checkpoint import Checkpoint
 from lstm_mpc.assurance.loop_law import LoopLaw
-from lstm_mpc.assurance.loop_verification import Part
+from lstm_mpc.assurance.loop_verification import BatchResult
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.evidence import Certificate, LoopVerification, Tubes, Verification
 from lstm_mpc.certificates.gate import Release, release
@@ -546,7 +546,7 @@ high = 1.0
 training = ["a.csv"]
 validation = ["b.csv"]
 [train]
-nx = [3, 2]
+cells = [3, 2]
 [import]
 u_mid = [0.0]
 u_span = [1.0]
@@ -627,7 +627,9 @@ def readers(place: Path) -> dict[str, Reader]:
         PART,
         {
             "campaign": campaign,
-            "part": Part(0, 4, 0.5, 2, (0.0,), (1.0,), 0.0, None, (0.1,), {"budget": 1}).__dict__,
+            "part": BatchResult(
+                0, 4, 0.5, 2, (0.0,), (1.0,), 0.0, None, (0.1,), {"budget": 1}
+            ).__dict__,
         },
     )
     write_folder(place / "made", {"a.c": "int a;\n"}, kind="export", products=("*.o",))
@@ -718,7 +720,8 @@ def readers(place: Path) -> dict[str, Reader]:
             "campaign part",
             f"{campaign[:16]}/part-000000000.json",
             lambda path: [
-                Part.from_content(part) for part in Checkpoint(path.parents[1], campaign).found()
+                BatchResult.from_content(part)
+                for part in Checkpoint(path.parents[1], campaign).found()
             ],
             (part,),
             "json",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rivals import plain_nlp
 
-from lstm_mpc.control.controller import Move, coming
+from lstm_mpc.control.controller import ControlAction, coming
 from lstm_mpc.plants.system import Array
 
 Y_REST = np.array([0.0247, -1.356])  # outputs of the `mimo` model under χ = 0, rounded
@@ -41,7 +41,7 @@ class Compared:
     """A move and the plan (N, nu) it came from; plan and cost of the plain program; setpoints and
     the input before."""
 
-    move: Move
+    move: ControlAction
     plan: Array
     best: Array
     cost: float

@@ -127,7 +127,7 @@ def induced_norm(M, p):
     return column_norm(M if p == "1" else transposed(M))
 
 
-def gate_tops(layer, radius):
+def gate_bounds(layer, radius):
     """Per gate and neuron the largest |activation| for |u| ≤ radius, |ξ| ≤ 1; the biases of f, i, o
     keep their sign."""
     tops = {}
@@ -147,13 +147,13 @@ def gate_tops(layer, radius):
 
 def x_bar(layer, radius):
     """|x_j| ≤ i_j c_j / (1 − f_j), the set on which the incremental conditions hold."""
-    t = gate_tops(layer, radius)
+    t = gate_bounds(layer, radius)
     return [t["i"][j] * t["c"][j] / (1.0 - t["f"][j]) for j in range(len(t["f"]))]
 
 
 def weighted_matrix(layer, radius):
     """F + I|U_c|O."""
-    t, U = gate_tops(layer, radius), layer["U_c"]
+    t, U = gate_bounds(layer, radius), layer["U_c"]
     every = range(len(U))
     return [
         [(t["f"][j] if j == k else 0.0) + t["i"][j] * abs(U[j][k]) * t["o"][k] for k in every]
@@ -163,7 +163,7 @@ def weighted_matrix(layer, radius):
 
 def delta_matrix(layer, radius):
     """Â: |Δx⁺| ≤ F|Δx| + R|Δξ|, |Δξ⁺| ≤ O|Δx⁺| + ¼ diag(tanh x̄)|U_o||Δξ|."""
-    t, top = gate_tops(layer, radius), x_bar(layer, radius)
+    t, top = gate_bounds(layer, radius), x_bar(layer, radius)
     every, rows, below = range(len(top)), [], []
     for j in every:
         R = []
@@ -185,13 +185,13 @@ def delta_matrix(layer, radius):
 
 def weighted_scalar(layer, radius, p):
     """s_F + s_O s_I ‖U_c‖_p."""
-    f, i, o = (max(gate_tops(layer, radius)[g]) for g in "fio")
+    f, i, o = (max(gate_bounds(layer, radius)[g]) for g in "fio")
     return f + o * i * induced_norm(layer["U_c"], p)
 
 
 def delta_scalar(layer, radius, p):
     """s_F + α s_O + ¼ φ_X ‖U_o‖_p (1 − s_F), x̄ from the scalar bounds."""
-    f, i, o, c = (max(gate_tops(layer, radius)[g]) for g in "fioc")
+    f, i, o, c = (max(gate_bounds(layer, radius)[g]) for g in "fioc")
     size = {g: induced_norm(layer[f"U_{g}"], p) for g in "fioc"}
     top = i * c / (1.0 - f)
     alpha = size["f"] * top / 4.0 + i * size["c"] + c * size["i"] / 4.0

@@ -76,7 +76,7 @@ def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
     u = model.set_variable("_u", "u", (nu, 1))
     model.set_variable("_tvp", "reference", (ny, 1))
     model.set_variable("_tvp", "disturbance", (ny, 1))
-    drive = model.set_variable("_tvp", "input_disturbance", (nu, 1))
+    input_disturbance = model.set_variable("_tvp", "input_disturbance", (nu, 1))
     late = own.uneven_delays
     past = model.set_variable("_x", "past", (nu * late.max(), 1)) if late.any() else ca.SX(0, 1)
 
@@ -84,7 +84,7 @@ def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
         line = ca.reshape(ca.vertcat(past, u), nu, -1)
         return ca.vertcat(*(line[j, late.max() - delay] for j, delay in enumerate(late.tolist())))
 
-    model.set_rhs("chi", own.step(chi, arriving(past, u) + drive))
+    model.set_rhs("chi", own.step(chi, arriving(past, u) + input_disturbance))
     model.set_rhs("u_before", u)
     if late.any():
         model.set_rhs("past", ca.vertcat(past, u)[nu:, :])
@@ -95,12 +95,12 @@ def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
         model.u["u"],
         model.x["past"] if late.any() else past,
     )
-    reference, disturbance, drive = (
+    reference, disturbance, input_disturbance = (
         model.tvp[name] for name in ("reference", "disturbance", "input_disturbance")
     )
     y, y_next = (
         own.output(chi) + disturbance,
-        own.output(own.step(chi, arriving(past, u) + drive)) + disturbance,
+        own.output(own.step(chi, arriving(past, u) + input_disturbance)) + disturbance,
     )
     error = (y - reference) ** 2
     stage = ca.dot(bounds.output_weight, error)

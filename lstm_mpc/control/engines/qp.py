@@ -43,8 +43,8 @@ class Step:
     out; `feasible` unless rows contradict."""
 
     p: Array
-    marks: Array
-    changes: int
+    active_set: Array
+    qp_iterations: int
     complete: bool
     feasible: bool
 
@@ -121,40 +121,44 @@ def _upper(n: int) -> Array:
     return np.triu(np.ones((n, n)))
 
 
-def solve(working: WorkingSet, g: Array, rows: Rows, marks: Array, *, changes: int) -> Step:
+def solve(
+    working: WorkingSet, g: Array, rows: Rows, active_set: Array, *, qp_iterations: int
+) -> Step:
     """Solve from the guess `marks` (m,), whose active rows `working` already holds, with at most
     `changes` of the working set."""
-    marks, used = marks.copy(), 0
-    pushing = np.flatnonzero(marks == CAPPED)
+    active_set, used = active_set.copy(), 0
+    pushing = np.flatnonzero(active_set == CAPPED)
     push = g + rows.cap[pushing] @ rows.normals[pushing]
     while True:  # a guess may want multipliers that cannot be: let those rows go, the worst first
         p, multiplier = working.solve(push, rows.rhs[working.active])
         wrong = np.maximum(-multiplier, multiplier - rows.cap[working.active])
         if not wrong.size or wrong.max() <= 0:
             break
-        if used >= changes:
-            return Step(p, marks, used, False, True)
+        if used >= qp_iterations:
+            return Step(p, active_set, used, False, True)
         used += 1
         place = int(wrong.argmax())
-        push = _release(working, rows, marks, push, place, capped=bool(multiplier[place] > 0))
+        push = _release(working, rows, active_set, push, place, capped=bool(multiplier[place] > 0))
     while True:
         excess = rows.normals @ p - rows.rhs
-        violation = np.where(marks == FREE, excess, np.where(marks == CAPPED, -excess, 0.0))
+        violation = np.where(
+            active_set == FREE, excess, np.where(active_set == CAPPED, -excess, 0.0)
+        )
         row = int(violation.argmax())
         if violation[row] <= _SLACK:
             return Step(
                 working.solve(push, rows.rhs[working.active])[0] if used else p,
-                marks,
+                active_set,
                 used,
                 True,
                 True,
             )
         # its multiplier rises from 0, or falls from its cap
-        sign = 1.0 if marks[row] == FREE else -1.0
+        sign = 1.0 if active_set[row] == FREE else -1.0
         own, left = (0.0 if sign > 0 else rows.cap[row]), violation[row]
         while True:
-            if used >= changes:
-                return Step(p, marks, used, False, True)
+            if used >= qp_iterations:
+                return Step(p, active_set, used, False, True)
             used += 1
             q = len(working.active)
             d = rows.normals[row] @ working.J
@@ -169,7 +173,7 @@ def solve(working: WorkingSet, g: Array, rows: Rows, marks: Array, *, changes: i
             edge = rows.cap[row] - own if sign > 0 else own
             length = min(whole, partial, edge)
             if not np.isfinite(length):
-                return Step(p, marks, used, False, False)
+                return Step(p, active_set, used, False, False)
             own += sign * length
             multiplier = multiplier - sign * length * r
             p = p - sign * length * (working.J[:, q:] @ d[q:])
@@ -177,22 +181,22 @@ def solve(working: WorkingSet, g: Array, rows: Rows, marks: Array, *, changes: i
             if length == whole:
                 working.add(row, rows.normals[row])
                 push = push if sign > 0 else push - rows.cap[row] * rows.normals[row]
-                marks[row], multiplier = ACTIVE, np.append(multiplier, own)
+                active_set[row], multiplier = ACTIVE, np.append(multiplier, own)
                 break
             if length == edge:
                 push = push + sign * rows.cap[row] * rows.normals[row]
-                marks[row] = CAPPED if sign > 0 else FREE
+                active_set[row] = CAPPED if sign > 0 else FREE
                 break
             capped = bool(sign * r[place] < 0)
-            push = _release(working, rows, marks, push, place, capped=capped)
+            push = _release(working, rows, active_set, push, place, capped=capped)
             multiplier = np.delete(multiplier, place)
 
 
 def _release(
-    working: WorkingSet, rows: Rows, marks: Array, push: Array, place: int, *, capped: bool
+    working: WorkingSet, rows: Rows, active_set: Array, push: Array, place: int, *, capped: bool
 ) -> Array:
     """Drop a row whose multiplier has come to its end, and what pushes from then on."""
     row = working.active[place]
-    marks[row] = CAPPED if capped else FREE
+    active_set[row] = CAPPED if capped else FREE
     working.drop(place)
     return push + rows.cap[row] * rows.normals[row] if capped else push

@@ -30,37 +30,39 @@ _ROUNDING = 1e-15  # error of a sum that may be round-off
 
 
 @dataclass(frozen=True)
-class Budget:
-    """What a sample may cost: `passes` of linearising and solving (1: real-time iteration),
-    `changes` of the working set in each pass, `halvings` of its step. Passes end when the plan is
-    expected to lie within `tolerance` [share of the input span] of the optimum. In real-time mode a
-    step beyond `correct` [share of the input span] is corrected once, with the exact gradient and
-    the old matrices. `[budget]` of a design."""
+class SolverOptions:
+    """What a sample may cost: `sqp_iterations` of linearising and solving (1: real-time iteration),
+    `qp_iterations`, changes of the working set in each pass, `line_search_steps`, halvings of its
+    step. Passes end when the plan is expected to lie within `tolerance` [share of the input span]
+    of the optimum. In real-time mode a step beyond `correction_threshold` [share of the input span]
+    is corrected once, with the exact gradient and the old matrices. `[solver]` of a design."""
 
-    passes: int = 30
-    changes: int = 100
-    halvings: int = 6
+    sqp_iterations: int = 30
+    qp_iterations: int = 100
+    line_search_steps: int = 6
     tolerance: float = 1e-9
-    correct: float = 0.03
+    correction_threshold: float = 0.03
 
     def __post_init__(self) -> None:
         if (
-            min(self.passes, self.changes) < 1
-            or self.halvings < 0
+            min(self.sqp_iterations, self.qp_iterations) < 1
+            or self.line_search_steps < 0
             or not 0 <= self.tolerance < 1
-            or not self.correct >= 0
+            or not self.correction_threshold >= 0
         ):
             raise InputError(
-                "budget: passes and changes must be 1 or more, halvings and correct 0, tolerance"
-                f" in [0, 1), got {self}"
+                "solver: sqp_iterations and qp_iterations must be 1 or more, line_search_steps and"
+                f" correction_threshold 0 or more, tolerance in [0, 1), got {self}"
             )
 
 
 class Sqp(Supervisor):
     """See `Supervisor` for the protocol and `Problem` for what is optimised."""
 
-    def __init__(self, release: Release, problem: Problem, budget: Budget | None = None) -> None:
-        self.budget = budget or Budget()
+    def __init__(
+        self, release: Release, problem: Problem, solver: SolverOptions | None = None
+    ) -> None:
+        self.solver = solver or SolverOptions()
         self._program = Condensed(release.model, limits(release, problem), problem.horizon)
         super().__init__(release, problem)
 
@@ -75,71 +77,84 @@ class Sqp(Supervisor):
             return Solution(None, detail=f"{error}")
 
     def _passes(self, references: Array) -> Solution:
-        program, budget, scaling = self._program, self.budget, self.release.model.scaling
-        aim = scaling.y_in(references[1:] - self.observer.disturbance)
-        drive, past = (
+        program, solver, scaling = self._program, self.solver, self.release.model.scaling
+        target = scaling.y_in(references[1:] - self.observer.disturbance)
+        input_disturbance, past = (
             self.observer.input_disturbance / scaling.u_span,
             scaling.u_in(self.observer.line.past),
         )
         sample = Sample(
             self.observer.chi,
-            drive,
+            input_disturbance,
             past,
             scaling.u_in(self._before),
-            aim,
+            target,
             self.observer.disturbance / scaling.y_span,
         )
-        v, marks, last = scaling.u_in(self._plan[list(self.limits.starts)]), self._marks, 0.0
+        v, active_set, last = scaling.u_in(self._plan[list(self.limits.starts)]), self._marks, 0.0
         states: Array | None = None  # along the plan, as long as they are known
         if self.observer.prior[0] is sample.chi:
             states = program.states(sample.chi, program.inputs(v, sample))
-            stage = program.prepare(sample.chi, program.inputs(v, sample), marks, states)
+            stage = program.prepare(sample.chi, program.inputs(v, sample), active_set, states)
         else:  # prepared before the measurement, whose correction then counts to first order
-            chi, drive = self.observer.prior
+            chi, input_disturbance = self.observer.prior
             stage = program.prepare(
                 chi,
-                program.inputs(v, replace(sample, drive=drive)),
-                marks,
+                program.inputs(v, replace(sample, input_disturbance=input_disturbance)),
+                active_set,
                 change=self.observer.change,
             )
         cost, _ = program.cost(stage.y, v, sample)
-        for number in range(1, budget.passes + 1):
-            step = program.solve(stage, v, sample, changes=budget.changes)
+        for number in range(1, solver.sqp_iterations + 1):
+            step = program.solve(stage, v, sample, qp_iterations=solver.qp_iterations)
             if not (step.feasible and np.isfinite(step.p).all()):
                 if number == 1:
                     raise ArithmeticError("the quadratic program has no solution")
                 # an earlier pass has left a good plan
-                marks, flags = np.zeros_like(marks), Status.BUDGET
+                active_set, flags = np.zeros_like(active_set), Status.BUDGET
                 break
-            marks, flags = step.marks, OPTIMAL if step.complete else Status.BUDGET
+            active_set, flags = step.active_set, OPTIMAL if step.complete else Status.BUDGET
             move = program.project(v + step.p.reshape(v.shape), sample.before) - v
             v, cost, size, states = self._advance(
-                v, move, cost, sample, states, halvings=budget.halvings, complete=step.complete
+                v,
+                move,
+                cost,
+                sample,
+                states,
+                line_search_steps=solver.line_search_steps,
+                complete=step.complete,
             )
-            if size == 0.0 and np.abs(move).max() > budget.tolerance:
+            if size == 0.0 and np.abs(move).max() > solver.tolerance:
                 flags |= Status.BUDGET
             # what a linear rate leaves
-            if size <= budget.tolerance or size * size <= budget.tolerance * (last - size):
+            if size <= solver.tolerance or size * size <= solver.tolerance * (last - size):
                 break
-            if number < budget.passes:
+            if number < solver.sqp_iterations:
                 last, stage = (
                     size,
-                    program.prepare(sample.chi, program.inputs(v, sample), marks, states),
+                    program.prepare(sample.chi, program.inputs(v, sample), active_set, states),
                 )
             elif number > 1:
                 flags |= Status.BUDGET
-            elif size > budget.correct and 4 * step.changes <= budget.changes:
-                stage, exact = program.correct(stage, v, step.marks, sample)
+            elif (
+                size > solver.correction_threshold
+                and 4 * step.qp_iterations <= solver.qp_iterations
+            ):
+                stage, exact = program.correct(stage, v, step.active_set, sample)
                 step = program.solve(
-                    stage, v, sample, changes=budget.changes - step.changes, exact=exact
+                    stage,
+                    v,
+                    sample,
+                    qp_iterations=solver.qp_iterations - step.qp_iterations,
+                    exact=exact,
                 )
                 if step.feasible and np.isfinite(step.p).all():
-                    marks = step.marks
+                    active_set = step.active_set
                     move = program.project(v + step.p.reshape(v.shape), sample.before) - v
                     v, cost, _, states = self._advance(
-                        v, move, cost, sample, None, halvings=0, complete=step.complete
+                        v, move, cost, sample, None, line_search_steps=0, complete=step.complete
                     )
-        self._marks = program.shift(marks)
+        self._marks = program.shift(active_set)
         plan = scaling.u_out(v)[program.block]
         if states is None:
             return Solution(plan, flags, number)
@@ -157,23 +172,27 @@ class Sqp(Supervisor):
         sample: Sample,
         states: Array | None,
         *,
-        halvings: int,
+        line_search_steps: int,
         complete: bool,
     ) -> tuple[Array, float, float, Array | None]:
         """As far along `move` as the cost does not rise: the new plan, its cost, the size of the
         step, 0 where it rises all the way, and the states along the plan, `states` those of `v`. A
         small step of the real-time mode, from a complete program, is not tried: the next
         linearisation is its test."""
-        trusted = self.budget.correct if complete and self.budget.passes == 1 else -1.0
-        for _ in range(halvings + 1):
+        trusted = (
+            self.solver.correction_threshold
+            if complete and self.solver.sqp_iterations == 1
+            else -1.0
+        )
+        for _ in range(line_search_steps + 1):
             trial, size = v + move, float(np.abs(move).max())
             if size <= trusted:
                 return trial, cost, size, None
             reached, outputs = self._program.simulate(
                 sample.chi, self._program.inputs(trial, sample)
             )
-            trial_cost, fuzz = self._program.cost(outputs, trial, sample)
-            if trial_cost <= cost + _ROUNDING * fuzz:
+            trial_cost, roundoff = self._program.cost(outputs, trial, sample)
+            if trial_cost <= cost + _ROUNDING * roundoff:
                 return trial, trial_cost, size, reached
             move = 0.5 * move
         return v, cost, 0.0, states
@@ -186,10 +205,10 @@ class Sample:
     disturbance `aim` (N, ny), and the `disturbance` (ny,)."""
 
     chi: Array
-    drive: Array
+    input_disturbance: Array
     past: Array
     before: Array
-    aim: Array
+    target: Array
     disturbance: Array
 
 
@@ -201,7 +220,7 @@ class Stage:
     y: Array
     normals: Array
     working: WorkingSet
-    marks: Array
+    active_set: Array
 
 
 class Condensed:
@@ -280,13 +299,13 @@ class Condensed:
             [*hard, len(self._hard) + output, len(self._hard) + self._N * self._ny + output]
         )
 
-    def shift(self, marks: Array) -> Array:
+    def shift(self, active_set: Array) -> Array:
         """The guess for the next sample."""
-        return np.asarray(marks[self._source])
+        return np.asarray(active_set[self._source])
 
     def inputs(self, v: Array, sample: Sample) -> Array:
         """What arrives at the network under the plan `v` (blocks, nu), (N, nu)."""
-        return np.asarray(np.concatenate([sample.past, v])[self._from] + sample.drive)
+        return np.asarray(np.concatenate([sample.past, v])[self._from] + sample.input_disturbance)
 
     def simulate(self, chi: Array, inputs: Array) -> tuple[Array, Array]:
         """The states (N, n) and outputs (N, ny) under `inputs` (N, nu), without disturbance of the
@@ -326,7 +345,7 @@ class Condensed:
         self,
         chi: Array,
         inputs: Array,
-        marks: Array,
+        active_set: Array,
         states: Array | None = None,
         *,
         change: tuple[Array, Array] | None = None,
@@ -342,36 +361,46 @@ class Condensed:
         H = gains.T @ (self._weight * gains) + self._smooth
         H.flat[:: self._nv + 1] += _DAMPING * H.diagonal().max()
         normals = np.concatenate([self._hard, gains, -gains])
-        marks = np.where(
-            (marks == ACTIVE) & self._binding | (marks == CAPPED) & self._yielding, marks, FREE
+        active_set = np.where(
+            (active_set == ACTIVE) & self._binding | (active_set == CAPPED) & self._yielding,
+            active_set,
+            FREE,
         )
         working = WorkingSet(H)
-        for row in working.enter(np.flatnonzero(marks == ACTIVE), normals):
-            marks[row] = FREE
-        return Stage(y, normals, working, marks)
+        for row in working.enter(np.flatnonzero(active_set == ACTIVE), normals):
+            active_set[row] = FREE
+        return Stage(y, normals, working, active_set)
 
-    def correct(self, stage: Stage, v: Array, marks: Array, sample: Sample) -> tuple[Stage, Array]:
+    def correct(
+        self, stage: Stage, v: Array, active_set: Array, sample: Sample
+    ) -> tuple[Stage, Array]:
         """The stage with the outputs at `v` itself, whose working set is `marks`, and the exact
         gains there, for the gradient alone."""
         inputs = self.inputs(v, sample)
         states = self.states(sample.chi, inputs)
         gains = self._gains(self._linearised(sample.chi, inputs, states))
-        return Stage(self.outputs(states), stage.normals, stage.working, marks), gains
+        return Stage(self.outputs(states), stage.normals, stage.working, active_set), gains
 
     def solve(
-        self, stage: Stage, v: Array, sample: Sample, *, changes: int, exact: Array | None = None
+        self,
+        stage: Stage,
+        v: Array,
+        sample: Sample,
+        *,
+        qp_iterations: int,
+        exact: Array | None = None,
     ) -> Step:
         """The program around the plan `v`; its gradient with the gains `exact` where given."""
         moves, count = moves_of(v, sample.before), len(self._hard)
         gains = stage.normals[count : count + stage.y.size] if exact is None else exact
         gradient = (
-            2.0 * (self._q * (stage.y - sample.aim)).ravel() @ gains
+            2.0 * (self._q * (stage.y - sample.target)).ravel() @ gains
             + 2.0 * (self._s * moves).ravel() @ self._D
         )
         inputs, rates, expected = v.ravel(), moves.ravel(), (stage.y + sample.disturbance).ravel()
         reached = np.concatenate([inputs, -inputs, rates, -rates, expected, -expected])
         rows = Rows(stage.normals, self._ends - reached, self._cap)
-        return solve(stage.working, gradient, rows, stage.marks, changes=changes)
+        return solve(stage.working, gradient, rows, stage.active_set, qp_iterations=qp_iterations)
 
     def project(self, v: Array, before: Array) -> Array:
         """The plan brought into bounds and rates, block after block."""
@@ -380,7 +409,11 @@ class Condensed:
     def cost(self, y: Array, v: Array, sample: Sample) -> tuple[float, float]:
         """The problem's cost of outputs `y` (N, ny) under `v`, and what an error of 1 in every sum
         of it would make of it."""
-        moves, expected, error = moves_of(v, sample.before), y + sample.disturbance, y - sample.aim
+        moves, expected, error = (
+            moves_of(v, sample.before),
+            y + sample.disturbance,
+            y - sample.target,
+        )
         outside = np.maximum(0.0, expected - self._y_high) + np.maximum(0.0, self._y_low - expected)
         pull = self._q * error
         cost = float(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.control.controller import OPTIMAL, Move, Status, coming
+from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status, coming
 from lstm_mpc.control.observers.gated import Gated
 from lstm_mpc.control.observers.kalman import Kalman
 from lstm_mpc.control.observers.mhe import Mhe
@@ -78,7 +78,7 @@ class Supervisor(ABC):
         self._take(np.atleast_2d(u)[-1])
         self._hold()
 
-    def track(self, y: ArrayLike, u: ArrayLike) -> Move:
+    def track(self, y: ArrayLike, u: ArrayLike) -> ControlAction:
         """A sample in manual: measurement (ny,) and the input (nu,) that the operator applies. The
         observer runs along, nothing is solved, and the setpoint follows the output, so that the
         `step` after it begins without a bump."""
@@ -91,9 +91,9 @@ class Supervisor(ABC):
         self._hold()
         predicted = self._predict()
         self._setpoint = predicted[0]
-        disturbance, drive = self.observer.disturbance, self.observer.input_disturbance
+        disturbance, input_disturbance = self.observer.disturbance, self.observer.input_disturbance
         self.observer.predict(applied)
-        return Move(
+        return ControlAction(
             applied,
             flags,
             0,
@@ -102,7 +102,7 @@ class Supervisor(ABC):
             disturbance,
             time.perf_counter() - began,
             "manual",
-            drive,
+            input_disturbance,
         )
 
     def _take(self, u: ArrayLike) -> Array:
@@ -123,7 +123,7 @@ class Supervisor(ABC):
         self._failures = 0
         self._restart()
 
-    def step(self, y: ArrayLike, reference: ArrayLike) -> Move:
+    def step(self, y: ArrayLike, reference: ArrayLike) -> ControlAction:
         """Measurement (ny,) and setpoint (ny,) or, with preview, (`problem.ahead` + 1, ny) → the
         move for this sample."""
         began = time.perf_counter()
@@ -147,11 +147,11 @@ class Supervisor(ABC):
             (self._predict() if solution.predicted is None else solution.predicted),
         )
         cost = self.limits.cost(predicted, references, self._plan, before)
-        disturbance, drive = self.observer.disturbance, self.observer.input_disturbance
+        disturbance, input_disturbance = self.observer.disturbance, self.observer.input_disturbance
         self.observer.predict(u)
         self._before, self._plan = u, self.limits.shift(self._plan, u)
         seconds = time.perf_counter() - began
-        return Move(
+        return ControlAction(
             u,
             flags,
             solution.iterations,
@@ -160,7 +160,7 @@ class Supervisor(ABC):
             disturbance,
             seconds,
             solution.detail,
-            drive,
+            input_disturbance,
         )
 
     def _watch(self) -> Status:

@@ -63,7 +63,7 @@ def comparison(
     most = ca.sum2(ca.fabs(C))
     left = {g: ca.fabs(getattr(layer, f"U_{g}") - ca.mtimes(gains[g], C)) for g in lstm.GATES}
     given = {g: ca.fabs(gains[g]) for g in lstm.GATES}
-    own = {g: conditions.gate_tops(layer, g, norm, radius) for g in lstm.GATES}
+    own = {g: conditions.gate_bounds(layer, g, norm, radius) for g in lstm.GATES}
     top = {}
     for g in lstm.GATES:
         sums = (
@@ -308,7 +308,9 @@ def _bounds_below(model: Model) -> list[Array]:
     for number, layer in enumerate(model.network.layers[:-1]):
         radius = conditions.layer_radius(number, model.scaling.radius)
         f, i, _, c = (
-            np.asarray(ca.DM(conditions.gate_tops(layer, g, conditions.Numbers(), radius))).ravel()
+            np.asarray(
+                ca.DM(conditions.gate_bounds(layer, g, conditions.Numbers(), radius))
+            ).ravel()
             for g in lstm.GATES
         )
         found.append(i * c / (1 - f) * (1 + 1e-6) + 1e-6)

@@ -33,7 +33,7 @@ def beyond(model: Model, problem: Problem) -> float:
         return 0.0
     return float(
         (
-            per_signal(problem.observer.largest, len(model.inputs), "largest")
+            per_signal(problem.observer.max_disturbance, len(model.inputs), "max_disturbance")
             / model.scaling.u_span
         ).max()
     )
@@ -41,15 +41,15 @@ def beyond(model: Model, problem: Problem) -> float:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The tuning in normalised units: `noise` (ny,) and `drift` (m,) as variances, `largest` (m,)
-    |disturbance|."""
+    """The tuning in normalised units: `noise` (ny,) and `drift` (m,) as variances,
+    `max_disturbance` (m,) |disturbance|."""
 
     noise: Array
     drift: Array
-    largest: Array
+    max_disturbance: Array
     state: float
-    alert: float
-    timing: float
+    drift_boost: float
+    delay_uncertainty: float
 
 
 def tuned(model: Model, problem: Problem, tuning: KalmanTuning) -> Tuned:
@@ -68,30 +68,30 @@ def tuned(model: Model, problem: Problem, tuning: KalmanTuning) -> Tuned:
         per_signal(tuning.noise, ny, "noise") / scaling.y_span,
         per_signal(tuning.drift, count, "drift") / span,
     )
-    largest = per_signal(tuning.largest, count, "largest") / span
+    max_disturbance = per_signal(tuning.max_disturbance, count, "max_disturbance") / span
     if (
-        min(noise.min(), drift.min(), largest.min()) <= 0
-        or not np.isfinite([*noise, *drift, *largest]).all()
+        min(noise.min(), drift.min(), max_disturbance.min()) <= 0
+        or not np.isfinite([*noise, *drift, *max_disturbance]).all()
     ):
         raise InputError(
-            f"observer: noise, drift and largest of the {what} disturbance must be positive numbers"
+            f"observer: noise, drift and max_disturbance of the {what} disturbance must be positive numbers"
         )
     if tuning.input:
         radius = scaling.radius + beyond(model, problem)
         margin = conditions.smallest_margin(model.network, ("delta_iss",), radius)
         if not margin > 0:
             raise InputError(
-                f"observer: with input disturbances up to {tuning.largest!r} the inputs reach"
+                f"observer: with input disturbances up to {tuning.max_disturbance!r} the inputs reach"
                 f" {radius:g} (normalised), where δISS does not hold (margin {margin:.3g}); give a"
-                " smaller `largest`, or disturbance = 'output'"
+                " smaller `max_disturbance`, or disturbance = 'output'"
             )
     return Tuned(
         noise**2,
         drift**2,
-        largest,
+        max_disturbance,
         tuning.state_noise**2,
-        tuning.alert,
-        (tuning.timing * problem.lag(model)) ** 2,
+        tuning.drift_boost,
+        (tuning.delay_uncertainty * problem.lag(model)) ** 2,
     )
 
 
@@ -168,7 +168,7 @@ class Kalman(Observer):
         ]
         inside = (
             (np.abs([self.chi, self._seen]) <= self._bound).all()
-            and (np.abs(self._w) <= self._t.largest).all()
+            and (np.abs(self._w) <= self._t.max_disturbance).all()
             and (self._r > 0).all()
         )
         return bool(np.isfinite(np.concatenate(held)).all() and inside)
@@ -177,7 +177,7 @@ class Kalman(Observer):
         ny = self._system.ny
         self._seen, self._w = chi.copy(), np.zeros(self._m)
         self._P = np.zeros((self._n + self._m, self._n + self._m))
-        self._P[self._n :, self._n :] = np.diag(0.25 * self._t.largest**2)
+        self._P[self._n :, self._n :] = np.diag(0.25 * self._t.max_disturbance**2)
         # inputs since what is seen
         self._queue = deque([np.asarray(v, dtype=np.float64)] * self._lag)
         self._r, self._trend, self._slope, self._error = (
@@ -227,7 +227,7 @@ class Kalman(Observer):
             D = self._P @ h
             error, s = (
                 measured[j] - (h @ z + self._b[j]),
-                max(h @ D, 0.0) + self._r[j] + t.timing * self._slope[j] ** 2,
+                max(h @ D, 0.0) + self._r[j] + t.delay_uncertainty * self._slope[j] ** 2,
             )
             self.innovations[0][j], self.innovations[1][j] = error, s
             z = z + D * (error / s)
@@ -244,7 +244,7 @@ class Kalman(Observer):
         for v in self._queue:  # to first order, along the inputs since
             chi, slopes = self._slopes(chi, v)
             change[:n] = slopes @ change
-        end = np.concatenate([self._bound, t.largest])
+        end = np.concatenate([self._bound, t.max_disturbance])
         # also what overflowed: NaN becomes the lower end, as in the C
         z = np.fmin(np.fmax(z, -end), end)
         self._seen, self._w = z[:n], z[n:]
@@ -265,8 +265,8 @@ class Kalman(Observer):
         self._P.flat[: self._n * (self._n + self._m) : self._n + self._m + 1] += self._t.state
         alarm = max(0.0, float((self._trend**2).max()) * (1 + MEMORY) / (1 - MEMORY) - WHITE)
         own = np.arange(self._n, self._n + self._m)
-        free = self._P[own, own] < 0.25 * self._t.largest**2
-        self._P[own, own] += np.where(free, self._t.drift * (1 + self._t.alert * alarm), 0.0)
+        free = self._P[own, own] < 0.25 * self._t.max_disturbance**2
+        self._P[own, own] += np.where(free, self._t.drift * (1 + self._t.drift_boost * alarm), 0.0)
         self._slope = self._H[:, : self._n] @ (following - self._seen)
         self._seen = following
         self._tell()

@@ -72,7 +72,7 @@ class Mhe(Kalman):
         if found is None:
             self._ready = False
             return status | Status.MEASUREMENT_INVALID
-        end = np.concatenate([self._bound, self._t.largest])
+        end = np.concatenate([self._bound, self._t.max_disturbance])
         found = np.fmin(np.fmax(found, -end), end)
         self._seen, self._w = found[: self._n], found[self._n :]
         self._tell()
@@ -128,7 +128,7 @@ class Mhe(Kalman):
         mhe.set_default_objective(
             P_x=0.5 * (arrival + arrival.T), P_v=np.diag(1 / t.noise), P_w=np.diag(1 / weights)
         )
-        end = np.concatenate([self._bound, t.largest])
+        end = np.concatenate([self._bound, t.max_disturbance])
         mhe.bounds["lower", "_x", "chi"], mhe.bounds["upper", "_x", "chi"] = -end[:n], end[:n]
         mhe.bounds["lower", "_x", "w"], mhe.bounds["upper", "_x", "w"] = -end[n:], end[n:]
         template = mhe.get_y_template()

@@ -221,7 +221,9 @@ def state_bound(model: Model, *, beyond: float = 0.0) -> Array:
     for number, layer in enumerate(model.network.layers):
         radius = conditions.layer_radius(number, model.scaling.radius + beyond)
         f, i, _, c = (
-            np.asarray(ca.DM(conditions.gate_tops(layer, g, conditions.Numbers(), radius))).ravel()
+            np.asarray(
+                ca.DM(conditions.gate_bounds(layer, g, conditions.Numbers(), radius))
+            ).ravel()
             for g in lstm.GATES
         )
         bounds += [i * c / (1 - f) * (1 + 1e-6) + 1e-6, np.ones(layer.nx)]

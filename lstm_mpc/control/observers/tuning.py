@@ -32,29 +32,30 @@ def tune(
     *,
     disturbance: str = "input",
     dead_time: float = 0.0,
-    skip: int = 50,
+    transient: int = 50,
     on_progress: Callable[[int, KalmanTuning], None] = lambda count, tuning: None,
 ) -> KalmanTuning:
     """Noise and drift that make the innovations of the filter on `dataset`, better not the training
     data, the most likely.
 
     The likelihood Π N(e; 0, s) of the innovations is maximised over the logarithms of drift and
-    noise (Mehra 1970), those of the first `skip` samples of a record left out. A common factor of
-    noise, drift and state noise changes no gain and is found in closed form, the ratios by Nelder
-    and Mead's search; nothing is random. `largest` is not found but half of what δISS admits:
-    records of an experiment tell how the disturbance moves, not how far it may get in years."""
-    if not 0 <= skip < min(len(record.y) for record in dataset.records) - 1:
-        raise InputError(f"tune: skip must leave some of every record, got {skip}")
+    noise (Mehra 1970), those of the first `transient` samples of a record left out. A common factor
+    of noise, drift and state noise changes no gain and is found in closed form, the ratios by
+    Nelder and Mead's search; nothing is random. `largest` is not found but half of what δISS
+    admits: records of an experiment tell how the disturbance moves, not how far it may get in
+    years."""
+    if not 0 <= transient < min(len(record.y) for record in dataset.records) - 1:
+        raise InputError(f"tune: transient must leave some of every record, got {transient}")
     from scipy.optimize import minimize  # half a second, for those who need it
 
     widest = _widest(model, disturbance)
     begin = KalmanTuning(
-        _first_noise(model, dataset, skip),
+        _first_noise(model, dataset, transient),
         0.01 * widest,
         widest,
         disturbance,
-        alert=0.0,
-        timing=0.0,
+        drift_boost=0.0,
+        delay_uncertainty=0.0,
     )
     count = 0
 
@@ -67,7 +68,7 @@ def tune(
     def score(point: Array) -> float:
         nonlocal count
         count += 1
-        value, scale = _replay(model, dataset, at(point), dead_time, skip)
+        value, scale = _replay(model, dataset, at(point), dead_time, transient)
         on_progress(count, _scaled(at(point), scale))
         return value
 
@@ -82,9 +83,9 @@ def tune(
     )
     own = KalmanTuning(1.0, 1.0, 1.0)  # what is not found from data: the defaults
     return replace(
-        _scaled(best, _replay(model, dataset, best, dead_time, skip)[1]),
-        alert=own.alert,
-        timing=own.timing,
+        _scaled(best, _replay(model, dataset, best, dead_time, transient)[1]),
+        drift_boost=own.drift_boost,
+        delay_uncertainty=own.delay_uncertainty,
     )
 
 
@@ -98,7 +99,7 @@ def _scaled(tuning: KalmanTuning, variance: float) -> KalmanTuning:
 
 
 def _replay(
-    model: Model, dataset: Dataset, tuning: KalmanTuning, dead_time: float, skip: int
+    model: Model, dataset: Dataset, tuning: KalmanTuning, dead_time: float, transient: int
 ) -> tuple[float, float]:
     """−2 log likelihood per innovation along all records, with the best common scale, and that
     scale, a variance."""
@@ -108,7 +109,7 @@ def _replay(
         observer.reset(record.y[0], record.u[0])
         for k, (y, u) in enumerate(zip(record.y, record.u, strict=True)):
             observer.correct(y)
-            if k >= skip:
+            if k >= transient:
                 innovations.append(observer.innovations)
             observer.predict(u)
     e, s = np.array(innovations).transpose(1, 0, 2)
@@ -141,12 +142,12 @@ def _widest(model: Model, disturbance: str) -> Array:
     return np.asarray(0.5 * low * model.scaling.u_span)
 
 
-def _first_noise(model: Model, dataset: Dataset, skip: int) -> Array:
+def _first_noise(model: Model, dataset: Dataset, transient: int) -> Array:
     """The white part of what the model leaves unexplained, by second differences: of white noise
     they have six times its variance."""
     parts = []
     for record in dataset.records:
-        start = estimate_start(model, record.u[: skip + 1], record.y[: skip + 1])
+        start = estimate_start(model, record.u[: transient + 1], record.y[: transient + 1])
         parts.append(np.diff(record.y - simulate(model.system, record.u, x0=start).y, n=2, axis=0))
     white = np.sqrt(np.nanmean(np.vstack(parts) ** 2, axis=0) / 6.0)
     return np.asarray(np.maximum(white, 1e-6 * model.scaling.y_span))

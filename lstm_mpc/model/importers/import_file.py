@@ -34,7 +34,7 @@ _REMEDIES = {
 
 
 @dataclass(frozen=True)
-class Import:
+class ImportOptions:
     """`[import]`: how the network normalises its signals, normalised = (engineering − mid) / span,
     one number per signal.
 
@@ -100,7 +100,7 @@ def import_model(
     inputs: Sequence[Signal],
     outputs: Sequence[Signal],
     Ts: float,
-    choice: Import | None = None,
+    choice: ImportOptions | None = None,
     name: str = "model",
 ) -> Model:
     """The model in a file of another framework, sampled every `Ts` [s], with `inputs` limited to
@@ -110,7 +110,7 @@ def import_model(
     output after the step. So the file is represented exactly, and a network trained on pairs u(k),
     y(k+1) predicts the plant; one trained on pairs u(k), y(k) is a sample late. Scalings stand in
     the file (ONNX) or in `choice`, never in both. InputError says what does not fit."""
-    path, choice = Path(path), choice or Import()
+    path, choice = Path(path), choice or ImportOptions()
     found = read_foreign(path)
     try:
         scaling, origin = _scaling(found, tuple(inputs), tuple(outputs), choice)
@@ -150,7 +150,7 @@ def told(model: Model) -> tuple[str, ...]:
 
 
 def _scaling(
-    found: Foreign, inputs: tuple[Signal, ...], outputs: tuple[Signal, ...], choice: Import
+    found: Foreign, inputs: tuple[Signal, ...], outputs: tuple[Signal, ...], choice: ImportOptions
 ) -> tuple[Scaling, dict[str, str]]:
     """The scaling, its radius reaching to the actuator limits, and where it comes from."""
     if (found.network.nu, found.network.ny) != (len(inputs), len(outputs)):

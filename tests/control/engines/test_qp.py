@@ -39,33 +39,33 @@ def program(seed, n=None, soft=None, *, tight=False):
     return hessian(rng, n), rng.normal(0, 3, n), rows
 
 
-def solved(H, g, rows, marks=None, *, changes=PLENTY):
+def solved(H, g, rows, active_set=None, *, qp_iterations=PLENTY):
     """The step from a guess; rows of it that depend on others stand free, as in the controller."""
-    marks = np.zeros(len(rows.rhs), dtype=int) if marks is None else marks.copy()
+    active_set = np.zeros(len(rows.rhs), dtype=int) if active_set is None else active_set.copy()
     working = WorkingSet(H)
-    for row in working.enter(np.flatnonzero(marks == ACTIVE), rows.normals):
-        marks[row] = FREE
-    return solve(working, g, rows, marks, changes=changes)
+    for row in working.enter(np.flatnonzero(active_set == ACTIVE), rows.normals):
+        active_set[row] = FREE
+    return solve(working, g, rows, active_set, qp_iterations=qp_iterations)
 
 
 def guess(rng, rows):
     """Any marks, but for hard rows that yield and rows without an end that bind."""
-    marks = rng.integers(0, 3, len(rows.rhs))
-    marks[(marks == CAPPED) & np.isinf(rows.cap) | np.isinf(rows.rhs)] = FREE
-    return marks
+    active_set = rng.integers(0, 3, len(rows.rhs))
+    active_set[(active_set == CAPPED) & np.isinf(rows.cap) | np.isinf(rows.rhs)] = FREE
+    return active_set
 
 
-def off(H, g, rows, p, marks):
+def off(H, g, rows, p, active_set):
     """How far `p` and `marks` are from the conditions of optimality: the largest of all residuals.
     Sufficient, since all is convex."""
-    excess, active, capped = rows.normals @ p - rows.rhs, marks == ACTIVE, marks == CAPPED
+    excess, active, capped = rows.normals @ p - rows.rhs, active_set == ACTIVE, active_set == CAPPED
     slope = H @ p + g + rows.cap[capped] @ rows.normals[capped]
     multiplier = np.linalg.lstsq(rows.normals[active].T, -slope, rcond=None)[0]
     residuals = [
         slope + rows.normals[active].T @ multiplier,
         np.maximum(-multiplier, multiplier - rows.cap[active]),
         np.abs(excess[active]),
-        excess[marks == FREE],
+        excess[active_set == FREE],
         -excess[capped],
         excess[np.isinf(rows.cap)],
     ]
@@ -91,8 +91,8 @@ def exhaustive(H, g, rows):
         range(1 if np.isinf(b) else 2 if np.isinf(cap) else 3)
         for b, cap in zip(rows.rhs, rows.cap, strict=True)
     ]
-    for marks in map(np.array, product(*states)):
-        active, capped = marks == ACTIVE, marks == CAPPED
+    for active_set in map(np.array, product(*states)):
+        active, capped = active_set == ACTIVE, active_set == CAPPED
         A, q = rows.normals[active], int(active.sum())
         if q > n or (q and np.linalg.matrix_rank(A) < q):
             continue
@@ -115,18 +115,20 @@ def test_a_step_satisfies_the_conditions_of_optimality(start, tight):
     seen = dict.fromkeys((FREE, ACTIVE, CAPPED), 0)
     for seed in range(200):
         H, g, rows = program(seed, tight=tight)
-        marks = guess(np.random.default_rng(1000 + seed), rows) if start == "any guess" else None
-        step = solved(H, g, rows, marks)
+        active_set = (
+            guess(np.random.default_rng(1000 + seed), rows) if start == "any guess" else None
+        )
+        step = solved(H, g, rows, active_set)
         if start == "from the solution":
-            again = solved(H, g, rows, step.marks)
-            assert again.changes == 0
+            again = solved(H, g, rows, step.active_set)
+            assert again.qp_iterations == 0
             np.testing.assert_allclose(again.p, step.p, atol=KKT)
             step = again
         assert step.complete
         assert step.feasible
-        assert off(H, g, rows, step.p, step.marks) <= KKT
+        assert off(H, g, rows, step.p, step.active_set) <= KKT
         for mark in seen:
-            seen[mark] += int((step.marks == mark).sum())
+            seen[mark] += int((step.active_set == mark).sum())
     assert min(seen.values()) > 100  # no case is idle
 
 
@@ -134,12 +136,12 @@ def test_a_point_that_is_not_the_minimiser_would_be_seen():
     """Must fail: another point, and the right point with marks that do not explain it."""
     H, g, rows = program(3, n=4, soft=3)
     step = solved(H, g, rows)
-    assert off(H, g, rows, step.p + 1e-6, step.marks) > KKT
-    for row in np.flatnonzero(step.marks != FREE):
-        wrong = step.marks.copy()
+    assert off(H, g, rows, step.p + 1e-6, step.active_set) > KKT
+    for row in np.flatnonzero(step.active_set != FREE):
+        wrong = step.active_set.copy()
         wrong[row] = FREE
         assert off(H, g, rows, step.p, wrong) > KKT
-    assert (step.marks != FREE).any()
+    assert (step.active_set != FREE).any()
 
 
 @pytest.mark.parametrize("tight", [False, True], ids=["rows anywhere", "rows through the start"])
@@ -147,8 +149,8 @@ def test_a_step_is_the_best_of_all_working_sets(tight):
     for seed in range(40):
         H, g, rows = program(seed, n=1 + seed % 2, soft=1, tight=tight)
         best = exhaustive(H, g, rows)
-        for marks in (None, guess(np.random.default_rng(seed), rows)):
-            np.testing.assert_allclose(solved(H, g, rows, marks).p, best, atol=KKT)
+        for active_set in (None, guess(np.random.default_rng(seed), rows)):
+            np.testing.assert_allclose(solved(H, g, rows, active_set).p, best, atol=KKT)
 
 
 def test_a_soft_row_is_an_l1_penalty():
@@ -186,8 +188,8 @@ def test_bounds_and_rates_that_meet_in_one_point_are_no_trouble():
         for rows in (corner(1.0), corner(0.0), corner(1.0, low=1.0), corner(0.0, low=1.0)):
             best = exhaustive(np.eye(2), g, rows)
             for seed in range(4):
-                marks = guess(np.random.default_rng(seed), rows) if seed else None
-                step = solved(np.eye(2), g, rows, marks)
+                active_set = guess(np.random.default_rng(seed), rows) if seed else None
+                step = solved(np.eye(2), g, rows, active_set)
                 assert step.feasible
                 np.testing.assert_allclose(step.p, best, atol=KKT)
 
@@ -205,7 +207,7 @@ def test_rows_that_stand_twice_and_ties_do_not_cycle():
                 )
             )
         )
-        step = solved(H, g, twice, changes=200)
+        step = solved(H, g, twice, qp_iterations=200)
         assert step.complete
         np.testing.assert_allclose(step.p, solved(H, g, rows).p, atol=KKT)
 
@@ -225,8 +227,8 @@ def test_hard_rows_that_contradict_are_infeasible_whatever_the_guess(seed):
     # p₁ ≤ 0, p₂ ≥ 1, |p₁ − p₂| ≤ ½
     far = Rows(corner(0.5).normals, np.array([0.0, 9.0, 9.0, -1.0, 0.5, 0.5]), np.full(6, np.inf))
     for rows in (pair, far):
-        for marks in (None, guess(rng, rows)):
-            assert not solved(np.eye(2), rng.normal(size=2), rows, marks).feasible
+        for active_set in (None, guess(rng, rows)):
+            assert not solved(np.eye(2), rng.normal(size=2), rows, active_set).feasible
         assert exhaustive(np.eye(2), np.zeros(2), rows) is None
     enough = Rows(far.normals, np.array([0.0, 9.0, 9.0, -1.0, 1.0, 1.0]), far.cap)
     assert solved(np.eye(2), rng.normal(size=2), enough).feasible
@@ -237,7 +239,7 @@ def test_soft_rows_that_contradict_share_the_violation():
     rows = Rows(np.array([[1.0], [-1.0]]), np.array([-1.0, -1.0]), np.array([1.0, 3.0]))
     step = solved(1e-3 * np.eye(1), np.zeros(1), rows)
     assert step.p == pytest.approx([1.0], abs=KKT)
-    assert step.marks.tolist() == [CAPPED, ACTIVE]
+    assert step.active_set.tolist() == [CAPPED, ACTIVE]
 
 
 # -- budget and numbers that are none --------------------------------------------------------------
@@ -248,13 +250,17 @@ def test_changes_are_counted_and_never_more_than_allowed():
     for seed in range(40):
         H, g, rows = program(seed, n=6, soft=4)
         whole = solved(H, g, rows)
-        assert solved(H, g, rows, changes=whole.changes).complete
-        for changes in range(whole.changes):
-            step = solved(H, g, rows, changes=changes)
-            assert (step.complete, step.feasible, step.changes) == (False, True, changes)
+        assert solved(H, g, rows, qp_iterations=whole.qp_iterations).complete
+        for qp_iterations in range(whole.qp_iterations):
+            step = solved(H, g, rows, qp_iterations=qp_iterations)
+            assert (step.complete, step.feasible, step.qp_iterations) == (
+                False,
+                True,
+                qp_iterations,
+            )
             assert np.isfinite(step.p).all()
             # what it got to is a guess like any other
-            np.testing.assert_allclose(solved(H, g, rows, step.marks).p, whole.p, atol=KKT)
+            np.testing.assert_allclose(solved(H, g, rows, step.active_set).p, whole.p, atol=KKT)
             stopped += 1
     assert stopped > 100
 

@@ -15,7 +15,7 @@ from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.engines import sqp
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.qp import ACTIVE, CAPPED
-from lstm_mpc.control.engines.sqp import Budget, Condensed, Sample, Sqp
+from lstm_mpc.control.engines.sqp import Condensed, Sample, SolverOptions, Sqp
 from lstm_mpc.control.problem import Limits, Problem, moves_of
 from lstm_mpc.control.simulation import Scenario, close_loop
 from lstm_mpc.data.excitation import Steps
@@ -36,9 +36,9 @@ MIMO = {
 }
 
 
-def beside_plain(item, options, **changes):
+def beside_plain(item, options, **qp_iterations):
     """The engine and one of its steps beside the plain program."""
-    controller = Sqp(item, Problem(**options | changes))
+    controller = Sqp(item, Problem(**options | qp_iterations))
     if len(item.model.inputs) == 1:
         return controller, compared(controller, [7.0], [15.6], [7.6], 0.05)
     return controller, compared(
@@ -75,7 +75,9 @@ def test_a_step_is_the_optimum_of_the_stated_problem(released, options):
 def test_a_step_is_the_optimum_with_two_inputs_two_outputs_and_two_layers(
     mimo, monkeypatch, name, options
 ):
-    monkeypatch.setattr(Condensed, "shift", lambda _, marks: marks)  # as the solve left them
+    monkeypatch.setattr(
+        Condensed, "shift", lambda _, active_set: active_set
+    )  # as the solve left them
     controller, found = beside_plain(mimo, options)
     agree(controller, found)
     starts = list(controller.limits.starts)
@@ -135,7 +137,7 @@ def test_a_wrong_program_would_be_seen(mimo, changed):
 @pytest.mark.parametrize("name", [*PROBLEMS, *MIMO])
 def test_a_second_solve_from_the_solution_takes_one_pass(released, mimo, monkeypatch, name):
     # the same sample once more, not the next
-    monkeypatch.setattr(Condensed, "shift", lambda _, marks: marks)
+    monkeypatch.setattr(Condensed, "shift", lambda _, active_set: active_set)
     controller, found = (
         beside_plain(mimo, MIMO[name]) if name in MIMO else beside_plain(released, PROBLEMS[name])
     )
@@ -151,10 +153,10 @@ def test_a_second_solve_from_the_solution_takes_one_pass(released, mimo, monkeyp
 # -- any budget ------------------------------------------------------------------------------------
 
 BUDGETS = [
-    Budget(passes=1),
-    Budget(passes=1, changes=1, halvings=0),
-    Budget(passes=2, changes=3),
-    Budget(passes=3, halvings=1, correct=0.0),
+    SolverOptions(sqp_iterations=1),
+    SolverOptions(sqp_iterations=1, qp_iterations=1, line_search_steps=0),
+    SolverOptions(sqp_iterations=2, qp_iterations=3),
+    SolverOptions(sqp_iterations=3, line_search_steps=1, correction_threshold=0.0),
 ]
 
 
@@ -162,16 +164,16 @@ BUDGETS = [
 def engines(mimo):
     """One engine per budget, and what it sees when it solves."""
     made = []
-    for number, budget in enumerate(BUDGETS):
-        changes = {"blocks": (1, 2)} if number == 1 else {}
+    for number, solver in enumerate(BUDGETS):
+        qp_iterations = {"blocks": (1, 2)} if number == 1 else {}
         made.append(
             Sqp(
                 mimo,
                 Problem(
-                    **all_at_once(horizon=6, preview=False, violation_weight=2.0, **changes),
+                    **all_at_once(horizon=6, preview=False, violation_weight=2.0, **qp_iterations),
                     dead_time=10.0,
                 ),
-                budget,
+                solver,
             )
         )
     return made
@@ -199,13 +201,17 @@ wild = st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3))
 
 
 @pytest.mark.parametrize("changes", [1, 4, 9, 100])
-def test_a_plan_that_moves_little_in_real_time_costs_no_more_either(mimo, changes):
+def test_a_plan_that_moves_little_in_real_time_costs_no_more_either(mimo, qp_iterations):
     """Narrow rates, flat costs, and a step below `correct`, mostly not solved to its end."""
     tight = all_at_once(
         preview=False, max_move=[0.06, 0.1], move_penalty=[0.0, 1e-5], output_weight=4000.0
     )
     engine, rng = (
-        Sqp(mimo, Problem(**tight), Budget(passes=1, changes=changes, correct=0.3)),
+        Sqp(
+            mimo,
+            Problem(**tight),
+            SolverOptions(sqp_iterations=1, qp_iterations=qp_iterations, correction_threshold=0.3),
+        ),
         np.random.default_rng(0),
     )
     for _ in range(8):
@@ -246,7 +252,9 @@ def test_without_the_check_of_the_true_cost_plans_get_worse(mimo, monkeypatch):
     """Must fail: every step is taken, whatever it does to the cost."""
     monkeypatch.setattr(sqp, "_ROUNDING", np.inf)
     engine = Sqp(
-        mimo, Problem(**all_at_once(horizon=6, preview=False)), Budget(passes=1, changes=3)
+        mimo,
+        Problem(**all_at_once(horizon=6, preview=False)),
+        SolverOptions(sqp_iterations=1, qp_iterations=3),
     )
     engine.reset(Y_REST, [1.0, 4.0])
     rng, worse = np.random.default_rng(0), 0
@@ -261,14 +269,14 @@ def test_without_the_check_of_the_true_cost_plans_get_worse(mimo, monkeypatch):
 @pytest.mark.parametrize(
     ("budget", "flags", "passes"),
     [
-        (Budget(), OPTIMAL, None),
-        (Budget(passes=1), OPTIMAL, 1),  # one pass is all that real time asks
-        (Budget(passes=2), Status.BUDGET, 2),
-        (Budget(passes=1, changes=1), Status.BUDGET, 1),
+        (SolverOptions(), OPTIMAL, None),
+        (SolverOptions(sqp_iterations=1), OPTIMAL, 1),  # one pass is all that real time asks
+        (SolverOptions(sqp_iterations=2), Status.BUDGET, 2),
+        (SolverOptions(sqp_iterations=1, qp_iterations=1), Status.BUDGET, 1),
     ],
 )
-def test_a_budget_that_ran_out_is_told(mimo, budget, flags, passes):
-    engine = Sqp(mimo, Problem(**all_at_once()), budget)
+def test_a_budget_that_ran_out_is_told(mimo, solver, flags, passes):
+    engine = Sqp(mimo, Problem(**all_at_once()), solver)
     engine.reset(Y_REST, [1.0, 4.0])
     move = engine.step(Y_REST + 3 * KICK, RAMP)
     assert move.flags == flags
@@ -276,7 +284,7 @@ def test_a_budget_that_ran_out_is_told(mimo, budget, flags, passes):
 
 
 def test_a_step_that_cannot_be_shortened_enough_is_told(mimo, monkeypatch):
-    engine = Sqp(mimo, Problem(**all_at_once()), Budget(halvings=0))
+    engine = Sqp(mimo, Problem(**all_at_once()), SolverOptions(line_search_steps=0))
     engine.reset(Y_REST, [1.0, 4.0])
     # worse
     monkeypatch.setattr(
@@ -301,7 +309,9 @@ def test_a_corrupt_guess_changes_nothing_but_the_work(mimo, seed):
         "blocks that end before the horizon",
     ):
         options = MIMO[name]
-        clean, corrupt = (Sqp(mimo, Problem(**options), Budget(changes=1000)) for _ in range(2))
+        clean, corrupt = (
+            Sqp(mimo, Problem(**options), SolverOptions(qp_iterations=1000)) for _ in range(2)
+        )
         for engine in (clean, corrupt):
             engine.reset(Y_REST, [1.0, 4.0])
         for _ in range(3):
@@ -316,7 +326,9 @@ def test_a_long_step_in_real_time_is_corrected_once(mimo):
     costs = {}
     for correct in (np.inf, 0.0):
         engine = Sqp(
-            mimo, Problem(**all_at_once(max_move=np.inf)), Budget(passes=1, correct=correct)
+            mimo,
+            Problem(**all_at_once(max_move=np.inf)),
+            SolverOptions(sqp_iterations=1, correction_threshold=correct),
         )
         engine.reset(Y_REST, [1.0, 4.0])
         costs[correct] = engine.step(Y_REST, RAMP).cost
@@ -331,7 +343,10 @@ def test_real_time_ends_where_the_converged_engine_does(plant, released):
     scenario = Scenario("step", Steps((0.0,), [7.6]), 600.0)
     runs = [
         close_loop(
-            plant, Sqp(released, Problem(horizon=12), Budget(passes=n)), scenario, u_start=[15.6]
+            plant,
+            Sqp(released, Problem(horizon=12), SolverOptions(sqp_iterations=n)),
+            scenario,
+            u_start=[15.6],
         )
         for n in (1, 30)
     ]
@@ -356,7 +371,7 @@ def test_a_budget_that_cannot_be_is_an_input_error(wrong):
         InputError,
         match="budget: passes and changes must be 1 or more, halvings and correct 0, tolerance in",
     ):
-        Budget(**wrong)
+        SolverOptions(**wrong)
 
 
 # -- the condensed program -------------------------------------------------------------------------

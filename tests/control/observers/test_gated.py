@@ -15,7 +15,7 @@ from lstm_mpc.certificates.conditions import positive_witness
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.control.controller import OPTIMAL, Status
-from lstm_mpc.control.engines.sqp import Budget, Sqp
+from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.observers.gated import Compared, Gated, certify_gated, choose
 from lstm_mpc.control.observers.observer import OpenLoop
 from lstm_mpc.control.problem import GatedTuning, Problem, limits, limits_of
@@ -198,7 +198,7 @@ def test_what_is_not_believed_corrects_nothing(mimo):
 
 def test_in_closed_loop_no_offset_is_left(pytestconfig, shipped):
     design = load_design(pytestconfig.rootpath / "models" / "ph")
-    engine = Sqp(shipped, replace(design.control, observer=GatedTuning()), design.budget)
+    engine = Sqp(shipped, replace(design.control, observer=GatedTuning()), design.solver)
     scenario = Scenario(
         "acid", Steps((0.0,), [7.3]), 3000.0, Steps((0.0, 300.0), [[16.6, 0.55], [16.2, 0.55]])
     )
@@ -226,9 +226,9 @@ def test_what_is_refused(mimo, pytestconfig, shipped, tmp_path):
             " leave"
         ),
     ):
-        controller(shipped, problem, Budget())
+        controller(shipped, problem, SolverOptions())
     text = (pytestconfig.rootpath / "models" / "ph" / "design.toml").read_text(encoding="utf-8")
-    start, end = text.index("[observer]"), text.index("[budget]")
+    start, end = text.index("[observer]"), text.index("[solver]")
     (tmp_path / "design.toml").write_text(
         f'{text[:start]}[observer]\nkind = "gated"\nshare = 0.3\n{text[end:]}', encoding="utf-8"
     )

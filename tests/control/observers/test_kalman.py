@@ -26,8 +26,10 @@ from lstm_mpc.errors import InputError
 from lstm_mpc.plants.system import rest, simulate
 from lstm_mpc.project.design import load_design
 
-TUNING = KalmanTuning(noise=0.001, drift=0.02, largest=3.0)  # the outputs of the model move by 0.1
-QUIET = replace(TUNING, alert=0.0)
+TUNING = KalmanTuning(
+    noise=0.001, drift=0.02, max_disturbance=3.0
+)  # the outputs of the model move by 0.1
+QUIET = replace(TUNING, drift_boost=0.0)
 LONG = 400  # samples in which the slowest test model and its filter come to rest
 
 
@@ -85,7 +87,7 @@ class Textbook:
         self.z, self.P = np.concatenate([observer._seen, observer._w]), observer._P.copy()
         self.R = np.diag((tuning.noise / model.scaling.y_span) ** 2)
         self.Q = np.diag([*[tuning.state_noise**2] * n, *(tuning.drift / span) ** 2])
-        self.most = 0.25 * (tuning.largest / span) ** 2
+        self.most = 0.25 * (tuning.max_disturbance / span) ** 2
         self.H = np.hstack(
             [
                 np.zeros((ny, n - self.C.shape[1])),
@@ -133,7 +135,9 @@ def test_it_is_the_filter_of_the_textbook(mimo, monkeypatch, disturbance, lag):
     monkeypatch.setattr(kalman, "FADE", 0.0)
     model, tuning = (
         mimo.model,
-        replace(QUIET, disturbance=disturbance, noise=np.array([0.002, 0.005]), timing=0.0),
+        replace(
+            QUIET, disturbance=disturbance, noise=np.array([0.002, 0.005]), delay_uncertainty=0.0
+        ),
     )
     u, y, _ = experiment(
         model, lag=lag, input_offset=[0.3, -0.2], output_offset=0.002, noise=0.0005
@@ -167,16 +171,16 @@ def test_a_wrong_filter_is_not_the_textbooks(mimo, monkeypatch):
 @pytest.mark.parametrize("lag", [0, 2])
 def test_a_constant_input_disturbance_is_found_exactly_on_its_own_model(mimo, lag):
     u, y, chi = experiment(mimo.model, LONG, lag=lag, input_offset=[0.4, -0.3])
-    found, _, drive = run(made(mimo, lag=lag), y, u)
-    np.testing.assert_allclose(drive[-1], [0.4, -0.3], atol=1e-6)
+    found, _, input_disturbance = run(made(mimo, lag=lag), y, u)
+    np.testing.assert_allclose(input_disturbance[-1], [0.4, -0.3], atol=1e-6)
     np.testing.assert_allclose(found[-1], chi[LONG - 1], atol=1e-6)
-    assert np.abs(drive[5] - [0.4, -0.3]).max() > 1e-3  # it had to be found
+    assert np.abs(input_disturbance[5] - [0.4, -0.3]).max() > 1e-3  # it had to be found
 
 
 def test_with_noise_it_is_found_on_average_and_more_quietly_than_the_noise(mimo):
     u, y, chi = experiment(mimo.model, LONG, input_offset=[0.4, -0.3], noise=0.0005)
-    found, _, drive = run(made(mimo, replace(TUNING, drift=0.004)), y, u)
-    np.testing.assert_allclose(drive[LONG // 2 :].mean(axis=0), [0.4, -0.3], atol=0.1)
+    found, _, input_disturbance = run(made(mimo, replace(TUNING, drift=0.004)), y, u)
+    np.testing.assert_allclose(input_disturbance[LONG // 2 :].mean(axis=0), [0.4, -0.3], atol=0.1)
     estimated = np.array([np.asarray(mimo.model.system.output(x)).ravel() for x in found])
     truth = simulate(mimo.model.system, u + [0.4, -0.3], x0=chi[0]).y
     settled = slice(LONG // 4, None)
@@ -216,12 +220,12 @@ def test_in_closed_loop_no_offset_is_left_on_a_plant_that_the_model_does_not_kno
     pytestconfig, disturbance, d
 ):
     design = load_design(pytestconfig.rootpath / "models" / "ph")
-    units = {} if disturbance == "input" else {"drift": 0.01, "largest": 3.0}
+    units = {} if disturbance == "input" else {"drift": 0.01, "max_disturbance": 3.0}
     tuning = replace(design.control.observer, disturbance=disturbance, **units)
     engine = Sqp(
         Release.load(design.file("release.json")),
         replace(design.control, observer=tuning),
-        design.budget,
+        design.solver,
     )
     scenario = Scenario("s", Steps((0.0,), [7.3]), 2400.0, Steps((0.0, 300.0), [[16.6, 0.55], d]))
     loop = close_loop(design.system, engine, scenario, u_start=design.u_start)
@@ -232,11 +236,11 @@ def test_in_closed_loop_no_offset_is_left_on_a_plant_that_the_model_does_not_kno
 def test_with_hardly_any_drift_the_offset_stays(pytestconfig):
     """Must fail: a filter that takes the disturbance for constant and long known."""
     design = load_design(pytestconfig.rootpath / "models" / "ph")
-    tuning = replace(design.control.observer, drift=1e-9, alert=0.0)
+    tuning = replace(design.control.observer, drift=1e-9, drift_boost=0.0)
     engine = Sqp(
         Release.load(design.file("release.json")),
         replace(design.control, observer=tuning),
-        design.budget,
+        design.solver,
     )
     scenario = Scenario(
         "s", Steps((0.0,), [7.3]), 3000.0, Steps((0.0, 1500.0), [[16.6, 0.55], [16.2, 0.55]])
@@ -291,8 +295,8 @@ def test_innovations_that_keep_their_sign_quicken_it(mimo):
     step = np.where(np.arange(160)[:, None] < 100, 0.0, [[0.5, 0.5]])
     y = simulate(mimo.model.system, u + step, x0=rest(mimo.model.system, u[0])).y
     slow, quick = (
-        run(made(mimo, replace(TUNING, drift=0.002, alert=alert)), y, u)[2][104:130]
-        for alert in (0.0, 20.0)
+        run(made(mimo, replace(TUNING, drift=0.002, drift_boost=drift_boost)), y, u)[2][104:130]
+        for drift_boost in (0.0, 20.0)
     )
     assert np.abs(quick - 0.5).mean() < 0.7 * np.abs(slow - 0.5).mean()
 
@@ -347,7 +351,7 @@ def test_the_sample_of_the_reset_is_not_called_frozen(mimo):
 @given(data=st.data())
 def test_the_estimate_stays_in_the_box_whatever_is_measured(mimo, data):
     """Any measurement, any admissible input, for as long as one likes: the box of the model under
-    the largest disturbance."""
+    the max_disturbance disturbance."""
     model = mimo.model
     disturbance = data.draw(st.sampled_from(["input", "output"]))
     lag = data.draw(st.integers(0, 2))
@@ -420,7 +424,7 @@ CORRUPT = {
     "seen nan": lambda o: o._seen.__setitem__(1, np.nan),
     "seen beyond 1": lambda o: o._seen.__setitem__(3, -1.001),
     "disturbance nan": lambda o: o._w.__setitem__(0, np.nan),
-    "disturbance beyond the largest": lambda o: o._w.__setitem__(1, -1.01),
+    "disturbance beyond the max_disturbance": lambda o: o._w.__setitem__(1, -1.01),
     "covariance": lambda o: o._P.__setitem__((2, 3), np.inf),
     "noise nan": lambda o: o._r.__setitem__(0, np.nan),
     "noise zero": lambda o: o._r.__setitem__(1, 0.0),
@@ -448,7 +452,7 @@ def test_states_at_their_bounds_are_sound(mimo):
     """Must fail: no false alarm where everything is at its limit."""
     observer = made(mimo)
     observer._seen[:] = observer.chi[:] = -observer._bound
-    observer._w[:] = observer._t.largest
+    observer._w[:] = observer._t.max_disturbance
     assert observer.sound()
 
 
@@ -480,20 +484,20 @@ REFUSED = {
     "timing": ({"timing": np.inf}, r"observer: timing must be a number, not negative, got inf"),
     "noise zero": (
         {"noise": 0.0},
-        r"observer: noise, drift and largest of the input disturbance must be positive numbers",
+        r"observer: noise, drift and max_disturbance of the input disturbance must be positive numbers",
     ),
     "drift negative": (
         {"drift": [0.1, -0.1], "disturbance": "output"},
         r"of the output disturbance must be positive numbers",
     ),
-    "largest infinite": ({"largest": np.inf}, r"must be positive numbers"),
+    "max_disturbance infinite": ({"max_disturbance": np.inf}, r"must be positive numbers"),
     "noise of three": (
         {"noise": [1.0, 1.0, 1.0]},
         r"control: noise needs one number or 2, got \[1.0, 1.0, 1.0\]",
     ),
     "drift nan": ({"drift": np.nan}, r"control: drift needs one number or 2, got nan"),
     "too large a disturbance": (
-        {"largest": 500.0},
+        {"max_disturbance": 500.0},
         (
             r"input disturbances up to 500.0 the inputs reach 251 \(normalised\), where δISS does"
             r" not hold \(margin -.*\); give a smaller"
@@ -510,7 +514,7 @@ def test_what_is_refused(mimo, changes, words):
 
 def test_a_disturbance_at_the_output_may_be_large(mimo):
     """Must fail: only at the input does it reach into the network."""
-    made(mimo, replace(TUNING, largest=500.0, disturbance="output"))
+    made(mimo, replace(TUNING, max_disturbance=500.0, disturbance="output"))
 
 
 def test_fewer_inputs_than_outputs_cannot_explain_them():
@@ -535,19 +539,19 @@ def test_fewer_inputs_than_outputs_cannot_explain_them():
         ),
         ('kind = "open_loop"\nnoise = 0.1', r"unknown key 'noise' in \[observer\]"),
         (
-            'kind = "kalman"\nnoise = 0.1\ndrift = 0.1\nlargest = 1.0\nnoize = 2.0',
+            'kind = "kalman"\nnoise = 0.1\ndrift = 0.1\nmax_disturbance = 1.0\nnoize = 2.0',
             r"unknown key 'noize' in \[observer\]; did you mean 'noise'",
         ),
         (
             'kind = "kalman"\nnoise = 0.1',
-            r"\[observer\]: .*missing 2 required positional arguments: 'drift' and 'largest'",
+            r"\[observer\]: .*missing 2 required positional arguments: 'drift' and 'max_disturbance'",
         ),
         (
-            'kind = "kalman"\nnoise = "low"\ndrift = 0.1\nlargest = 1.0',
+            'kind = "kalman"\nnoise = "low"\ndrift = 0.1\nmax_disturbance = 1.0',
             r"\[observer\] noise = 'low' is of the wrong type, expected a number or",
         ),
         (
-            'kind = "kalman"\nnoise = 0.1\ndrift = 0.1\nlargest = 1.0\nalert = -1.0',
+            'kind = "kalman"\nnoise = 0.1\ndrift = 0.1\nmax_disturbance = 1.0\ndrift_boost = -1.0',
             r"observer: alert must be a number, not negative",
         ),
         ("noise = 0.1", r"unknown key 'noise' in \[observer\]"),
@@ -556,7 +560,7 @@ def test_fewer_inputs_than_outputs_cannot_explain_them():
 )
 def test_the_table_of_a_design(pytestconfig, tmp_path, table, words):
     text = (pytestconfig.rootpath / "models" / "ph" / "design.toml").read_text(encoding="utf-8")
-    start, end = text.index("[observer]"), text.index("[budget]")
+    start, end = text.index("[observer]"), text.index("[solver]")
     (tmp_path / "design.toml").write_text(
         f"{text[:start]}[observer]\n{table}\n\n{text[end:]}", encoding="utf-8"
     )
@@ -567,6 +571,6 @@ def test_the_table_of_a_design(pytestconfig, tmp_path, table, words):
 @pytest.mark.parametrize("table", ["", '[observer]\nkind = "open_loop"\n'])
 def test_without_a_kind_the_observer_is_the_open_loop_one(pytestconfig, tmp_path, table):
     text = (pytestconfig.rootpath / "models" / "ph" / "design.toml").read_text(encoding="utf-8")
-    start, end = text.index("[observer]"), text.index("[budget]")
+    start, end = text.index("[observer]"), text.index("[solver]")
     (tmp_path / "design.toml").write_text(text[:start] + table + text[end:], encoding="utf-8")
     assert load_design(tmp_path).control.observer is None

@@ -10,7 +10,7 @@ from tolerances import OFFSET, ROUND_OFF
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.control.controller import OPTIMAL, Status
-from lstm_mpc.control.engines.sqp import Budget, Sqp
+from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.observers.kalman import Kalman
 from lstm_mpc.control.observers.mhe import Mhe
 from lstm_mpc.control.problem import KalmanTuning, MheTuning, Problem, limits
@@ -20,7 +20,7 @@ from lstm_mpc.errors import InputError
 from lstm_mpc.plants.system import rest, simulate
 from lstm_mpc.project.design import load_design
 
-TUNING = MheTuning(noise=0.001, drift=0.02, largest=3.0, window=6)
+TUNING = MheTuning(noise=0.001, drift=0.02, max_disturbance=3.0, window=6)
 
 
 def made(release, tuning=TUNING, *, lag=0, **options):
@@ -57,12 +57,12 @@ def test_it_finds_the_state_and_the_disturbance(mimo, lag, disturbance):
     u = np.tile([[1.5, 3.0]], (80, 1))
     at_input, at_output = ([0.3, -0.2], 0.0) if disturbance == "input" else (0.0, [0.01, -0.01])
     y = simulate(model.system, u + at_input, x0=rest(model.system, u[0])).y + at_output
-    *_, (status, chi, d, drive) = run(
+    *_, (status, chi, d, input_disturbance) = run(
         made(mimo, replace(TUNING, disturbance=disturbance), lag=lag), y, u
     )
     assert status == OPTIMAL
     np.testing.assert_allclose(
-        drive if disturbance == "input" else d,
+        input_disturbance if disturbance == "input" else d,
         at_input if disturbance == "input" else at_output,
         atol=2e-2,
     )
@@ -81,12 +81,21 @@ def test_it_is_as_good_as_the_kalman_filter_of_the_same_numbers(mimo, shared, mo
         model.system, u + walk, x0=rest(model.system, u[0])
     ).y + TUNING.noise * rng.standard_normal((N, 2))
     plain = Problem(
-        observer=KalmanTuning(TUNING.noise, TUNING.drift, TUNING.largest, alert=0.0, timing=0.0)
+        observer=KalmanTuning(
+            TUNING.noise,
+            TUNING.drift,
+            TUNING.max_disturbance,
+            drift_boost=0.0,
+            delay_uncertainty=0.0,
+        )
     )
     missed = [
         np.sqrt(
             np.mean(
-                [(drive - w) ** 2 for (*_, drive), w in zip(run(observer, y, u), walk, strict=True)]
+                [
+                    (input_disturbance - w) ** 2
+                    for (*_, input_disturbance), w in zip(run(observer, y, u), walk, strict=True)
+                ]
             )
         )
         for observer in (shared, Kalman(model, limits(mimo, plain), plain))
@@ -138,17 +147,19 @@ def test_a_measurement_far_away_leaves_the_estimate_in_its_box(mimo, shared):
     list(run(shared, y, u))
     shared.correct([4.9, -4.9])
     assert (np.abs(shared.chi) <= shared._bound).all()
-    assert (np.abs(shared._w) <= shared._t.largest).all()
+    assert (np.abs(shared._w) <= shared._t.max_disturbance).all()
 
 
 def test_in_closed_loop_no_offset_is_left(pytestconfig):
     design = load_design(pytestconfig.rootpath / "models" / "ph")
     own = design.control.observer
-    tuning = MheTuning(noise=own.noise, drift=own.drift, largest=own.largest, window=5)
+    tuning = MheTuning(
+        noise=own.noise, drift=own.drift, max_disturbance=own.max_disturbance, window=5
+    )
     engine = Sqp(
         Release.load(design.file("release.json")),
         replace(design.control, observer=tuning),
-        design.budget,
+        design.solver,
     )
     scenario = Scenario(
         "acid", Steps((0.0,), [7.3]), 1200.0, Steps((0.0, 300.0), [[16.6, 0.55], [16.3, 0.55]])
@@ -164,7 +175,7 @@ def test_what_is_refused(mimo, pytestconfig, tmp_path):
     with pytest.raises(
         InputError, match="controller: the C knows the observers 'open_loop' and 'kalman'"
     ):
-        controller(mimo, Problem(observer=TUNING), Budget())
+        controller(mimo, Problem(observer=TUNING), SolverOptions())
     shipped = pytestconfig.rootpath / "models" / "ph"
     own, text = (
         load_design(shipped).control.observer,
@@ -173,5 +184,5 @@ def test_what_is_refused(mimo, pytestconfig, tmp_path):
     text = text.replace('kind = "kalman"', 'kind = "mhe"\nwindow = 7')
     (tmp_path / "design.toml").write_text(text, encoding="utf-8")
     assert load_design(tmp_path).control.observer == MheTuning(
-        noise=own.noise, drift=own.drift, largest=own.largest, window=7
+        noise=own.noise, drift=own.drift, max_disturbance=own.max_disturbance, window=7
     )

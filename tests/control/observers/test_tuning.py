@@ -54,12 +54,12 @@ def data(model, drift, disturbance, *, seed, N=350):
 )
 def test_known_noise_and_drift_are_found(shipped, disturbance, drift):
     found = tune(
-        shipped, data(shipped, drift, disturbance, seed=1), disturbance=disturbance, skip=20
+        shipped, data(shipped, drift, disturbance, seed=1), disturbance=disturbance, transient=20
     )
     assert NOISE / FACTOR < found.noise[0] < NOISE * FACTOR
     assert drift / FACTOR < found.drift[0] < drift * FACTOR
     assert found.disturbance == disturbance
-    assert found.largest[0] > 0.5  # δISS admits twice as much
+    assert found.max_disturbance[0] > 0.5  # δISS admits twice as much
 
 
 @pytest.mark.slow
@@ -79,7 +79,7 @@ def test_each_output_has_its_own_noise(mimo):
         model,
         dataset,
         disturbance="output",
-        skip=10,
+        transient=10,
         on_progress=lambda count, tuning: seen.append((count, tuning)),
     )
     assert (found.noise > np.array([0.002, 0.01]) / FACTOR).all()
@@ -95,7 +95,7 @@ def test_what_is_refused(shipped, model):
     with pytest.raises(
         InputError, match="observer: disturbance must be 'input' or 'output', got 'valve'"
     ):
-        tune(shipped, dataset, disturbance="valve", skip=5)
+        tune(shipped, dataset, disturbance="valve", transient=5)
     wild = replace(shipped.network.layers[0], U_c=3.0 * shipped.network.layers[0].U_c)
     unstable = Model(
         replace(shipped.network, layers=(wild,)),
@@ -111,7 +111,7 @@ def test_what_is_refused(shipped, model):
             "tune: δISS does not hold on this model, so that no input disturbance is admitted; use"
         ),
     ):
-        tune(unstable, dataset, skip=5)
+        tune(unstable, dataset, transient=5)
 
 
 def test_the_command_line_prints_a_table_to_paste(pytestconfig, tmp_path, capsys):
@@ -136,7 +136,7 @@ def test_the_command_line_prints_a_table_to_paste(pytestconfig, tmp_path, capsys
     )
     assert table["observer"]["kind"] == "kalman"
     assert 0.01 / FACTOR < table["observer"]["noise"] < 0.01 * FACTOR
-    start, end = text.index("[observer]"), text.index("[budget]")
+    start, end = text.index("[observer]"), text.index("[solver]")
     (tmp_path / "design.toml").write_text(
         f"{text[:start]}{printed}\n{text[end:]}", encoding="utf-8"
     )

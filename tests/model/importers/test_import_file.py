@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from tolerances import ROUND_OFF, SINGLE
 
 from lstm_mpc.errors import InputError
-from lstm_mpc.model.importers.import_file import Import, import_model, read_foreign
+from lstm_mpc.model.importers.import_file import ImportOptions, import_model, read_foreign
 from lstm_mpc.plants.system import Signal, simulate
 
 SHAPES = {
@@ -42,7 +42,9 @@ def adopt(path, net, **choice):
         [Signal(f"u{j}", "V", -1.0, 1.0) for j in range(nu)],
         [Signal(f"y{j}", "m") for j in range(ny)],
     )
-    return import_model(path, inputs=inputs, outputs=outputs, Ts=2.0, choice=Import(**choice))
+    return import_model(
+        path, inputs=inputs, outputs=outputs, Ts=2.0, choice=ImportOptions(**choice)
+    )
 
 
 def inputs_for(net, steps=300):

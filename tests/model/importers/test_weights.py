@@ -11,7 +11,7 @@ from foreign_nets import keras, pytorch, weights
 
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.importers import weights as weights_module
-from lstm_mpc.model.importers.import_file import Import, import_model, read_foreign
+from lstm_mpc.model.importers.import_file import ImportOptions, import_model, read_foreign
 from lstm_mpc.plants.system import Signal
 
 
@@ -240,7 +240,7 @@ U, Y = Signal("u", "V", 0.0, 10.0), Signal("y", "m")
 def adopt(tmp_path, *, inputs=(U,), outputs=(Y,), **choice):
     np.savez(tmp_path / "net.npz", **pytorch(*weights(0)))
     return import_model(
-        tmp_path / "net.npz", inputs=inputs, outputs=outputs, Ts=2.0, choice=Import(**choice)
+        tmp_path / "net.npz", inputs=inputs, outputs=outputs, Ts=2.0, choice=ImportOptions(**choice)
     )
 
 
@@ -301,7 +301,7 @@ def test_signals_and_scalings_that_do_not_fit(options, words, tmp_path):
 @pytest.mark.parametrize("Ts", [0.0, -1.0, float("inf"), float("nan")])
 def test_a_sampling_time_is_positive(Ts):
     with pytest.raises(InputError, match=r"\[import\] Ts must be a positive number of seconds"):
-        Import(Ts=Ts)
+        ImportOptions(Ts=Ts)
 
 
 def test_a_header_that_breaks_off_within_brackets(tmp_path):
