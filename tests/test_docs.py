@@ -205,7 +205,7 @@ def test_the_tests_that_pages_name_exist():
     named = [
         (name, test, file)
         for name, text in TEXTS.items()
-        for test, file in re.findall(r"`(test_\w+)`[^`]*?\s`(tests/test_\w+\.py)`", text)
+        for test, file in re.findall(r"`(test_\w+)`[^`]*?\s`(tests/[\w/]+\.py)`", text)
     ]
     assert len(named) > 8
     for name, test, file in named:
@@ -303,7 +303,7 @@ def test_the_reference_of_the_design_has_every_table_and_key(hook):
         "horizon",
         "min_fit",
         "u_start",
-        "passes",
+        "sqp_iterations",
         "starts",
         "low",
         "mismatch",

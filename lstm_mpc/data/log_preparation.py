@@ -43,7 +43,7 @@ class LogOptions:
       rows that fall into a sample, "linear" between the rows beside it (inputs are held), "hold" of
       the last row (for logs that note changes only), "none", or "auto".
     - `longest_gap` [samples]: an input that is not known for longer ends a record; up to that it
-      holds its last value. An output is never filled in. `least` [samples]: shorter records are
+      holds its last value. An output is never filled in. `min_samples` [samples]: shorter records are
       left out.
     - `despike`: outputs further from their running median than so many standard deviations (by its
       MAD) count as not measured; 0: never.
@@ -57,7 +57,7 @@ class LogOptions:
     Ts: float = 0.0
     resample: str = "auto"
     longest_gap: int = 5
-    least: int = 40
+    min_samples: int = 40
     validation: float = 0.0
     validation_part: str = "end"
     despike: float = 0.0
@@ -76,9 +76,14 @@ class LogOptions:
             raise InputError(
                 f"log: validation must be a share between 0 and 1, got {self.validation}"
             )
-        if self.longest_gap < 0 or self.least < 2 or not self.Ts >= 0 or not self.despike >= 0:
+        if (
+            self.longest_gap < 0
+            or self.min_samples < 2
+            or not self.Ts >= 0
+            or not self.despike >= 0
+        ):
             raise InputError(
-                "log: longest_gap, Ts and despike must not be negative, least must be at least 2"
+                "log: longest_gap, Ts and despike must not be negative, min_samples must be at least 2"
             )
 
 
@@ -138,7 +143,7 @@ def prepare_log(
     for which, records in (("training", training), ("validation", validation)):
         if not records:
             raise InputError(
-                f"log: no record of {log.least} samples is left for {which}; lower `least`, or give"
+                f"log: no record of {log.min_samples} samples is left for {which}; lower `min_samples`, or give"
                 " more data"
             )
         missing = sum(int(np.isnan(r.y).sum()) for r in records)
@@ -212,10 +217,10 @@ def _records(
             f"{len(runs) - 1} gap(s) of more than {log.longest_gap} samples, {lost} samples in all,"
             " end a record each"
         )
-    trimmed = [(a, b) for a, b in (_trimmed(y, a, b) for a, b in runs) if b - a >= log.least]
+    trimmed = [(a, b) for a, b in (_trimmed(y, a, b) for a, b in runs) if b - a >= log.min_samples]
     if len(trimmed) < len(runs):
         story.append(
-            f"{len(runs) - len(trimmed)} record(s) of fewer than {log.least} samples left out"
+            f"{len(runs) - len(trimmed)} record(s) of fewer than {log.min_samples} samples left out"
         )
     stem = raw.file.stem
     names = [
@@ -379,14 +384,14 @@ def _split(
     share = log.validation or (_SHARE if total >= _SMALL else _SMALL_SHARE)
 
     def cut(part: str) -> tuple[list[Record], list[Record]]:
-        return _cut(files, share, part, log.least)
+        return _cut(files, share, part, log.min_samples)
 
     part = _suggested(cut) if log.validation_part == "auto" else log.validation_part
     return *cut(part), part
 
 
 def _cut(
-    files: Sequence[Sequence[Record]], share: float, part: str, least: int
+    files: Sequence[Sequence[Record]], share: float, part: str, min_samples: int
 ) -> tuple[list[Record], list[Record]]:
     """Of every file's samples all but a `share`, and that share: a `part` of it. A record that lies
     across is cut."""
@@ -398,7 +403,7 @@ def _cut(
         for record, (first, last) in zip(records, pairwise(edges), strict=True):
             cuts = (np.clip(bounds, first, last) - first).astype(int)
             for side, (a, b) in zip((kept, held, kept), pairwise(cuts), strict=True):
-                if b - a >= least:
+                if b - a >= min_samples:
                     side.append(Record(record.name, record.u[a:b], record.y[a:b]))
     return kept, held
 

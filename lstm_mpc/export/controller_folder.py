@@ -83,7 +83,7 @@ def bundle(
             for key, value in asdict(problem).items()
             if isinstance(value, dict | None) or np.isfinite(value).all()
         },
-        "budget": dict(solver.__dict__),
+        "solver": dict(solver.__dict__),
         "agreement": agreement,
         "target": _target(files, name, vectors),
     }

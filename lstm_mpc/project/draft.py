@@ -367,7 +367,7 @@ def _log_lines(log: LogOptions, training: Dataset, validation: Dataset) -> list[
             _note(part, "which part of it"),
         ]
     )
-    lines += [_note(f"min_improvement = {log.least}", "[samples] shorter records are left out")]
+    lines += [_note(f"min_samples = {log.min_samples}", "[samples] shorter records are left out")]
     lines += [f"despike = {log.despike:g}"] if log.despike else []
     return lines
 

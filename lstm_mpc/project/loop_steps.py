@@ -195,7 +195,7 @@ def tune_observer_verb(design: Design, options: Options, *, disturbance: str = "
     at = model.inputs if found.input else model.outputs
     rounded = {
         key: [float(f"{x:.3g}") for x in getattr(found, key)]
-        for key in ("noise", "drift", "largest")
+        for key in ("noise", "drift", "max_disturbance")
     }
     numbers = {key: value[0] if len(value) == 1 else value for key, value in rounded.items()}
     outputs, units = (
@@ -208,7 +208,7 @@ def tune_observer_verb(design: Design, options: Options, *, disturbance: str = "
         f'disturbance = "{disturbance}"',
         f"noise = {numbers['noise']}  # {outputs}, standard deviation",
         f"drift = {numbers['drift']}  # {units} per sample",
-        f"max_disturbance = {numbers['largest']}  # {units}",
+        f"max_disturbance = {numbers['max_disturbance']}  # {units}",
         f"state_noise = {found.state_noise:.3g}  # normalised",
     )
     return Result(

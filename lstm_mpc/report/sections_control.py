@@ -286,7 +286,7 @@ def _settings(design: Design) -> list[Any]:
     tables = {
         "control": control,
         "observer": {"kind": "open loop"},
-        "budget": asdict(design.solver),
+        "solver": asdict(design.solver),
     }
     if observer is not None:
         kind = type(observer).__name__.removesuffix("Tuning").lower()

@@ -182,7 +182,7 @@ def test_a_controller_that_ignores_a_late_probe_is_refused_with_the_scenario_tha
     found = {}
     for name, problem in (("honest", honest), ("bad", bad)):
         how = {
-            "budget": SHIPPED.solver,
+            "solver": SHIPPED.solver,
             "sources": controller(release, problem, SHIPPED.solver),
             "plant": Plant(uncertain=True).system(),
         }

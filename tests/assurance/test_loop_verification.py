@@ -66,7 +66,7 @@ def verified(passed, sources, uncertain, monkeypatch):
 
     def run(**changes):
         how = {
-            "budget": SHIPPED.solver,
+            "solver": SHIPPED.solver,
             "sources": sources,
             "plant": uncertain,
             "law": LAW,

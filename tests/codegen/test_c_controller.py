@@ -178,7 +178,7 @@ def test_the_numbers_of_double_precision_are_those_of_the_twin(shipped, word, va
 
 
 @pytest.mark.parametrize(
-    ("kind", "options", "budget", "delays"),
+    ("kind", "options", "solver", "delays"),
     [*((*case, ()) for case in CASES.values()), *LATE.values()],
     ids=[*CASES, *LATE],
 )

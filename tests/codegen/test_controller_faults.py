@@ -52,7 +52,7 @@ CASES = {  # model, problem, budget, what of the input range single precision ma
 }
 
 
-@pytest.mark.parametrize(("which", "problem", "budget", "share"), CASES.values(), ids=CASES)
+@pytest.mark.parametrize(("which", "problem", "solver", "share"), CASES.values(), ids=CASES)
 def test_single_precision_is_near_the_twin(request, which, problem, solver, share):
     release = request.getfixturevalue(which)
     (y, u), rows, files = loop(release, Problem(**problem), solver, samples=40)

@@ -19,7 +19,7 @@ def write(folder, rows, name="log.csv", header="t,q,pH"):
 def made(folder, **choice):
     return prepare_log(
         LogOptions(
-            **({"files": ("log.csv",), "time": "t", "least": 4, "validation": 0.25} | choice)
+            **({"files": ("log.csv",), "time": "t", "min_samples": 4, "validation": 0.25} | choice)
         ),
         folder,
         U,
@@ -99,7 +99,7 @@ def test_where_every_part_leaves_it_that_is_said(tmp_path):
     assert found.part == "middle"  # a ramp: what lies between two records is seen from both sides
     write(tmp_path, levels((20, 5.0, 6.0), (20, 8.0, 9.0)))
     # too short are the ends beside a middle
-    found = made(tmp_path, validation=0.5, validation_part="auto", least=12)
+    found = made(tmp_path, validation=0.5, validation_part="auto", min_samples=12)
     assert (
         "pH is outside its range in training in 100 % of the validation samples" in found.story[-1]
     )
@@ -221,7 +221,7 @@ def test_spikes_are_left_out_on_request(tmp_path, rng):
 
 def test_short_records_are_left_out_and_said(tmp_path):
     write(tmp_path, [r for k, r in enumerate(even(60)) if not 5 <= k < 20])
-    found = made(tmp_path, least=10)
+    found = made(tmp_path, min_samples=10)
     assert "log.csv: 1 record(s) of fewer than 10 samples left out" in found.story
     assert found.training.records[0].u[0, 0] == 20 % 7
 
@@ -231,10 +231,10 @@ def test_short_records_are_left_out_and_said(tmp_path):
     [
         ({"files": ()}, "files is empty"),
         (
-            {"least": 100},
-            "no record of 100 samples is left for training; lower `least`, or give more data",
+            {"min_samples": 100},
+            "no record of 100 samples is left for training; lower `min_samples`, or give more data",
         ),
-        ({"validation": 0.1, "least": 10}, "no record of 10 samples is left for validation"),
+        ({"validation": 0.1, "min_samples": 10}, "no record of 10 samples is left for validation"),
         ({"Ts": 1e-6}, "would be .* samples of 1e-06 s; give a larger Ts, or split the file"),
     ],
 )
@@ -258,7 +258,7 @@ def test_what_leaves_no_record_is_refused(tmp_path, choice, words):
         ({"validation": 1.0}, "validation must be a share between 0 and 1, got 1.0"),
         ({"validation": -0.1}, "validation must be a share between 0 and 1, got -0.1"),
         ({"longest_gap": -1}, "must not be negative"),
-        ({"least": 1}, "least must be at least 2"),
+        ({"min_samples": 1}, "min_samples must be at least 2"),
     ],
 )
 def test_choices_that_make_no_sense_are_refused(choice, words):

@@ -134,7 +134,7 @@ def test_the_asked_margin_is_kept_where_it_converges():
 
 
 def test_weights_stay_in_their_boxes_and_use_them(dataset):
-    done = start(dataset, change={"box": 0.25, "output_box": 0.4, "iterations": 25})
+    done = start(dataset, change={"weight_bound": 0.25, "output_box": 0.4, "iterations": 25})
     sizes = lstm.sizes_of(done.network)
     theta, outer = np.abs(lstm.pack(done.network)), slice(sizes.slices["C"].start, None)
     gates = np.delete(theta, np.arange(sizes.parameters)[outer])
@@ -185,7 +185,7 @@ def test_a_start_without_a_feasible_iterate_has_no_network(dataset):
 
 
 def test_no_gain_ends_it(dataset):
-    done = start(dataset, change={"patience": 3, "least": 0.9, "iterations": 200})
+    done = start(dataset, change={"patience": 3, "min_improvement": 0.9, "iterations": 200})
     assert done.status == "User_Requested_Stop"
     assert 6 <= done.iterations < 200
 
@@ -249,7 +249,7 @@ def test_pieces_are_clipped_normalised_and_weighted_to_a_mean():
     [
         ({"conditions": ("magic",)}, "unknown stability condition 'magic'"),
         ({"margin": 0.0}, "train: margin must be positive, got 0.0"),
-        ({"box": -1.0}, "train: box must be positive, got -1.0"),
+        ({"weight_bound": -1.0}, "train: weight_bound must be positive, got -1.0"),
         ({"output_box": 0.0}, "output_box must be positive"),
         ({"start_box": 0.0}, "start_box must be positive"),
         ({"spread": float("nan")}, "spread must be positive, got nan"),

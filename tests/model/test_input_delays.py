@@ -299,7 +299,7 @@ def test_a_scenario_starts_with_the_middle_of_the_inputs_under_way():
 
 # -- observers -------------------------------------------------------------------------------------
 
-TUNING = {"noise": 0.003, "drift": 0.01, "largest": 0.2}
+TUNING = {"noise": 0.003, "drift": 0.01, "max_disturbance": 0.2}
 OBSERVERS = {
     "open loop": (OpenLoop, None),
     "Kalman, input": (Kalman, KalmanTuning(**TUNING)),
@@ -450,7 +450,7 @@ def test_knowing_unequal_delays_is_worth_a_multiple_of_the_error(around):
 
 
 def test_the_filter_knows_them_too(around):
-    problem = replace(BOTH, observer=KalmanTuning(noise=0.003, drift=0.01, largest=0.5))
+    problem = replace(BOTH, observer=KalmanTuning(noise=0.003, drift=0.01, max_disturbance=0.5))
     knowing, ignorant = (around(Sqp, delays, problem) for delays in ((1, 4), (0, 0)))
     assert (iae(knowing) < [1.45, 2.65]).all()  # 1.40 and 2.58; ignorant: 2.74, 13.1
     assert (iae(ignorant) > [2.5, 12.0]).all()

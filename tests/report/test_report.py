@@ -126,7 +126,7 @@ def test_the_shipped_design_is_told_in_full(shipped):
         "`lstm-mpc verify-loop DESIGN --replay 199` draws it",
         "[control] max_move | 1",
         "[observer] kind | kalman",
-        "[solver] passes | 1",
+        "[solver] sqp_iterations | 1",
         (
             "proved: δISS, and no input within the actuator limits takes the model's output out of"
             " the safe set"
@@ -463,7 +463,7 @@ def test_a_thinned_curve_keeps_its_extremes(rng):
 
 def test_colours_can_be_read(pytestconfig):
     """WCAG AA: at least 4.5 : 1 for text on both grounds, 3 : 1 for curves."""
-    css = (pytestconfig.rootpath / "lstm_mpc" / "templates" / "style.css").read_text()
+    css = (pytestconfig.rootpath / "lstm_mpc" / "report" / "templates" / "style.css").read_text()
     light, dark = (
         dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", part))
         for part in css.split("prefers-color-scheme")[:2]

@@ -200,7 +200,7 @@ def watched_step(engine, y, reference):
 wild = st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3))
 
 
-@pytest.mark.parametrize("changes", [1, 4, 9, 100])
+@pytest.mark.parametrize("qp_iterations", [1, 4, 9, 100])
 def test_a_plan_that_moves_little_in_real_time_costs_no_more_either(mimo, qp_iterations):
     """Narrow rates, flat costs, and a step below `correct`, mostly not solved to its end."""
     tight = all_at_once(
@@ -267,7 +267,7 @@ def test_without_the_check_of_the_true_cost_plans_get_worse(mimo, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("budget", "flags", "passes"),
+    ("solver", "flags", "sqp_iterations"),
     [
         (SolverOptions(), OPTIMAL, None),
         (SolverOptions(sqp_iterations=1), OPTIMAL, 1),  # one pass is all that real time asks
@@ -275,12 +275,12 @@ def test_without_the_check_of_the_true_cost_plans_get_worse(mimo, monkeypatch):
         (SolverOptions(sqp_iterations=1, qp_iterations=1), Status.BUDGET, 1),
     ],
 )
-def test_a_budget_that_ran_out_is_told(mimo, solver, flags, passes):
+def test_a_budget_that_ran_out_is_told(mimo, solver, flags, sqp_iterations):
     engine = Sqp(mimo, Problem(**all_at_once()), solver)
     engine.reset(Y_REST, [1.0, 4.0])
     move = engine.step(Y_REST + 3 * KICK, RAMP)
     assert move.flags == flags
-    assert move.iterations == passes or (passes is None and move.iterations > 2)
+    assert move.iterations == sqp_iterations or (sqp_iterations is None and move.iterations > 2)
 
 
 def test_a_step_that_cannot_be_shortened_enough_is_told(mimo, monkeypatch):
@@ -358,18 +358,18 @@ def test_real_time_ends_where_the_converged_engine_does(plant, released):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"passes": 0},
-        {"changes": 0},
-        {"halvings": -1},
+        {"sqp_iterations": 0},
+        {"qp_iterations": 0},
+        {"line_search_steps": -1},
         {"tolerance": 1.0},
         {"tolerance": np.nan},
-        {"correct": -1.0},
+        {"correction_threshold": -1.0},
     ],
 )
 def test_a_budget_that_cannot_be_is_an_input_error(wrong):
     with pytest.raises(
         InputError,
-        match="budget: passes and changes must be 1 or more, halvings and correct 0, tolerance in",
+        match="solver: sqp_iterations and qp_iterations must be 1 or more, line_search_steps and correction_threshold 0 or more",
     ):
         SolverOptions(**wrong)
 

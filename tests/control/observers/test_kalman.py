@@ -480,8 +480,14 @@ REFUSED = {
         {"state_noise": -1.0},
         r"observer: state_noise must be a number, not negative, got -1.0",
     ),
-    "alert": ({"alert": np.nan}, r"observer: alert must be a number, not negative, got nan"),
-    "timing": ({"timing": np.inf}, r"observer: timing must be a number, not negative, got inf"),
+    "alert": (
+        {"drift_boost": np.nan},
+        r"observer: drift_boost must be a number, not negative, got nan",
+    ),
+    "timing": (
+        {"delay_uncertainty": np.inf},
+        r"observer: delay_uncertainty must be a number, not negative, got inf",
+    ),
     "noise zero": (
         {"noise": 0.0},
         r"observer: noise, drift and max_disturbance of the input disturbance must be positive numbers",
@@ -552,7 +558,7 @@ def test_fewer_inputs_than_outputs_cannot_explain_them():
         ),
         (
             'kind = "kalman"\nnoise = 0.1\ndrift = 0.1\nmax_disturbance = 1.0\ndrift_boost = -1.0',
-            r"observer: alert must be a number, not negative",
+            r"observer: drift_boost must be a number, not negative",
         ),
         ("noise = 0.1", r"unknown key 'noise' in \[observer\]"),
     ],

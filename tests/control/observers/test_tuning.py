@@ -90,7 +90,7 @@ def test_each_output_has_its_own_noise(mimo):
 
 def test_what_is_refused(shipped, model):
     dataset = data(shipped, 0.01, "input", seed=0, N=40)
-    with pytest.raises(InputError, match="tune: skip must leave some of every record, got 50"):
+    with pytest.raises(InputError, match="tune: transient must leave some of every record, got 50"):
         tune(shipped, dataset)
     with pytest.raises(
         InputError, match="observer: disturbance must be 'input' or 'output', got 'valve'"
