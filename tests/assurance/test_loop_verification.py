@@ -345,7 +345,7 @@ def test_an_interrupted_campaign_goes_on_where_it_was(verified, tmp_path, monkey
     ]
     monkeypatch.setattr(
         loop_verification,
-        "fly",
+        "run_batch",
         lambda campaign, *edge: done.append(edge) or run_batch(campaign, *edge),
     )
     (folder / "part-000000003.json").write_text("")  # what a power cut may leave

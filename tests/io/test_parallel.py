@@ -199,7 +199,7 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(
         "import os, sys, time\n"
-        "from lstm_mpc import parallel\n"
+        "from lstm_mpc.io import parallel\n"
         "def work(folder):\n"
         "    open(os.path.join(folder, str(os.getpid())), 'w').close()\n"
         "    time.sleep(60)\n"
