@@ -45,7 +45,9 @@ NOTHING = {
     "δ": np.empty(0),
     "counts": np.empty(0, dtype=bool),
 }
-POINTS = 600  # of jax-sysid's evaluations that are judged, evenly spread: a target is then known to about 3 evaluations
+# of jax-sysid's evaluations that are judged, evenly spread: a target is then known to about 3
+# evaluations
+POINTS = 600
 
 # Adam, then L-BFGS-B, as its author recommends. What was tried on these records before, the faster
 # kept: L-BFGS memory 10 or 50; 200 or 500 epochs of Adam at a rate of 0.01 or 0.03; small or larger

@@ -86,7 +86,8 @@ def description(version):
         unknowns = '<Unknown index="3"/><Unknown index="4"/>'
         ends = (
             "<Outputs><Unknown"
-            f' index="2"/></Outputs><Derivatives>{unknowns}</Derivatives><InitialUnknowns>{unknowns}</InitialUnknowns>'
+            f' index="2"/></Outputs><Derivatives>{unknowns}</Derivatives>'
+            f"<InitialUnknowns>{unknowns}</InitialUnknowns>"
         )
     parts = (
         f"<ModelVariables>{''.join(rows)}</ModelVariables><ModelStructure>{ends}</ModelStructure>"

@@ -44,8 +44,8 @@ def given_start(
     if lstm.sizes_of(network) != sizes:
         found = lstm.sizes_of(network)
         raise InputError(
-            f"train: the network to start from is {found}, the design asks for {sizes}; set cells to"
-            " its cells"
+            f"train: the network to start from is {found}, the design asks for {sizes}; set cells"
+            " to its cells"
         )
     theta = lstm.pack(network)
     if seed == 0:

@@ -359,8 +359,8 @@ def validate(
     simulated plants."""
     if not 0 <= window <= transient:
         raise InputError(
-            f"validate: a window of {window} samples must lie within the {transient} that are skipped,"
-            " or the fit would know the answer"
+            f"validate: a window of {window} samples must lie within the {transient} that are"
+            " skipped, or the fit would know the answer"
         )
     runs = simulations(model, dataset, seed=seed, window=window)
     return tuple(

@@ -37,10 +37,27 @@ def loop(passed):
     """Evidence that clears the shipped controller where scenarios are asked for."""
     files = controller(passed, SHIPPED.control, SHIPPED.solver)
     return LoopVerification(
-        model=passed.model.digest, problem=tuning_digest(SHIPPED.control, SHIPPED.solver), source=artefact_file.digest(files),
-        epsilon=1e-2, beta=1e-6, rule="exact", scenarios=1375, steps=360, settle=60, seed=0, law={}, safe_set=passed.safe_set,
-        reach=0.5, low=(6.0,), high=(8.0,), worst=17, violation=0.0, violator=None, tracking=(0.02,), status={},
-    )  # fmt: skip
+        model=passed.model.digest,
+        problem=tuning_digest(SHIPPED.control, SHIPPED.solver),
+        source=artefact_file.digest(files),
+        epsilon=1e-2,
+        beta=1e-6,
+        rule="exact",
+        scenarios=1375,
+        steps=360,
+        settle=60,
+        seed=0,
+        law={},
+        safe_set=passed.safe_set,
+        reach=0.5,
+        low=(6.0,),
+        high=(8.0,),
+        worst=17,
+        violation=0.0,
+        violator=None,
+        tracking=(0.02,),
+        status={},
+    )
 
 
 def of(release, loop):
@@ -95,22 +112,59 @@ def test_scenarios_clear_a_controller_without_a_tube(passed, loop):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda v: None, r"the closed loop was never verified; `lstm-mpc verify-loop my/design` does"),
-        (lambda v: replace(v, model="0" * 64), r"speaks of another model \(000000000000, not \w{12}\); `.* my/design --force`"),
-        (lambda v: replace(v, problem="0" * 64), r"speaks of another problem and budget \(000000000000, not"),
+        (
+            lambda v: None,
+            r"the closed loop was never verified; `lstm-mpc verify-loop my/design` does",
+        ),
+        (
+            lambda v: replace(v, model="0" * 64),
+            r"speaks of another model \(000000000000, not \w{12}\); `.* my/design --force`",
+        ),
+        (
+            lambda v: replace(v, problem="0" * 64),
+            r"speaks of another problem and budget \(000000000000, not",
+        ),
         (lambda v: replace(v, source="0" * 64), r"speaks of another C source \(000000000000, not"),
-        (lambda v: replace(v, epsilon=0.02), r"claims ε = 0.02, β = 1e-06, the policy asks ε ≤ 0.01, β ≤ 1e-06"),
-        (lambda v: replace(v, beta=1e-5, scenarios=2000), r"claims ε = 0.01, β = 1e-05, the policy asks"),
-        (lambda v: replace(v, steps=99), r"closed loops of 99 steps are shorter than the 100 of the policy"),
-        (lambda v: replace(v, scenarios=1374), r"1374 closed loops cannot carry ε = 0.01, β = 1e-06; 1375 are needed"),
-        (lambda v: replace(v, reach=1.2), r"claimed set pH in \[4.000, 10.000\] pH leaves the safe set pH in \[4.500, 9.500\] pH; see it: "
-                                          r"`lstm-mpc verify-loop my/design --replay 17`"),
-        (lambda v: replace(v, safe_set=((3.0, 11.0),), reach=0.9), r"claimed set pH in \[3.400, 10.600\] pH leaves the safe set"),
-        (lambda v: replace(v, reach=float("nan")), r"claimed set pH in \[nan, nan\] pH leaves the safe set"),
-        (lambda v: replace(v, safe_set=()), r"the loop was verified against the safe set \(\), the release asks \(\(4.5, 9.5\),\)"),
-        (lambda v: replace(v, violation=0.25, violator=4), r"an input was moved 0.25 beyond its limits; see it: .*--replay 4`"),
+        (
+            lambda v: replace(v, epsilon=0.02),
+            r"claims ε = 0.02, β = 1e-06, the policy asks ε ≤ 0.01, β ≤ 1e-06",
+        ),
+        (
+            lambda v: replace(v, beta=1e-5, scenarios=2000),
+            r"claims ε = 0.01, β = 1e-05, the policy asks",
+        ),
+        (
+            lambda v: replace(v, steps=99),
+            r"closed loops of 99 steps are shorter than the 100 of the policy",
+        ),
+        (
+            lambda v: replace(v, scenarios=1374),
+            r"1374 closed loops cannot carry ε = 0.01, β = 1e-06; 1375 are needed",
+        ),
+        (
+            lambda v: replace(v, reach=1.2),
+            r"claimed set pH in \[4.000, 10.000\] pH leaves the safe set pH in \[4.500, 9.500\] pH;"
+            r" see it: "
+            r"`lstm-mpc verify-loop my/design --replay 17`",
+        ),
+        (
+            lambda v: replace(v, safe_set=((3.0, 11.0),), reach=0.9),
+            r"claimed set pH in \[3.400, 10.600\] pH leaves the safe set",
+        ),
+        (
+            lambda v: replace(v, reach=float("nan")),
+            r"claimed set pH in \[nan, nan\] pH leaves the safe set",
+        ),
+        (
+            lambda v: replace(v, safe_set=()),
+            r"the loop was verified against the safe set \(\), the release asks \(\(4.5, 9.5\),\)",
+        ),
+        (
+            lambda v: replace(v, violation=0.25, violator=4),
+            r"an input was moved 0.25 beyond its limits; see it: .*--replay 4`",
+        ),
     ],
-)  # fmt: skip
+)
 def test_every_lack_of_evidence_is_a_reason(passed, loop, spoil, words):
     release = asking(passed, "scenario", min_loop_steps=100)
     assert cleared(release, loop)

@@ -241,9 +241,14 @@ def test_all_reasons_are_given_at_once(gate, model, verification):
             safe_set=((6.5, 7.5),),
         )
     expected = (
-        "no certificate of 'iss'", "the verification claims ε = 0.05", "10 scenarios cannot carry",
-        "verified against the safe set", "leaves the safe set", "the controller may move q3", "validation FIT 50.00 %",
-    )  # fmt: skip
+        "no certificate of 'iss'",
+        "the verification claims ε = 0.05",
+        "10 scenarios cannot carry",
+        "verified against the safe set",
+        "leaves the safe set",
+        "the controller may move q3",
+        "validation FIT 50.00 %",
+    )
     assert len(error.value.reasons) == len(expected)
     for words, reason in zip(expected, error.value.reasons, strict=True):
         assert words in reason

@@ -260,7 +260,8 @@ def test_control_needs_scenarios(copy, capsys):
 
 
 def test_record_needs_a_plant(tmp_path, capsys):
-    text = '[[input]]\nname="u"\nunit="V"\nlow=0.0\nhigh=1.0\nnominal=0.5\n[[output]]\nname="y"\nunit="V"\nlow=0.0\nhigh=2.0\n'
+    text = '[[input]]\nname="u"\nunit="V"\nlow=0.0\nhigh=1.0\nnominal=0.5\n'
+    text += '[[output]]\nname="y"\nunit="V"\nlow=0.0\nhigh=2.0\n'
     (tmp_path / "design.toml").write_text(text)
     code, _, err = said(capsys, "record", tmp_path)
     assert code == 2

@@ -15,8 +15,11 @@ from lstm_mpc.cli.command_line import main
 from lstm_mpc.io.artefact_file import read_json
 
 SHIPPED = ROOT / "models" / "ph"
-SHORT = {"epsilon = 1e-2\nbeta = 1e-6\nrule = \"exact\" ": "epsilon = 0.3\nbeta = 0.05\nrule = \"exact\" ", "steps = 360": "steps = 25",
-         "settle = 60 ": "settle = 10 "}  # fmt: skip
+SHORT = {
+    'epsilon = 1e-2\nbeta = 1e-6\nrule = "exact" ': 'epsilon = 0.3\nbeta = 0.05\nrule = "exact" ',
+    "steps = 360": "steps = 25",
+    "settle = 60 ": "settle = 10 ",
+}
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,16 @@ INVALID, FROZEN, SETPOINT = (
     Status.SETPOINT_INVALID,
 )
 FAILED, SAFE, RESET = Status.SOLVE_FAILED, Status.SAFE_INPUT, Status.STATE_RESET
-PH = {"horizon": 12, "move_penalty": 0.01, "max_move": 0.4, "u_low": 13.2, "u_high": 16.4, "y_low": 6.0, "y_high": 8.6,
-      "violation_weight": 50.0}  # fmt: skip
+PH = {
+    "horizon": 12,
+    "move_penalty": 0.01,
+    "max_move": 0.4,
+    "u_low": 13.2,
+    "u_high": 16.4,
+    "y_low": 6.0,
+    "y_high": 8.6,
+    "violation_weight": 50.0,
+}
 BOARD = SolverOptions(sqp_iterations=1, qp_iterations=10, line_search_steps=1)
 TWIN, SINGLE = 1e-9, 2e-5  # relative: sums in another order; the same with 6e-8 in every sum
 

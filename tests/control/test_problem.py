@@ -18,9 +18,17 @@ numbers = st.one_of(st.floats(-1, 5), st.floats(-10, 10))
 def two(**changes):
     """Limits of a 2×1 problem."""
     fields = {
-        "u_low": [0.0, 0.0], "u_high": [4.0, 8.0], "max_move": [1.0, np.inf], "y_low": [-1.0], "y_high": [1.0],
-        "u_safe": [1.0, 1.0], "sensor_low": [-9.0], "sensor_high": [9.0], "output_weight": [2.0], "move_penalty": [0.5, 0.1],
-    }  # fmt: skip
+        "u_low": [0.0, 0.0],
+        "u_high": [4.0, 8.0],
+        "max_move": [1.0, np.inf],
+        "y_low": [-1.0],
+        "y_high": [1.0],
+        "u_safe": [1.0, 1.0],
+        "sensor_low": [-9.0],
+        "sensor_high": [9.0],
+        "output_weight": [2.0],
+        "move_penalty": [0.5, 0.1],
+    }
     starts = changes.pop("starts", (0, 1, 2))
     return Limits(
         **{k: np.array(v) for k, v in {**fields, **changes}.items()},

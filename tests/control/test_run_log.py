@@ -18,8 +18,20 @@ from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import DataError, InputError
 
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
-HEADER = ["time", "scenario", "t [s]", "q3 [mL/s]", "pH [pH]", "pH setpoint [pH]", "pH noise-free [pH]", "pH disturbance estimate [pH]",
-          "q3 disturbance estimate [mL/s]", "flags", "status", "solve [ms]"]  # fmt: skip
+HEADER = [
+    "time",
+    "scenario",
+    "t [s]",
+    "q3 [mL/s]",
+    "pH [pH]",
+    "pH setpoint [pH]",
+    "pH noise-free [pH]",
+    "pH disturbance estimate [pH]",
+    "q3 disturbance estimate [mL/s]",
+    "flags",
+    "status",
+    "solve [ms]",
+]
 
 
 def made(name="one", y=(7.1, 7.2, 7.3), flags=OPTIMAL):

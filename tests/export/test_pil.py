@@ -41,7 +41,8 @@ SIZES |= {"TRIANGLE": 10, "STAGE": 8, "REFERENCES": 2, "WEIGHTS": 4}
 STUB = """\
 #include "@name@.h"
 
-uint32_t @name@_init(const @name@_model *model, @name@_state *state, const @name@_real y[1], const @name@_real u[2]) {
+uint32_t @name@_init(const @name@_model *model, @name@_state *state, const @name@_real y[1],
+                     const @name@_real u[2]) {
   int i;
   for (i = 0; i < 4; ++i) state->chi[i] = model->weights[i] * y[0] / (1 + u[0] * u[1]);
   state->status = 0;
@@ -54,7 +55,8 @@ void @name@_prepare(const @name@_model *model, @name@_state *state, @name@_work 
   /* prepare */
 }
 
-uint32_t @name@_feedback(const @name@_model *model, @name@_state *state, @name@_work *work, const @name@_real y[1],
+uint32_t @name@_feedback(const @name@_model *model, @name@_state *state, @name@_work *work,
+                         const @name@_real y[1],
                          const @name@_real reference[2], @name@_real u[2]) {
   int i;
   if (y[0] == y[0]) state->last[0] = y[0];
@@ -68,7 +70,10 @@ uint32_t @name@_feedback(const @name@_model *model, @name@_state *state, @name@_
 
 void @name@_advance(const @name@_model *model, @name@_state *state, @name@_work *work) {
   int i;
-  for (i = 0; i < 3; ++i) state->chi[i] = model->weights[3] * state->chi[i] + work->chi[i] / (2 + state->last[0] * state->last[0]);
+  for (i = 0; i < 3; ++i) {
+    state->chi[i] = model->weights[3] * state->chi[i];
+    state->chi[i] += work->chi[i] / (2 + state->last[0] * state->last[0]);
+  }
   state->chi[3] *= model->weights[3];
 }
 """
@@ -241,12 +246,12 @@ FAILURES = {
     "float to double": (
         "work->chi[i] = ",
         "work->chi[i] = 1.0 * ",
-        r"does not build for cortex-m4f: tiny_controller.c:12:\d+: error: implicit",
+        r"does not build for cortex-m4f: tiny_controller.c:13:\d+: error: implicit",
     ),
     "syntax": (
         "state->status = 0;",
         "state->status = ;",
-        r"does not build for cortex-m4f: tiny_controller.c:6:\d+: error: expected",
+        r"does not build for cortex-m4f: tiny_controller.c:7:\d+: error: expected",
     ),
     "libm": (
         "/* prepare */",

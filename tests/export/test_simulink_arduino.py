@@ -137,7 +137,10 @@ _MAIN = f"""\
 
 int main() {{
   setup();
-  for (int k = 0; k < 300; ++k, now_ms += k == 100 ? {GAP} : 900) loop(); /* comes late, and crosses the overflow of the clock */
+  for (int k = 0; k < 300; ++k) {{
+    loop();
+    now_ms += k == 99 ? {GAP} : 900; /* comes late, and crosses the overflow of the clock */
+  }}
 }}
 """
 

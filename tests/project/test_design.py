@@ -62,7 +62,8 @@ def test_every_key_of_the_problem_may_stand_in_a_design(tmp_path):
 def test_a_scenario_merges_its_disturbances(tmp_path):
     text = (
         PLANT
-        + "[[scenario]]\nname='s'\nduration=100.0\nsetpoint=[[0,7.0],[50,8.0]]\nq1=[[0,16.6],[20,17.0]]\nq2=[[0,0.5],[40,0.6]]\n"
+        + "[[scenario]]\nname='s'\nduration=100.0\nsetpoint=[[0,7.0],[50,8.0]]\n"
+        + "q1=[[0,16.6],[20,17.0]]\nq2=[[0,0.5],[40,0.6]]\n"
     )
     scenario = load(tmp_path, text).scenarios[0]
     assert scenario.disturbances.times == (0.0, 20.0, 40.0)
@@ -127,7 +128,8 @@ def test_own_data(tmp_path):
     made = Dataset(u, y, 2.0, (Record("r", rng.uniform(size=(30, 1)), rng.uniform(size=(30, 1))),))
     write_csv(tmp_path / "log.csv", made)
     text = '[data]\ntraining=["log.csv"]\nvalidation=["log.csv"]\nscaling="paper"\n'
-    text += '[[input]]\nname="u"\nunit="V"\nlow=0.0\nhigh=1.0\nnominal=0.5\n[[output]]\nname="y"\nunit="mm"\nlow=0.0\nhigh=2.0\n'
+    text += '[[input]]\nname="u"\nunit="V"\nlow=0.0\nhigh=1.0\nnominal=0.5\n'
+    text += '[[output]]\nname="y"\nunit="mm"\nlow=0.0\nhigh=2.0\n'
     design = load(tmp_path, text)
     assert design.records("training").digest == made.digest
     assert design.system is None

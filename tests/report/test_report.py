@@ -419,13 +419,22 @@ def test_numbers_for_people():
     ]
     assert interval(-1.0, float("inf")) == "[−1, ∞]"
     assert [told(x) for x in (None, True, (), [1, 2], [[1, 2], [3, 4]], {"a": 1}, "x", (5,))] == [
-        "default", "yes", "none", "[1, 2]", "[1, 2], [3, 4]", "a 1", "x", "5"]  # fmt: skip
+        "default",
+        "yes",
+        "none",
+        "[1, 2]",
+        "[1, 2], [3, 4]",
+        "a 1",
+        "x",
+        "5",
+    ]
 
 
 def test_formulas_become_mathml():
     assert (
         math("x̄_j^2 < 1") == "<math"
-        ' display="block"><mrow><msup><msub><mi>x̄</mi><mi>j</mi></msub><mn>2</mn></msup><mo>&lt;</mo><mn>1</mn></mrow></math>'
+        ' display="block"><mrow><msup><msub><mi>x̄</mi><mi>j</mi></msub><mn>2</mn></msup>'
+        "<mo>&lt;</mo><mn>1</mn></mrow></math>"
     )
     assert "<mfrac><mrow><mi>a</mi><mi>b</mi></mrow><mn>2.5</mn></mfrac>" in math("{a b} / 2.5")
     assert math("[[F & R ; O & 1]]").count("<mtd>") == 4

@@ -19,17 +19,21 @@ from lstm_mpc.report.write import BROWSERS, QUIET, compare_verb, printed, report
 pytestmark = pytest.mark.slow
 
 # A page around the page, which looks at it and writes down what it sees.
-PROBE = """<!DOCTYPE html><meta charset="utf-8"><iframe id="f" src="page.html" style="width:{width}px;height:800px;border:0"></iframe>
+PROBE = """<!DOCTYPE html><meta charset="utf-8">
+<iframe id="f" src="page.html" style="width:{width}px;height:800px;border:0"></iframe>
 <pre id="seen"></pre><script>
 document.getElementById("f").onload = () => {{
   const d = document.getElementById("f").contentDocument, root = d.documentElement;
   const boxes = [...d.querySelectorAll("figure svg, figure img")];
-  const dead = [...d.querySelectorAll("a[href]")].filter(a => !d.getElementById(a.getAttribute("href").slice(1)));
+  const dead = [...d.querySelectorAll("a[href]")]
+    .filter(a => !d.getElementById(a.getAttribute("href").slice(1)));
   const high = e => {{ const b = e.getBoundingClientRect(); return Math.min(b.width, b.height); }};
   const maths = [...d.querySelectorAll("math")].map(high);
   document.getElementById("seen").textContent = JSON.stringify({{
-    wide: root.scrollWidth, room: root.clientWidth, figures: boxes.length, least: Math.min(...boxes.map(high)), maths: maths.length,
-    flattest: Math.min(...maths), dead: dead.length, links: d.links.length, page: getComputedStyle(d.body).backgroundColor }});
+    wide: root.scrollWidth, room: root.clientWidth, figures: boxes.length,
+    least: Math.min(...boxes.map(high)), maths: maths.length,
+    flattest: Math.min(...maths), dead: dead.length, links: d.links.length,
+    page: getComputedStyle(d.body).backgroundColor }});
 }};
 </script>"""
 

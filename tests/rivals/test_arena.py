@@ -172,9 +172,15 @@ def test_everyone_runs_the_same_and_a_seer_only_once():
 
 def entry(controller, scenario, seed, iae, *, condition="noise", travel=1.0, settling=20.0):
     figures = {
-        "iae": iae, "travel": travel, "overshoot": 0.1 * seed, "excess": 0.0, "inadmissible": 0, "flagged": seed,
-        "steps": [{"length": 100.0, "settling": settling}], "solve_ms": {"median": 1.0 * seed, "max": 2.0 * seed},
-    }  # fmt: skip
+        "iae": iae,
+        "travel": travel,
+        "overshoot": 0.1 * seed,
+        "excess": 0.0,
+        "inadmissible": 0,
+        "flagged": seed,
+        "steps": [{"length": 100.0, "settling": settling}],
+        "solve_ms": {"median": 1.0 * seed, "max": 2.0 * seed},
+    }
     return Entry(condition, controller, scenario, seed, figures)
 
 

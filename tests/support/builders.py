@@ -157,9 +157,19 @@ def limits_of(low=0.0, high=10.0, move=2.0, signals=1):
     """Limits put together by hand."""
     full = np.ones(signals)
     return Limits(
-        low * full, high * full, move * full, 0.5 * (low + high) * full, -np.inf * full, np.inf * full, -100 * full, 100 * full,
-        full, 0.1 * full, 1.0, (0,),
-    )  # fmt: skip
+        low * full,
+        high * full,
+        move * full,
+        0.5 * (low + high) * full,
+        -np.inf * full,
+        np.inf * full,
+        -100 * full,
+        100 * full,
+        full,
+        0.1 * full,
+        1.0,
+        (0,),
+    )
 
 
 def first_order(pole, gain):

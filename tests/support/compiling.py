@@ -78,8 +78,23 @@ def built(folder, files, driver, *options, double=False, compiler="gcc", librari
     program = folder / f"{Path(driver).stem}-{'double' if double else 'float'}"
     switch = [f"-D{name.upper()}_DOUBLE"] if double else []
     code = [] if f'#include "{name}.c"' in text else [f"{name}.c"]
-    out = subprocess.run([tool(compiler), *FLAGS, *options, *switch, "-o", program, driver, *code, f"{name}_data.c", *libraries],
-                         cwd=folder, capture_output=True, text=True)  # fmt: skip
+    out = subprocess.run(
+        [
+            tool(compiler),
+            *FLAGS,
+            *options,
+            *switch,
+            "-o",
+            program,
+            driver,
+            *code,
+            f"{name}_data.c",
+            *libraries,
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
     assert out.returncode == 0, out.stderr
     return program
 

@@ -142,15 +142,75 @@ def bounded():
 # -- spoiling --------------------------------------------------------------------------------------
 
 NASTY = (
-    None, True, False, 0, 1, -1, 2, 10**9, -(10**9), 2**63, 10**400, 0.5, -0.0, 5e-324, 1e308, -1e308, 1e-300, "", "1", "nan", "text",
-    "\x00", "\ud7ff", "名前 µ\u202e", "../../etc/passwd", "x" * 5000, "a\nb", [], {}, [[]], [1], [1, 2], [[1.0]], ["a"], [None], {"a": 1},
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2,
+    10**9,
+    -(10**9),
+    2**63,
+    10**400,
+    0.5,
+    -0.0,
+    5e-324,
+    1e308,
+    -1e308,
+    1e-300,
+    "",
+    "1",
+    "nan",
+    "text",
+    "\x00",
+    "\ud7ff",
+    "名前 µ\u202e",
+    "../../etc/passwd",
+    "x" * 5000,
+    "a\nb",
+    [],
+    {},
+    [[]],
+    [1],
+    [1, 2],
+    [[1.0]],
+    ["a"],
+    [None],
+    {"a": 1},
     [0.0] * 500,
-)  # fmt: skip
+)
 LITTER = (
-    b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\r\n", b"\n\n", b"NaN", b"Infinity", b"-Infinity", b"1e999", b"9" * 5000, b"[" * 20000,
-    b'{"a":' * 20000, b"a.b." * 3000, b'"', b"'''", b"\\u0000", b"\xc0\x80", b",", b";", b"=", b"0x", b"1_000", b"1979-05-27T07:32:00Z",
-    b"inf", b"-", b"\xed\xa0\x80", b"!!python/object/apply:os.system ['true']", b"\x1a", b"\x80",
-)  # fmt: skip
+    b"\x00",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\r\n",
+    b"\n\n",
+    b"NaN",
+    b"Infinity",
+    b"-Infinity",
+    b"1e999",
+    b"9" * 5000,
+    b"[" * 20000,
+    b'{"a":' * 20000,
+    b"a.b." * 3000,
+    b'"',
+    b"'''",
+    b"\\u0000",
+    b"\xc0\x80",
+    b",",
+    b";",
+    b"=",
+    b"0x",
+    b"1_000",
+    b"1979-05-27T07:32:00Z",
+    b"inf",
+    b"-",
+    b"\xed\xa0\x80",
+    b"!!python/object/apply:os.system ['true']",
+    b"\x1a",
+    b"\x80",
+)
 
 
 def spoilt(rng: Rng, reader: Reader) -> tuple[str, bytes]:
@@ -627,9 +687,9 @@ def readers(place: Path) -> dict[str, Reader]:
         PART,
         {
             "campaign": campaign,
-            "part": BatchResult(
-                0, 4, 0.5, 2, (0.0,), (1.0,), 0.0, None, (0.1,), {"budget": 1}
-            ).__dict__,
+            "part": (
+                BatchResult(0, 4, 0.5, 2, (0.0,), (1.0,), 0.0, None, (0.1,), {"budget": 1}).__dict__
+            ),
         },
     )
     write_folder(place / "made", {"a.c": "int a;\n"}, kind="export", products=("*.o",))

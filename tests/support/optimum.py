@@ -26,9 +26,15 @@ def all_at_once(**changes):
     """Options for the `mimo` model: bounds, rates and soft outputs that are all active, and
     preview."""
     options = {
-        "horizon": 8, "output_weight": [400.0, 200.0], "move_penalty": [0.002, 0.001], "max_move": [0.3, 0.5], "preview": True,
-        "y_low": Y_REST - [0.004, 1.0], "y_high": Y_REST + [1.0, 0.006], "violation_weight": 20.0,
-    }  # fmt: skip
+        "horizon": 8,
+        "output_weight": [400.0, 200.0],
+        "move_penalty": [0.002, 0.001],
+        "max_move": [0.3, 0.5],
+        "preview": True,
+        "y_low": Y_REST - [0.004, 1.0],
+        "y_high": Y_REST + [1.0, 0.006],
+        "violation_weight": 20.0,
+    }
     return options | changes
 
 

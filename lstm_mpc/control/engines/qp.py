@@ -20,7 +20,9 @@ from scipy.linalg import lapack
 
 from lstm_mpc.plants.system import Array
 
-_DEPENDENT = 1e-14  # share of a normal, squared, that must lie outside the working set's span; a flat Hessian makes honest ones small
+# share of a normal, squared, that must lie outside the working set's span; a flat Hessian makes
+# honest ones small
+_DEPENDENT = 1e-14
 _SLACK = 1e-12  # violation of a row that counts as none
 
 

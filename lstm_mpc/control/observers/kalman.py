@@ -74,16 +74,17 @@ def tuned(model: Model, problem: Problem, tuning: KalmanTuning) -> Tuned:
         or not np.isfinite([*noise, *drift, *max_disturbance]).all()
     ):
         raise InputError(
-            f"observer: noise, drift and max_disturbance of the {what} disturbance must be positive numbers"
+            f"observer: noise, drift and max_disturbance of the {what} disturbance must be positive"
+            " numbers"
         )
     if tuning.input:
         radius = scaling.radius + beyond(model, problem)
         margin = conditions.smallest_margin(model.network, ("delta_iss",), radius)
         if not margin > 0:
             raise InputError(
-                f"observer: with input disturbances up to {tuning.max_disturbance!r} the inputs reach"
-                f" {radius:g} (normalised), where δISS does not hold (margin {margin:.3g}); give a"
-                " smaller `max_disturbance`, or disturbance = 'output'"
+                f"observer: with input disturbances up to {tuning.max_disturbance!r} the inputs"
+                f" reach {radius:g} (normalised), where δISS does not hold (margin {margin:.3g});"
+                " give a smaller `max_disturbance`, or disturbance = 'output'"
             )
     return Tuned(
         noise**2,

@@ -369,7 +369,10 @@ def test_real_time_ends_where_the_converged_engine_does(plant, released):
 def test_a_budget_that_cannot_be_is_an_input_error(wrong):
     with pytest.raises(
         InputError,
-        match="solver: sqp_iterations and qp_iterations must be 1 or more, line_search_steps and correction_threshold 0 or more",
+        match=(
+            "solver: sqp_iterations and qp_iterations must be 1 or more, line_search_steps and"
+            " correction_threshold 0 or more"
+        ),
     ):
         SolverOptions(**wrong)
 
@@ -381,10 +384,18 @@ def condensed(seed, nx, starts, horizon, delays=()):
     model, rng = replace(stable_model(seed, 2, nx, 3), delays=delays), np.random.default_rng(seed)
     ends = {"y_low": np.array([-0.1, -1.0, -np.inf]), "y_high": np.array([0.1, np.inf, -2.0])}
     limits = Limits(
-        u_low=model.u_low, u_high=model.u_high, max_move=np.array([1.0, np.inf]), u_safe=model.u_low, sensor_low=np.full(3, -np.inf),
-        sensor_high=np.full(3, np.inf), output_weight=rng.uniform(0, 2, 3), move_penalty=rng.uniform(0, 2, 2), violation_weight=3.0,
-        starts=starts, **ends,
-    )  # fmt: skip
+        u_low=model.u_low,
+        u_high=model.u_high,
+        max_move=np.array([1.0, np.inf]),
+        u_safe=model.u_low,
+        sensor_low=np.full(3, -np.inf),
+        sensor_high=np.full(3, np.inf),
+        output_weight=rng.uniform(0, 2, 3),
+        move_penalty=rng.uniform(0, 2, 2),
+        violation_weight=3.0,
+        starts=starts,
+        **ends,
+    )
     return model, limits, Condensed(model, limits, horizon), rng
 
 

@@ -490,7 +490,10 @@ REFUSED = {
     ),
     "noise zero": (
         {"noise": 0.0},
-        r"observer: noise, drift and max_disturbance of the input disturbance must be positive numbers",
+        (
+            r"observer: noise, drift and max_disturbance of the input disturbance must be positive"
+            r" numbers"
+        ),
     ),
     "drift negative": (
         {"drift": [0.1, -0.1], "disturbance": "output"},
@@ -550,7 +553,10 @@ def test_fewer_inputs_than_outputs_cannot_explain_them():
         ),
         (
             'kind = "kalman"\nnoise = 0.1',
-            r"\[observer\]: .*missing 2 required positional arguments: 'drift' and 'max_disturbance'",
+            (
+                r"\[observer\]: .*missing 2 required positional arguments: 'drift' and"
+                r" 'max_disturbance'"
+            ),
         ),
         (
             'kind = "kalman"\nnoise = "low"\ndrift = 0.1\nmax_disturbance = 1.0',
