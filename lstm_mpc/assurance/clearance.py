@@ -91,8 +91,9 @@ def sentence(loop: LoopVerification, release: Release) -> str:
     """What the scenarios of the closed loop claim."""
     return (
         f"with confidence 1−{loop.beta:g} at most {loop.epsilon:g} of all closed loops of"
-        f" {loop.steps} steps under the sampled law leave {_spans(release, loop.claimed)} or move"
-        f" an input beyond its limits (N = {loop.scenarios}, the exported C in single precision)"
+        f" {loop.steps} steps{loop.plants} under the sampled law leave"
+        f" {_spans(release, loop.claimed)} or move an input beyond its limits"
+        f" (N = {loop.scenarios}, the exported C in single precision)"
     )
 
 

@@ -278,6 +278,7 @@ def verify_loop(
         seed=seed,
         law=law.describe(),
         safe_set=release.safe_set,
+        plant=plant.name,
         **shown,
     )
 

@@ -202,11 +202,11 @@ class LoopVerification(Evidence):
     covers both.
 
     `model`, `problem` and `source` are the digests of the model, of problem and budget, and of the
-    C; `law` describes how scenarios were drawn. `low`, `high` are the extreme noise-free outputs,
-    `worst` is the scenario that made `reach`; `violation` is the largest excess over bounds and
-    rate limits [input unit] and `violator` its scenario. As further information: `tracking`, the
-    largest error per output once nothing has changed for `settle` samples, and the samples with
-    each flag of the controller's `status`."""
+    C; `law` describes how scenarios were drawn, `plant` says on which simulated plants. `low`,
+    `high` are the extreme noise-free outputs, `worst` is the scenario that made `reach`;
+    `violation` is the largest excess over bounds and rate limits [input unit] and `violator` its
+    scenario. As further information: `tracking`, the largest error per output once nothing has
+    changed for `settle` samples, and the samples with each flag of the controller's `status`."""
 
     model: str
     problem: str
@@ -228,12 +228,18 @@ class LoopVerification(Evidence):
     violator: int | None
     tracking: tuple[float, ...]
     status: dict[str, int]
+    plant: str = ""
 
     kind = "lstm_mpc loop verification"
 
     @property
     def safe(self) -> bool:
         return self.reach <= 1.0 and self.violation == 0.0
+
+    @property
+    def plants(self) -> str:
+        """The simulated plants in words, for the end of a sentence."""
+        return f" on simulated plants, {self.plant}," if self.plant else ""
 
     @property
     def claimed(self) -> tuple[tuple[float, float], ...]:

@@ -15,7 +15,7 @@ from lstm_mpc.certificates.evidence import Validation
 from lstm_mpc.data.dataset import Dataset, Scaling, scale
 from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.identification.training import Outcome, Progress, TrainingOptions, train
-from lstm_mpc.io import parallel
+from lstm_mpc.io import artefact_file, parallel
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model, validate
 
@@ -57,7 +57,8 @@ class Identification:
     model: Model
 
     def report(self) -> dict[str, Any]:
-        """Every start as JSON types, with its history of objective, FIT and margin."""
+        """Every start as JSON types, with its history of objective, FIT and margin, and of those
+        that are certified the weights."""
         rows = []
         for start in self.starts:
             o = start.outcome
@@ -75,6 +76,8 @@ class Identification:
                 [p.iteration, _finite(p.objective), _finite(p.fit), _finite(p.margin)]
                 for p in o.history
             ]
+            if start.certified and o.network is not None:
+                row["network"] = artefact_file.plain(lstm.parameters(o.network))
             rows.append(row)
         return {"chosen": self.model.origin["seed"], "starts": rows}
 

@@ -175,10 +175,12 @@ class System:
     @property
     def identity(self) -> list[Any]:
         """What tells this system from another, for a digest: CasADi's text, which holds every
-        equation and constant; of Python functions, which have none, the response to a seeded
-        experiment."""
+        equation and constant; of Python functions, which have none, what their twin says of
+        itself, or the response to a seeded experiment."""
         if hasattr(self.step, "serialize"):
             return [self.step.serialize(), self.output.serialize(), self.x0, self.Ts]
+        if (identity := getattr(self.batch, "identity", None)) is not None:
+            return [identity, self.x0, self.Ts]
         low, high = (np.array([getattr(s, side) for s in self.inputs]) for side in ("low", "high"))
         run = simulate(
             self, np.repeat(np.random.default_rng(0).uniform(low, high, (20, self.nu)), 10, axis=0)

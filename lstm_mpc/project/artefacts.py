@@ -18,6 +18,7 @@ MODEL, TRAINING, VERIFICATION, TUBES = (
     "verification.json",
     "tubes.json",
 )
+REPORT_KIND = "lstm_mpc training report"
 RELEASE, LOOP, PIL = "release.json", "closed-loop.json", "pil.json"
 ASSURANCE, PARTS = "loop-verification.json", "loop-verification.parts"
 FIGURES = "figures"

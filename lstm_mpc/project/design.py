@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lstm_mpc.assurance.loop_law import LoopLaw
+from lstm_mpc.assurance.model_plant import REPLAY, ModelPlant
 from lstm_mpc.certificates.gate import Policy
 from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.faults import Fault
@@ -29,10 +31,13 @@ from lstm_mpc.io.schema import fits, known, make, table_of, tables_of
 from lstm_mpc.model.importers.import_file import ImportOptions
 from lstm_mpc.plants import ph, quadruple_tank
 from lstm_mpc.plants.system import Signal, System
+from lstm_mpc.project.variations import variations
 
 Plant = ph.Plant | quadruple_tank.Plant
 # the kinds of [plant]
 PLANTS: dict[str, type[Plant]] = {"ph": ph.Plant, "quadruple_tank": quadruple_tank.Plant}
+_MODEL = "model"  # and the kind whose plant is the identified model
+_ANYWAY = 'kind = "model" takes variations of the identified model'
 _LIMIT = 4 * 2**20  # [bytes] of a design: what people write and read
 
 
@@ -134,17 +139,40 @@ class Design:
     foreign: ImportOptions = field(default=ImportOptions())
     verify_loop: LoopVerifyOptions | None = None
     log: LogOptions = field(default=LogOptions())
+    model_plant: ModelPlant | None = None
 
     @property
     def system(self) -> System | None:
         """The simulated plant, where the design has one, with an ideal probe."""
         return None if self.plant is None else self.plant.system()
 
+    @property
+    def disturbances(self) -> tuple[Signal, ...]:
+        """Those of the simulated plant."""
+        if self.model_plant is not None:
+            return (REPLAY,)
+        return () if self.system is None else self.system.disturbances
+
     def plant_of(self, scenario: Scenario | LoopLaw) -> System:
         """The simulated plant as a scenario, or a law of scenarios, needs it."""
+        if self.model_plant is not None:
+            return self._variations
         if self.plant is None:
-            raise InputError(f"{self.folder}: a closed loop needs a [plant] to simulate")
+            raise InputError(f"{self.folder}: a closed loop needs a [plant] to simulate; {_ANYWAY}")
         return dataclasses.replace(self.plant, uncertain=scenario.mismatch > 0).system()
+
+    @cached_property
+    def _variations(self) -> System:
+        """The identified model and what is known of its error, as the plant."""
+        assert self.model_plant is not None
+        recorded = self.data.validation or self.file("data-validation.csv").exists()
+        return variations(
+            self.model_plant,
+            self.folder,
+            self.records("validation") if recorded else None,
+            transient=self.search.transient,
+            window=self.search.window,
+        )
 
     def file(self, name: str) -> Path:
         return self.folder / name
@@ -264,17 +292,9 @@ _TABLES = [
 
 def _design(folder: Path, content: dict[str, Any]) -> Design:
     known(content, _TABLES, "the design")
-    plant = None
-    if "plant" in content:
-        table = table_of(content, "plant")
-        kind = table.pop("kind", None)
-        if not isinstance(kind, str) or kind not in PLANTS:
-            raise InputError(
-                f"[plant] kind must be {' or '.join(map(repr, PLANTS))}, got {kind!r:.60}; other"
-                " plants are used from Python"
-            )
-        plant = make(PLANTS[kind], table, "[plant]")
+    plant, model_plant = _plant(content)
     system = plant.system() if plant else None
+    disturbances = (REPLAY,) if model_plant else system.disturbances if system else None
     inputs = tuple(make(Signal, table, "[[input]]") for table in tables_of(content, "input")) or (
         system.inputs if system else ()
     )
@@ -326,13 +346,32 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
         ),
         solver=make(SolverOptions, table_of(content, "solver"), "[solver]"),
         u_start=tuple(float(v) for v in u_start),
-        scenarios=tuple(_scenario(table, system) for table in tables_of(content, "scenario")),
+        scenarios=tuple(_scenario(table, disturbances) for table in tables_of(content, "scenario")),
         foreign=make(ImportOptions, table_of(content, "import"), "[import]"),
         log=make(LogOptions, table_of(content, "log"), "[log]"),
         verify_loop=(
-            _looping(table_of(content, "verify_loop"), system) if "verify_loop" in content else None
+            _looping(table_of(content, "verify_loop"), disturbances)
+            if "verify_loop" in content
+            else None
         ),
+        model_plant=model_plant,
     )
+
+
+def _plant(content: dict[str, Any]) -> tuple[Plant | None, ModelPlant | None]:
+    """`[plant]`: its kind decides the other keys."""
+    if "plant" not in content:
+        return None, None
+    table = table_of(content, "plant")
+    kind = table.pop("kind", None)
+    if kind == _MODEL:
+        return None, make(ModelPlant, table, "[plant]")
+    if not isinstance(kind, str) or kind not in PLANTS:
+        raise InputError(
+            f"[plant] kind must be {' or '.join(map(repr, [*PLANTS, _MODEL]))}, got {kind!r:.60};"
+            " other plants are used from Python"
+        )
+    return make(PLANTS[kind], table, "[plant]"), None
 
 
 _OBSERVERS: dict[str, type] = {"kalman": KalmanTuning, "gated": GatedTuning, "mhe": MheTuning}
@@ -366,12 +405,12 @@ def _interval(value: Any, signal: Signal) -> tuple[float, float]:
     return low, high
 
 
-def _scenario(table: Mapping[str, Any], system: System | None) -> Scenario:
+def _scenario(table: Mapping[str, Any], of_plant: Sequence[Signal] | None) -> Scenario:
     """A `[[scenario]]`: `setpoint` = [[t, value, …], …]; one list of [t, value] per disturbance
-    name; `[[scenario.fault]]` tables."""
-    if system is None:
-        raise InputError("[[scenario]] needs a [plant] to simulate")
-    disturbances = {s.name: s for s in system.disturbances}
+    name; `[[scenario.fault]]` tables. `of_plant` are the disturbances that the plant has."""
+    if of_plant is None:
+        raise InputError(f"[[scenario]] needs a [plant] to simulate; {_ANYWAY}")
+    disturbances = {s.name: s for s in of_plant}
     plain = [
         f.name for f in dataclasses.fields(Scenario) if f.name not in ("disturbances", "faults")
     ]
@@ -395,11 +434,11 @@ def _scenario(table: Mapping[str, Any], system: System | None) -> Scenario:
     return dataclasses.replace(made, faults=faults)
 
 
-def _looping(table: dict[str, Any], system: System | None) -> LoopVerifyOptions:
+def _looping(table: dict[str, Any], of_plant: Sequence[Signal] | None) -> LoopVerifyOptions:
     """`[verify_loop]`: one [low, high] per setpoint, start and disturbance name."""
-    if system is None:
-        raise InputError("[verify_loop] needs a [plant] to simulate")
-    disturbances = [s.name for s in system.disturbances]
+    if of_plant is None:
+        raise InputError(f"[verify_loop] needs a [plant] to simulate; {_ANYWAY}")
+    disturbances = [s.name for s in of_plant]
     of_law = [f.name for f in dataclasses.fields(LoopLaw) if f.name != "disturbances"]
     own = [f.name for f in dataclasses.fields(LoopVerifyOptions) if f.name != "law"]
     known(table, [*own, *of_law, *disturbances], "[verify_loop]")

@@ -220,7 +220,7 @@ def pil_verb(
 def _recorded(design: Design, passed: Release, double: bool) -> dict[float, pil.Frames]:
     """What the controller measured in the design's scenarios, closed in software; without a plant,
     its golden vectors. By dead time."""
-    if design.plant is None or not design.scenarios:
+    if not design.scenarios:
         from lstm_mpc.export.golden import golden
 
         vectors = golden(passed, design.control, design.solver, u_start=design.u_start)

@@ -68,7 +68,7 @@ def control_verb(
     for path in [design.file(LOOP), *([log.path] if log else [])]:
         refuse_overwrite(path, options)
     passed = Release.load(design.file(RELEASE))
-    if design.plant is None or not design.scenarios:
+    if not design.scenarios:
         raise InputError(
             f"{design.folder}: control needs a [plant] and at least one [[scenario]] in design.toml"
         )

@@ -35,6 +35,7 @@ from lstm_mpc.project.artefacts import (
     PARTS,
     PIL,
     RELEASE,
+    REPORT_KIND,
     TRAINING,
     TUBES,
     VERIFICATION,
@@ -156,7 +157,7 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
     found.model.save(design.file(MODEL))
     artefact_file.write_json(
         design.file(TRAINING),
-        "lstm_mpc training report",
+        REPORT_KIND,
         {"model": found.model.digest, **found.report()},
     )
     from lstm_mpc.plots import figures, style
@@ -166,7 +167,8 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
         design.file(FIGURES),
         "validation",
     )
-    starts = [{k: v for k, v in row.items() if k != "history"} for row in found.report()["starts"]]
+    long = ("history", "network")
+    starts = [{k: v for k, v in row.items() if k not in long} for row in found.report()["starts"]]
     return Result(
         tuple(lines), {"model": found.model.digest, "starts": starts, "validation": evidence.fits}
     )

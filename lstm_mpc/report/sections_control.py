@@ -126,12 +126,10 @@ def _reached(values: Array) -> str:
 
 def _disturbances(design: Design | None, series: dict[str, Any]) -> list[Signal]:
     """The disturbances of a run; where no plant names them, by their number."""
-    plant, d = (
-        design.system if design else None,
-        np.array(series["d"], dtype=np.float64).reshape(len(series["u"]), -1),
-    )
-    if plant is not None and plant.nd == d.shape[1]:
-        return list(plant.disturbances)
+    of_plant = design.disturbances if design else ()
+    d = np.array(series["d"], dtype=np.float64).reshape(len(series["u"]), -1)
+    if len(of_plant) == d.shape[1]:
+        return list(of_plant)
     return [Signal(f"d{j + 1}", "", nominal=float(column[0])) for j, column in enumerate(d.T)]
 
 
@@ -144,8 +142,8 @@ def _assurance(dossier: Dossier, v: LoopVerification) -> list[Any]:
     )
     sentence = (
         f"with confidence 1 − {number(v.beta)} at most {number(v.epsilon)} of all closed loops of"
-        f" {v.steps} steps under the law leave {spans(dossier.outputs, v.claimed)} or move an input"
-        " beyond its limits"
+        f" {v.steps} steps{v.plants} under the law leave {spans(dossier.outputs, v.claimed)} or"
+        " move an input beyond its limits"
     )
     blocks: list[Any] = [
         Claims([("sampled", sentence)]),

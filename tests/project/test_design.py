@@ -142,11 +142,11 @@ def test_own_data(tmp_path):
         (PLANT + "[train]\ncell = [5]", "unknown key 'cell' in [train]; did you mean 'cells'?"),
         (PLANT + "[traim]\n", "unknown key 'traim' in the design; did you mean 'train'?"),
         (PLANT + "[zzz]\n", "known: name, plant"),
-        ("[plant]\nkind = []\n", "kind must be 'ph' or 'quadruple_tank', got [];"),
+        ("[plant]\nkind = []\n", "kind must be 'ph' or 'quadruple_tank' or 'model', got [];"),
         (
             '[plant]\nkind = "boiler"\n',
             (
-                "kind must be 'ph' or 'quadruple_tank', got 'boiler'; other plants are used from"
+                "kind must be 'ph' or 'quadruple_tank' or 'model', got 'boiler'; other plants are used from"
                 " Python"
             ),
         ),
