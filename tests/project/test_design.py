@@ -146,8 +146,8 @@ def test_own_data(tmp_path):
         (
             '[plant]\nkind = "boiler"\n',
             (
-                "kind must be 'ph' or 'quadruple_tank' or 'model', got 'boiler'; other plants are used"
-                " from Python"
+                "kind must be 'ph' or 'quadruple_tank' or 'model', got 'boiler'; other plants are"
+                " used from Python"
             ),
         ),
         (PLANT + "delay = 7.0\n", "multiple of the sampling time"),
