@@ -36,6 +36,7 @@ HEAVY = {
     "do_mpc": {"control.engines.dompc_library"},
     "onnx": {"model.importers.onnx_file"},
     "safetensors": {"model.importers.weights"},
+    "h5py": {"model.importers.keras_file.hdf5"},
     "distributed": {"io.cluster"},
     "pyarrow": {"control.run_log"},
     "fmpy": {"plants.fmu"},

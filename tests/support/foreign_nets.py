@@ -1,7 +1,12 @@
 """Files as other frameworks write them, made with the packages onnx and numpy alone, and those
 frameworks' equations retyped."""
 
+import io
+import json
 import math
+import re
+import zipfile
+from collections import Counter
 
 import numpy as np
 import onnx
@@ -189,7 +194,7 @@ def batch_first_onnx(layers, C, b_y):
 
 
 def run_onnx(data, feed):
-    """The first output under onnxruntime on one core."""
+    """Every output under onnxruntime on one core."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
@@ -198,3 +203,104 @@ def run_onnx(data, feed):
 
 def is_valid(data):
     onnx.checker.check_model(onnx.load_model_from_string(data))
+
+
+# -- Keras -----------------------------------------------------------------------------------------
+
+
+def keras_lstm(layer, name, **config):
+    """(configuration, arrays) of an LSTM layer as Keras saves it."""
+    settings = {
+        "name": name,
+        "return_sequences": True,
+        "units": len(layer["b_i"]),
+        "activation": "tanh",
+        "recurrent_activation": "sigmoid",
+        **config,
+    }
+    arrays = {
+        "kernel": packed(layer, "W", "ifco").T,
+        "recurrent_kernel": packed(layer, "R", "ifco").T,
+        "bias": packed(layer, "b", "ifco"),
+    }
+    return {"class_name": "LSTM", "config": settings}, arrays
+
+
+def keras_dense(C, b_y, name="dense", **config):
+    settings = {"name": name, "activation": "linear", **config}
+    return {"class_name": "Dense", "config": settings}, {"kernel": C.T, "bias": b_y}
+
+
+def keras_layer(kind, name=None, arrays=None, **config):
+    return {"class_name": kind, "config": {"name": name or kind.lower(), **config}}, arrays or {}
+
+
+def keras_stack(net, *, before=(), between=(), after=(), **config):
+    """The layers of a Sequential model with further ones put in, as (configuration, arrays)."""
+    layers, C, b_y = net
+    names = [f"lstm{f'_{j}' if j else ''}" for j in range(len(layers))]
+    lstms = [keras_lstm(layer, name, **config) for layer, name in zip(layers, names, strict=True)]
+    start = keras_layer("InputLayer", "input", batch_shape=[None, None, 1])
+    return [start, *before, lstms[0], *between, *lstms[1:], keras_dense(C, b_y), *after]
+
+
+def sequential(stack):
+    return {"class_name": "Sequential", "config": {"name": "m", "layers": [c for c, _ in stack]}}
+
+
+def functional(stack, *, third=True):
+    """The same layers as a functional model of Keras 3 (`third`) or 2."""
+    layers, before = [], None
+    for config, _ in stack:
+        name = config["config"]["name"]
+        tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": [before, 0, 0]}}
+        third_nodes = [{"args": [tensor], "kwargs": {"mask": None}}]
+        nodes = [] if before is None else third_nodes if third else [[[before, 0, 0, {}]]]
+        layers.append({**config, "name": name, "inbound_nodes": nodes})
+        before = name
+    first, last = layers[0]["name"], layers[-1]["name"]
+    ends = {"input_layers": [[first, 0, 0]], "output_layers": [[last, 0, 0]]}
+    return {"class_name": "Functional", "config": {"name": "m", "layers": layers, **ends}}
+
+
+def _group(file, path, arrays, named=True):
+    for number, (name, value) in enumerate(arrays.items()):
+        file[f"{path}/{name if named else number}"] = value
+
+
+def write_h5(path, stack, model):
+    """A whole model in HDF5, as `model.save("net.h5")` writes it."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps(model)
+        file.create_group("model_weights")
+        for config, arrays in stack:
+            name = config["config"]["name"]
+            inner = "/lstm_cell" if "recurrent_kernel" in arrays else ""
+            _group(file, f"model_weights/{name}/{name}{inner}", arrays)
+    return path
+
+
+def write_keras(path, stack, model, *, container="layers", carried=False):
+    """A whole model as `model.save("net.keras")` writes it: layers by class and number, or with
+    the names that newer versions add (`carried`)."""
+    import h5py
+
+    buffer, numbers = io.BytesIO(), Counter()
+    with h5py.File(buffer, "w") as file:
+        for config, arrays in stack:
+            snake = re.sub(r"(?<=[a-z])([A-Z])", r"_\1", config["class_name"]).lower()
+            place = f"{container}/{snake}{f'_{numbers[snake]}' if numbers[snake] else ''}"
+            numbers[snake] += 1
+            inner = "cell/vars" if "recurrent_kernel" in arrays else "vars"
+            file.create_group(f"{place}/vars")
+            if carried:
+                file[f"{place}/vars"].attrs["name"] = config["config"]["name"]
+            _group(file, f"{place}/{inner}", arrays, named=False)
+        file[f"{container}/dropout/seed_generator/vars/0"] = np.zeros(2, np.uint32)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", "{}")
+        archive.writestr("config.json", json.dumps(model))
+        archive.writestr("model.weights.h5", buffer.getvalue())
+    return path

@@ -17,6 +17,10 @@ from lstm_mpc.model.lstm import GATES, Layer, Network
 from lstm_mpc.plants.system import Array
 
 ORDER = {"PyTorch": "ifco", "Keras": "ifco", "ONNX": "iofc"}  # PyTorch calls our c the gate g
+LAST_ONLY = (
+    "the network gives the output after the last sample of a window only; the model gives it after"
+    " every sample"
+)
 MULTIPLES = {1: "a plain RNN", 3: "a GRU"}  # gates per cell of the other recurrent layers
 
 
@@ -84,6 +88,22 @@ def stacked(layer: Layer, framework: str) -> tuple[Array, Array, Array]:
         np.vstack(parts) for parts in zip(*(layer.gate(g) for g in ORDER[framework]), strict=True)
     )
     return W, U, b.ravel()
+
+
+def folded(layer: Layer, M: Array, shift: Array) -> Layer:
+    """The layer with the affine function M v + shift in front of it moved into its W and b."""
+    parts: dict[str, Array] = {}
+    for g in GATES:
+        W, U, b = layer.gate(g)
+        added = (W @ shift)[:, None] if shift.any() else 0.0
+        parts |= {f"W_{g}": product(W, M), f"U_{g}": U, f"b_{g}": b + added}
+    return Layer(**parts)
+
+
+def product(W: Array, M: Array) -> Array:
+    """W M, to the bit W where M is the identity."""
+    square = M.shape[0] == M.shape[1]
+    return W if square and np.array_equal(M, np.eye(len(M))) else W @ M
 
 
 def stack(layers: Sequence[Layer], C: Array, b_y: Array) -> Network:

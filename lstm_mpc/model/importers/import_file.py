@@ -4,8 +4,8 @@ time it can be certified and released."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,12 @@ import numpy as np
 from lstm_mpc.data.dataset import Scaling
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
-from lstm_mpc.model.importers import onnx_file, onnx_graph, weights
+from lstm_mpc.model.importers import onnx_file, weights
+from lstm_mpc.model.importers.feedback import closed
 from lstm_mpc.model.importers.gates import Foreign
+from lstm_mpc.model.importers.keras_file import model as keras_file
+from lstm_mpc.model.importers.onnx_graph import network as onnx_graph
+from lstm_mpc.model.lstm import Network
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import Array, Signal
 
@@ -26,11 +30,10 @@ _REMEDIES = {
         "may hold code (a pickle) and is never opened; save the state_dict as .safetensors, or as"
         " .npz with numpy.savez",
     ),
-    **dict.fromkeys(
-        (".h5", ".hdf5", ".keras"),
-        "is not read; save the weights as .npz with numpy.savez, each under its variable's path",
-    ),
 }
+
+
+_KINDS = (".onnx", ".keras", ".h5", ".hdf5", ".npz", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,18 @@ class ImportOptions:
 
     Inputs default to their actuator limits (mid and half the range fill [−1, 1]), outputs to mid 0
     and span 1, that is, to engineering units. `Ts` [s] is needed where neither a plant nor data
-    give it."""
+    give it.
+
+    `feedback` closes a network that is fed with its own outputs: outputs of the design and the
+    places, from 0, of the network's inputs that they go to. These are scaled as the outputs are,
+    unless u_mid and u_span have one number for each input of the network."""
 
     u_mid: tuple[float, ...] = ()
     u_span: tuple[float, ...] = ()
     y_mid: tuple[float, ...] = ()
     y_span: tuple[float, ...] = ()
     Ts: float | None = None
+    feedback: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.Ts is not None and not (self.Ts > 0 and isfinite(self.Ts)):
@@ -54,7 +62,7 @@ class ImportOptions:
 
 
 def read_foreign(path: str | Path) -> Foreign:
-    """The network in an .onnx, .npz or .safetensors file of at most 64 MiB; InputError names the
+    """The network in a file of at most 64 MiB that another framework wrote; InputError names the
     file and why it cannot be used."""
     path = Path(path)
     try:
@@ -69,29 +77,31 @@ def _read(path: Path) -> Foreign:
     kind = path.suffix.lower()
     if kind in _REMEDIES:
         raise InputError(_REMEDIES[kind])
-    if kind not in (".onnx", ".npz", ".safetensors"):
+    if kind not in _KINDS:
         raise InputError(
-            f"a file {path.suffix or 'without suffix'!r} is not read; use .onnx, .npz or"
-            " .safetensors"
+            f"a file {path.suffix or 'without suffix'!r} is not read; use {', '.join(_KINDS)}"
         )
-    data = artefact_file.read_bytes(path, limit=weights.LIMIT)
     if kind == ".onnx":
-        found = _from_onnx(data)
+        model, data = onnx_file.whole(path, weights.LIMIT)
+        foreign = _from_onnx(model)
     else:
-        found = weights.network_of(
-            weights.read_npz(data) if kind == ".npz" else weights.read_safetensors(data), kind
-        )
-    return replace(found, sha256=hashlib.sha256(data).hexdigest())
+        data = artefact_file.read_bytes(path, limit=weights.LIMIT)
+        if kind in (".keras", ".h5", ".hdf5"):
+            foreign = keras_file.read(data, kind)
+        else:
+            read = weights.read_npz if kind == ".npz" else weights.read_safetensors
+            foreign = weights.network_of(read(data), kind)
+    return replace(foreign, sha256=hashlib.sha256(data).hexdigest())
 
 
 def _from_onnx(data: bytes) -> Foreign:
     try:
-        found = onnx_graph.network_of(onnx_file.parse(data))
+        foreign = onnx_graph.network_of(onnx_file.parse(data))
     # attributes of a wrong kind or count, tensors of a wrong length
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"its nodes do not fit together ({error})") from error
     onnx_file.check(data, shapes=True)  # last, since our own reasons say more
-    return found
+    return foreign
 
 
 def import_model(
@@ -111,19 +121,22 @@ def import_model(
     y(k+1) predicts the plant; one trained on pairs u(k), y(k) is a sample late. Scalings stand in
     the file (ONNX) or in `choice`, never in both. InputError says what does not fit."""
     path, choice = Path(path), choice or ImportOptions()
-    found = read_foreign(path)
+    foreign = read_foreign(path)
     try:
-        scaling, origin = _scaling(found, tuple(inputs), tuple(outputs), choice)
+        if choice.feedback:
+            foreign, choice = _fed_back(foreign, choice, [signal.name for signal in outputs])
+        scaling, origin = _scaling(foreign, tuple(inputs), tuple(outputs), choice)
         record = {
             "imported": {
                 "file": path.name,
-                "kind": found.kind,
-                "sha256": found.sha256,
+                "kind": foreign.kind,
+                "sha256": foreign.sha256,
                 "scaling": origin,
-                "notes": list(found.notes),
+                "notes": list(foreign.notes),
+                **({"feedback": dict(choice.feedback)} if choice.feedback else {}),
             }
         }
-        return Model(found.network, scaling, tuple(inputs), tuple(outputs), Ts, record, name)
+        return Model(foreign.network, scaling, tuple(inputs), tuple(outputs), Ts, record, name)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -149,28 +162,67 @@ def told(model: Model) -> tuple[str, ...]:
     )
 
 
+def _fed_back(
+    foreign: Foreign, choice: ImportOptions, outputs: list[str]
+) -> tuple[Foreign, ImportOptions]:
+    """The network closed by `choice.feedback`, and what `choice` says of its other inputs."""
+    nu, u_scale, y_scale = foreign.network.nu, foreign.u_scale, foreign.y_scale
+    per_input = len(choice.u_mid) == len(choice.u_span) == nu
+    if u_scale is None and per_input:
+        u_scale = np.array(choice.u_mid), np.array(choice.u_span)
+        rest = [j for j in range(nu) if j not in choice.feedback.values()]
+        kept = (tuple(values[j] for j in rest) for values in (choice.u_mid, choice.u_span))
+        choice = replace(choice, u_mid=next(kept), u_span=next(kept))
+    if u_scale is None and y_scale is not None:
+        raise InputError(
+            f"scales its outputs and not its inputs; say how the inputs that outputs go to are"
+            f" scaled: [import] u_mid and u_span with {nu} numbers each, one an input of the file"
+        )
+    if y_scale is None and len(choice.y_mid) == len(choice.y_span) == foreign.network.ny:
+        y_scale = np.array(choice.y_mid), np.array(choice.y_span)
+    if u_scale is not None and not (u_scale[1] > 0).all():
+        raise InputError(f"[import] u_span = {u_scale[1].tolist()} must be positive")
+    return closed(foreign, choice.feedback, outputs, u_scale, y_scale), choice
+
+
+def _check_sizes(network: Network, inputs: Sequence[Signal], outputs: Sequence[Signal]) -> None:
+    if (network.nu, network.ny) == (len(inputs), len(outputs)):
+        return
+    remedy = ""
+    if len(inputs) < network.nu <= len(inputs) + network.ny and network.ny == len(outputs):
+        remedy = (
+            "; if some of its inputs are its own outputs (autoregressive), say which by [import]"
+            f" feedback = {{ {outputs[0].name} = 0 }}: outputs and the places of the inputs that"
+            " they go to, from 0"
+            if len(network.layers) == 1
+            else "; if some of its inputs are its own outputs (autoregressive), it is not supported"
+            f" with its {len(network.layers)} LSTM layers: with one it is closed by [import]"
+            " feedback"
+        )
+    raise InputError(
+        f"the network has {network.nu} inputs and {network.ny} outputs, the design has"
+        f" {len(inputs)} and {len(outputs)}{remedy}"
+    )
+
+
 def _scaling(
-    found: Foreign, inputs: tuple[Signal, ...], outputs: tuple[Signal, ...], choice: ImportOptions
+    foreign: Foreign, inputs: tuple[Signal, ...], outputs: tuple[Signal, ...], choice: ImportOptions
 ) -> tuple[Scaling, dict[str, str]]:
     """The scaling, its radius reaching to the actuator limits, and where it comes from."""
-    if (found.network.nu, found.network.ny) != (len(inputs), len(outputs)):
-        sizes = f"{found.network.nu} inputs and {found.network.ny} outputs"
-        raise InputError(
-            f"the network has {sizes}, the design has {len(inputs)} and {len(outputs)}"
-        )
+    _check_sizes(foreign.network, inputs, outputs)
     if open_ended := [s.name for s in inputs if not s.bounded]:
         raise InputError(
             f"input {open_ended[0]!r} has no actuator limits; the guarantees need low and high"
         )
     low, high = (np.array([getattr(s, side) for s in inputs]) for side in ("low", "high"))
-    _inside(found.clip, inputs)
+    _inside(foreign.clip, inputs)
     limits = ((low + high) / 2, (high - low) / 2)
     plain = (np.zeros(len(outputs)), np.ones(len(outputs)))
     (u_mid, u_span), u_origin = _choose(
-        "u", found.u_scale, (choice.u_mid, choice.u_span), limits, "actuator limits"
+        "u", foreign.u_scale, (choice.u_mid, choice.u_span), limits, "actuator limits"
     )
     (y_mid, y_span), y_origin = _choose(
-        "y", found.y_scale, (choice.y_mid, choice.y_span), plain, "none: engineering units"
+        "y", foreign.y_scale, (choice.y_mid, choice.y_span), plain, "none: engineering units"
     )
     if u_origin == "actuator limits":
         radius = 1.0
@@ -186,26 +238,29 @@ def _scaling(
 def _choose(
     letter: str,
     graph: tuple[Array, Array] | None,
-    own: tuple[Any, Any],
+    chosen: tuple[Any, Any],
     default: tuple[Array, Array],
     words: str,
 ) -> tuple[tuple[Array, Array], str]:
     """(mid, span) from the file, from `[import]`, or the default."""
     if graph is not None:
-        if any(own):
+        if any(chosen):
             raise InputError(
                 f"normalises its {'inputs' if letter == 'u' else 'outputs'} itself; leave"
                 f" {letter}_mid, {letter}_span out"
             )
         return graph, "the file"
-    if not any(own):
+    if not any(chosen):
         return default, words
-    if any(len(values) != default[0].size for values in own):
+    if any(len(values) != default[0].size for values in chosen):
         raise InputError(
             f"[import] {letter}_mid and {letter}_span need {default[0].size} number(s) each, got"
-            f" {list(own[0])} and {list(own[1])}"
+            f" {list(chosen[0])} and {list(chosen[1])}"
         )
-    return (np.array(own[0], dtype=np.float64), np.array(own[1], dtype=np.float64)), "[import]"
+    return (
+        np.array(chosen[0], dtype=np.float64),
+        np.array(chosen[1], dtype=np.float64),
+    ), "[import]"
 
 
 def _inside(clip: tuple[Array, Array] | None, inputs: tuple[Signal, ...]) -> None:

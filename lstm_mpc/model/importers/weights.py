@@ -15,6 +15,8 @@ import re
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Sequence
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,7 @@ _BROKEN: tuple[type[Exception], ...] = (
 )
 # NumPy reads headers by a tokenizer of Python
 _BROKEN += (RecursionError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
+_MODULES = 5  # LSTM modules one behind the other
 NOTE = "a weights file holds no activations; σ, tanh and a linear head are assumed"
 Tensors = dict[str, NDArray[Any]]
 
@@ -65,11 +68,11 @@ def read_safetensors(data: bytes) -> Tensors:
             "reading it needs the package safetensors: pip install 'lstm_mpc[safetensors]'"
         ) from error
     try:
-        found = deserialize(data)
+        entries = deserialize(data)
     except SafetensorError as error:
         raise InputError(f"is not a safetensors file ({error!s:.200})") from error
     kinds, tensors = {"F32": "<f4", "F64": "<f8"}, {}
-    for name, entry in found:
+    for name, entry in entries:
         if entry["dtype"] not in kinds:
             raise InputError(f"tensor {name!r} is {entry['dtype']}; save it as float32 or float64")
         tensors[name] = np.frombuffer(entry["data"], kinds[entry["dtype"]]).reshape(entry["shape"])
@@ -79,7 +82,7 @@ def read_safetensors(data: bytes) -> Tensors:
 def network_of(tensors: Tensors, form: str) -> Foreign:
     """The network in `tensors`, whichever of the two layouts they are in; `form` is the kind of
     file, for the record."""
-    if any(re.search(r"weight_ih_l\d", name) for name in tensors):
+    if any(re.search(r"(^|\.)weight_ih(_l\d|$)", name) for name in tensors):
         return _pytorch(tensors, form)
     if any(_keras_key(name)[1] == "recurrent_kernel" for name in tensors):
         return _keras(tensors, form)
@@ -91,11 +94,16 @@ def network_of(tensors: Tensors, form: str) -> Foreign:
 
 # -- PyTorch ---------------------------------------------------------------------------------------
 
-_LSTM_KEY = re.compile(r"(.*?)(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)_l(\d+)(_reverse)?")
+_LSTM_KEY = re.compile(
+    r"(.*?)(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)(?:_l(\d{1,9})(_reverse)?)?"
+)
+_Parts = dict[tuple[int, str], tuple[str, NDArray[Any]]]
 
 
 def _pytorch(tensors: Tensors, form: str) -> Foreign:
-    found, prefixes, rest = {}, set(), dict(tensors)
+    """Modules nn.LSTM and nn.LSTMCell, one after the other, and one nn.Linear."""
+    modules: dict[str, _Parts] = {}
+    rest = dict(tensors)
     for name in tensors:
         if key := _LSTM_KEY.fullmatch(name):
             if key[4]:
@@ -107,34 +115,68 @@ def _pytorch(tensors: Tensors, form: str) -> Foreign:
                     f"{name!r} belongs to an LSTM with projections (proj_size), which the model"
                     " cannot hold"
                 )
-            prefixes.add(key[1])
-            found[int(key[3]), key[2]] = (name, rest.pop(name))
-    if len(prefixes) > 1:
-        raise InputError(
-            f"holds {len(prefixes)} LSTM modules ({', '.join(sorted(prefixes))}), whose order is"
-            " not known; use num_layers"
-        )
-    layers = [
-        _pytorch_layer(number, found) for number in range(1 + max(number for number, _ in found))
-    ]
+            modules.setdefault(key[1], {})[int(key[3] or 0), key[2]] = (name, rest.pop(name))
+    stacks = {
+        prefix: [_pytorch_layer(n, parts, prefix) for n in range(1 + max(n for n, _ in parts))]
+        for prefix, parts in modules.items()
+    }
     weights = [name for name in rest if name == "weight" or name.endswith(".weight")]
     C_name = _only_head(weights, rest, "nn.Linear")
-    C = floats(C_name, rest.pop(C_name), (None, layers[-1].nx))
+    C = floats(C_name, rest.pop(C_name), (None, None))
+    order = _module_order(stacks, C.shape[1])
+    layers = [layer for prefix in order for layer in stacks[prefix]]
+    C = floats(C_name, C, (None, layers[-1].nx))
     b_y = _bias(C_name.removesuffix("weight") + "bias", rest, len(C))
     _nothing_left(rest)
-    return Foreign(stack(layers, C, b_y), f"PyTorch weights ({form})", (NOTE,))
+    notes: tuple[str, ...] = (NOTE,)
+    if len(order) > 1:
+        notes += (f"LSTM modules in the order {', '.join(p.rstrip('.') for p in order)}",)
+    return Foreign(stack(layers, C, b_y), f"PyTorch weights ({form})", notes)
 
 
-def _pytorch_layer(number: int, found: dict[tuple[int, str], tuple[str, NDArray[Any]]]) -> Layer:
+def _pytorch_layer(number: int, parts: _Parts, prefix: str) -> Layer:
     for part in ("weight_ih", "weight_hh"):
-        if (number, part) not in found:
-            raise InputError(f"{part}_l{number} is missing")
-    W, U = (floats(*found[number, part], (None, None)) for part in ("weight_ih", "weight_hh"))
+        if (number, part) not in parts:
+            raise InputError(f"{prefix}{part}_l{number} is missing")
+    W, U = (floats(*parts[number, part], (None, None)) for part in ("weight_ih", "weight_hh"))
     b = np.zeros(len(U))
     for part in ("bias_ih", "bias_hh"):
-        if (number, part) in found:
-            b = b + floats(*found[number, part], (len(U),))
+        if (number, part) in parts:
+            b = b + floats(*parts[number, part], (len(U),))
     return stacked_layer("PyTorch", f"layer {number + 1}", W, U, b)
+
+
+def _module_order(stacks: dict[str, list[Layer]], width: int) -> list[str]:
+    """The modules in the order of the signals: the only one that fits their widths and that of the
+    head, or the one in which their names are numbered."""
+    if len(stacks) == 1:
+        return list(stacks)
+    names = ", ".join(sorted(prefix.rstrip(".") for prefix in stacks))
+    if len(stacks) > _MODULES:
+        raise InputError(f"holds {len(stacks)} LSTM modules, more than {_MODULES}; use num_layers")
+
+    def fits(order: Sequence[str]) -> bool:
+        ends = [stacks[prefix][-1].nx for prefix in order]
+        return [stacks[prefix][0].nu for prefix in order[1:]] + [width] == ends
+
+    fitting = [list(order) for order in permutations(stacks) if fits(order)]
+    if not fitting:
+        raise InputError(
+            f"holds {len(stacks)} LSTM modules ({names}), whose widths do not fit one behind the"
+            " other; networks side by side cannot be represented"
+        )
+    if len(fitting) == 1:
+        return fitting[0]
+    numbers = {prefix: re.findall(r"\d+", prefix) for prefix in stacks}
+    stems = {re.sub(r"[\d_.]+", "", prefix) for prefix in stacks}
+    keys = [tuple(map(int, n)) for n in numbers.values()]
+    order = sorted(stacks, key=lambda prefix: tuple(map(int, numbers[prefix])))
+    if len(stems) > 1 or len(set(keys)) < len(keys) or order not in fitting:
+        raise InputError(
+            f"holds {len(stacks)} LSTM modules ({names}), whose order is not known; number their"
+            " names (lstm1, lstm2), or use num_layers"
+        )
+    return order
 
 
 # -- Keras -----------------------------------------------------------------------------------------

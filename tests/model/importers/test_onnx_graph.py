@@ -136,19 +136,24 @@ def single(value):
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
-        ({"after": one("Relu")}, r"node Relu \('.*'\): cannot be represented"),
-        ({"after": one("Tanh")}, "node Tanh"),
+        ({"after": one("Relu")}, r"node Relu \('.*'\): the activation Relu cannot be represented"),
+        ({"after": one("Softplus")}, "the activation Softplus cannot be represented"),
+        ({"after": one("Tanh")}, "node Tanh .*: the activation Tanh outside an LSTM cell"),
         ({"inner": one("Relu")}, "node Relu"),
+        ({"inner": one("Sigmoid")}, "node Sigmoid .*: the activation Sigmoid outside an LSTM cell"),
         ({"before": one("Sigmoid")}, "node Sigmoid"),
-        ({"inner": one("Mul", single([2.0]))}, "node Mul .* stands between LSTM layers"),
+        ({"after": one("ReduceMean")}, "node ReduceMean .*: cannot be represented; a model is"),
+        ({"inner": lambda g, x: g.add("Mul", x, x)}, "node Mul .*: multiplies two signals outside"),
+        ({"inner": lambda g, x: g.add("Sub", x, x)}, "node Sub .* joins two computed values"),
+        ({"after": lambda g, y: g.add("Max", y, y)}, "node Max .* joins two computed values"),
+        ({"after": lambda g, y: g.add("Div", g.keep(single([1.0])), y)}, "divides by a signal"),
+        ({"after": one("Max", single([0.0]))}, "node Max .*: clips behind an LSTM or a linear"),
+        ({"after": one("Clip", single(0.0))}, "node Clip .*: clips behind an LSTM or a linear"),
+        ({"before": one("Clip", single(np.nan))}, "node Clip .* clips to what is not a number"),
         (
-            {"inner": lambda g, x: g.add("MatMul", x, g.keep(np.eye(3, dtype=np.float32)))},
-            "node MatMul .* is not the one linear head",
+            {"before": one("Max", single([[[[0.0]]]]))},
+            "node Max .* has bounds that do not fit its signals|not a valid ONNX model",
         ),
-        ({"inner": lambda g, x: g.add("Add", x, x)}, "node Add .* joins 2 computed values"),
-        ({"before": one("MatMul", single([[2.0]]))}, "node MatMul .* is not the one linear head"),
-        ({"after": one("Max", single([0.0]))}, "node Max .* makes the head nonlinear"),
-        ({"after": one("Clip", single(0.0))}, "node Clip .* behind an LSTM is nonlinear"),
         (
             {"before": one("Mul", single([-1.0]))},
             r"the input scaling of the graph has the span \[-1.0\]; spans must be positive",
@@ -156,19 +161,26 @@ def single(value):
         ({"after": one("Mul", single([0.0]))}, "the output scaling of the graph has the span"),
         (
             {"before": lambda g, x: g.add("Sub", g.keep(single([1.0])), x)},
-            "node Sub .* is not x sub one constant per signal",
+            r"the input scaling of the graph has the span \[-1.0\]",
         ),
         (
-            {"before": one("Add", single([[1.0], [2.0]]))},
-            "node Add .* is not x add one constant per signal",
+            {"before": one("Add", single(np.arange(17.0)[:, None, None]))},
+            "node Add .* joins shapes that do not fit",
         ),
         (
-            {"after": one("Mul", single([1.0, 2.0, 3.0]))},
-            "the output scaling of the graph has 3 values for 1 signals",
+            {
+                "before": one("Add", single(np.arange(9.0)[:, None, None])),
+                "inputs": [("x", TensorProto.FLOAT, [9, "B", 1])],
+            },
+            "node Add .* is not the same for every sample; one constant a signal is read",
         ),
         (
             {"before": one("Transpose", perm=[2, 1, 0])},
-            r"its input is not \(time, batch, signals\)",
+            "node LSTM .*: reads 1 signals, its input has 5",
+        ),
+        (
+            {"before": one("Squeeze", np.array([2]))},
+            r"its input is not \(time, batch, signals\)|not a valid ONNX model",
         ),
         (
             {"before": one("Cast", to=TensorProto.INT32)},
@@ -180,32 +192,52 @@ def single(value):
                     "Unsqueeze", g.add("Squeeze", x, g.keep(np.array([1]))), g.keep(np.array([1]))
                 )
             },
-            "drops an axis",
+            r"node Squeeze .* does not fit its operands",
+        ),
+        ({"inner": one("Gather", 0, axis=0), "rank": 2}, "picks something else than the last samp"),
+        ({"inner": one("Gather", [0, -1], axis=0)}, "picks something else than the last or every"),
+        (
+            {"inner": one("Gather", -1, axis=2), "rank": 2},
+            "joins several samples; one sample's states",
         ),
         (
-            {"inner": one("Reshape", [-1, 3])},
-            r"node Reshape .* to \[-1, 3\] does more than drop axes",
+            {"before": lambda g, x: g.add("Concat", x, g.keep(np.zeros((5, 3, 1), "f4")), axis=2)},
+            "node Concat .* joins signals with constants; a network that is fed with its own"
+            " outputs is exported as it is for one step, and closed by feedback",
         ),
         (
-            {"inner": one("Gather", 0, axis=0)},
-            "node Gather .* picks something else than the last sample",
+            {
+                "before": one(
+                    "Slice", np.array([-1]), np.array([-99]), np.array([0]), np.array([-1])
+                )
+            },
+            "runs against the order of the samples, reads the future",
         ),
-        ({"inner": one("Gather", -1, axis=1)}, "node Gather .* picks something else"),
+        (
+            {"before": one("Slice", np.array([-12]), np.array([2**31]), np.array([0]))},
+            "does not read every sample of input 'x' once; export for sequences of the length",
+        ),
+        (
+            {"before": lambda g, x: g.add("Slice", x, x, x)},
+            "node Slice .* picks by signals|not a valid ONNX model",
+        ),
+        ({"before": one("Dropout", single(0.5), True)}, "node Dropout .* is in training mode"),
+        (
+            {"before": lambda g, x: g.add("Expand", x, g.keep(np.array([2**20, 2**20, 1])))},
+            "does not fit its operands|numbers to follow; export for shorter sequences",
+        ),
+        (
+            {"inputs": [("x", TensorProto.FLOAT, [2**40, 1, 1])]},
+            "input 'x' makes this more than 33554432 numbers to follow; export for shorter",
+        ),
+        (
+            {"inputs": [("x", TensorProto.FLOAT, [1, 1, 1])]},
+            "runs over one sample from a fixed start, so that its states are never used",
+        ),
     ],
 )
 def test_nodes_that_do_not_fit(parts, words, tmp_path):
     refused(tmp_path, wrapped(**parts), words)
-
-
-def test_a_second_head_and_an_lstm_behind_it(tmp_path):
-    net, g = weights(0), Builder()
-    y = head(g, g.lstm("x", net[0][0]), net)
-    refused(tmp_path, g.bytes(X, [head(g, g.lstm(y, net[0][0]), net)]), "follows the linear head")
-    refused(
-        tmp_path,
-        wrapped(after=one("MatMul", single([[2.0]]))),
-        "node MatMul .* is not the one linear head",
-    )
 
 
 def test_layers_that_read_along_different_axes(tmp_path):
@@ -216,14 +248,14 @@ def test_layers_that_read_along_different_axes(tmp_path):
     refused(
         tmp_path,
         g.bytes(X, [head(g, g.lstm(x, net[0][1]), net)]),
-        "does not run along the time axis of the layer before",
+        "does not run along the samples of the layer before in order",
     )
     g = Builder()
     x = g.add("Unsqueeze", "x", g.keep(np.array([0])))
     refused(
         tmp_path,
         g.bytes([("x", 1, ["B", 1])], [head(g, g.lstm(x, net[0][0]), weights(0))]),
-        "or along none",
+        "runs over one sample from a fixed start",
     )
 
 
@@ -231,7 +263,7 @@ def test_the_head_must_read_the_hidden_state(tmp_path):
     net, g = weights(0), Builder()
     _, _, c = g.lstm("x", net[0][0], outputs=3)
     y = g.add("MatMul", g.add("Squeeze", c, g.keep(np.array([0]))), g.keep(net[1].T))
-    refused(tmp_path, g.bytes(X, [y], rank=2), "the path goes through its cell state Y_c")
+    refused(tmp_path, g.bytes(X, [y], rank=2), "the path goes through the cell state Y_c")
 
 
 @pytest.mark.parametrize(
@@ -241,7 +273,7 @@ def test_gemm_is_a_head_without_factors(attributes, transposed, tmp_path):
     net, g = weights(0), Builder()
     h = g.add("Squeeze", g.lstm("x", net[0][0], outputs=2)[1], g.keep(np.array([0])))
     y = g.add("Gemm", h, g.keep(net[1].T), g.keep(net[2]), **attributes)
-    refused(tmp_path, g.bytes(X, [y], rank=2), "node Gemm .* has alpha, beta or transA")
+    refused(tmp_path, g.bytes(X, [y], rank=2), "node Gemm .* has alpha or beta, which a linear")
 
 
 def test_inputs_of_the_graph(tmp_path):
@@ -296,24 +328,21 @@ def test_no_head_no_lstm_no_path(tmp_path):
     refused(tmp_path, g.bytes(X, [y]), "multiplies from the left")
 
 
-def test_weights_computed_in_the_graph(tmp_path):
+def test_weights_computed_from_the_inputs(tmp_path):
     net, g = weights(0), Builder()
-    W, R = g.keep(np.zeros((1, 12, 1), np.float32)), g.keep(np.zeros((1, 12, 3), np.float32))
-    Y = g.add("LSTM", "x", g.add("Identity", W), R, hidden_size=3)
+    R = g.keep(np.zeros((1, 12, 3), np.float32))
+    W = g.add("Reshape", "w", g.keep(np.array([1, 12, 1])))
+    Y = g.add("LSTM", "x", W, R, hidden_size=3)
     refused(
         tmp_path,
-        g.bytes(X, [head(g, Y, net)]),
-        "W .* is computed in the graph; export with constant folding",
+        g.bytes([*X, ("w", TensorProto.FLOAT, [12])], [head(g, Y, net)]),
+        "W .* is computed from the inputs; the weights must be constants",
     )
 
 
 def test_further_outputs(tmp_path):
     data = wrapped(outputs=(one("Identity"),))
     refused(tmp_path, data, "has a further output made of .*; beside the first only final states")
-
-
-def test_squeeze_without_axes(tmp_path):
-    refused(tmp_path, wrapped(inner=one("Squeeze")), "does not say which axes")
 
 
 def test_nodes_of_other_domains(tmp_path):
@@ -325,9 +354,9 @@ def test_nodes_of_other_domains(tmp_path):
     [
         (
             {"before": one("Transpose", perm=[0, 1, 5])},
-            r"its nodes do not fit together \(list index out of range\)",
+            r"node Transpose .* does not fit its operands \(axis 5 is out of bounds",
         ),
-        ({"before": one("Reshape", [2.5, 1.0])}, "is float64, not whole numbers"),
+        ({"before": one("Reshape", [2.5, 1.0])}, "node Reshape .* does not fit its operands"),
         ({"rank": 2}, "is not a valid ONNX model .*ShapeInferenceError"),
     ],
 )
@@ -355,11 +384,11 @@ def test_control_flow(tmp_path):
         ),
         (
             (weights(0)[0], np.ones((1, 4), np.float32), weights(0)[2]),
-            "the linear head 1×4 with 1 biases does not fit 3 cells",
+            r"node MatMul .* has weights of the shape \[4, 1\] for signals of the shape",
         ),
         (
             (weights(0)[0], np.ones((2, 3), np.float32), np.ones(5, np.float32)),
-            "the linear head 2×3 with 5 biases",
+            "node Add .* joins shapes that do not fit",
         ),
     ],
 )
@@ -373,25 +402,13 @@ def test_layers_of_widths_that_do_not_fit(tmp_path):
     refused(
         tmp_path,
         plain_onnx([first, second], C, b_y),
-        "layer 2 reads 4 signals, layer 1 has 3 cells",
+        "node LSTM .*: reads 4 signals, its input has 3",
     )
 
 
 def test_bytes_that_are_no_onnx(tmp_path):
     refused(tmp_path, b"not onnx at all", "is not an ONNX file|is not a valid ONNX model")
     refused(tmp_path, b"", "is not a valid ONNX model")
-
-
-def test_external_data(tmp_path):
-    model = onnx.load_model_from_string(plain_onnx(*weights(0)))
-    tensor = model.graph.initializer[0]
-    tensor.data_location = TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value="/etc/passwd")
-    refused(
-        tmp_path,
-        model.SerializeToString(),
-        r"in another file \(external data\); save it as one file",
-    )
 
 
 # -- ONNX: what is read beside the plainest form ---------------------------------------------------
@@ -487,7 +504,8 @@ def test_a_reshape_to_the_very_sizes_of_the_axes(tmp_path, shape):
         )
     data = g.bytes([("x", TensorProto.FLOAT, [9, 1, 1])], [g.add("MatMul", x, g.keep(net[1].T))])
     if shape != [9, 1, 3]:
-        refused(tmp_path, data, "does more than drop axes of length one")
+        words = "node LSTM .*: reads 3 signals, its input has 1|node Reshape .* does not fit"
+        refused(tmp_path, data, words)
         return
     (tmp_path / "net.onnx").write_bytes(data)
     model = import_model(

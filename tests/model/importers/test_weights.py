@@ -57,7 +57,7 @@ ONES = np.ones((3, 3), np.float32)
         ),
         (
             both(pytorch, **{"other.weight_ih_l0": ONES}),
-            r"holds 2 LSTM modules \(lstm., other.\), whose order is not known",
+            r"other.weight_hh_l0 is missing",
         ),
         (both(pytorch, **{"lstm.weight_ih_l1": ONES}), "weight_hh_l1 is missing"),
         (without(both(pytorch), "lstm.weight_hh_l0"), "weight_hh_l0 is missing"),
@@ -207,9 +207,7 @@ def test_pickles_are_never_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("net.keras", "is not read; save the weights as .npz"),
-        ("net.h5", "is not read; save the weights as .npz"),
-        ("net.csv", "a file '.csv' is not read; use .onnx, .npz or .safetensors"),
+        ("net.csv", "a file '.csv' is not read; use .onnx, .keras, .h5, .hdf5, .npz, .safetensors"),
         ("net", "a file 'without suffix' is not read"),
     ],
 )
@@ -230,6 +228,80 @@ def test_missing_and_too_large_files(tmp_path, monkeypatch):
     monkeypatch.setattr(weights_module, "LIMIT", 2**19)
     with pytest.raises(InputError, match=r"net\.onnx: cannot be read \(larger than "):
         read_foreign(tmp_path / "net.onnx")
+
+
+# -- several LSTM modules, and cells --------------------------------------------------------------
+
+
+def modules(net, names, *, cell=False):
+    """A state_dict of one module a layer, under `names`: nn.LSTM or (`cell`) nn.LSTMCell."""
+    one = pytorch(*net)
+    tensors = {k: v for k, v in one.items() if k.startswith("fc.")}
+    for number, name in enumerate(names):
+        for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            key = f"{name}.{part}" if cell else f"{name}.{part}_l0"
+            tensors[key] = one[f"lstm.{part}_l{number}"]
+    return tensors
+
+
+def same_network(folder, tensors, net):
+    np.savez(folder / "net.npz", **tensors)
+    result = read_foreign(folder / "net.npz")
+    np.savez(folder / "one.npz", **pytorch(*net))
+    one = read_foreign(folder / "one.npz").network
+    assert len(result.network.layers) == len(one.layers)
+    for layer, other in zip(result.network.layers, one.layers, strict=True):
+        assert np.array_equal(layer.U_f, other.U_f)
+        assert np.array_equal(layer.b_c, other.b_c)
+    return result.notes
+
+
+@pytest.mark.parametrize("cell", [False, True], ids=["nn.LSTM", "nn.LSTMCell"])
+def test_one_module_behind_the_other(cell, tmp_path):
+    """The only order that fits the widths, whatever the names and their order in the file."""
+    net = weights(0, 1, (3, 5, 2))
+    for names in (["zz", "b", "aa"], ["lstm1", "lstm2", "lstm3"]):
+        tensors = modules(net, names, cell=cell)
+        for order in (list(tensors), sorted(tensors)):
+            notes = same_network(tmp_path, {k: tensors[k] for k in order}, net)
+            assert notes[1] == f"LSTM modules in the order {', '.join(names)}"
+    assert len(same_network(tmp_path, modules(weights(0), ["a"], cell=cell), weights(0))) == 1
+
+
+@pytest.mark.parametrize("names", [["lstm", "lstm2"], ["rnn.9", "rnn.10"], ["lstm_1", "lstm_2"]])
+def test_modules_of_one_width_in_the_order_of_their_numbers(names, tmp_path):
+    net = weights(0, 3, (3, 3))
+    tensors = modules(net, names)
+    same_network(tmp_path, {k: tensors[k] for k in sorted(tensors)}, net)
+
+
+@pytest.mark.parametrize(
+    ("net", "names", "words"),
+    [
+        (weights(0, 3, (3, 3)), ["a", "b"], r"\(a, b\), whose order is not known; number their"),
+        (weights(0, 3, (3, 3)), ["a1", "b2"], "whose order is not known; number their names"),
+        (weights(0, 3, (3, 3)), ["a1.x", "a.x1"], "whose order is not known"),
+        (weights(0, 1, (3,) * 6), list("abcdef"), "holds 6 LSTM modules, more than 5; use num_lay"),
+    ],
+)
+def test_an_order_that_is_not_known(net, names, words, tmp_path):
+    npz(tmp_path, modules(net, names), words)
+
+
+def test_modules_side_by_side(tmp_path):
+    one = modules(weights(0), ["a"])
+    two = {f"b{k[1:]}": v for k, v in one.items() if k.startswith("a.")}
+    npz(
+        tmp_path,
+        one | two,
+        r"\(a, b\), whose widths do not fit one behind the other; networks side",
+    )
+
+
+def test_a_cell_that_is_no_lstm(tmp_path):
+    tensors = {k: v for k, v in modules(weights(0), ["cell"], cell=True).items() if "ias" not in k}
+    tensors["cell.weight_hh"] = np.ones((9, 3), np.float32)
+    npz(tmp_path, tensors, "layer 1: 9 gate rows for 3 cells are a GRU, not an LSTM")
 
 
 # -- signals and scalings --------------------------------------------------------------------------
