@@ -291,17 +291,17 @@ def _share(
     cluster: str | None,
     keep: Callable[[BatchResult], None],
 ) -> None:
+    tasks = [(campaign, *edge) for edge in edges]
     if cluster is not None:
-        from lstm_mpc.io.cluster import run
+        from lstm_mpc.io.cluster import executor
 
-        run(run_batch, campaign, edges, address=cluster, on_result=keep)
-    elif workers == 1 or len(edges) < 2:
-        for edge in edges:
-            keep(run_batch(campaign, *edge))
+        with executor(cluster) as pool:
+            parallel.run(run_batch, tasks, executor=pool, on_result=keep)
+    elif workers == 1 or len(tasks) < 2:
+        for task in tasks:
+            keep(run_batch(*task))
     else:
-        parallel.run(
-            run_batch, [(campaign, *edge) for edge in edges], workers=workers, on_result=keep
-        )
+        parallel.run(run_batch, tasks, workers=workers, on_result=keep)
 
 
 def tuning_digest(problem: Problem, solver: SolverOptions) -> str:

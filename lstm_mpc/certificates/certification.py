@@ -17,7 +17,7 @@ from mpmath import iv, mp
 
 from lstm_mpc.certificates.conditions import (
     Numbers,
-    gate_bounds,
+    gate_numbers,
     gate_rows,
     layer_radius,
     quantities,
@@ -143,7 +143,7 @@ def _blame(layer: lstm.Layer, number: int, name: str, label: str, radius: float)
             for g in ("f" if "σF" in label else "i", "o")
         ]
     else:
-        tops = {g: np.asarray(gate_bounds(layer, g, Numbers(), radius)).ravel() for g in "fioc"}
+        tops = gate_numbers(layer, radius)
         parts = [
             f"gate {g}: row {tops[g].argmax() + 1}, at most {tops[g].max():.4g}" for g in "fioc"
         ]
@@ -160,18 +160,13 @@ def _contraction(
     certified rate per layer."""
     layers = []
     for number, layer in enumerate(network.layers):
-        tops = {
-            g: np.asarray(gate_bounds(layer, g, Numbers(), layer_radius(number, radius))).ravel()
-            for g in "fioc"
-        }
+        bounds = gate_numbers(layer, layer_radius(number, radius))
         rate = max(line.value for line in lines if line.layer == number + 1 and not line.check)
-        x_bar = tops["i"] * tops["c"] / (1 - tops["f"])
         layers.append(
             {
                 "layer": number + 1,
                 "rate": rate,
-                **{g: tops[g].tolist() for g in "fioc"},
-                "x_bar": x_bar.tolist(),
+                **{name: bounds[name].tolist() for name in (*"fioc", "x_bar")},
             }
         )
     return {"layers": layers}

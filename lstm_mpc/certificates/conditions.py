@@ -71,6 +71,20 @@ def gate_bounds(layer: lstm.Layer, g: str, norm: Norm, radius: float) -> Any:
     return lstm.sigmoid(row_sums(layer, g, norm, radius) + getattr(layer, f"b_{g}"))
 
 
+def invariant_bound(f: Any, i: Any, c: Any) -> Any:
+    """x̄ = i c/(1 − f): every trajectory enters |x| ≤ x̄ and never leaves it, since |x⁺| ≤ f|x| + i
+    c. Of numbers, arrays and expressions."""
+    return i * c / (1 - f)
+
+
+def gate_numbers(layer: lstm.Layer, radius: float) -> dict[str, Array]:
+    """The bounds of the gates f, i, o, c in floating point, each (nx,), and x̄ as `x_bar`."""
+    bounds = {
+        g: np.asarray(ca.DM(gate_bounds(layer, g, Numbers(), radius))).ravel() for g in lstm.GATES
+    }
+    return {**bounds, "x_bar": invariant_bound(bounds["f"], bounds["i"], bounds["c"])}
+
+
 def induced(layer: lstm.Layer, name: str, norm: Norm, p: str) -> Any:
     """The induced norm ‖M‖_p of a parameter, p ∈ {"1", "2", "inf"}."""
     if p == "2":
@@ -100,8 +114,8 @@ def iss(layer: lstm.Layer, norm: Norm, radius: float) -> dict[str, Any]:
 
 
 def weighted_iss_norm(layer: lstm.Layer, norm: Norm, radius: float, *, p: str) -> dict[str, Any]:
-    """s_F + s_O s_I ‖U_c‖_p < 1 (Terzi et al. 2021), s_G the largest entry of gate_tops: ISS with a
-    weighted V. (7) implies it for p = 1.
+    """s_F + s_O s_I ‖U_c‖_p < 1 (Terzi et al. 2021), s_G the largest entry of `gate_bounds`: ISS
+    with a weighted V. (7) implies it for p = 1.
 
     |x⁺| ≤ s_F|x| + s_I|c|, |ξ⁺| ≤ s_O|x⁺| and |c| ≤ ‖U_c‖|ξ| + …: the 2×2 comparison matrix [s_F,
     s_I‖U_c‖; s_O s_F, s_O s_I‖U_c‖] has rank one and spectral radius s_F + s_O s_I‖U_c‖."""
@@ -124,7 +138,7 @@ def delta_iss_norm(layer: lstm.Layer, norm: Norm, radius: float, *, p: str) -> d
     Equivalent to ρ(A_δ) < 1 for A_δ = [s_F, α; s_O s_F, α s_O + ¼ φ_X‖U_o‖]; valid where |x|∞ ≤ x̄
     = s_I φ_C/(1 − s_F), a set which every trajectory enters exponentially."""
     s_f, s_i, s_o, c = (norm.largest(gate_bounds(layer, g, norm, radius)) for g in "fioc")
-    x_bar = s_i * c / (1 - s_f)
+    x_bar = invariant_bound(s_f, s_i, c)
     U_f, U_i, U_o, U_c = (induced(layer, f"U_{g}", norm, p) for g in "fioc")
     alpha = 0.25 * U_f * x_bar + s_i * U_c + 0.25 * c * U_i
     return {
@@ -152,7 +166,7 @@ def comparison(layer: lstm.Layer, norm: Norm, radius: float) -> Any:
     """Â of `delta_iss`, (2nx, 2nx), nonnegative."""
     f, i, o, c = (gate_bounds(layer, g, norm, radius) for g in "fioc")
     U_f, U_i, U_o, U_c = (norm.absolute(layer, f"U_{g}") for g in "fioc")
-    x_bar = i * c / (1 - f)
+    x_bar = invariant_bound(f, i, c)
     R = (
         ca.mtimes(ca.diag(0.25 * x_bar), U_f)
         + ca.mtimes(ca.diag(i), U_c)

@@ -8,27 +8,59 @@ alike. A worker that dies loses only what it was at: the scheduler gives that to
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from typing import Any
 
 from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.io.artefact_file import VERSION
 
 
-def run(
-    function: Callable[..., Any],
-    common: Any,
-    tasks: Sequence[tuple[Any, ...]],
-    *,
-    address: str,
-    on_result: Callable[[Any], None] = lambda _: None,
-    patience: float = 30.0,
-) -> None:
-    """Tell `on_result` of every `function(common, *task)`, in whatever order they end, computed by
-    the workers of the scheduler at `address`; `common` is sent once. InputError when none answers
-    within `patience` [s], SolverError when workers keep dying."""
+class ClusterExecutor(Executor):
+    """The workers of a Dask client as an executor of `concurrent.futures`.
+
+    The first argument of a task is sent once for all tasks that share it: what scenarios have in
+    common is large."""
+
+    def __init__(self, client: Any) -> None:
+        self._client, self._pool, self._key = client, client.get_executor(), os.urandom(8).hex()
+        self._shared: dict[
+            int, tuple[Any, Any]
+        ] = {}  # the object is kept, so that its id is its own
+        self._count = 0
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Begin `function(*args, **kwargs)` on some worker."""
+        if args:
+            args = (self._sent(args[0]), *args[1:])
+        self._count += 1
+        # A key of its own: the same task of another campaign is another task.
+        key = f"part-{self._key}-{self._count}"
+        future: Future[Any] = self._pool.submit(function, *args, key=key, **kwargs)
+        return future
+
+    def _sent(self, common: Any) -> Any:
+        """What stands for `common` on the workers. A task of its own, not a message to one worker:
+        whoever has lost it gets it again."""
+        if id(common) not in self._shared:
+            key = f"common-{self._key}-{len(self._shared)}"
+            sent = self._client.submit(_received, common, VERSION, key=key)
+            self._shared[id(common)] = common, sent
+        return self._shared[id(common)][1]
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End; what is under way is waited for, or given up."""
+        self._pool.shutdown(wait=wait and not cancel_futures)
+
+
+@contextmanager
+def executor(address: str, *, patience: float = 30.0) -> Iterator[ClusterExecutor]:
+    """The workers of the scheduler at `address` (tcp://host:port) as an executor.
+
+    InputError when none answers within `patience` [s], SolverError when workers keep dying."""
     try:
-        from distributed import Client, KilledWorker, as_completed
+        from distributed import Client, KilledWorker
     except ImportError as error:
         raise InputError(
             "cluster: distributed is missing; pip install 'lstm_mpc[cluster]' brings it"
@@ -47,18 +79,9 @@ def run(
             raise InputError(
                 f"cluster: {address} has no workers; start some with `dask worker {address}`"
             ) from error
-        # A task of its own, not a message to one worker: whoever has lost it gets it again. A name
-        # of its own: campaigns may share workers.
-        key = os.urandom(8).hex()
-        shared = client.submit(_received, common, VERSION, key=f"campaign-{key}")
-        futures = [
-            client.submit(function, shared, *task, key=f"part-{key}-{number}")
-            for number, task in enumerate(tasks)
-        ]
+        pool = ClusterExecutor(client)
         try:
-            for future in as_completed(futures, loop=client.loop):
-                on_result(future.result())
-                future.release()
+            yield pool
         except KilledWorker as error:
             raise SolverError(
                 f"cluster: workers keep dying (out of memory, or killed): {error}"
@@ -72,7 +95,7 @@ def run(
                 f" {VERSION} there"
             ) from error
         finally:
-            client.cancel(futures, force=True)
+            pool.shutdown(cancel_futures=True)
 
 
 def _received(value: Any, version: str) -> Any:

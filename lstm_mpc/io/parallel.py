@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -57,18 +57,22 @@ def run(
     function: Callable[..., Any],
     tasks: Iterable[tuple[Any, ...]],
     *,
-    workers: int,
+    workers: int = 1,
+    executor: Executor | None = None,
     on_report: Callable[[Any], None] = lambda _: None,
     on_result: Callable[[Any], None] = lambda _: None,
     graceful: bool = False,
 ) -> list[Any]:
     """`[function(*task) for task in tasks]` in `workers` processes; `function` and tasks must be
-    picklable. `on_result` is told of each result once it is there.
+    picklable. `on_result` is told of each result once it is there. An `executor` of
+    `concurrent.futures` takes the place of the processes here: `io.cluster` has one.
 
     Ctrl-C makes `stopped()` true inside the tasks under way, which a long task must ask, and raises
     KeyboardInterrupt once they have ended. With `graceful`, the first one raises nothing: the tasks
     return what they have. Raises SolverError when a worker process dies."""
     tasks = list(tasks)
+    if executor is not None:
+        return _elsewhere(executor, function, tasks, on_result)
     context = multiprocessing.get_context("spawn")
     reports, stop = context.Queue(), context.Event()
     try:
@@ -103,6 +107,22 @@ def run(
         raise SolverError(
             "a worker process died (out of memory, or killed); run again with fewer workers"
         ) from error
+
+
+def _elsewhere(
+    executor: Executor,
+    function: Callable[..., Any],
+    tasks: list[tuple[Any, ...]],
+    on_result: Callable[[Any], None],
+) -> list[Any]:
+    futures = [executor.submit(function, *task) for task in tasks]
+    try:
+        for future in as_completed(futures):
+            on_result(future.result())
+    finally:  # of no effect where all have ended
+        for future in futures:
+            future.cancel()
+    return [future.result() for future in futures]
 
 
 def _unless_stopped(function: Callable[..., Any], *task: Any) -> Any:

@@ -10,7 +10,13 @@ import numpy as np
 
 from lstm_mpc.assurance.clearance import clear
 from lstm_mpc.certificates.bounds_table import bounds_table
-from lstm_mpc.certificates.conditions import Numbers, gate_bounds, gate_rows, layer_radius
+from lstm_mpc.certificates.conditions import (
+    Numbers,
+    gate_numbers,
+    gate_rows,
+    invariant_bound,
+    layer_radius,
+)
 from lstm_mpc.certificates.evidence import Certificate, Verification
 from lstm_mpc.errors import Refused
 from lstm_mpc.model.lstm import Layer, sigmoid
@@ -190,10 +196,11 @@ def _scalars(condition: str, layer: Layer, r: float) -> dict[str, float]:
             g: float(sigmoid(np.asarray(gate_rows(layer, g, Numbers(), r)).max())) for g in "fio"
         }
     else:
-        found = {g: float(np.asarray(gate_bounds(layer, g, Numbers(), r)).max()) for g in "fioc"}
+        bounds = gate_numbers(layer, r)
+        found = {g: float(bounds[g].max()) for g in "fioc"}
     found |= {f"U_{g}": float(np.linalg.norm(getattr(layer, f"U_{g}"), p)) for g in "fioc"}
     if condition.startswith("delta"):
-        x = found["i"] * found["c"] / (1 - found["f"])
+        x = invariant_bound(found["f"], found["i"], found["c"])
         alpha = (
             0.25 * found["U_f"] * x + found["i"] * found["U_c"] + 0.25 * found["c"] * found["U_i"]
         )

@@ -13,6 +13,7 @@ from mpmath import mp
 from tolerances import ROUND_OFF
 
 from lstm_mpc.certificates import reachability as module
+from lstm_mpc.certificates.conditions import gate_numbers, layer_radius
 from lstm_mpc.certificates.evidence import Tube
 from lstm_mpc.certificates.reachability import Box, affine, pieces, plus, reach, rising, times
 from lstm_mpc.errors import InputError
@@ -385,3 +386,23 @@ def test_any_start_box(rng):
     assert same.whole == reach(model, safe_set=WIDE, start_box=0.1, steps=10).whole
     with pytest.raises(InputError, match="must rise from low to high"):
         reach(model, safe_set=WIDE, start_box=ends[:, ::-1])
+
+
+@often
+@given(seed=seeds, shape=shapes, radius=st.sampled_from([0.3, 1.0, 1.5]))
+def test_the_box_it_begins_with_is_the_invariant_one_of_the_conditions_rounded_outwards(
+    seed, shape, radius
+):
+    network = random_network(seed, *shape)
+    bounds = [
+        bound
+        for number, layer in enumerate(network.layers)
+        for bound in (
+            gate_numbers(layer, layer_radius(number, radius))["x_bar"],
+            np.ones(layer.nx),
+        )
+    ]
+    exact, box = np.concatenate(bounds), module.invariant_start(network, radius)
+    assert (box.high[:, 0] >= exact).all()
+    assert np.allclose(box.high[:, 0], exact, rtol=ROUND_OFF)
+    assert (box.low == -box.high).all()

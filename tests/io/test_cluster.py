@@ -18,13 +18,18 @@ from lstm_mpc.assurance.loop_verification import loop_experiment, verify_loop
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.errors import InputError, SolverError
-from lstm_mpc.io import cluster
+from lstm_mpc.io import cluster, parallel
 from lstm_mpc.project.design import load_design
 
 pytest.importorskip("distributed")
 SHIPPED = load_design(ROOT / "models" / "ph")
 LAW = SHIPPED.verify_loop.law
 ROOT = Path(loop_verification.__file__).resolve().parents[2]
+
+
+def on_cluster(function, task, address, **how):
+    with cluster.executor(address, **how) as pool:
+        return parallel.run(function, [task], executor=pool)
 
 
 class Processes:
@@ -118,7 +123,7 @@ def test_a_cluster_gives_the_bits_of_one_process(passed, processes, monkeypatch)
         InputError,
         match=rf"cluster: a worker has lstm_mpc {own}, this machine 0.0.0; install the same",
     ):
-        cluster.run(max, 0, [(0,)], address=processes.address)
+        on_cluster(max, (0, 0), processes.address)
 
 
 def dies(common, number):
@@ -135,7 +140,7 @@ def test_machines_without_the_package_are_one_sentence(processes):
         ),
     ):
         # of this module, which they do not have
-        cluster.run(dies, 0, [(0,)], address=processes.address)
+        on_cluster(dies, (0, 0), processes.address)
 
 
 @pytest.mark.slow
@@ -149,13 +154,11 @@ def test_a_killed_worker_loses_nothing(passed, processes, monkeypatch):
         if len(seen) == 3:
             os.kill(first.pid, signal.SIGKILL)
 
-    on_cluster = campaign(
-        passed, scenarios=64, steps=120, cluster=processes.address, on_progress=kill
-    )
+    shared = campaign(passed, scenarios=64, steps=120, cluster=processes.address, on_progress=kill)
     assert first.wait(10) == -signal.SIGKILL
     assert len(seen) == 16
     assert (
-        on_cluster
+        shared
         == campaign(passed, scenarios=64, steps=120, workers=2)
         == campaign(passed, scenarios=64, steps=120)
     )
@@ -186,7 +189,7 @@ def test_workers_that_keep_dying_are_one_sentence(processes):
         processes.worker()
     time.sleep(5)
     with pytest.raises(SolverError, match="cluster: workers keep dying"):
-        cluster.run(os._exit, 1, [()], address=processes.address)
+        on_cluster(os._exit, (1,), processes.address)
 
 
 def test_no_scheduler_and_no_worker_are_one_sentence(processes):
@@ -197,15 +200,15 @@ def test_no_scheduler_and_no_worker_are_one_sentence(processes):
             r" scheduler`"
         ),
     ):
-        cluster.run(dies, 0, [(0,)], address=f"tcp://127.0.0.1:{free_port()}", patience=0.5)
+        on_cluster(dies, (0, 0), f"tcp://127.0.0.1:{free_port()}", patience=0.5)
     with pytest.raises(InputError, match="cluster: no scheduler answers at 'nonsense"):
-        cluster.run(dies, 0, [(0,)], address="nonsense://x", patience=0.5)
+        on_cluster(dies, (0, 0), "nonsense://x", patience=0.5)
     time.sleep(1)
     with pytest.raises(
         InputError,
         match=r"cluster: tcp://127.0.0.1:\d+ has no workers; start some with `dask worker tcp",
     ):
-        cluster.run(dies, 0, [(0,)], address=processes.address, patience=2.0)
+        on_cluster(dies, (0, 0), processes.address, patience=2.0)
 
 
 def test_without_the_extra_it_is_one_sentence(monkeypatch):
@@ -214,7 +217,7 @@ def test_without_the_extra_it_is_one_sentence(monkeypatch):
         InputError,
         match=r"cluster: distributed is missing; pip install 'lstm_mpc\[cluster\]' brings it",
     ):
-        cluster.run(dies, 0, [(0,)], address="tcp://127.0.0.1:1")
+        on_cluster(dies, (0, 0), "tcp://127.0.0.1:1")
 
 
 def test_what_goes_over_the_network_is_small(passed):

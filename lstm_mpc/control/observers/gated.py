@@ -73,7 +73,7 @@ def comparison(
         )
         bias = getattr(layer, f"b_{g}")
         top[g] = lstm.tanh(sums + ca.fabs(bias)) if g == "c" else lstm.sigmoid(sums + bias)
-    x_bar, x = own["i"] * own["c"] / (1 - own["f"]), top["i"] * top["c"] / (1 - top["f"])
+    x_bar, x = (conditions.invariant_bound(b["f"], b["i"], b["c"]) for b in (own, top))
 
     def row(part: dict[str, Any]) -> Any:
         return (
@@ -307,13 +307,7 @@ def _bounds_below(model: Model) -> list[Array]:
     found = []
     for number, layer in enumerate(model.network.layers[:-1]):
         radius = conditions.layer_radius(number, model.scaling.radius)
-        f, i, _, c = (
-            np.asarray(
-                ca.DM(conditions.gate_bounds(layer, g, conditions.Numbers(), radius))
-            ).ravel()
-            for g in lstm.GATES
-        )
-        found.append(i * c / (1 - f) * (1 + 1e-6) + 1e-6)
+        found.append(conditions.gate_numbers(layer, radius)["x_bar"] * (1 + 1e-6) + 1e-6)
     return found
 
 

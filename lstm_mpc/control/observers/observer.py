@@ -6,7 +6,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 
-import casadi as ca
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -15,7 +14,6 @@ from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.delay_line import Line
 from lstm_mpc.control.problem import Limits, Problem
 from lstm_mpc.errors import InputError
-from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model, estimate_core
 from lstm_mpc.plants.system import Array, rest
 
@@ -220,11 +218,6 @@ def state_bound(model: Model, *, beyond: float = 0.0) -> Array:
     bounds = []
     for number, layer in enumerate(model.network.layers):
         radius = conditions.layer_radius(number, model.scaling.radius + beyond)
-        f, i, _, c = (
-            np.asarray(
-                ca.DM(conditions.gate_bounds(layer, g, conditions.Numbers(), radius))
-            ).ravel()
-            for g in lstm.GATES
-        )
-        bounds += [i * c / (1 - f) * (1 + 1e-6) + 1e-6, np.ones(layer.nx)]
+        x_bar = conditions.gate_numbers(layer, radius)["x_bar"]
+        bounds += [x_bar * (1 + 1e-6) + 1e-6, np.ones(layer.nx)]
     return np.concatenate(bounds)
