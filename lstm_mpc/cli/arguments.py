@@ -12,7 +12,9 @@ from typing import Any, NoReturn
 
 from lstm_mpc.certificates.conditions import CONDITIONS
 from lstm_mpc.cli.completion import SHELLS
-from lstm_mpc.data.log_preparation import PARTS, RESAMPLING
+from lstm_mpc.data.log_options import PARTS
+from lstm_mpc.data.logs.numbers import DECIMALS
+from lstm_mpc.data.resampling import RESAMPLING
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.pil import CORES
 from lstm_mpc.io import parallel
@@ -144,6 +146,14 @@ def speed(text: str) -> float:
     return value
 
 
+def missing(text: str) -> float:
+    """A number that stands for "not measured"; none: no number does."""
+    try:
+        return float("nan") if text == "none" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"needs a number or none, got {text!r}") from None
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     whole = Parser(
@@ -202,7 +212,7 @@ def _new(verb: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="FILE",
-        help="log in CSV; give it again for more records",
+        help="log: CSV, .csv.gz, .xlsx, .parquet or .mat; give it again for more records",
     )
     verb.add_argument(
         "--validation-data",
@@ -228,15 +238,50 @@ def _new(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument(
         "--time",
-        default="",
+        action="append",
+        default=[],
         metavar="COLUMN",
-        help="column of time stamps (default: found by its name or its dates)",
+        help="column of time stamps, twice for date and time of day; none (default: found)",
     )
     verb.add_argument(
         "--time-format",
         default="",
         metavar="FORMAT",
-        help="seconds, excel or a pattern of strptime (default: told apart)",
+        help="seconds, milliseconds …, excel or a pattern of strptime (default: told apart)",
+    )
+    verb.add_argument(
+        "--header-row",
+        type=positive,
+        default=0,
+        metavar="ROW",
+        help="row with the names of the columns (default: found)",
+    )
+    verb.add_argument(
+        "--decimal",
+        choices=DECIMALS,
+        default="auto",
+        help="mark of decimals (default: %(default)s)",
+    )
+    verb.add_argument(
+        "--missing",
+        type=missing,
+        action="append",
+        metavar="VALUE",
+        help="number that stands for 'not measured' (default: the usual ones; none)",
+    )
+    verb.add_argument(
+        "--where",
+        default="",
+        metavar="CONDITION",
+        help="only rows count that satisfy it, such as \"MODE == 'AUTO'\"",
+    )
+    verb.add_argument(
+        "--exclude",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("FROM", "TO"),
+        help="period that does not count, as stamps are written",
     )
     verb.add_argument(
         "--Ts",
@@ -247,6 +292,20 @@ def _new(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument(
         "--resample", choices=RESAMPLING, default="auto", help="how (default: %(default)s)"
+    )
+    verb.add_argument(
+        "--longest-gap",
+        type=index,
+        default=5,
+        metavar="SAMPLES",
+        help="so long an input may be unknown, longer ends a record (default: %(default)s)",
+    )
+    verb.add_argument(
+        "--min-samples",
+        type=positive,
+        default=0,
+        metavar="SAMPLES",
+        help="shorter records are left out (default: by the length of the log)",
     )
     verb.add_argument(
         "--despike",

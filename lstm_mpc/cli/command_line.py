@@ -146,31 +146,36 @@ def _single(choice: argparse.Namespace, console: Console) -> dict[str, Any]:
     return dict(result.content)
 
 
-def _new(choice: argparse.Namespace, options: Any) -> Any:
-    from lstm_mpc.data.log_preparation import LogOptions
-    from lstm_mpc.project.draft import ask_signals, wanted
-    from lstm_mpc.project.draft_steps import new_verb
+_OF_LOG = (  # options of `new` that are keys of [log]
+    *("time_format", "header_row", "decimal", "where", "Ts", "resample", "despike", "longest_gap"),
+    *("min_samples", "validation", "validation_part"),
+)
 
+
+def _new(choice: argparse.Namespace, options: Any) -> Any:
+    from lstm_mpc.data.log_options import LogOptions
+    from lstm_mpc.data.logs.table import open_log
+    from lstm_mpc.project.draft_steps import new_verb
+    from lstm_mpc.project.signal_requests import ask_signals, columns_in, wanted
+
+    columns = columns_in(open_log(choice.data[0], header_row=choice.header_row))
     inputs, outputs = (
-        [wanted(text) for text in choice.input],
-        [wanted(text) for text in choice.output],
+        [wanted(text, columns.names) for text in texts] for texts in (choice.input, choice.output)
     )
     if not (inputs and outputs) and sys.stdin.isatty() and not (choice.json or choice.quiet):
-        inputs, outputs = ask_signals(choice.data[0], input)
+        inputs, outputs = ask_signals(columns, input)
     if not (inputs and outputs):
+        shown = ", ".join(columns.names)
         raise InputError(
             "new: which columns are inputs, which outputs? Give --input NAME:UNIT:LOW:HIGH and"
-            " --output NAME:UNIT"
+            f" --output NAME:UNIT; the columns are {shown:.400}"
         )
     log = LogOptions(
         validation_files=tuple(file.name for file in choice.validation_data),
-        time=choice.time,
-        time_format=choice.time_format,
-        Ts=choice.Ts,
-        resample=choice.resample,
-        despike=choice.despike,
-        validation=choice.validation,
-        validation_part=choice.validation_part,
+        time=tuple(choice.time),
+        missing=None if choice.missing is None else tuple(v for v in choice.missing if v == v),
+        exclude=tuple(map(tuple, choice.exclude)),
+        **{name: getattr(choice, name) for name in _OF_LOG},
     )
     return new_verb(
         choice.directory,

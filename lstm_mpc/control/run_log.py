@@ -1,5 +1,4 @@
-"""Closed loops as a historian keeps them: one row a sample, as CSV or Parquet. The only importer of
-pyarrow."""
+"""Closed loops as a historian keeps them: one row a sample, as CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from typing import Any
 from lstm_mpc.control.simulation import Run
 from lstm_mpc.data.csv_file import TIME, TRUTH
 from lstm_mpc.errors import InputError
-from lstm_mpc.io import artefact_file
+from lstm_mpc.io import artefact_file, parquet
 from lstm_mpc.plants.system import System
 
 
@@ -30,7 +29,7 @@ class RunLog:
         if self.path.suffix not in (".csv", ".parquet"):
             raise InputError(f"{self.path}: a log must end in .csv or .parquet")
         if self.path.suffix == ".parquet":
-            _pyarrow()
+            parquet.library()
         if self.start.tzinfo is None:
             raise InputError(f"{self.path}: the start of a log needs a time zone, got {self.start}")
 
@@ -89,7 +88,7 @@ def write_log(log: RunLog, runs: Sequence[Run], system: System) -> None:
     a number is left empty."""
     columns = rows_of(runs, system, start=log.start.astimezone(UTC))
     artefact_file.write_bytes(
-        log.path, _csv(columns) if log.path.suffix == ".csv" else _parquet(columns)
+        log.path, _csv(columns) if log.path.suffix == ".csv" else parquet.parquet_bytes(columns)
     )
 
 
@@ -107,27 +106,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "" if isnan(value) else repr(value)
     return str(value)
-
-
-def _parquet(columns: dict[str, list[Any]]) -> bytes:
-    arrow, parquet = _pyarrow()
-    stream = io.BytesIO()
-    parquet.write_table(
-        arrow.table(
-            {name: arrow.array(values, from_pandas=True) for name, values in columns.items()}
-        ),
-        stream,
-    )
-    return stream.getvalue()
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise InputError(
-            "a .parquet log needs pyarrow: pip install 'lstm_mpc[parquet]'; a .csv log needs"
-            " nothing"
-        ) from error
-    return pyarrow, parquet

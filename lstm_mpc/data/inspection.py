@@ -10,7 +10,7 @@ import numpy as np
 
 from lstm_mpc.data.correlation import correlate
 from lstm_mpc.data.dataset import Dataset
-from lstm_mpc.data.log_preparation import spikes_of
+from lstm_mpc.data.resampling import spikes_of
 from lstm_mpc.plants.system import Array, Signal
 
 SPIKE = 8.0  # standard deviations from the running median
@@ -18,6 +18,7 @@ _PILED = 0.02  # share of samples at one end of the range that is called saturat
 _ALIKE = 0.999  # correlation beyond which two inputs are one
 _WHITENING = 20  # order of the autoregressive model that whitens an input
 _SURE = 4.0  # a peak so many times its bound is a dead time, not luck
+_SAMPLES_A_LAG, _FEWEST_LAGS = 4, 3  # what a correlation needs
 _MOVES = 10  # level changes below which an input hardly moves
 
 
@@ -45,7 +46,8 @@ class Column:
 class Delay:
     """The dead time [samples] from an input to an output beyond the one sample that a strictly
     proper model has: the first lag at which the correlation of the whitened signals leaves its 99 %
-    bound, less one. `peak` is the largest correlation in units of that bound."""
+    bound, less one. `peak` is the largest correlation in units of that bound, 0 where too few
+    samples are known."""
 
     samples: int
     peak: float
@@ -53,6 +55,14 @@ class Delay:
     @property
     def sure(self) -> bool:
         return self.peak >= _SURE
+
+    def words(self, Ts: float) -> str:
+        """The dead time in words, for samples every `Ts` [s]."""
+        if not self.peak:
+            return "none can be told from these data; too few samples follow each other"
+        sure = f"{self.samples} samples ({self.samples * Ts:g} s)"
+        verdict = sure if self.sure else "none that is sure"
+        return f"{verdict}; the correlation peaks at {self.peak:.1f} × its 99 % bound"
 
 
 @dataclass(frozen=True)
@@ -91,16 +101,8 @@ class Inspection:
         inputs, outputs = (self.columns[: len(self.delays[0])], self.columns[len(self.delays[0]) :])
         for row, output in zip(self.delays, outputs, strict=True):
             for delay, column in zip(row, inputs, strict=True):
-                verdict = (
-                    f"{delay.samples} samples ({delay.samples * Ts:g} s)"
-                    if delay.sure
-                    else "none that is sure"
-                )
                 pair = f"{column.signal.name} → {output.signal.name}"
-                rows.append(
-                    f"  dead time {pair}: {verdict}; the correlation peaks at {delay.peak:.1f} ×"
-                    " its 99 % bound"
-                )
+                rows.append(f"  dead time {pair}: {delay.words(Ts)}")
         rows.append(
             f"  memory: autocorrelation of the outputs falls to 1/e within {self.memory} samples"
             f" ({self.memory * Ts:g} s)"
@@ -191,14 +193,20 @@ def _share_at(values: Array, end: float) -> float:
 
 def _delay(dataset: Dataset, i: int, j: int, lags: int) -> Delay:
     """From input i to output j: both are filtered by what whitens the input, then correlated (Box
-    and Jenkins 1976, chapter 11)."""
-    whitener = _whitener([r.u[:, i] for r in dataset.records])
-    filtered = [
-        (_filter(r.y[:, j], whitener), _filter(r.u[:, i], whitener)) for r in dataset.records
-    ]
-    found = correlate(
-        [e[:, None] for e, _ in filtered], [v[:, None] for _, v in filtered], lags=max(1, lags)
-    )
+    and Jenkins 1976, chapter 11). A filter reaches over fewer samples, and fewer lags are searched,
+    where few outputs are known one after another."""
+    longest = min(_WHITENING, min(len(r.u) for r in dataset.records) // 5)
+    for order in (n for n in (_WHITENING, 10, 5, 2, 1, 0) if n <= longest or n == 0):
+        whitener = _whitener([r.u[:, i] for r in dataset.records], order)
+        errors = [_filter(r.y[:, j], whitener)[:, None] for r in dataset.records]
+        samples = int(np.isfinite(np.vstack(errors)).sum())
+        if samples >= _SAMPLES_A_LAG * lags:
+            break
+    usable = min(lags, samples // _SAMPLES_A_LAG)
+    if usable < _FEWEST_LAGS or np.nanstd(np.vstack(errors)) == 0:
+        return Delay(0, 0.0)
+    inputs = [_filter(r.u[:, i], whitener)[:, None] for r in dataset.records]
+    found = correlate(errors, inputs, lags=usable)
     past = np.abs(found.cross[found.lags :, 0, 0]) / found.cross_bound[0, 0]
     beyond = np.flatnonzero(past > 1.0)
     sure = np.flatnonzero(past > max(1.0, min(_SURE, 0.3 * float(past.max()))))
@@ -206,17 +214,17 @@ def _delay(dataset: Dataset, i: int, j: int, lags: int) -> Delay:
     return Delay(max(0, first - 1), float(past.max()))
 
 
-def _whitener(parts: list[Array]) -> Array:
+def _whitener(parts: list[Array], order: int) -> Array:
     """The coefficients of an autoregressive model of a signal, as a filter that whitens it."""
     mean = float(np.concatenate(parts).mean())
-    order = min(_WHITENING, min(map(len, parts)) // 5)
     rows, targets = [], []
     for part in parts:
         centred = part - mean
-        rows.append(
-            np.column_stack([centred[order - k : len(part) - k] for k in range(1, order + 1)])
-        )
+        shifted = [centred[order - k : len(part) - k] for k in range(1, order + 1)]
+        rows.append(np.array(shifted).reshape(order, -1).T)
         targets.append(centred[order:])
+    if not order:
+        return np.ones(1)
     X, t = np.vstack(rows), np.concatenate(targets)
     ridge = 1e-6 * float((t**2).sum() + 1e-300) * np.eye(order)
     return np.concatenate([[1.0], -np.linalg.solve(X.T @ X + ridge, X.T @ t)])

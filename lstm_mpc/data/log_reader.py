@@ -1,39 +1,45 @@
-"""Raw logs: CSV files as historians, recorders and spreadsheets write them, read as they are.
-Nothing is repaired here, only understood.
+"""Raw logs as historians, recorders and spreadsheets write them, read as they are.
 
-Delimiter (comma, semicolon, tab) and decimal comma are told from the header. A cell that is no
-number was not measured; which words stood there is counted."""
+Nothing is repaired here, only understood: a time base, a magnitude or a sign that is in doubt is
+refused, and what was settled is noted. A cell that is no number was not measured.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from lstm_mpc.errors import DataError
+from lstm_mpc.data.logs.columns import ColumnReader, column_reader
+from lstm_mpc.data.logs.layout import plain
+from lstm_mpc.data.logs.numbers import Mask
+from lstm_mpc.data.logs.readings import readings_of, side_by_side, tags_of
+from lstm_mpc.data.logs.selection import outside, where_of
+from lstm_mpc.data.logs.table import Table, open_log
+from lstm_mpc.errors import DataError, InputError
 from lstm_mpc.plants.system import Array
 
-_CHUNK = 65536  # rows that are held as text at a time
-_LIMIT = 2 * 2**30  # [bytes] of one file
-_WIDEST = 10_000  # columns
-# beside ISO 8601, and without doubt
-_PATTERNS = ("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M")
-_EXCEL = (25569.0, 73051.0)  # [days] 1970 and 2100 as a spreadsheet counts them
-_EPOCH = 25569.0  # [days]
+_SHARED = 0.5  # share of the rows that may repeat the stamp before
+_SENTINEL = 1e-6  # a number that stands for "not measured" is met to this share
 
 
 @dataclass(frozen=True)
 class Raw:
-    """One file: stamps `t` [s] (N,), never falling, `values` (N, n) of the columns asked for, NaN
-    where no number stood, the file's row of every sample (N,), how the stamps were understood, and
-    how often which word stood for a number."""
+    """One log as read.
+
+    Attributes:
+        file: Where it was read.
+        t: Stamps from the first on [s], never falling, (N,).
+        values: The columns that were asked for, NaN where no number stood, (N, n).
+        rows: The line of the file of every sample, (N,).
+        stamps: How the stamps were understood.
+        words: How often which word stood for a number.
+        void: Where words stood for numbers, which end what was known, (N, n).
+        counts: Which samples count, by `where` and `exclude`, (N,).
+        notes: What was settled while reading, in sentences.
+    """
 
     file: Path
     t: Array
@@ -41,233 +47,231 @@ class Raw:
     rows: Array
     stamps: str
     words: Mapping[str, int]
-
-
-def header_of(path: str | Path) -> tuple[str, ...]:
-    """The names of the columns of a raw log, as they stand in its first row."""
-    return tuple(next(iter(_rows(Path(path))))[1])
-
-
-def is_stamp(path: str | Path, column: str) -> bool:
-    """Is the first cell of the column a date?"""
-    rows = _rows(Path(path))
-    place = _place(Path(path), next(rows)[1], column)
-    _, first = next(rows, (0, []))
-    if place >= len(first):
-        return False
-    for pattern in ("iso", *_PATTERNS):
-        try:
-            _date(first[place], pattern)
-            return not first[place].strip().isdigit()
-        except ValueError:
-            continue
-    return False
+    void: Mask
+    counts: Mask
+    notes: tuple[str, ...] = ()
 
 
 def read_raw(
-    path: str | Path,
+    path: str | Path | Table,
     columns: Sequence[str],
     *,
-    time: str = "",
+    time: str | Sequence[str] = "",
     time_format: str = "",
     Ts: float = 0.0,
+    decimal: str = "auto",
+    header_row: int = 0,
+    missing: Sequence[float] = (),
+    where: str = "",
+    exclude: Sequence[tuple[str, str]] = (),
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> Raw:
-    """Read `columns` of a log, with stamps from the column `time`; without one, rows lie `Ts` [s]
-    apart. `on_progress` is told the share of the file that is read.
+    """Read columns of a log.
 
-    `time_format`: "seconds", "excel" (days since 1899-12-30), a pattern of `strptime`, or none: ISO
-    8601, numbers, and a few patterns that leave no doubt are told apart. Stamps without a zone are
-    taken for UTC, which matters only where clocks change.
+    Args:
+        path: The file, or the table that `open_log` opened.
+        columns: Names of the columns, those without their unit, unique starts or numbers as `#2`.
+        time: The column of the stamps, or those of date and time of day; "" for none.
+        time_format: "seconds" to "days", "excel", "matlab", "iso", a pattern of `strptime`, or ""
+            to tell it. Stamps without a zone are taken for UTC.
+        Ts: Sampling time of rows without stamps [s].
+        decimal: "point", "comma", or "auto" to tell it.
+        header_row: Line of the names, 0 to find it.
+        missing: Numbers that stand for "not measured".
+        where: Only rows that satisfy it count, such as `MODE == 'AUTO'`.
+        exclude: Periods that do not count, each from one stamp to another.
+        on_progress: Receives the share of the file that is read.
 
-    DataError names the file, the row and the remedy for a missing column, a stamp that cannot be
-    read, time that goes back, a column with hardly a number in it, or a file that is no text."""
-    path = Path(path)
-    rows = _rows(path, on_progress)
-    header = next(rows)[1]
-    places = [_place(path, header, name) for name in columns]
-    stamp = _place(path, header, time) if time else None
-    words, parts, stamps, lines = Counter[str](), list[Array](), list[Array](), list[Array]()
-    understood = time_format or "rows"
-    while chunk := list(islice(rows, _CHUNK)):
-        for line, row in chunk:
-            if len(row) != len(header):
-                raise DataError(
-                    f"has {len(row)} cells, the header has {len(header)}; complete or remove"
-                    " the row",
-                    file=path,
-                    row=line,
-                )
-        numbers = np.array([line for line, _ in chunk], dtype=np.float64)
-        if stamp is not None:
-            if not stamps:
-                understood = time_format or _understood(path, [row[stamp] for _, row in chunk])
-            stamps.append(_seconds(path, [row[stamp] for _, row in chunk], understood, numbers))
-        lines.append(numbers)
-        parts.append(
-            np.column_stack([_values([row[place] for _, row in chunk], words) for place in places])
-        )
-    if sum(map(len, parts)) < 2:
-        raise DataError("holds fewer than two rows of data", file=path)
-    values, at = np.vstack(parts), np.concatenate(lines)
-    # a slow sensor leaves cells empty, a column of text does not
-    text = sum(count for word, count in words.items() if word)
-    for name, column in zip(columns, values.T, strict=True):
-        found = int(np.isfinite(column).sum())
-        if found < 2 or (text > 0.5 * len(column) and found < 0.5 * len(column)):
-            raise DataError(
-                f"column {name!r:.60} holds a number in {found} of {len(column)} rows only",
-                file=path,
-            )
-    if stamp is None:
-        if not Ts > 0:
-            raise DataError(
-                f"needs a column of time stamps (found {', '.join(header):.200}), or the sampling"
-                " time of its rows",
-                file=path,
-            )
-        t = Ts * np.arange(len(values), dtype=np.float64)
+    Returns:
+        The log as read.
+
+    Raises:
+        DataError: Names the file, the row and the remedy for what cannot be read or is in doubt.
+        InputError: For a `where`, a `time_format` or a period that cannot be.
+    """
+    table = path if isinstance(path, Table) else open_log(path, header_row=header_row)
+    names = [time] if isinstance(time, str) and time else list(time)
+    times = [table.place(name) for name in names]
+    readings = readings_of(table) if names else None
+    if readings is None:
+        listed = [table.place(name) for name in columns]
+        chosen = [table.names[k] for k in listed]
     else:
-        t = np.concatenate(stamps)
+        chosen, listed = tags_of(readings, columns), [readings.value]
+    reader = column_reader(table, listed, times, decimal, time_format)
+    if readings is not None:
+        reader.tags, reader.tag_place = {tag: k for k, tag in enumerate(chosen)}, readings.tag
+    if where:
+        reader.where = where_of(where)
+        reader.conditions = [table.place(name) for name in reader.where.columns]
+    reader.read(on_progress)
+    raw = _arrays(reader, Ts)
+    raw = _side_by_side(raw, reader) if reader.tags else _in_order(raw)
+    raw = without(raw, chosen, missing)
+    if exclude:
+        at = reader.stamps.at if times else _number_of
+        periods = [(at(start), at(end)) for start, end in exclude]
+        raw = replace(raw, counts=raw.counts & outside(raw.t, periods))
+    _check(raw, chosen)
+    notes = (*table.notes, *_settled(reader, columns, chosen), *raw.notes)
+    return replace(raw, t=raw.t - raw.t[0], notes=notes)
+
+
+def _arrays(reader: ColumnReader, Ts: float) -> Raw:
+    """What was read, with its stamps."""
+    table, lines = reader.table, np.concatenate(reader.lines)
+    if reader.times:
+        stamps, t = reader.stamps.seconds()
+    elif Ts > 0:
+        stamps, t = "rows", Ts * np.arange(len(lines), dtype=np.float64)
+    else:
+        shown = ", ".join(table.names)
+        problem = f"needs a column of time stamps (its columns: {shown:.200})"
+        remedy = "name it (--time), or give the sampling time of the rows (--Ts)"
+        raise DataError(f"{problem}; {remedy}", file=table.file)
+    return Raw(
+        table.file,
+        t,
+        np.column_stack([np.concatenate(c.parts) for c in reader.columns]),
+        lines,
+        stamps,
+        {word: count for word, count in reader.words.items() if count},
+        np.column_stack([np.concatenate(c.voids) for c in reader.columns]),
+        np.concatenate(reader.counts),
+    )
+
+
+def _side_by_side(raw: Raw, reader: ColumnReader) -> Raw:
+    """One row for every reading as one for every stamp."""
+    tags = np.concatenate(reader.tag_parts)
+    for tag, k in reader.tags.items():
+        mine = tags == k
+        if mine.sum() < 2:
+            raise DataError(f"tag {tag!r:.60} has fewer than two readings", file=raw.file)
+        _check_order(raw.file, raw.t[mine], raw.rows[mine])
+    wide = side_by_side(tags, raw.t, raw.values[:, 0], raw.void[:, 0], raw.rows, len(reader.tags))
+    counts = np.ones(len(wide.t), dtype=bool)
+    counts[np.searchsorted(wide.t, raw.t[~raw.counts])] = False
+    notes = [f"{len(raw.t)} readings of {len(reader.tags)} tags, one in every row"]
+    if wide.repeated:
+        notes.append(
+            f"{wide.repeated} reading(s) of a tag at a time it was read before: the last counts"
+        )
+    return replace(
+        raw,
+        t=wide.t,
+        values=wide.values,
+        void=wide.void,
+        rows=wide.rows,
+        counts=counts,
+        notes=tuple(notes),
+    )
+
+
+def _in_order(raw: Raw) -> Raw:
+    """Rows from the oldest on; rows that share a stamp as one where they complete each other."""
+    notes = []
+    steps = np.diff(raw.t)
+    if (steps <= 0).all() and (steps < 0).any():
+        parts = {k: getattr(raw, k)[::-1] for k in ("t", "values", "rows", "void", "counts")}
+        raw, steps = replace(raw, **parts), np.diff(parts["t"])
+        notes.append("the newest row stands first: read from the end")
+    _check_order(raw.file, raw.t, raw.rows)
+    repeated = int((steps == 0).sum())
+    if repeated and raw.t[-1] > raw.t[0]:
+        merged = _merged(raw)
+        if merged is not None:
+            notes.append(f"{repeated} row(s) with the stamp of the row before complete it")
+            raw = merged
+        elif repeated > _SHARED * len(steps):
+            share = len(raw.t) / (len(raw.t) - repeated)
+            row = int(raw.rows[int(np.argmax(steps == 0)) + 1])
+            problem = f"about {share:.0f} rows share each time stamp"
+            remedy = (
+                "name the column with the time of day too (--time DATE --time TIME), or leave "
+                "the stamps out (--time none --Ts SECONDS)"
+            )
+            raise DataError(f"{problem}; {remedy}", file=raw.file, row=row)
+        else:
+            notes.append(f"{repeated} row(s) have the stamp of the row before: their mean counts")
+    return replace(raw, notes=tuple(notes))
+
+
+def _merged(raw: Raw) -> Raw | None:
+    """Rows that share a stamp as one, None where two of them fill one column."""
+    filled = np.isfinite(raw.values) | raw.void
+    place = np.concatenate([[0], np.cumsum(np.diff(raw.t) > 0)])
+    n = int(place[-1]) + 1
+    values, void = np.full((n, filled.shape[1]), np.nan), np.zeros((n, filled.shape[1]), dtype=bool)
+    for j, column in enumerate(filled.T):
+        if np.bincount(place[column], minlength=n).max() > 1:
+            return None
+        values[place[column], j] = raw.values[column, j]
+        void[place[column], j] = raw.void[column, j]
+    first = np.searchsorted(place, np.arange(n))
+    counts = np.bincount(place, weights=~raw.counts, minlength=n) == 0
+    return replace(
+        raw, t=raw.t[first], values=values, void=void, rows=raw.rows[first], counts=counts
+    )
+
+
+def _check_order(file: Path, t: Array, rows: Array) -> None:
     back = np.flatnonzero(np.diff(t) < 0)
     if back.size:
         k = int(back[0])
-        where = (
-            f"time goes back by {t[k] - t[k + 1]:g} s; sort the rows, split the file there, or"
-            " write stamps in UTC if clocks changed"
-        )
-        raise DataError(where, file=path, row=int(at[k + 1]))
-    return Raw(path, t - t[0], values, at, understood, dict(words))
+        problem = f"time goes back by {t[k] - t[k + 1]:g} s"
+        remedy = "sort the rows, split the file there, or write stamps in UTC if clocks changed"
+        raise DataError(f"{problem}; {remedy}", file=file, row=int(rows[k + 1]))
 
 
-def _rows(
-    path: Path, on_progress: Callable[[float], None] = lambda share: None
-) -> Iterator[tuple[int, list[str]]]:
-    """The row number and the cells of every row that is not empty, the header first."""
+def without(raw: Raw, names: Sequence[str], missing: Sequence[float]) -> Raw:
+    """Without the numbers that stand for "not measured"."""
+    if not missing:
+        return raw
+    values, void, notes = raw.values.copy(), raw.void.copy(), list(raw.notes)
+    for number in missing:
+        for j, name in enumerate(names):
+            alike = np.abs(raw.values[:, j] - number) <= _SENTINEL * abs(number)
+            if count := int(alike.sum()):
+                values[alike, j], void[alike, j] = np.nan, True
+                notes.append(f"{name}: {number:g} stands {count}× and counts as not measured")
+    return replace(raw, values=values, void=void, notes=tuple(notes))
+
+
+def _check(raw: Raw, names: Sequence[str]) -> None:
+    """A slow sensor leaves cells empty, a column of text does not."""
+    for name, column, void in zip(names, raw.values.T, raw.void.T, strict=True):
+        numbers = int(np.isfinite(column).sum())
+        if numbers < 2 or void.sum() > numbers:
+            problem = f"column {name!r:.60} holds a number in {numbers} of {len(column)} rows only"
+            raise DataError(problem, file=raw.file)
+    if not raw.counts.any():
+        raise DataError("has no row that satisfies `where` outside of `exclude`", file=raw.file)
+
+
+def _settled(reader: ColumnReader, asked: Sequence[str], chosen: Sequence[str]) -> list[str]:
+    """What was settled while reading, in sentences."""
+    notes = []
+    if count := reader.table.left_out["repeated"]:
+        notes.append(f"{count} row(s) repeat the names or what stands around them: left out")
+    for name, column in zip(asked, chosen, strict=True):
+        if column not in (name, name.strip()) and plain(column) != name.strip():
+            notes.append(f"{name!r:.60} is read from column {column!r:.80}")
+    styles = {style for c in reader.columns for style in c.used if style is not None}
+    if any(style.decimal == "comma" for style in styles):
+        notes.append("numbers have a decimal comma")
+    grouped = {c.name for c in reader.columns if c.tally.grouped(c.used)}
+    notes += [f"{name}: marks of thousands in its numbers" for name in sorted(grouped)]
+    units = {c.name: style.unit for c in reader.columns for style in c.used if style}
+    notes += [f"{name}: its numbers have the unit {unit}" for name, unit in units.items() if unit]
+    if left := int((~np.concatenate(reader.counts)).sum()):
+        notes.append(f"{left} row(s) do not satisfy `where` and do not count")
+    return notes
+
+
+def _number_of(text: str) -> float:
     try:
-        if (size := path.stat().st_size) > _LIMIT:
-            raise DataError(
-                f"is larger than {_LIMIT // 2**30} GiB; split it into several files", file=path
-            )
-        with (
-            path.open("rb") as file,
-            io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as stream,
-        ):
-            first = stream.readline(2**20)
-            delimiter = max(",;\t", key=first.count)
-            comma = delimiter != ","  # then a comma may stand for the point
-            header = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter), [])]
-            if not any(header) or len(header) > _WIDEST:
-                raise DataError(
-                    f"needs a first row with the names of its columns, at most {_WIDEST}",
-                    file=path,
-                    row=1,
-                )
-            yield 1, header
-            reader = csv.reader(stream, delimiter=delimiter)
-            for row in reader:
-                if reader.line_num % _CHUNK == 0:
-                    on_progress(min(1.0, file.tell() / size))
-                if any(row):
-                    yield (
-                        reader.line_num + 1,
-                        ([cell.replace(",", ".") for cell in row] if comma else row),
-                    )
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", file=path) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"is not a CSV text file ({error})", file=path) from error
-
-
-def _place(path: Path, header: Sequence[str], name: str) -> int:
-    if header.count(name) == 1:
-        return header.index(name)
-    problem = "has two columns" if name in header else "has no column"
-    raise DataError(
-        f"{problem} {name!r} (found {', '.join(header):.200}); give the name as it stands there",
-        file=path,
-        row=1,
-    )
-
-
-def _values(cells: Sequence[str], words: Counter[str]) -> Array:
-    """Numbers, NaN for words, which are counted, and for what is not finite."""
-    try:
-        found = np.array(cells, dtype=np.float64)
-    except ValueError:
-        found = np.array([_number(cell, words) for cell in cells])
-    found[np.isinf(found)] = np.nan
-    return found
-
-
-def _number(cell: str, words: Counter[str]) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        words[cell.strip()[:40]] += 1
-        return float("nan")
-
-
-def _understood(path: Path, cells: Sequence[str]) -> str:
-    """What kind of stamps these are."""
-    sample = cells[:1000]
-    try:
-        numbers = np.array(sample, dtype=np.float64)
-    except ValueError:
-        for pattern in ("iso", *_PATTERNS):
-            try:
-                for cell in sample:
-                    _date(cell, pattern)
-                return pattern
-            except ValueError:
-                continue
-        problem = (
-            f"the time stamp {sample[0]!r:.60} is not understood; give its format as a pattern of"
-            " strptime, such as '%m/%d/%Y %H:%M'"
-        )
-        raise DataError(problem, file=path, row=2) from None
-    days = (
-        _EXCEL[0] <= numbers[0] <= _EXCEL[1] and np.ptp(numbers) < 366 and (numbers % 1 != 0).any()
-    )
-    return "excel" if days else "seconds"
-
-
-def _seconds(path: Path, cells: Sequence[str], understood: str, lines: Array) -> Array:
-    """Stamps as seconds since 1970 (or since whenever the numbers count from)."""
-    try:
-        if understood in ("seconds", "excel"):
-            numbers = np.array(cells, dtype=np.float64)
-            # a spreadsheet keeps no more
-            found = (
-                numbers if understood == "seconds" else np.round((numbers - _EPOCH) * 86400.0, 3)
-            )
-        else:
-            found = np.array([_date(cell, understood).timestamp() for cell in cells])
-    except (ValueError, OverflowError):
-        found = np.full(len(cells), np.nan)
-    if not np.isfinite(found).all():
-        for line, cell in zip(lines, cells, strict=True):
-            try:
-                good = np.isfinite(
-                    float(cell)
-                    if understood in ("seconds", "excel")
-                    else _date(cell, understood).timestamp()
-                )
-            except (ValueError, OverflowError):
-                good = False
-            if not good:
-                problem = (
-                    f"the time stamp {cell!r:.60} does not read as {understood!r:.60} like those"
-                    " before"
-                )
-                raise DataError(problem, file=path, row=int(line))
-    return found
-
-
-def _date(cell: str, pattern: str) -> datetime:
-    moment = (
-        datetime.fromisoformat(cell.strip())
-        if pattern == "iso"
-        else datetime.strptime(cell.strip(), pattern)
-    )
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return float(text)
+    except ValueError as error:
+        problem = f"exclude: {text!r:.40} is no time of a log without stamps"
+        raise InputError(f"{problem}; give seconds from its start") from error

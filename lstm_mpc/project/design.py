@@ -23,7 +23,8 @@ from lstm_mpc.control.simulation import Scenario
 from lstm_mpc.data.csv_file import read_csv
 from lstm_mpc.data.dataset import Dataset, Record, record
 from lstm_mpc.data.excitation import Mprs, Steps
-from lstm_mpc.data.log_preparation import LogOptions, Prepared, prepare_log
+from lstm_mpc.data.log_options import LogOptions
+from lstm_mpc.data.log_preparation import Prepared, prepare_log
 from lstm_mpc.errors import InputError
 from lstm_mpc.identification.training import TrainingOptions
 from lstm_mpc.io import artefact_file

@@ -7,154 +7,19 @@ weights of a controller) is filled in from the data and marked CHOOSE."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import isfinite
-from pathlib import Path
 
 import numpy as np
 
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.data.inspection import Inspection
-from lstm_mpc.data.log_preparation import LogOptions
-from lstm_mpc.data.log_reader import header_of, is_stamp
-from lstm_mpc.errors import DataError, InputError
+from lstm_mpc.data.log_options import LogOptions
 from lstm_mpc.plants.system import Signal
 
-_TIMES = ("t [s]", "t", "time", "time [s]", "timestamp", "date", "datetime", "date time", "zeit")
 _SHORT = 2000  # training samples below which there is time for more starts
 _SELDOM = 50  # moves of an input below which the weights are held tight
 _THIN = 20_000  # training samples above which a design trains through windows
-
-
-@dataclass(frozen=True)
-class SignalRequest:
-    """A signal as asked for on the command line: NAME[=COLUMN][:UNIT[:LOW:HIGH]]."""
-
-    name: str
-    column: str
-    unit: str
-    low: float | None
-    high: float | None
-
-
-def wanted(text: str) -> SignalRequest:
-    """Read NAME[=COLUMN][:UNIT[:LOW:HIGH]]; a unit may also stand in the column's name as `name
-    [unit]`."""
-    parts = text.split(":")
-    name, _, column = parts[0].partition("=")
-    unit = parts[1] if len(parts) > 1 else ""
-    if not name.strip() or len(parts) not in (1, 2, 4):
-        raise InputError(
-            f"{text!r} is no signal; write NAME:UNIT:LOW:HIGH, such as q3:mL/s:12.5:17, or"
-            " NAME=COLUMN:UNIT:LOW:HIGH"
-        )
-    low, high = _limits(f"{parts[2]}:{parts[3]}", name) if len(parts) == 4 else (None, None)
-    return SignalRequest(name.strip(), column.strip(), unit.strip(), low, high)
-
-
-def _limits(text: str, name: str) -> tuple[float, float]:
-    try:
-        low, high = map(float, text.split(":"))
-    except ValueError as error:
-        raise InputError(
-            f"the limits of {name!r} must be two numbers LOW:HIGH, got {text!r}"
-        ) from error
-    return low, high
-
-
-def ask_signals(
-    path: Path, ask: Callable[[str], str]
-) -> tuple[list[SignalRequest], list[SignalRequest]]:
-    """Ask for inputs and outputs by the numbers of the columns; `ask` shows a question and returns
-    the answer."""
-    header = header_of(path)
-    listing = "\n".join(f"  {k + 1}: {name}" for k, name in enumerate(header))
-    found = list[list[SignalRequest]]()
-    for what, hint in (
-        ("inputs (manipulated)", ", with limits as 2:0:10 where you know them"),
-        ("outputs (measured)", ""),
-    ):
-        answer = ask(
-            f"columns of {path.name}:\n{listing}\nnumbers of the {what}, with blanks"
-            f" between{hint}: "
-        )
-        signals = []
-        for word in answer.replace(",", " ").split():
-            number, _, limits = word.partition(":")
-            if not (number.isdigit() and 1 <= int(number) <= len(header)):
-                raise InputError(
-                    f"{word!r} is no column; answer with numbers from 1 to {len(header)}"
-                )
-            name = header[int(number) - 1]
-            unit = name[name.index("[") + 1 : -1] if name.endswith("]") and "[" in name else ""
-            plain = name[: name.index("[")].strip() if unit else name
-            low, high = _limits(limits, plain) if limits else (None, None)
-            signals.append(SignalRequest(plain, name, unit, low, high))
-        found.append(signals)
-    return found[0], found[1]
-
-
-def columns_of(
-    path: Path, signals: Sequence[SignalRequest]
-) -> tuple[dict[str, str], dict[str, str]]:
-    """The column and the unit of every signal: the column that was named, or one called `name` or
-    `name [unit]`."""
-    header, columns, units = header_of(path), dict[str, str](), dict[str, str]()
-    for s in signals:
-        near = [
-            c
-            for c in header
-            if c == (s.column or s.name)
-            or (not s.column and c.startswith(f"{s.name} [") and c.endswith("]"))
-        ]
-        if len(near) != 1:
-            problem = (
-                f"has no column for {s.name!r}"
-                if not near
-                else f"has {len(near)} columns for {s.name!r}"
-            )
-            raise DataError(
-                f"{problem} (found {', '.join(header):.200}); write {s.name}=COLUMN:UNIT",
-                file=path,
-                row=1,
-            )
-        columns[s.name] = near[0]
-        units[s.name] = s.unit or (
-            near[0][near[0].index("[") + 1 : -1]
-            if near[0].endswith("]") and "[" in near[0]
-            else "-"
-        )
-    return columns, units
-
-
-def time_column(path: Path, signals: Collection[str]) -> str:
-    """The column of time stamps, none of the columns of `signals`: one called like it, or whose
-    first cell is a date; none: ""."""
-    header = [c for c in header_of(path) if c not in signals]
-    # T is a temperature
-    called = [c for c in header if c in _TIMES or (len(c) > 1 and c.lower() in _TIMES)]
-    return called[0] if called else next((c for c in header if is_stamp(path, c)), "")
-
-
-def signals_of(
-    asked: Sequence[SignalRequest],
-    units: dict[str, str],
-    spans: dict[str, tuple[float, float]],
-    *,
-    limit: bool,
-) -> tuple[Signal, ...]:
-    """Signals with their limits; those of inputs (`limit`) that were not given are the range in the
-    data."""
-    made = []
-    for s in asked:
-        if s.low is not None and s.high is not None:
-            made.append(Signal(s.name, units[s.name], s.low, s.high))
-        elif limit:
-            made.append(Signal(s.name, units[s.name], *spans[s.name]))
-        else:
-            made.append(Signal(s.name, units[s.name]))
-    return tuple(made)
 
 
 def draft(
@@ -342,8 +207,19 @@ def _control_lines(slow: int, span_u: Sequence[float], span_y: Sequence[float]) 
 def _log_lines(log: LogOptions, training: Dataset, validation: Dataset) -> list[str]:
     lines = [f"files = {_list(log.files)}"]
     lines += [f"validation_files = {_list(log.validation_files)}"] if log.validation_files else []
-    lines += [f"time = {_text(log.time)}"] if log.time else []
+    if isinstance(log.time, tuple):
+        lines += [_note(f"time = {_list(log.time)}", "date and time of day")] if log.time else []
+    elif log.time:
+        lines += [f"time = {_text(log.time)}"]
     lines += [f"time_format = {_text(log.time_format)}"] if log.time_format else []
+    lines += [f"header_row = {log.header_row}"] if log.header_row else []
+    lines += [f"decimal = {_text(log.decimal)}"] if log.decimal != "auto" else []
+    if log.missing:
+        numbers = ", ".join(map(_number, log.missing))
+        lines += [_note(f"missing = [{numbers}]", 'what stands for "not measured"')]
+    lines += [f"where = {_text(log.where)}"] if log.where else []
+    periods = ", ".join(_list(period) for period in log.exclude)
+    lines += [f"exclude = [{periods}]"] if periods else []
     lines += (
         [f"columns = {{{', '.join(f'{_key(k)} = {_text(v)}' for k, v in log.columns.items())}}}"]
         if log.columns
@@ -367,7 +243,8 @@ def _log_lines(log: LogOptions, training: Dataset, validation: Dataset) -> list[
             _note(part, "which part of it"),
         ]
     )
-    lines += [_note(f"min_samples = {log.min_samples}", "[samples] shorter records are left out")]
+    shortest = log.shortest(training.samples + validation.samples)
+    lines += [_note(f"min_samples = {shortest}", "[samples] shorter records are left out")]
     lines += [f"despike = {log.despike:g}"] if log.despike else []
     return lines
 

@@ -11,16 +11,23 @@ import numpy as np
 
 from lstm_mpc.data.dataset import Dataset, thin
 from lstm_mpc.data.inspection import describe, look, refusals
-from lstm_mpc.data.log_preparation import LogOptions, prepare_log
+from lstm_mpc.data.log_options import LogOptions
+from lstm_mpc.data.log_preparation import prepare_log
+from lstm_mpc.data.logs.table import Table, open_log, time_columns
 from lstm_mpc.errors import InputError
 from lstm_mpc.identification.model_order import compare_orders
 from lstm_mpc.identification.training import Progress
 from lstm_mpc.io import artefact_file
-from lstm_mpc.plants.system import Signal
 from lstm_mpc.plots import figures, style
 from lstm_mpc.project.artefacts import FIGURES, Options, Result, refuse_overwrite
 from lstm_mpc.project.design import Design, load_design
-from lstm_mpc.project.draft import SignalRequest, columns_of, draft, signals_of, time_column
+from lstm_mpc.project.draft import draft
+from lstm_mpc.project.signal_requests import (
+    SignalRequest,
+    columns_in,
+    columns_of,
+    signals_of,
+)
 
 CELLS = ((2,), (3,), (5,), (8,))
 
@@ -52,10 +59,11 @@ def new_verb(
     twice = {s.name for s in asked if [t.name for t in asked].count(s.name) > 1}
     if twice:
         raise InputError(f"two signals are called {min(twice)!r}")
-    columns, units = columns_of(files[0], asked)
-    log = replace(log, time=log.time or time_column(files[0], columns.values()))
+    table = open_log(files[0], header_row=log.header_row)
+    columns, units = columns_of(columns_in(table), asked)
     log = replace(
         log,
+        time=_time_of(table, log.time, list(columns.values())),
         columns={
             s.name: columns[s.name]
             for s in asked
@@ -70,7 +78,7 @@ def new_verb(
         validation_files=tuple(where[f.name] for f in validating),
     )
     given, measured = asked[: len(inputs)], asked[len(inputs) :]
-    named = ([Signal(s.name, units[s.name]) for s in part] for part in (given, measured))
+    named = (signals_of(part, units, {}, limit=False) for part in (given, measured))
     made = prepare_log(
         near,
         folder,
@@ -102,6 +110,7 @@ def new_verb(
         files=tuple(f.name for f in files if f not in validating),
         Ts=training.Ts,
         validation_part=made.part,
+        missing=made.missing,
     )
     text = draft(name or folder.resolve().name, local, training, validation, seen, guessed)
     for file in files:
@@ -128,6 +137,18 @@ def new_verb(
         tuple(lines),
         {"design": str(folder / "design.toml"), "story": list(made.story), **describe(seen)},
     )
+
+
+def _time_of(
+    table: Table, asked: str | tuple[str, ...], columns: Sequence[str]
+) -> str | tuple[str, ...]:
+    """The columns of the stamps: those that were asked for, or found; "none" is none."""
+    if asked in ("none", ("none",)) and "none" not in table.names:
+        return ""
+    signals = [k for k, name in enumerate(table.names) if name in columns]
+    names = [asked] if isinstance(asked, str) and asked else list(asked)
+    names = [table.names[table.place(name)] for name in names] or list(time_columns(table, signals))
+    return tuple(names) if len(names) > 1 else "".join(names)
 
 
 def _joined(training: Dataset, validation: Dataset) -> Dataset:

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from lstm_mpc import DataError, InputError, Signal
-from lstm_mpc.data.log_preparation import LogOptions, prepare_log, spikes_of
+from lstm_mpc.data.log_options import LogOptions
+from lstm_mpc.data.log_preparation import prepare_log
+from lstm_mpc.data.resampling import spikes_of
 
 U, Y = (Signal("q", "mL/s", 0.0, 10.0),), (Signal("pH", "pH"),)
 
@@ -232,9 +234,12 @@ def test_short_records_are_left_out_and_said(tmp_path):
         ({"files": ()}, "files is empty"),
         (
             {"min_samples": 100},
-            "no record of 100 samples is left for training; lower `min_samples`, or give more data",
+            "no record is long enough for training; give more data, or lower min_samples",
         ),
-        ({"validation": 0.1, "min_samples": 10}, "no record of 10 samples is left for validation"),
+        (
+            {"validation": 0.1, "min_samples": 10},
+            "is long enough for validation; give more data",
+        ),
         ({"Ts": 1e-6}, "would be .* samples of 1e-06 s; give a larger Ts, or split the file"),
     ],
 )

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from lstm_mpc import DataError
-from lstm_mpc.data.log_reader import header_of, is_stamp, read_raw
+from lstm_mpc.data.log_reader import read_raw
+from lstm_mpc.data.logs.table import open_log, time_columns
 
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 
@@ -49,19 +50,12 @@ def test_stamps_are_told_apart(tmp_path, stamps):
 
 
 def test_a_pattern_reads_what_would_be_in_doubt(tmp_path):
-    path = write(tmp_path, table([f"03/01/2026 08:{k:02d}" for k in range(4)]))
-    assert read_raw(path, ["q"], time="when", time_format="%m/%d/%Y %H:%M").t.tolist() == [
-        0,
-        60,
-        120,
-        180,
-    ]
+    stamps = ["03/01/2026 08:00", "03/02/2026 08:01", "03/03/2026 09:00", "03/04/2026 08:00"]
+    path = write(tmp_path, table(stamps))
+    raw = read_raw(path, ["q"], time="when", time_format="%m/%d/%Y %H:%M")
+    assert raw.t[:2].tolist() == [0, 86460]
     with pytest.raises(
-        DataError,
-        match=(
-            r"row 2: the time stamp '03/01/2026 08:00' is not understood; give its format as a"
-            r" pattern of"
-        ),
+        DataError, match=r"read as '%d/%m/%Y' and as '%m/%d/%Y', with different times; give time_f"
     ):
         read_raw(path, ["q"], time="when")
 
@@ -103,7 +97,7 @@ def test_rows_without_stamps_lie_a_sampling_time_apart(tmp_path):
     assert read_raw(path, ["q"], Ts=0.5).t.tolist() == [0, 0.5, 1.0]
     with pytest.raises(
         DataError,
-        match=r"needs a column of time stamps \(found q, pH\), or the sampling time of its rows",
+        match=r"needs a column of time stamps \(its columns: q, pH\); name it",
     ):
         read_raw(path, ["q"])
 
@@ -124,31 +118,36 @@ def test_words_were_not_measured_and_are_counted(tmp_path):
 
 def test_a_header_that_is_quoted_and_empty_rows(tmp_path):
     path = write(tmp_path, '"t, in s",q\n\n0,1\n,\n1,2\n')
-    assert header_of(path) == ("t, in s", "q")
+    assert open_log(path).names == ("t, in s", "q")
     assert read_raw(path, ["q"], time="t, in s").values.ravel().tolist() == [1, 2]
 
 
 def test_which_column_holds_dates(tmp_path):
     path = write(tmp_path, table(STAMPS["day first with dots"]))
-    assert [is_stamp(path, c) for c in ("when", "q", "pH")] == [True, False, False]
+    assert time_columns(open_log(path)) == ("when",)
 
 
 @pytest.mark.parametrize(
     ("text", "columns", "words"),
     [
-        ("", ["q"], "row 1: needs a first row with the names of its columns"),
-        (",,\n1,2,3\n", ["q"], "row 1: needs a first row with the names"),
+        ("", ["q"], "is empty; give a file with rows of data"),
+        ("0,1\n2,3\n4,5\n", ["q"], r"has no column 'when' \(its columns: #1, #2\); give the name"),
+        ("when,q\n", ["q"], "holds fewer than two rows of data"),
         ("when,q\n0,1\n", ["q"], "holds fewer than two rows of data"),
         (
             "when,q\n0,1\n1,2\n",
             ["pH"],
-            r"row 1: has no column 'pH' \(found when, q\); give the name as it stands there",
+            r"row 1: has no column 'pH' \(its columns: when, q\); give the name as it stands there",
         ),
-        ("when,q,q\n0,1,1\n1,2,2\n", ["q"], "row 1: has two columns 'q'"),
+        (
+            "when,q,q\n0,1,1\n1,2,2\n",
+            ["q"],
+            "row 1: has 2 columns for 'q': 'q' \\(#2\\), 'q' \\(#3\\)",
+        ),
         (
             "when,q\n0,1\n1\n",
             ["q"],
-            "row 3: has 1 cells, the header has 2; complete or remove the row",
+            "row 3: has 1 cells, the row of names has 2; complete or remove the row",
         ),
         ("when,q\n0,1\nlater,2\n", ["q"], "row 2: the time stamp '0' is not understood"),
         (
@@ -168,7 +167,7 @@ def test_what_cannot_be_read_is_named(tmp_path, text, columns, words):
 
 
 def test_a_stamp_that_breaks_off_later_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("lstm_mpc.data.log_reader._CHUNK", 2)
+    monkeypatch.setattr("lstm_mpc.data.logs.columns._CHUNK", 2)
     with pytest.raises(
         DataError, match="row 5: the time stamp 'x' does not read as 'seconds' like those before"
     ):
@@ -178,7 +177,7 @@ def test_a_stamp_that_breaks_off_later_is_named(tmp_path, monkeypatch):
 def test_chunks_make_no_difference(tmp_path, monkeypatch):
     path = write(tmp_path, table([str(k) for k in range(9)]))
     whole = read_raw(path, ["q", "pH"], time="when")
-    monkeypatch.setattr("lstm_mpc.data.log_reader._CHUNK", 2)
+    monkeypatch.setattr("lstm_mpc.data.logs.columns._CHUNK", 2)
     parts = read_raw(path, ["q", "pH"], time="when")
     assert parts.values.tolist() == whole.values.tolist()
     assert parts.t.tolist() == whole.t.tolist()
@@ -187,16 +186,16 @@ def test_chunks_make_no_difference(tmp_path, monkeypatch):
 def test_a_file_that_is_no_text_or_not_there(tmp_path):
     path = tmp_path / "log.csv"
     with pytest.raises(DataError, match="cannot be read"):
-        header_of(path)
-    path.write_bytes(b"\xff\xfe\x00q")
-    with pytest.raises(DataError, match="is not a CSV text file"):
-        header_of(path)
+        open_log(path)
+    path.write_bytes(bytes(range(128, 256)) * 40 + b"\x00\x01\x81")
+    with pytest.raises(DataError, match="is not a text file"):
+        open_log(path)
 
 
 def test_a_file_that_is_too_large(tmp_path, monkeypatch):
-    monkeypatch.setattr("lstm_mpc.data.log_reader._LIMIT", 2**30)
+    monkeypatch.setattr("lstm_mpc.data.logs.text_file.LIMIT", 2**30)
     path = tmp_path / "log.csv"
     with path.open("wb") as stream:
         stream.truncate(2**30 + 1)
     with pytest.raises(DataError, match="is larger than 1 GiB; split it into several files"):
-        header_of(path)
+        open_log(path)

@@ -19,13 +19,14 @@ from lstm_mpc import (
 )
 from lstm_mpc.cli.command_line import main
 from lstm_mpc.data.dataset import thin
-from lstm_mpc.data.log_preparation import LogOptions
+from lstm_mpc.data.log_options import LogOptions
+from lstm_mpc.data.logs.table import open_log, time_columns
 from lstm_mpc.identification.model_order import Candidate, Ordering
 from lstm_mpc.identification.multistart import Start
 from lstm_mpc.project.artefacts import Options
 from lstm_mpc.project.design import load_design
-from lstm_mpc.project.draft import ask_signals, signals_of, time_column, wanted
 from lstm_mpc.project.draft_steps import new_verb
+from lstm_mpc.project.signal_requests import ask_signals, columns_in, signals_of, wanted
 
 
 @pytest.fixture
@@ -173,7 +174,7 @@ def test_a_file_may_be_kept_for_validation(tmp_path, log):
         (
             ["nothing"],
             OUTPUTS,
-            r"row 1: has no column for 'nothing' \(found Time, .*\); write nothing=COLUMN:UNIT",
+            r"has no column 'nothing' \(its columns: Time, .*\); write nothing=COLUMN:UNIT",
         ),
         (["T"], OUTPUTS, "two signals are called 'T'"),
         (["b:bar:5:1"], OUTPUTS, "signal 'b': low 5.0 must be below high 1.0"),
@@ -198,11 +199,11 @@ def test_names_with_quotes_and_spaces_survive(tmp_path, log):
 
 
 def test_a_time_column_is_found_by_name_or_by_its_dates(tmp_path, log):
-    assert time_column(log, []) == "Time"
+    assert time_columns(open_log(log)) == ("Time",)
     other = tmp_path / "o.csv"
     other.write_text("T,stamp,q\n1,2026-03-01T00:00:00Z,3\n1,2026-03-01T00:00:01Z,3\n")
-    assert time_column(other, []) == "stamp"
-    assert time_column(other, ["stamp"]) == ""
+    assert time_columns(open_log(other)) == ("stamp",)
+    assert time_columns(open_log(other), [1]) == ()
     other.write_text("q,x\n1,2\n2,3\n3,4\n")
     with pytest.raises(DataError, match=r"needs a column of time stamps"):
         new_verb(tmp_path / "d", [other], *signals(["q"], ["x"]), Options(), log=LogOptions())
@@ -309,8 +310,8 @@ def test_without_signals_and_terminal_what_is_missing_is_said(tmp_path, log, cap
 
 def test_on_a_terminal_signals_are_asked_for(log):
     answers = iter(["2:8:22 3", "4, 5"])
-    asked = []
-    inputs, outputs = ask_signals(log, lambda question: asked.append(question) or next(answers))
+    asked, columns = [], columns_in(open_log(log))
+    inputs, outputs = ask_signals(columns, lambda question: asked.append(question) or next(answers))
     assert "  2: FIC-1.PV\n  3: b [bar]\n" in asked[0]
     assert [(s.name, s.column, s.unit, s.low, s.high) for s in inputs] == [
         ("FIC-1.PV", "FIC-1.PV", "", 8.0, 22.0),
@@ -318,11 +319,11 @@ def test_on_a_terminal_signals_are_asked_for(log):
     ]
     assert [s.name for s in outputs] == ["T", "pH"]
     with pytest.raises(InputError, match="'9' is no column; answer with numbers from 1 to 5"):
-        ask_signals(log, lambda _: "9")
+        ask_signals(columns, lambda _: "9")
     with pytest.raises(
         InputError, match=r"the limits of 'FIC-1.PV' must be two numbers LOW:HIGH, got '8'"
     ):
-        ask_signals(log, lambda _: "2:8")
+        ask_signals(columns, lambda _: "2:8")
 
 
 def test_a_number_of_cells_that_is_none_is_refused(tmp_path, capsys):

@@ -1,0 +1,143 @@
+"""Logs that are text: encoding and delimiter, by the libraries made for them, and rows of cells."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from lstm_mpc.data.logs.layout import Row
+from lstm_mpc.errors import DataError
+
+LIMIT = 2 * 2**30  # [bytes] of one file, unpacked
+_CHUNK = 65536  # rows between two reports of progress
+_SAMPLE = 65536  # characters that tell the delimiter
+_LINES = 100
+_PART = 2**22  # [bytes] checked at a time
+_LONGEST = 2**20  # characters of a cell
+_DELIMITERS = [",", ";", "\t", "|"]
+_WESTERN = ["utf_8", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "cp1252"]
+_NAMES = {
+    "cp1252": "Windows-1252",
+    "utf_16": "UTF-16",
+    "utf_16_le": "UTF-16",
+    "utf_16_be": "UTF-16",
+}
+Progress = Callable[[float], None]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, unpacked where it is gzipped; DataError for what cannot be read."""
+    try:
+        if path.stat().st_size > LIMIT:
+            problem = f"is larger than {LIMIT // 2**30} GiB; split it into several files"
+            raise DataError(problem, file=path)
+        with path.open("rb") as file:
+            if file.read(2) == b"\x1f\x8b":
+                with gzip.open(path) as unpacked:
+                    yield unpacked  # type: ignore[misc]
+            else:
+                file.seek(0)
+                yield file
+    except (OSError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot be read ({reason})", file=path) from error
+
+
+def encoding_of(path: Path) -> str:
+    """The encoding of a text: UTF-8 where all of it is, else what charset-normalizer says."""
+    decoder, size = codecs.getincrementaldecoder("utf-8")(), 0
+    with opened(path) as file:
+        part = file.read(_PART)
+        try:
+            while part:
+                if b"\x00" in part:
+                    break
+                decoder.decode(part)
+                size += len(part)
+                if size > LIMIT:
+                    problem = f"is larger than {LIMIT // 2**30} GiB unpacked"
+                    raise DataError(f"{problem}; split it into several files", file=path)
+                part = file.read(_PART)
+            else:
+                decoder.decode(b"", final=True)
+                return "utf-8-sig"
+        except UnicodeDecodeError as error:
+            part = part[max(0, error.start - _SAMPLE // 2) :] if size else part
+    from charset_normalizer import from_bytes
+
+    for choice in (_WESTERN, None):  # Western logs have too few letters to be told from others
+        best = from_bytes(part[:_SAMPLE], cp_isolation=choice).best()
+        if best is not None:
+            return best.encoding
+    raise DataError("is not a text file; give a log as CSV, .xlsx, .parquet or .mat", file=path)
+
+
+def encoding_note(encoding: str) -> list[str]:
+    known = {"utf-8-sig", "ascii", "utf_8"}
+    return (
+        []
+        if encoding in known
+        else [f"read as {_NAMES.get(encoding, encoding.upper().replace('_', '-'))}"]
+    )
+
+
+def lines_of(path: Path, encoding: str, first: int = 1) -> Iterator[str]:
+    """The first lines of a text, from line `first`."""
+    with opened(path) as file, io.TextIOWrapper(file, encoding=encoding, newline="") as stream:
+        try:
+            for number, line in enumerate(iter(lambda: stream.readline(_LONGEST), ""), start=1):
+                if number >= first:
+                    yield line
+        except UnicodeError as error:
+            raise DataError(f"is not a text file ({error})", file=path) from error
+
+
+def delimiter_of(path: Path, encoding: str) -> str:
+    """What separates the cells: by an instruction such as `sep=;`, else by clevercsv."""
+    lines = list(islice(lines_of(path, encoding), _LINES))
+    for line in lines[:2]:
+        if match := re.fullmatch(r'"?sep=(.)"?\s*', line.lstrip("\ufeff"), re.IGNORECASE):
+            return match[1]
+    from clevercsv.detect import Detector
+
+    sample = _simple("".join(lines)[:_SAMPLE])
+    dialect = Detector().detect(sample, delimiters=_DELIMITERS)
+    if dialect is not None and dialect.delimiter in _DELIMITERS:
+        return str(dialect.delimiter)
+    return max(_DELIMITERS, key=sample.count)
+
+
+def _simple(text: str) -> str:
+    """Months as numbers and numbers without their units: types that clevercsv knows."""
+    text = re.sub(r"(?i)(\d[-/ .])[^\W\d_]{3,9}\.?([-/ .]\d)", r"\g<1>01\2", text)
+    unit = r"(?<=\d) ?[^\W\d_]{1,6}(?:/[^\W\d_]{1,4})?(?=[\"\n;,\t|])"
+    return re.sub(unit, "", text)
+
+
+def rows_of(
+    path: Path, encoding: str, delimiter: str, first: int = 1, progress: Progress | None = None
+) -> Iterator[Row]:
+    """The line and the cells of every row that is not empty, from line `first` on."""
+    size = max(1, path.stat().st_size)
+    with opened(path) as file, io.TextIOWrapper(file, encoding=encoding, newline="") as stream:
+        try:
+            for _ in range(first - 1):
+                stream.readline(_LONGEST)
+            reader, before = csv.reader(stream, delimiter=delimiter), first - 1
+            for row in reader:
+                line = reader.line_num
+                if progress is not None and line % _CHUNK == 0:
+                    progress(min(1.0, file.tell() / size))
+                if any(row):
+                    yield line + before, row
+        except (UnicodeError, csv.Error) as error:
+            raise DataError(f"is not a CSV text file ({error})", file=path) from error
