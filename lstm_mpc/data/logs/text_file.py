@@ -18,8 +18,8 @@ from lstm_mpc.errors import DataError
 
 LIMIT = 2 * 2**30  # [bytes] of one file, unpacked
 _CHUNK = 65536  # rows between two reports of progress
-_SAMPLE = 65536  # characters that tell the delimiter
-_LINES = 100
+_SAMPLE, _LINES, _WIDE = 16384, 60, 4096  # characters and lines that tell the delimiter
+_PIECE = 65536  # [bytes] that tell the encoding
 _PART = 2**22  # [bytes] checked at a time
 _LONGEST = 2**20  # characters of a cell
 _DELIMITERS = [",", ";", "\t", "|"]
@@ -71,11 +71,11 @@ def encoding_of(path: Path) -> str:
                 decoder.decode(b"", final=True)
                 return "utf-8-sig"
         except UnicodeDecodeError as error:
-            part = part[max(0, error.start - _SAMPLE // 2) :] if size else part
+            part = part[max(0, error.start - _PIECE // 2) :] if size else part
     from charset_normalizer import from_bytes
 
     for choice in (_WESTERN, None):  # Western logs have too few letters to be told from others
-        best = from_bytes(part[:_SAMPLE], cp_isolation=choice).best()
+        best = from_bytes(part[:_PIECE], cp_isolation=choice).best()
         if best is not None:
             return best.encoding
     raise DataError("is not a text file; give a log as CSV, .xlsx, .parquet or .mat", file=path)
@@ -109,11 +109,14 @@ def delimiter_of(path: Path, encoding: str) -> str:
             return match[1]
     from clevercsv.detect import Detector
 
-    sample = _simple("".join(lines)[:_SAMPLE])
-    dialect = Detector().detect(sample, delimiters=_DELIMITERS)
+    sample = _simple("".join(line for line in lines if len(line) < _WIDE)[:_SAMPLE])
+    try:
+        dialect = Detector().detect(sample, delimiters=_DELIMITERS)
+    except Exception:  # what is no table may break it
+        dialect = None
     if dialect is not None and dialect.delimiter in _DELIMITERS:
         return str(dialect.delimiter)
-    return max(_DELIMITERS, key=sample.count)
+    return max(_DELIMITERS, key="".join(lines).count)
 
 
 def _simple(text: str) -> str:
