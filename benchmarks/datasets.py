@@ -22,11 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import least_squares
-from scipy.signal import lfilter
 
 from lstm_mpc import Model, validate
 from lstm_mpc.data.dataset import Dataset, Record, fit_index
+from lstm_mpc.identification.linear_model import fit_linear
 from lstm_mpc.io import parallel
 from lstm_mpc.project.design import load_design
 
@@ -118,78 +117,6 @@ def ours(source, files, folder):
     return load_design(folder), Model.load(folder / "model.json"), time.perf_counter() - began
 
 
-# -- the linear model ------------------------------------------------------------------------------
-
-
-def transfer(p, u, order):
-    """Σ_j B_j(z)/F_j(z) u_j + c, at rest under u(0) before."""
-    y = np.full(len(u), p[-1])
-    for j in range(u.shape[1]):
-        b, f = (
-            np.r_[0.0, p[2 * order * j : 2 * order * j + order]],
-            np.r_[1.0, p[2 * order * j + order : 2 * order * (j + 1)]],
-        )
-        y = y + b.sum() / f.sum() * u[0, j] + lfilter(b, f, u[:, j] - u[0, j])
-    return y
-
-
-def first_guess(records, order, j):
-    """Least-squares ARX, its poles drawn inside the unit circle."""
-    rows, targets = [], []
-    for u, y in records:
-        lags = range(1, order + 1)
-        N, nu = len(y), u.shape[1]
-        past = [-np.column_stack([y[order - k : N - k, j] for k in lags])]
-        rows.append(
-            np.hstack(
-                past + [np.column_stack([u[order - k : N - k, i] for k in lags]) for i in range(nu)]
-            )
-        )
-        targets.append(y[order:, j])
-    theta = np.linalg.lstsq(np.vstack(rows), np.concatenate(targets), rcond=None)[0]
-    poles = np.roots(np.r_[1.0, theta[:order]])
-    poles = poles * np.minimum(1.0, 0.99 / np.maximum(np.abs(poles), 1e-9))
-    f = np.real(np.poly(poles))[1:]
-    return np.concatenate(
-        [np.r_[theta[order * (i + 1) : order * (i + 2)], f] for i in range(records[0][0].shape[1])]
-        + [[0.0]]
-    )
-
-
-def output_error(records, order, j, transient):
-    def residual(p):
-        with np.errstate(all="ignore"):
-            e = np.concatenate([(transfer(p, u, order) - y[:, j])[transient:] for u, y in records])
-        return np.clip(np.nan_to_num(e, nan=1e3, posinf=1e3, neginf=-1e3), -1e3, 1e3)
-
-    return least_squares(residual, first_guess(records, order, j), max_nfev=200).x
-
-
-def linear(training, validation, test, transient):
-    """Simulated outputs of the linear model on the test records; order chosen output by output on
-    validation data."""
-    u, y = (np.vstack([getattr(r, w) for r in training.records]) for w in "uy")
-    mid, span = (u.mean(0), y.mean(0)), (u.std(0), y.std(0))
-    scaled = [
-        [((r.u - mid[0]) / span[0], (r.y - mid[1]) / span[1]) for r in d.records]
-        for d in (training, validation, test)
-    ]
-    outputs = [np.empty_like(r.y) for r in test.records]
-    for j in range(y.shape[1]):
-        found = []
-        for order in (1, 2, 3, 4):
-            p = output_error(scaled[0], order, j, transient)
-            error = sum(
-                float(((transfer(p, u, order) - y[:, j])[transient:] ** 2).sum())
-                for u, y in scaled[1]
-            )
-            found.append((error, order, p))
-        _, order, p = min(found, key=lambda row: row[0])
-        for made, (u, _) in zip(outputs, scaled[2], strict=True):
-            made[:, j] = mid[1][j] + span[1][j] * transfer(p, u, order)
-    return outputs
-
-
 def numbers(values):
     return " / ".join(f"{v:.3f}" if abs(v) < 10 else f"{v:.1f}" for v in values)
 
@@ -205,7 +132,9 @@ def judge(name, source, folder, keep):
         window = min(50, min(len(r.u) for r in records) // 5)
         fits = validate(model, test, transient=window, seed=0, window=window)
         units = [s.unit for s in model.outputs]
-        lines = linear(design.records("training"), design.records("validation"), test, window)
+        recorded = (design.records("training"), design.records("validation"))
+        line = fit_linear(*recorded, transient=window, delays=model.delays)
+        lines = [line.simulate(r.u) for r in records]
         beside = [
             fit_index(r.y, y, scaling=model.scaling, units=units, transient=window)
             for r, y in zip(records, lines, strict=True)

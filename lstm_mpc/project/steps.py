@@ -21,6 +21,8 @@ from lstm_mpc.control.problem import input_range
 from lstm_mpc.data.csv_file import write_csv
 from lstm_mpc.data.dataset import scale, thin
 from lstm_mpc.errors import InputError
+from lstm_mpc.identification.baselines import baselines
+from lstm_mpc.identification.linear_model import fit_linear
 from lstm_mpc.identification.multistart import identify, validation_of
 from lstm_mpc.identification.training import TrainingOptions
 from lstm_mpc.io import artefact_file
@@ -140,6 +142,16 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
             f"validation against the {against} output: {words}"
             for words in _fit_words(fit, found.model.outputs)
         ]
+    simple = baselines(
+        fit_linear(thinned, validation, transient=search.transient, delays=found.model.delays),
+        thinned,
+        validation,
+        evidence.fits["measured"]["mean_removed"],
+        transient=search.transient,
+    )
+    lines.append(simple.sentence)
+    if simple.verdict is not None:
+        lines.insert(0, simple.verdict)
     if evidence.fit < 0:
         lines.append(
             "the mean of the validation data predicts them better than this model; give data that"
@@ -158,7 +170,7 @@ def train_verb(design: Design, options: Options, origin: Path | None = None) -> 
     artefact_file.write_json(
         design.file(TRAINING),
         REPORT_KIND,
-        {"model": found.model.digest, **found.report()},
+        {"model": found.model.digest, **found.report(), "baselines": simple.describe()},
     )
     from lstm_mpc.plots import figures, style
 

@@ -25,7 +25,13 @@ from lstm_mpc.report.sections_evidence import (
     scenario_section,
     verdict,
 )
-from lstm_mpc.report.sections_model import data_section, fit_rows, fit_section, training_section
+from lstm_mpc.report.sections_model import (
+    data_section,
+    fit_rows,
+    fit_section,
+    linear_is_better,
+    training_section,
+)
 
 SECTIONS = (
     data_section,
@@ -106,6 +112,7 @@ def render_report(
             digest=dossier.model.digest if dossier.model else "",
             kind=kind,
             sentence=sentence,
+            first=linear_is_better(dossier),
             claims=claims,
             facts=glance(dossier),
             sections=parts,

@@ -155,7 +155,35 @@ def fit_section(dossier: Dossier) -> Section:
         Table("Fit of every record and output [%; RMSE in the output's unit]", head, rows),
         Picture(picture, "validation", "Validation: model and measurement, and the error", words),
     ]
+    report = dossier.files[TRAINING]
+    blocks += [] if report.stale else _beside(report.value)
     return Section("fit", title, blocks + _residual_blocks(model, found.value, runs, transient))
+
+
+def _beside(report: dict[str, Any] | None) -> list[Any]:
+    """The simpler models beside this one, where training left their figures."""
+    if report is None or "baselines" not in report:
+        return []
+    beside = report["baselines"]
+    rows = [
+        [
+            name,
+            *(f"{beside[key][j]:.2f}" for key in ("mean", "linear", "lstm")),
+            f"order {beside['model']['orders'][j]}, slowest time constant"
+            f" {number(beside['model']['time_constants'][j])} s",
+        ]
+        for j, name in enumerate(beside["outputs"])
+    ]
+    head = ["Output", "Mean of the training data", "Linear model", "LSTM", "The linear model"]
+    return [Table("Beside simpler models: mean-removed FIT on validation data [%]", head, rows)]
+
+
+def linear_is_better(dossier: Dossier) -> str:
+    """The sentence that stands first where a linear model is better; "" where it is not."""
+    found = dossier.files[TRAINING]
+    beside = {} if found.value is None or found.stale else found.value.get("baselines", {})
+    words = str(beside.get("verdict") or "")
+    return words[:1].upper() + words[1:]
 
 
 def fit_rows(dossier: Dossier) -> list[tuple[str, str, Fit]]:

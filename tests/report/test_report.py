@@ -215,6 +215,24 @@ def test_evidence_of_another_model_is_called_stale(made, tmp_path):
     assert ("certificate-iss", "–", "stale") in glance(read(folder))
 
 
+def test_simpler_models_stand_beside_and_a_better_one_stands_first(made, tmp_path):
+    folder = shutil.copytree(made, tmp_path / "copy")
+    kind, path = "lstm_mpc training report", folder / "training.json"
+    report = artefact_file.read_json(path, kind)
+    model = {"orders": [2], "gain": [[1.0]], "gain_error": [[0.1]], "time_constants": [88.0]}
+    figures = {"outputs": ["pH"], "mean": [-1.5], "linear": [93.25], "lstm": [91.5]}
+    words = "a linear model predicts the validation data better than this LSTM"
+    report["baselines"] = {**figures, "model": model, "verdict": words}
+    artefact_file.write_json(path, kind, report)
+    page = render_report(read(folder))
+    first = page.index(f'<p class="verdict bad">A{words[1:]}</p>')
+    assert first < page.index('<p class="verdict', first + 1)
+    assert "pH | -1.50 | 93.25 | 91.50 | order 2, slowest time constant 88 s" in said(folder)
+    report["baselines"]["verdict"] = None
+    artefact_file.write_json(path, kind, report)
+    assert "A linear model predicts" not in render_report(read(folder))
+
+
 @pytest.fixture(scope="module")
 def troubled(shipped, tmp_path_factory):
     """What is said of the shipped design with other data, another budget and policy, and with sizes
