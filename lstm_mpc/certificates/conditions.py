@@ -82,7 +82,9 @@ def gate_numbers(layer: lstm.Layer, radius: float) -> dict[str, Array]:
     bounds = {
         g: np.asarray(ca.DM(gate_bounds(layer, g, Numbers(), radius))).ravel() for g in lstm.GATES
     }
-    return {**bounds, "x_bar": invariant_bound(bounds["f"], bounds["i"], bounds["c"])}
+    with np.errstate(divide="ignore"):  # a gate that never forgets bounds nothing: x̄ = ∞
+        x_bar = invariant_bound(bounds["f"], bounds["i"], bounds["c"])
+    return {**bounds, "x_bar": x_bar}
 
 
 def induced(layer: lstm.Layer, name: str, norm: Norm, p: str) -> Any:
