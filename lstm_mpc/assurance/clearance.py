@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lstm_mpc.assurance.loop_verification import tuning_digest
+from lstm_mpc.certificates.conditions import INCREMENTAL
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.scenarios import scenario_count
@@ -101,7 +102,7 @@ def _tube_reasons(release: Release) -> list[str]:
     reasons = []
     if release.tube is None:
         reasons.append("the release holds no interval tube that proves the safe set")
-    if not any(c.condition.startswith("delta_iss") and c.holds for c in release.certificates):
+    if not any(c.condition in INCREMENTAL and c.holds for c in release.certificates):
         reasons.append(
             "the release holds no proof of incremental stability (δISS), which the observer needs"
         )

@@ -16,13 +16,16 @@ import numpy as np
 from mpmath import iv, mp
 
 from lstm_mpc.certificates.conditions import (
+    SIGNED,
     Numbers,
+    check_name,
     gate_numbers,
     gate_rows,
     layer_radius,
     quantities,
 )
 from lstm_mpc.certificates.evidence import Certificate, Inequality
+from lstm_mpc.certificates.signed.certificate import proved, signed_certificate, witness_of
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import Array
@@ -98,6 +101,9 @@ def certify(model: Model, name: str = "iss", *, beyond: float = 0.0) -> Certific
     blame. `holds` is decided in interval arithmetic; a margin within its rounding counts as failed.
     """
     radius = model.scaling.radius + beyond
+    check_name(name)
+    if name == SIGNED:
+        return signed_certificate(model, radius)
     found, theta = quantities(model.sizes, (name,), radius), lstm.pack(model.network)
     try:
         witnesses = [_shortened(w) for w in found.witnesses(theta)]
@@ -125,6 +131,14 @@ def certify(model: Model, name: str = "iss", *, beyond: float = 0.0) -> Certific
             else _contraction(model.network, lines, radius)
         )
     return Certificate(model.digest, name, radius, lines, constants)
+
+
+def recheck(model: Model, certificate: Certificate) -> Certificate:
+    """What the numbers of `model` give for the condition of a certificate: a witness in it that
+    took a search is proved anew, everything else is computed anew."""
+    if certificate.condition == SIGNED and certificate.holds:
+        return proved(model, model.scaling.radius, witness_of(certificate))
+    return certify(model, certificate.condition)
 
 
 def _shortened(witness: Array) -> Array:

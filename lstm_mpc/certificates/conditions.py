@@ -192,23 +192,40 @@ CONDITIONS: dict[str, Condition] = {
     **{f"delta_iss_{p}": partial(delta_iss_norm, p=p) for p in ("1", "2", "inf")},
 }
 
+SIGNED = "signed_delta_iss"  # no formula of norms but a matrix inequality, see `signed`
+NAMES = (*CONDITIONS, SIGNED)
+INCREMENTAL = tuple(name for name in NAMES if "delta_iss" in name)
+
 # Condition -> the conditions it implies at once; tests hold the table, the docs print it.
 IMPLIES: dict[str, tuple[str, ...]] = {
     "iss": ("weighted_iss_1",),
     "weighted_iss_1": ("weighted_iss",),
     "weighted_iss_inf": ("weighted_iss",),
-    "delta_iss": ("weighted_iss",),
+    "delta_iss": ("weighted_iss", SIGNED),
     "delta_iss_1": ("weighted_iss_1", "delta_iss"),
-    "delta_iss_2": ("weighted_iss_2",),
+    "delta_iss_2": ("weighted_iss_2", SIGNED),
     "delta_iss_inf": ("weighted_iss_inf", "delta_iss"),
 }
 
 
+def check_name(name: str) -> None:
+    """InputError unless `name` is a condition."""
+    if name not in NAMES:
+        raise InputError(f"unknown stability condition {name!r:.60}; known: {', '.join(NAMES)}")
+
+
+def serves(name: str, asked: str) -> bool:
+    """Whether a proof of condition `name` is one of what `asked` claims: it is the same, implies
+    it, or both say that two runs with the same input meet."""
+    alike = name == asked or (name in INCREMENTAL and asked in INCREMENTAL)
+    return alike or any(serves(weaker, asked) for weaker in IMPLIES.get(name, ()))
+
+
 def condition(name: str) -> Condition:
+    """The formula of condition `name`."""
+    check_name(name)
     if name not in CONDITIONS:
-        raise InputError(
-            f"unknown stability condition {name!r:.60}; known: {', '.join(CONDITIONS)}"
-        )
+        raise InputError(f"{name} is no formula of norms; `certify` decides it from a witness")
     return CONDITIONS[name]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.certificates import conditions
-from lstm_mpc.certificates.certification import certify
+from lstm_mpc.certificates.certification import certify, recheck
 from lstm_mpc.certificates.evidence import Bound, Certificate, Tube, Validation, Verification
 from lstm_mpc.certificates.reachability import reach
 from lstm_mpc.certificates.scenarios import claimed_set, scenario_count
@@ -39,15 +39,15 @@ class Policy:
     controller needs: δISS for its observer, and outputs proved for every input, since those that a
     controller generates follow no sampled law.
 
-    `conditions` must be certified. `output_set` says what must show that outputs stay in the safe
-    set: "scenario" (sampled, for the law that was drawn), "tube" (proved, for every input within
-    the limits) or "either". The scenario verification must be at least as strong as `epsilon`,
-    `beta` and as long as `min_steps`; `min_fit` is the least mean-removed FIT [%] on validation
-    data, against the measured output. `controller` says what a controller needs to be exported:
-    "tube" (with δISS), "scenario" (closed loops of at least `min_loop_steps`, as strong as
-    `epsilon` and `beta`) or "either". `waive` maps a check (certificate, scenario, safe_set,
-    input_range, tube, fit, controller) to the reason why it is waived; it is stored and printed
-    wherever the release is used."""
+    `conditions` must be certified, each by itself or by one that `serves` for it. `output_set`
+    says what must show that outputs stay in the safe set: "scenario" (sampled, for the law that
+    was drawn), "tube" (proved, for every input within the limits) or "either". The scenario
+    verification must be at least as strong as `epsilon`, `beta` and as long as `min_steps`;
+    `min_fit` is the least mean-removed FIT [%] on validation data, against the measured output.
+    `controller` says what a controller needs to be exported: "tube" (with δISS), "scenario"
+    (closed loops of at least `min_loop_steps`, as strong as `epsilon` and `beta`) or "either".
+    `waive` maps a check (certificate, scenario, safe_set, input_range, tube, fit, controller) to
+    the reason why it is waived; it is stored and printed wherever the release is used."""
 
     conditions: tuple[str, ...] = ("delta_iss",)
     output_set: str = "tube"
@@ -62,7 +62,7 @@ class Policy:
     def __post_init__(self) -> None:
         object.__setattr__(self, "conditions", tuple(self.conditions))
         for name in self.conditions:
-            conditions.condition(name)
+            conditions.check_name(name)
         for key, value in (("output_set", self.output_set), ("controller", self.controller)):
             if value not in OUTPUT_SETS:
                 raise InputError(
@@ -204,9 +204,11 @@ def release(
             f"release: the input range {low.tolist()} to {high.tolist()} and the safe set {safe}"
             " must be numbers, one per signal"
         )
+    mine = {c.condition: c for c in certificates if c.model == model.digest}
     true = tuple(
-        certify(model, name)
+        recheck(model, mine[name]) if name in mine else certify(model, name)
         for name in dict.fromkeys((*policy.conditions, *(c.condition for c in certificates)))
+        if name in mine or not any(conditions.serves(given, name) for given in mine)
     )
     found = [
         ("certificate", why) for why in _certificate_reasons(model, certificates, true, policy)
@@ -255,16 +257,29 @@ def _certificate_reasons(
         for c in given
         if c.model != model.digest
     ]
-    for own in true:
-        mine = [c for c in given if c.condition == own.condition and c.model == model.digest]
-        if own.condition in policy.conditions and not mine:
-            reasons.append(f"no certificate of {own.condition!r} for this model")
-        elif own.condition in policy.conditions and not own.holds:
-            reasons.append(str(own))
-        elif not all(_agree(c.content(), own.content()) for c in mine):
+    mine = [c for c in given if c.model == model.digest]
+    proofs = {c.condition for c in true if c.holds} & {c.condition for c in mine}
+    lacking = [
+        name
+        for name in policy.conditions
+        if not any(conditions.serves(proof, name) for proof in proofs)
+    ]
+    for name in lacking:
+        if any(c.condition == name for c in mine):
+            reasons += [str(c) for c in true if c.condition == name]
+        else:
+            reasons.append(f"no certificate of {name!r} for this model")
+    for actual in true:
+        if actual.condition in lacking:
+            continue
+        alike = [c for c in mine if c.condition == actual.condition]
+        claims = (
+            actual.holds or any(c.holds for c in alike) or actual.condition != conditions.SIGNED
+        )
+        if claims and not all(_agree(c.content(), actual.content()) for c in alike):
             reasons.append(
-                f"the certificate of {own.condition!r} is not what the model's numbers give (δ ="
-                f" {own.margin:.4g})"
+                f"the certificate of {actual.condition!r} is not what the model's numbers give (δ ="
+                f" {actual.margin:.4g})"
             )
     return reasons
 

@@ -9,112 +9,56 @@ are widened by a bound of their rounding."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.certificates.evidence import Tube
+from lstm_mpc.certificates.rigorous import EPS, TINY, Box, affine, pieces, plus, rising, times
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
-from lstm_mpc.plants.system import Array
-
-EPS = float(np.finfo(np.float64).eps)
-_LIBM = 8 * EPS  # [relative] more than any libm's or vectorised tanh's error
-_TINY = 1e-300
 
 
-@dataclass(frozen=True)
-class Box:
-    """low ≤ · ≤ high, entrywise."""
-
-    low: Array
-    high: Array
-
-    def widened(self, error: Array | float) -> Box:
-        return Box(self.low - error, self.high + error)
-
-    def meet(self, other: Box) -> Box:
-        return Box(np.maximum(self.low, other.low), np.minimum(self.high, other.high))
-
-    def hull(self, other: Box) -> Box:
-        return Box(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
-
-
-def affine(M: Array, x: Box, b: Array) -> Box:
-    """M x + b for x in a box whose columns are cases, (m, P); widened by the rounding of the
-    sums."""
-    up, down = np.maximum(M, 0.0), np.minimum(M, 0.0)
-    low, high = up @ x.low + down @ x.high + b, up @ x.high + down @ x.low + b
-    size = np.abs(M) @ np.maximum(np.abs(x.low), np.abs(x.high)) + np.abs(b)
-    return Box(low, high).widened(2 * (M.shape[1] + 3) * EPS * size + _TINY)
-
-
-def rising(function: str, z: Box) -> Box:
-    """σ or tanh of a box, widened by the error of libm and kept within (−1, 1) or (0, 1)."""
-    low, high = (
-        np.tanh(0.5 * end) if function == "sigmoid" else np.tanh(end) for end in (z.low, z.high)
-    )
-    if function == "sigmoid":
-        return Box(
-            np.maximum(0.5 + 0.5 * low - _LIBM, 0.0), np.minimum(0.5 + 0.5 * high + _LIBM, 1.0)
+def gates(layer: lstm.Layer, below: Box, xi: Box) -> dict[str, Box]:
+    """The activations of every gate for layer inputs in the boxes (nu, P) and ξ in a box (nx, 1)
+    or (nx, P)."""
+    sides = zip((below.low, below.high), (xi.low, xi.high), strict=True)
+    joint = Box(*(np.vstack([v, np.broadcast_to(w, (len(w), v.shape[1]))]) for v, w in sides))
+    activations = {}
+    for g in lstm.GATES:
+        W, U, b = layer.gate(g)
+        activations[g] = rising(
+            "tanh" if g == "c" else "sigmoid", affine(np.hstack([W, U]), joint, b)
         )
-    return Box(
-        np.maximum(low - _LIBM * np.abs(low) - _TINY, -1.0),
-        np.minimum(high + _LIBM * np.abs(high) + _TINY, 1.0),
-    )
+    return activations
 
 
-def times(a: Box, b: Box) -> Box:
-    """The product of two boxes, entrywise."""
-    corners = np.stack([a.low * b.low, a.low * b.high, a.high * b.low, a.high * b.high])
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    return Box(low - EPS * np.abs(low) - _TINY, high + EPS * np.abs(high) + _TINY)
-
-
-def plus(a: Box, b: Box) -> Box:
-    low, high = a.low + b.low, a.high + b.high
-    return Box(low - EPS * np.abs(low) - _TINY, high + EPS * np.abs(high) + _TINY)
-
-
-def pieces(nu: int, radius: float, count: int) -> Box:
-    """[−radius, radius]^nu cut into about `count` boxes, one per column."""
-    each = max(1, round(count ** (1 / nu)))
-    edges = np.linspace(-radius, radius, each + 1)
-    edges[-1] = radius
-    sides = list(pairwise(edges))
-    cells = np.array(list(product(sides, repeat=nu)))  # (cells, nu, 2)
-    return Box(cells[:, :, 0].T.copy(), cells[:, :, 1].T.copy())
+def layer_boxes(network: lstm.Network, chi: Box) -> list[tuple[Box, Box]]:
+    """(x, ξ) of every layer from χ, (n, 1)."""
+    at, boxes = 0, []
+    for nx in network.nx:
+        boxes.append(
+            (
+                Box(chi.low[at : at + nx], chi.high[at : at + nx]),
+                Box(chi.low[at + nx : at + 2 * nx], chi.high[at + nx : at + 2 * nx]),
+            )
+        )
+        at += 2 * nx
+    return boxes
 
 
 def step(network: lstm.Network, chi: Box, u: Box) -> Box:
-    """χ⁺ for all χ in a box (n, 1) and u in any of the boxes (nu, P): the hull over the pieces, (n,
-    1)."""
-    at, below, low, high = 0, u, [], []
-    count = u.low.shape[1]
-    for layer in network.layers:
-        nx = layer.nx
-        x, xi = (
-            Box(*(np.repeat(end[i : i + nx], count, axis=1) for end in (chi.low, chi.high)))
-            for i in (at, at + nx)
-        )
-        joint = Box(np.vstack([below.low, xi.low]), np.vstack([below.high, xi.high]))
-        gates = {}
-        for g in lstm.GATES:
-            W, U, b = layer.gate(g)
-            gates[g] = rising(
-                "tanh" if g == "c" else "sigmoid", affine(np.hstack([W, U]), joint, b)
-            )
-        x_next = plus(times(gates["f"], x), times(gates["i"], gates["c"]))
-        below = times(gates["o"], rising("tanh", x_next))
-        for part in (x_next, below):
-            low.append(part.low.min(axis=1))
-            high.append(part.high.max(axis=1))
-        at += 2 * nx
-    return Box(np.concatenate(low)[:, None], np.concatenate(high)[:, None])
+    """χ⁺ for all χ in a box (n, 1) and u in any of the boxes (nu, P): the hull over the pieces,
+    (n, 1)."""
+    below, after = u, []
+    for layer, (x, xi) in zip(network.layers, layer_boxes(network, chi), strict=True):
+        act = gates(layer, below, xi)
+        x_next = plus(times(act["f"], x), times(act["i"], act["c"]))
+        below = times(act["o"], rising("tanh", x_next))
+        after += [x_next.union(), below.union()]
+    return Box(*(np.vstack(ends) for ends in zip(*((b.low, b.high) for b in after), strict=True)))
 
 
 def invariant_start(network: lstm.Network, radius: float) -> Box:
@@ -133,7 +77,7 @@ def invariant_start(network: lstm.Network, radius: float) -> Box:
                 + 4 * (W.shape[1] + U.shape[1] + 3) * EPS * (rows + np.abs(b))
             )
             top[g] = rising("tanh" if g == "c" else "sigmoid", Box(rows, rows)).high
-        x_bar = top["i"] * top["c"] / np.maximum(1 - top["f"], _TINY) * (1 + 16 * EPS)
+        x_bar = top["i"] * top["c"] / np.maximum(1 - top["f"], TINY) * (1 + 16 * EPS)
         bounds += [x_bar, np.ones_like(x_bar)]
     high = np.vstack(bounds)
     return Box(-high, high)

@@ -10,7 +10,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lstm_mpc.certificates.conditions import CONDITIONS
+from lstm_mpc.certificates.conditions import NAMES
 from lstm_mpc.cli.completion import SHELLS
 from lstm_mpc.data.log_options import PARTS
 from lstm_mpc.data.logs.numbers import DECIMALS
@@ -354,10 +354,8 @@ def _train(verb: argparse.ArgumentParser) -> None:
 
 
 def _certify(verb: argparse.ArgumentParser) -> None:
-    what = f"condition to check: {', '.join(CONDITIONS)} (default: the design's policy, or iss)"
-    verb.add_argument(
-        "--condition", action="append", choices=tuple(CONDITIONS), metavar="CONDITION", help=what
-    )
+    what = f"condition to check: {', '.join(NAMES)} (default: the design's policy, or iss)"
+    verb.add_argument("--condition", action="append", choices=NAMES, metavar="CONDITION", help=what)
 
 
 def _tune_observer(verb: argparse.ArgumentParser) -> None:

@@ -79,7 +79,7 @@ class TrainingOptions:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "delays", checked_delays(self.delays, name="train"))
         for name in self.conditions:
-            conditions.condition(name)
+            conditions.check_name(name)
         for name in ("margin", "weight_bound", "output_box", "start_box", "spread"):
             if not getattr(self, name) > 0:
                 raise InputError(f"train: {name} must be positive, got {getattr(self, name)}")

@@ -11,6 +11,8 @@ import numpy as np
 from lstm_mpc.assurance.clearance import clear
 from lstm_mpc.certificates.bounds_table import bounds_table
 from lstm_mpc.certificates.conditions import (
+    INCREMENTAL,
+    SIGNED,
     Numbers,
     gate_numbers,
     gate_rows,
@@ -18,6 +20,7 @@ from lstm_mpc.certificates.conditions import (
     layer_radius,
 )
 from lstm_mpc.certificates.evidence import Certificate, Verification
+from lstm_mpc.certificates.signed.certificate import witness_of
 from lstm_mpc.errors import Refused
 from lstm_mpc.model.lstm import Layer, sigmoid
 from lstm_mpc.model.model import Model
@@ -81,7 +84,7 @@ def _of_certificate(c: Certificate, model: Model | None) -> list[Any]:
         "weighted_iss"
         if c.condition.startswith("weighted")
         else "delta_iss"
-        if c.condition.startswith("delta")
+        if c.condition in INCREMENTAL
         else "iss"
     )
     state = (
@@ -150,6 +153,12 @@ def _formulas(condition: str) -> list[str]:
                 "R = ¼ diag ( x̄ ) |U_f| + I |U_c| + ¼ diag ( c ) |U_i| , ~ x̄_j = {i_j c_j} / {1 −"
                 " f_j}"
             ),
+        ]
+    if condition == SIGNED:
+        return [
+            "| Δχ^+ |_P ≤ λ | Δχ |_P , ~ λ < 1",
+            "F = λ^2 Z^T P Z − Y^T P Y − S ≻ 0 , ~ P ≻ 0 , ~ Z = Δχ , ~ Y = Δχ^+",
+            "S = Σ_j τ_j ( p_j − l_j q_j ) ( h_j q_j − p_j ) , ~ τ_j ≥ 0",
         ]
     if condition.startswith("weighted"):
         return [f"s_F + s_O s_I ‖U_c‖_{p} < 1", gates]
@@ -233,6 +242,9 @@ def _constants(c: Certificate) -> list[Any]:
                 " x̄_j, which every trajectory enters."
             )
         )
+        if c.condition == SIGNED:
+            blocks.append(_box_table(c, layer["layer"], len(layer["x_bar"])))
+            continue
         cells = zip(*(layer[key] for key in ("f", "i", "o", "c", "x_bar")), strict=True)
         rows = [
             [f"cell {j + 1}", *(f"{value:.5f}" for value in row)] for j, row in enumerate(cells)
@@ -245,6 +257,18 @@ def _constants(c: Certificate) -> list[Any]:
             )
         )
     return blocks
+
+
+def _box_table(c: Certificate, number_: int, nx: int) -> Table:
+    """The box of states of a layer on which its quadratic form contracts."""
+    witness = witness_of(c)
+    at = sum(len(form.P) for form in witness.forms[: number_ - 1])
+    rows = [
+        [f"cell {j + 1}", *(f"{end:.5f}" for k in (at + j, at + nx + j) for end in witness.box[k])]
+        for j in range(nx)
+    ]
+    caption = f"Box of states of layer {number_}, which every trajectory enters and none leaves"
+    return Table(caption, ["Cell", "x from", "x to", "ξ from", "ξ to"], rows)
 
 
 def reach_section(dossier: Dossier) -> Section:

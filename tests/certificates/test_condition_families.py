@@ -8,13 +8,22 @@ import pytest
 from builders import DEPTHS, bistable, model_of, plain, random_network, zero_layer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import contracting, every, one_layer
+from networks import contracting, every, one_layer, turning
 from places import ROOT
 from tolerances import DIFFERENCE, ROUND_OFF, SPECTRAL, WITNESS
 
 from lstm_mpc.certificates import conditions
 from lstm_mpc.certificates.certification import certify
-from lstm_mpc.certificates.conditions import CONDITIONS, IMPLIES, quantities, smallest_margin
+from lstm_mpc.certificates.conditions import (
+    CONDITIONS,
+    IMPLIES,
+    NAMES,
+    SIGNED,
+    quantities,
+    smallest_margin,
+)
+from lstm_mpc.certificates.signed.search import search
+from lstm_mpc.errors import InputError
 from lstm_mpc.model import lstm
 from lstm_mpc.model.lstm import Network, Sizes
 from lstm_mpc.plants.system import simulate
@@ -184,24 +193,65 @@ def graded(seed):
     return lstm.unpack(theta, sizes)
 
 
+ROW_SUM = {"U_c": [[1.3] * 3, [0.0] * 3, [0.0] * 3]}
+CORNERS = [bistable(), *(one_layer(**leaves) for leaves in (COLUMN, ROW, ROW_SUM)), turning()]
+
+
+def margins(network):
+    """δ of every condition, the signed one by its search."""
+    algebra = {name: smallest_margin(network, (name,), 1.0) for name in CONDITIONS}
+    return {**algebra, SIGNED: 1 - max(search(network, 1.0).rates)}
+
+
+def refuted(delta):
+    """The pairs (a, b) of which `delta` of one network shows that a does not imply b."""
+    return {(a, b) for a in delta for b in delta if delta[a] > 1e-3 and delta[b] < -1e-3}
+
+
 def test_the_table_of_implications_is_right_and_complete():
     """Every pair of the table holds on all networks tried; every other pair has a counterexample
     among them."""
-    row = [[1.3] * 3, [0.0] * 3, [0.0] * 3]
-    corners = [bistable(), one_layer(**COLUMN), one_layer(**ROW), one_layer(U_c=row)]
-    corners += [one_layer(1.2, U_c=[[1.0, 1.0], [1.0, -1.0]])]  # ‖M‖₂ = 1.2·√2, but ρ(|M|) = 2.4
-    refuted = set()
-    for network in [*corners, *map(graded, range(500))]:
-        delta = {name: smallest_margin(network, (name,), 1.0) for name in CONDITIONS}
-        refuted |= {
-            (a, b) for a in CONDITIONS for b in CONDITIONS if delta[a] > 1e-3 and delta[b] < -1e-3
-        }
-    assert refuted == {(a, b) for a in CONDITIONS for b in CONDITIONS if a != b} - closure()
+    pairs = {pair for network in CORNERS for pair in refuted(margins(network))}
+    corner = one_layer(1.2, U_c=[[1.0, 1.0], [1.0, -1.0]])  # ‖M‖₂ = 1.2·√2, but ρ(|M|) = 2.4
+    for network in [corner, *map(graded, range(500))]:
+        pairs |= refuted({name: smallest_margin(network, (name,), 1.0) for name in CONDITIONS})
+    assert pairs == {(a, b) for a in NAMES for b in NAMES if a != b} - closure()
+
+
+@settings(often, max_examples=8)
+@given(seed=seeds, spread=st.floats(0.2, 0.8))
+def test_what_implies_the_signed_condition_does(seed, spread):
+    delta = margins(random_network(seed, 1, (2,), 1, spread=spread))
+    assert not refuted(delta) & closure()
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "serves"),
+    [
+        ("iss", "weighted_iss", True),
+        ("weighted_iss", "iss", False),
+        (SIGNED, "delta_iss", True),
+        ("delta_iss_2", "delta_iss", True),
+        ("delta_iss", "weighted_iss", True),
+        (SIGNED, "weighted_iss", False),
+        ("iss", "delta_iss", False),
+    ],
+)
+def test_a_proof_serves_what_it_says_as_much_as(name, asked, serves):
+    assert conditions.serves(name, asked) == serves
+
+
+def test_the_signed_condition_is_no_formula():
+    with pytest.raises(InputError, match="signed_delta_iss is no formula of norms; `certify`"):
+        conditions.condition(SIGNED)
 
 
 @often
 @given(
-    seed=seeds, pair=st.sampled_from(sorted(closure())), spread=st.floats(0.05, 1.0), shape=shapes
+    seed=seeds,
+    pair=st.sampled_from(sorted(p for p in closure() if SIGNED not in p)),
+    spread=st.floats(0.05, 1.0),
+    shape=shapes,
 )
 def test_what_implies_leaves_no_less(seed, pair, spread, shape):
     network = random_network(seed, *shape, spread=spread)
@@ -323,13 +373,12 @@ def test_the_table_in_the_docs_is_the_closure():
         for line in text.splitlines()
         if line.startswith("| ")
     ]
-    start = next(k for k, row in enumerate(rows) if row[1:] == list(CONDITIONS))
+    start = next(k for k, row in enumerate(rows) if row[1:] == list(NAMES))
     table = {
-        row[0]: dict(zip(CONDITIONS, row[1:], strict=True))
-        for row in rows[start + 1 : start + 1 + len(CONDITIONS)]
+        row[0]: dict(zip(NAMES, row[1:], strict=True))
+        for row in rows[start + 1 : start + 1 + len(NAMES)]
     }
     wanted = {
-        a: {b: "=" if a == b else "✓" if (a, b) in closure() else "–" for b in CONDITIONS}
-        for a in CONDITIONS
+        a: {b: "=" if a == b else "✓" if (a, b) in closure() else "–" for b in NAMES} for a in NAMES
     }
     assert table == wanted

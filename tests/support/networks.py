@@ -21,6 +21,12 @@ def one_layer(factor=1.0, **leaves):
     return Network((zero_layer(nx, 1, **scaled),), np.ones((1, nx)), np.zeros((1, 1)))
 
 
+def turning(angle=2.0, size=2.2):
+    """Two cells whose U_c turns the state: absolute values see growth, signs a contraction."""
+    c, s = size * np.cos(angle), size * np.sin(angle)
+    return one_layer(U_c=[[c, -s], [s, c]])
+
+
 def scaled(network, factor):
     return lstm.unpack(factor * lstm.pack(network), lstm.sizes_of(network))
 

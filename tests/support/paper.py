@@ -198,6 +198,67 @@ def delta_scalar(layer, radius, p):
     return f + alpha * o + math.tanh(top) * size["o"] / 4.0 * (1.0 - f)
 
 
+# -- the signed condition (theory.md, section 9) ---------------------------------------------------
+
+
+def slopes(layer, x, xi, u):
+    """d = (f, x f′, c i′, i c′, o tanh′(x⁺), tanh(x⁺) o′), each a list, at one point."""
+    z = {g: affine(layer, g, u, xi) for g in "fioc"}
+    every = range(len(x))
+    f, i, o = ([sigma(t) for t in z[g]] for g in "fio")
+    c = [math.tanh(t) for t in z["c"]]
+    after = [math.tanh(f[j] * x[j] + i[j] * c[j]) for j in every]
+    return [
+        f,
+        [x[j] * f[j] * (1.0 - f[j]) for j in every],
+        [c[j] * i[j] * (1.0 - i[j]) for j in every],
+        [i[j] * (1.0 - c[j] ** 2) for j in every],
+        [o[j] * (1.0 - after[j] ** 2) for j in every],
+        [after[j] * o[j] * (1.0 - o[j]) for j in every],
+    ]
+
+
+def image(layer, d, delta):
+    """The derivative of the step in the direction `delta` = (δx, δξ), with the slopes d."""
+    nx = len(d[0])
+    dx, dxi = delta[:nx], delta[nx:]
+    through = {
+        g: [sum(row[k] * dxi[k] for k in range(nx)) for row in layer[f"U_{g}"]] for g in "fioc"
+    }
+    upper = [
+        d[0][j] * dx[j]
+        + d[1][j] * through["f"][j]
+        + d[2][j] * through["i"][j]
+        + d[3][j] * through["c"][j]
+        for j in range(nx)
+    ]
+    return upper + [d[4][j] * upper[j] + d[5][j] * through["o"][j] for j in range(nx)]
+
+
+def quadratic(M, v):
+    """vᵀM v."""
+    return math.fsum(v[a] * M[a][b] * v[b] for a in range(len(v)) for b in range(len(v)))
+
+
+def signed_form(layer, rate, P, tau, bounds, delta, p):
+    """λ²|(δx, δξ)|²_P − |(δx⁺, δξ⁺)|²_P − Σ τ (p − l q)(h q − p) for given `delta` and p, six
+    lists. `bounds` are six lists of (l, h), `tau` six lists."""
+    nx = len(p[0])
+    dx, dxi = delta[:nx], delta[nx:]
+    through = {
+        g: [sum(row[k] * dxi[k] for k in range(nx)) for row in layer[f"U_{g}"]] for g in "fioc"
+    }
+    upper = [p[0][j] + p[1][j] + p[2][j] + p[3][j] for j in range(nx)]
+    lower = [p[4][j] + p[5][j] for j in range(nx)]
+    q = [dx, through["f"], through["i"], through["c"], upper, through["o"]]
+    total = rate**2 * quadratic(P, delta) - quadratic(P, upper + lower)
+    for g in range(6):
+        for j in range(nx):
+            low, high = bounds[g][j]
+            total -= tau[g][j] * (p[g][j] - low * q[g][j]) * (high * q[g][j] - p[g][j])
+    return total
+
+
 def condition(layer, name, radius):
     """The number that must lie below 1; for the elementwise conditions the spectral radius."""
     if name == "iss":
