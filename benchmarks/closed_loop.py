@@ -33,7 +33,7 @@ from lstm_mpc.control.problem import limits
 from lstm_mpc.control.simulation import close_loop, metrics
 from lstm_mpc.plots import figures, style
 from lstm_mpc.project.design import load_design
-from lstm_mpc.project.loop_steps import engine_of
+from lstm_mpc.project.steps.loop_steps import engine_of
 
 DESIGN = Path(__file__).resolve().parents[1] / "models" / "ph"
 OWN, LATE = "LSTM-MPC", "30 s delay"

@@ -26,7 +26,7 @@ from lstm_mpc.control.simulation import Run, Scenario, close_loop, metrics
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.project.design import load_design
-from lstm_mpc.project.loop_steps import engine_of
+from lstm_mpc.project.steps.loop_steps import engine_of
 
 DESIGN = Path(__file__).resolve().parents[1] / "models" / "ph"
 BEGIN, END, DURATION = 600.0, 900.0, 1500.0  # [s]

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any, get_args, get_type_hints
 
-from lstm_mpc.cli import arguments
-from lstm_mpc.project import design
+from lstm_mpc.cli import command_line
+from lstm_mpc.project import design, design_tables
 
 _FIELDS = {
     "input": "inputs",
@@ -52,7 +52,7 @@ def _within(page: str, target: str) -> bool:
 def design_reference() -> str:
     """Every table of a design with its keys, from the dataclasses that read it."""
     return "\n\n".join(
-        part for table in design._TABLES if table != "name" for part in _table(table)
+        part for table in design_tables.TABLES if table != "name" for part in _table(table)
     )
 
 
@@ -61,7 +61,7 @@ def _table(table: str) -> Iterator[str]:
     if table in _NOTES:
         yield _NOTES[table]
     if table == "observer":
-        kinds: Iterable[type] = design._OBSERVERS.values()
+        kinds: Iterable[type] = design_tables.OBSERVERS.values()
     elif table == "safe_set":
         kinds = ()
     else:
@@ -151,7 +151,7 @@ _NOTES = {
     "observer": (
         'Without this table, or with `kind = "open_loop"`, the open-loop observer of `[control]`'
         " runs. Else `kind` chooses; "
-        f"known: {', '.join(f'`{name}`' for name in design._OBSERVERS)}, in this order:"
+        f"known: {', '.join(f'`{name}`' for name in design_tables.OBSERVERS)}, in this order:"
     ),
     "control": (
         "Beside the keys below, `u_start` [unit]: the inputs in force before control begins"
@@ -165,7 +165,7 @@ _NOTES = {
 
 def cli_reference() -> str:
     """Every verb with its options, from the parser."""
-    parser = arguments.parser()
+    parser = command_line.parser()
     verbs = next(
         action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
     )

@@ -13,11 +13,12 @@ from compiling import lacking
 from documents import PAGES, ROOT, Session, answer_from_artefacts, blocks_of, check_toml, matches
 
 import lstm_mpc
-from lstm_mpc.cli import arguments, command_line
+from lstm_mpc.cli import command_line, commands
 from lstm_mpc.errors import InputError, LstmMpcError, Refused
 from lstm_mpc.io.artefact_file import read_json
 from lstm_mpc.plots import style
-from lstm_mpc.project import artefacts, design, export_steps, loop_steps
+from lstm_mpc.project import artefacts, design_tables
+from lstm_mpc.project.steps import export_steps, loop_steps
 
 TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
 BLOCKS = {name: blocks_of(text) for name, text in TEXTS.items()}
@@ -104,7 +105,7 @@ def test_no_block_escapes():
 )
 def test_tables_of_a_design_are_read(page, block, hook):
     content, known = check_toml(block), hook.design_reference()
-    assert set(content) <= set(design._TABLES), page
+    assert set(content) <= set(design_tables.TABLES), page
     # whose keys are outputs
     for table in (table for name, table in content.items() if name != "safe_set"):
         for row in table if isinstance(table, list) else [table]:
@@ -223,7 +224,7 @@ def rows(text, heading):
 
 def test_the_table_of_verbs_is_the_register():
     table = {row[0].strip("`"): row for row in rows(README, "| verb |")}
-    assert set(table) == set(arguments.VERBS)
+    assert set(table) == set(commands.VERBS)
     written = set(
         re.findall(r"`([\w<>-]+\.(?:json|csv))`", " ".join(row[2] for row in table.values()))
     )
@@ -297,7 +298,7 @@ def test_figures_that_stand_twice_agree():
 
 def test_the_reference_of_the_design_has_every_table_and_key(hook):
     made = hook.design_reference()
-    for table in set(design._TABLES) - {"name"}:
+    for table in set(design_tables.TABLES) - {"name"}:
         assert f"{{ #{table} }}" in made
     for key in (
         "horizon",
@@ -316,9 +317,9 @@ def test_the_reference_of_the_design_has_every_table_and_key(hook):
 
 def test_the_reference_of_the_command_line_has_every_verb_and_option(hook):
     made = hook.cli_reference()
-    for name, text in arguments.VERBS.items():
+    for name, command in commands.VERBS.items():
         assert f"{{ #{name} }}" in made
-        assert text[1:] in made
+        assert command.help[1:] in made
     assert "`--replay INDEX`" in made
     assert "all cores)" in made
 

@@ -16,6 +16,7 @@ from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.errors import Refused
 from lstm_mpc.io import artefact_file
+from lstm_mpc.plants.phrases import within
 
 COMMAND = "lstm-mpc verify-loop"
 
@@ -172,7 +173,4 @@ def _loop_against(release: Release, loop: LoopVerification | None, command: str)
 
 
 def _spans(release: Release, ends: tuple[tuple[float, float], ...]) -> str:
-    return ", ".join(
-        f"{s.name} in [{a:.3f}, {b:.3f}] {s.unit}"
-        for s, (a, b) in zip(release.model.outputs, ends, strict=True)
-    )
+    return within(release.model.outputs, ends)

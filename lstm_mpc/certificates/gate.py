@@ -20,6 +20,7 @@ from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.schema import noun
 from lstm_mpc.model.model import Model
+from lstm_mpc.plants.phrases import within
 from lstm_mpc.plants.system import Array
 
 KIND = "lstm_mpc release"
@@ -428,10 +429,7 @@ def _tube_reasons(
 
 def _intervals(model: Model, low: Sequence[float] | Array, high: Sequence[float] | Array) -> str:
     """Outputs between `low` and `high`, in words."""
-    return ", ".join(
-        f"{s.name} in [{a:.3f}, {b:.3f}] {s.unit}"
-        for s, a, b in zip(model.outputs, low, high, strict=True)
-    )
+    return within(model.outputs, zip(low, high, strict=True))
 
 
 def _model_bound(verification: Verification, model: Model) -> Bound | None:

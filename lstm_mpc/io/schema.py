@@ -4,7 +4,7 @@ does not fit is one sentence."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from types import NoneType, UnionType
@@ -34,127 +34,139 @@ def tables_of(content: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     return [dict(table) for table in tables]
 
 
-def known(table: Mapping[str, Any], names: Any, where: str) -> None:
+def refuse_unknown(
+    table: Mapping[str, Any], names: Iterable[str], where: str, renamed: Mapping[str, str] = {}
+) -> None:
+    """Raise InputError for the first key of `table` that is none of `names`; for an old one in
+    `renamed` it says the new name."""
+    names = list(names)
     for key in table:
-        if key not in names:
-            near = get_close_matches(key, names, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
-            raise InputError(f"unknown key {key!r:.60} in {where}; {hint}")
-
-
-def make(kind: Any, table: Mapping[str, Any], where: str) -> Any:
-    """A dataclass from a TOML table; every key must be a field, every value of the field's type."""
-    hints = get_type_hints(kind)
-    known(table, [f.name for f in dataclasses.fields(kind)], where)
-    for key, value in table.items():
-        if not fits(value, hints[key]):
-            expected = (
-                "a number or a list of numbers"
-                if hints[key] in NUMBERS
-                else getattr(hints[key], "__name__", hints[key])
-            )
-            raise InputError(
-                f"{where} {key} = {value!r:.60} is of the wrong type, expected {expected}"
-            )
-    try:
-        return kind(
-            **{
-                key: tuple(value) if isinstance(value, list) else value
-                for key, value in table.items()
-            }
-        )
-    except TypeError as error:
-        raise InputError(f"{where}: {error}") from error
+        if key in names:
+            continue
+        if key in renamed:
+            raise InputError(f"{key!r} in {where} is called {renamed[key]!r} now; rename it")
+        near = get_close_matches(key, names, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+        raise InputError(f"unknown key {key!r:.60} in {where}; {hint}")
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Has a TOML value the annotated type? A whole number may stand for a real one, a list for a
-    tuple."""
+    """Has a value the annotated plain type? A whole number may stand for a real one, a list of
+    numbers for an array."""
     if hint in NUMBERS:
         return fits(value, float) or (
             isinstance(value, list) and all(fits(v, float) for v in value)
         )
-    if get_origin(hint) is tuple:
-        kinds = get_args(hint)
-        kinds = (
-            (kinds[0],) * len(value) if isinstance(value, list) and kinds[-1] is Ellipsis else kinds
-        )
-        return isinstance(value, list) and len(value) == len(kinds) and all(map(fits, value, kinds))
-    if get_origin(hint) is UnionType:
-        return any(fits(value, kind) for kind in get_args(hint))
-    if get_origin(hint) is Mapping:
-        return isinstance(value, dict) and all(fits(v, get_args(hint)[1]) for v in value.values())
     if isinstance(value, bool) or hint is bool:
         return isinstance(value, bool) and hint is bool
     if isinstance(value, int) and hint in (int, float):
         return abs(value) < _WHOLE
-    return isinstance(value, hint)
+    return isinstance(hint, type) and isinstance(value, hint)
 
 
-def noun(kind: Any, value: Any, where: str = "it") -> Any:
-    """A JSON value as the annotated type `kind`, dataclasses within dataclasses; InputError names
-    the first place that does not fit. Numbers stay as they are, lists become tuples where tuples
-    are meant."""
+def noun(kind: Any, value: Any, where: str = "it", renamed: Mapping[str, str] = {}) -> Any:
+    """A value of a TOML or JSON file as the annotated type `kind`, dataclasses within dataclasses.
+
+    Args:
+        kind: a type annotation.
+        value: what the file holds; records that are built already are taken as they are.
+        where: what messages call it, such as "[train]".
+        renamed: old key -> its name today, for the message that an old file gets.
+
+    Returns:
+        The value; numbers stay as they are, lists become tuples where tuples are meant.
+
+    Raises:
+        InputError: names the first place that does not fit.
+    """
     origin, kinds = get_origin(kind), get_args(kind)
     if kind is Any:
         return value
     if dataclasses.is_dataclass(kind):
-        hints, fields = get_type_hints(kind), {f.name: f for f in dataclasses.fields(kind)}
-        if not isinstance(value, dict):
-            raise InputError(f"{where} is {value!r:.40}, not a table")
-        known(value, fields, where)
-        for name, field in fields.items():
-            if (
-                name not in value
-                and field.default is dataclasses.MISSING
-                and field.default_factory is dataclasses.MISSING
-            ):
-                raise InputError(f"{where} lacks {name!r}")
-        build: Any = kind
-        return build(
-            **{
-                name: noun(
-                    hints[name], item, repr(name) if where == "it" else f"{name!r} of {where}"
-                )
-                for name, item in value.items()
-            }
-        )
-    if origin is tuple and isinstance(value, list):
-        wanted = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
-        if len(value) == len(wanted):
+        return value if isinstance(value, kind) else _record(kind, value, where, renamed)  # type: ignore[arg-type]
+    if kind in NUMBERS:  # a union, of text too
+        if fits(value, kind):
+            return tuple(value) if isinstance(value, list) else value
+    elif origin is tuple and isinstance(value, list):
+        each = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
+        if len(value) == len(each):
             return tuple(
                 noun(k, item, f"{where}[{i}]")
-                for i, (k, item) in enumerate(zip(wanted, value, strict=True))
+                for i, (k, item) in enumerate(zip(each, value, strict=True))
             )
     elif origin is list and isinstance(value, list):
         return [noun(kinds[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
     elif origin in (dict, Mapping) and isinstance(value, dict):
-        return {key: noun(kinds[1], item, f"{where}[{key!r:.40}]") for key, item in value.items()}
+        return {key: noun(kinds[1], item, _entry(where, key)) for key, item in value.items()}
     elif origin in (UnionType, Union):
         for choice in kinds:
             with suppress(InputError):
                 return noun(choice, value, where)
-    elif isinstance(kind, type) and fits(value, kind):
+    elif fits(value, kind):
         return value
-    raise InputError(f"{where} is {value!r:.40}, not {_words(kind)}")
+    raise InputError(f"{where} is {value!r:.40}, not {_words(kind, _is_table(where))}")
+
+
+def _record(kind: Any, value: Any, where: str, renamed: Mapping[str, str]) -> Any:
+    """A table as the dataclass `kind`."""
+    hints, fields = get_type_hints(kind), {f.name: f for f in dataclasses.fields(kind)}
+    if not isinstance(value, dict):
+        raise InputError(f"{where} is {value!r:.40}, not a table")
+    refuse_unknown(value, fields, where, renamed)
+    missing = [
+        repr(name)
+        for name, field in fields.items()
+        if name not in value
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise InputError(f"{where} lacks {' and '.join(missing)}")
+    return kind(**{k: noun(hints[k], item, _field(where, k)) for k, item in value.items()})
+
+
+def _is_table(where: str) -> bool:
+    """Is it a table of a design, which people know by its name in brackets?"""
+    return where.startswith("[")
+
+
+def _field(where: str, name: str) -> str:
+    if _is_table(where):
+        return f"{where} {name}"
+    return repr(name) if where == "it" else f"{name!r} of {where}"
+
+
+def _entry(where: str, key: str) -> str:
+    return f"{where} {key:.40}" if _is_table(where) else f"{where}[{key!r:.40}]"
 
 
 _WORDS = {
-    float: "a number",
-    int: "a whole number",
-    str: "text",
+    float: "number",
+    int: "whole number",
     bool: "true or false",
+    str: "text",
     NoneType: "null",
+    Any: "anything",
 }
+_UNCOUNTED = (bool, str, NoneType, Any)
 
 
-def _words(kind: Any) -> str:
-    """A type as people say it."""
+def _words(kind: Any, toml: bool = False) -> str:
+    """A type as people say it; `toml` has no null."""
     origin, kinds = get_origin(kind), get_args(kind)
+    if kind in NUMBERS:
+        return "a number or a list of numbers"
     if origin is tuple and kinds[-1] is not Ellipsis:
         return f"a list of {len(kinds)}"
     if origin in (tuple, list):
-        return f"a list, each {_words(kinds[0])}"
+        return f"a list of {_plural(kinds[0])}"
     if origin in (UnionType, Union):
-        return " or ".join(map(_words, kinds))
-    return _WORDS.get(kind, "a table")
+        return " or ".join(_words(k, toml) for k in kinds if not (toml and k is NoneType))
+    name = _WORDS.get(kind, "table")
+    return name if kind in _UNCOUNTED else f"a {name}"
+
+
+def _plural(kind: Any) -> str:
+    if get_origin(kind) in (tuple, list):
+        return f"lists of {len(get_args(kind))}"
+    return _WORDS[kind] if kind in _UNCOUNTED else f"{_WORDS.get(kind, 'table')}s"

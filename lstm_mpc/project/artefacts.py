@@ -1,16 +1,16 @@
-"""What the verbs of the command line share: the names of what they write, how they are asked, what
-they answer."""
+"""What the steps of a design directory share: the names of what they write, and how they go about
+it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from lstm_mpc.certificates.gate import Release
 from lstm_mpc.errors import InputError
-from lstm_mpc.io import parallel
+from lstm_mpc.io import artefact_file, parallel
+from lstm_mpc.io.schema import noun
 
 MODEL, TRAINING, VERIFICATION, TUBES = (
     "model.json",
@@ -19,38 +19,108 @@ MODEL, TRAINING, VERIFICATION, TUBES = (
     "tubes.json",
 )
 REPORT_KIND = "lstm_mpc training report"
-RELEASE, LOOP, PIL = "release.json", "closed-loop.json", "pil.json"
+RELEASE, LOOP, PIL, ORDER = "release.json", "closed-loop.json", "pil.json", "order.json"
 ASSURANCE, PARTS = "loop-verification.json", "loop-verification.parts"
+DATA = {"training": "data-training.csv", "validation": "data-validation.csv"}
 FIGURES = "figures"
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a verb did: `lines` for people, `content` for `--json`."""
-
-    lines: tuple[str, ...]
-    content: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class Options:
-    """How to go about it: `progress(label, share done, detail)` is told of long work; `force`
-    overwrites earlier artefacts."""
+    """How the steps go about their work.
 
-    progress: Callable[[str, float, str], None] = lambda label, share, detail: None
+    `progress(step, share done, detail)` hears of long work, `force` replaces earlier artefacts,
+    `workers` is the number of processes."""
+
+    progress: Callable[[str, float, str], None] = lambda step, share, detail: None
     force: bool = False
     workers: int = parallel.cores()
 
 
+DEFAULT = Options()
+
+
 def refuse_overwrite(path: Path, options: Options) -> None:
+    """Raise InputError where `path` exists and nothing may be replaced."""
     if path.exists() and not options.force:
         raise InputError(f"{path}: exists; --force replaces it")
 
 
-def waivers(passed: Release) -> list[str]:
-    """What the release was let off, for everyone to see."""
-    return [f"WAIVED: {sentence}" for sentence in passed.waived]
-
-
 def certificate_file(condition: str) -> str:
+    """The name of the file that holds the certificate of `condition`."""
     return f"certificate-{condition}.json"
+
+
+# -- the folder of a run ---------------------------------------------------------------------------
+
+MARKER, _RUN = "run.json", "lstm_mpc run"  # the files that steps have written there, with digests
+ARTEFACTS = (*DATA.values(), MODEL, TRAINING, VERIFICATION, TUBES, RELEASE, LOOP, ASSURANCE, PIL)
+
+
+def begin_run(source: Path, out: Path, files: Sequence[str], options: Options) -> None:
+    """Turn `out` into the folder of a run: copies of `files` of a design directory, and a marker.
+
+    Args:
+        source: the design directory.
+        out: the folder of the run.
+        files: names within `source`.
+        options: whether an earlier run is replaced; what no step wrote never is.
+
+    Raises:
+        InputError: `out` holds something else, or a file lies outside the design.
+    """
+    for name in files:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise InputError(
+                f"{source / 'design.toml'}: {name} lies outside the design directory; copy it there"
+            )
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if not options.force:
+            raise InputError(
+                f"{out}: is not empty; --force replaces an earlier run, --out names another folder"
+            )
+        _clear_run(out, files)
+    out.mkdir(parents=True, exist_ok=True)
+    artefact_file.write_json(out / MARKER, _RUN, {"files": {}})
+    for name in files:
+        artefact_file.write_bytes(out / name, (source / name).read_bytes())
+    mark(out, *(out / name for name in files))
+
+
+def mark(folder: Path, *paths: Path) -> None:
+    """In the folder of a run, remember that a step wrote `paths`."""
+    if (folder / MARKER).exists():
+        names = {path.relative_to(folder).as_posix(): _sha256(path) for path in paths}
+        artefact_file.write_json(folder / MARKER, _RUN, {"files": {**_marked(folder), **names}})
+
+
+def _clear_run(out: Path, files: Sequence[str]) -> None:
+    """Delete what the steps of an earlier run wrote, and nothing else."""
+    if not out.is_dir() or not (out / MARKER).exists():
+        raise InputError(
+            f"{out}: is not the folder of a run (it holds no {MARKER}), which alone --force"
+            " replaces; --out names another folder"
+        )
+    marked = _marked(out)
+    names = {*marked, *files, *ARTEFACTS}
+    for name in sorted(name for name in names if (out / name).is_file()):
+        if marked.get(name) != _sha256(out / name):
+            raise InputError(
+                f"{out / name}: is not what a step of the run wrote, and --force would replace it;"
+                " move it, or name another folder by --out"
+            )
+    for name in marked:
+        (out / name).unlink(missing_ok=True)
+
+
+def _marked(folder: Path) -> dict[str, str]:
+    content = artefact_file.read_json(folder / MARKER, _RUN)
+    names: dict[str, str] = noun(dict[str, str], content.get("files"), "files")
+    for name in names:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise InputError(f"{folder / MARKER}: {name} lies outside the folder; delete it")
+    return names
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

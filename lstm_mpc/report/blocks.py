@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from lstm_mpc.plants.phrases import within
 from lstm_mpc.plants.system import Signal
 from lstm_mpc.plots.style import Figure
-from lstm_mpc.project.dossier import Artefact
+from lstm_mpc.report.dossier import Artefact
 
 
 @dataclass(frozen=True)
@@ -120,10 +122,7 @@ def told(value: Any) -> str:
 
 def spans(signals: Sequence[Signal], ends: Sequence[Sequence[float]], digits: int = 4) -> str:
     """One interval for each signal, with its unit."""
-    return ", ".join(
-        f"{s.name} in {interval(a, b, digits)} {s.unit}"
-        for s, (a, b) in zip(signals, ends, strict=True)
-    )
+    return within(signals, ends, partial(number, digits=digits))
 
 
 def lacks(found: Artefact) -> list[Text]:

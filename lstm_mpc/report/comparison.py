@@ -9,8 +9,8 @@ from typing import Any
 
 from lstm_mpc.errors import InputError
 from lstm_mpc.project.artefacts import ASSURANCE, LOOP, TUBES, VERIFICATION
-from lstm_mpc.project.dossier import Dossier
 from lstm_mpc.report.blocks import number
+from lstm_mpc.report.dossier import Dossier
 from lstm_mpc.report.page import environment, pictures, sections, target
 from lstm_mpc.report.sections_evidence import verdict
 from lstm_mpc.report.sections_model import fit_rows

@@ -14,8 +14,8 @@ from markupsafe import Markup, escape
 from lstm_mpc.certificates.evidence import Certificate
 from lstm_mpc.plots.style import svg
 from lstm_mpc.project.artefacts import PIL
-from lstm_mpc.project.dossier import EXPORT, Dossier
 from lstm_mpc.report.blocks import Picture, Section, number, spans
+from lstm_mpc.report.dossier import EXPORT, Dossier
 from lstm_mpc.report.maths import math
 from lstm_mpc.report.sections_control import loop_section, provenance_section, size_section
 from lstm_mpc.report.sections_evidence import (

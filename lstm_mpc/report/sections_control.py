@@ -16,7 +16,6 @@ from lstm_mpc.plants.system import Array, Signal
 from lstm_mpc.plots import figures
 from lstm_mpc.project.artefacts import ASSURANCE, FIGURES, LOOP, PIL
 from lstm_mpc.project.design import Design
-from lstm_mpc.project.dossier import DESIGN, EXPORT, Dossier
 from lstm_mpc.report.blocks import (
     Claims,
     Facts,
@@ -32,6 +31,7 @@ from lstm_mpc.report.blocks import (
     spans,
     told,
 )
+from lstm_mpc.report.dossier import DESIGN, EXPORT, Dossier
 
 
 def loop_section(dossier: Dossier) -> Section:

@@ -26,7 +26,6 @@ from lstm_mpc.model.lstm import Layer, sigmoid
 from lstm_mpc.model.model import Model
 from lstm_mpc.plots import figures
 from lstm_mpc.project.artefacts import ASSURANCE, MODEL, RELEASE, TUBES, VERIFICATION
-from lstm_mpc.project.dossier import Dossier
 from lstm_mpc.report.blocks import (
     Claims,
     Facts,
@@ -41,6 +40,7 @@ from lstm_mpc.report.blocks import (
     number,
     spans,
 )
+from lstm_mpc.report.dossier import Dossier
 
 SHOWN = 40  # inequalities of a certificate; of more the tightest
 

@@ -15,7 +15,6 @@ from lstm_mpc.model.model import Model, compare
 from lstm_mpc.plants.system import Array
 from lstm_mpc.plots import figures
 from lstm_mpc.project.artefacts import MODEL, TRAINING
-from lstm_mpc.project.dossier import Dossier
 from lstm_mpc.report.blocks import (
     Facts,
     Heading,
@@ -28,6 +27,7 @@ from lstm_mpc.report.blocks import (
     number,
     told,
 )
+from lstm_mpc.report.dossier import Dossier
 
 LAGS = 25
 

@@ -1,4 +1,5 @@
-"""The verbs `report` and `compare`: pages to disk, and to PDF by a browser without a window."""
+"""The report of a design directory and the comparison of two, as pages; and as PDF by a browser
+without a window."""
 
 from __future__ import annotations
 
@@ -6,14 +7,14 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
-from lstm_mpc.project.artefacts import Options, Result, refuse_overwrite, waivers
-from lstm_mpc.project.dossier import read
 from lstm_mpc.report import comparison
+from lstm_mpc.report.dossier import Dossier, read
 from lstm_mpc.report.page import glance, render_report
 from lstm_mpc.report.sections_evidence import verdict
 
@@ -34,85 +35,100 @@ QUIET = [
     "--disable-extensions",
 ]
 QUIET += ["--disable-background-networking", "--disable-component-update"]
-WIDEST = 48  # letters of a column
 _PATIENCE = 180  # [s]
 
+OnPicture = Callable[[float, str], None]  # the share that is drawn, and the next one's title
 
-def report_verb(
-    folder: Path, options: Options, *, out: Path | None = None, pdf: bool = False
-) -> Result:
-    """The design report of a directory → report.html or `out`, and beside it the same as PDF."""
-    path = folder / "report.html" if out is None else out
-    paths = [path, *([path.with_suffix(".pdf")] if pdf else [])]
-    for target in paths:
-        refuse_overwrite(target, options)
-    browser = found_browser() if pdf else ""
-    options.progress("report", 0.0, "reading")
+
+@dataclass(frozen=True)
+class Report:
+    """The design report of a directory: one HTML page that needs nothing else."""
+
+    dossier: Dossier
+    html: str
+
+    @property
+    def verdict(self) -> str:
+        """The sentence that the page begins with."""
+        return verdict(self.dossier)[1]
+
+    @property
+    def glance(self) -> list[tuple[str, str, str]]:
+        """(what, figure, remark) of the first screen."""
+        return glance(self.dossier)
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """What is wrong with files of the directory."""
+        artefacts = (*self.dossier.files.values(), *self.dossier.data.values())
+        return tuple(f"{a.file}: {a.problem or a.stale}" for a in artefacts if a.problem or a.stale)
+
+    def save(self, path: Path) -> None:
+        """Write the page."""
+        artefact_file.write_text(path, self.html)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two designs side by side: rows of numbers, the settings that differ, and one HTML page."""
+
+    one: Dossier
+    other: Dossier
+    html: str
+
+    @property
+    def numbers(self) -> comparison.Rows:
+        """(what, of the one, of the other)."""
+        return comparison.numbers(self.one, self.other)
+
+    @property
+    def settings(self) -> comparison.Rows:
+        """(key, of the one, of the other) where they differ."""
+        return comparison.settings(self.one, self.other)
+
+    def save(self, path: Path) -> None:
+        """Write the page."""
+        artefact_file.write_text(path, self.html)
+
+
+def report(folder: Path, on_picture: OnPicture = lambda share, title: None) -> Report:
+    """The design report of all that lies in a directory.
+
+    Args:
+        folder: the design directory.
+        on_picture: hears the share that is drawn, and the title of the next picture.
+
+    Returns:
+        The page, not yet written.
+
+    Raises:
+        InputError: there is neither a usable design nor a usable model.
+    """
     dossier = read(folder)
-    most = 0.7 if pdf else 1.0
-    text = render_report(
-        dossier, lambda share, title: options.progress("report", most * share, title)
-    )
-    artefact_file.write_text(path, text)
-    if pdf:
-        options.progress("report", most, "printing")
-        artefact_file.write_bytes(paths[1], printed(path, browser))
-    _, sentence, _ = verdict(dossier)
-    passed = dossier.files["release.json"].value
-    lines = [
-        sentence.replace("`", ""),
-        *(waivers(passed) if passed else []),
-        *(f"{what}: {figure}" for what, figure, _ in glance(dossier)),
-    ]
-    open_ = [
-        f"{a.file}: {a.problem or a.stale}"
-        for a in (*dossier.files.values(), *dossier.data.values())
-        if a.problem or a.stale
-    ]
-    lines += [*open_, f"report, {len(text.encode()) // 1024} kB → {', '.join(map(str, paths))}"]
-    model = dossier.model.digest if dossier.model else None
-    return Result(
-        tuple(lines),
-        {"model": model, "verdict": sentence, "files": list(map(str, paths)), "open": open_},
-    )
+    return Report(dossier, render_report(dossier, on_picture))
 
 
-def compare_verb(one: Path, other: Path, options: Options, *, out: Path | None = None) -> Result:
-    """Two designs side by side → compare-<name of the other>.html in the first directory, or
-    `out`."""
-    path = one / f"compare-{other.resolve().name}.html" if out is None else out
-    refuse_overwrite(path, options)
-    options.progress("compare", 0.0, "reading")
+def compare(
+    one: Path, other: Path, on_picture: OnPicture = lambda share, title: None
+) -> Comparison:
+    """Two designs side by side.
+
+    Args:
+        one: a design directory.
+        other: the one to compare it with.
+        on_picture: hears the share that is drawn, and the title of the next picture.
+
+    Returns:
+        The numbers and the page, not yet written.
+
+    Raises:
+        InputError: the designs are not of the same signals, or cannot be read.
+    """
     pair = read(one), read(other)
-    text = comparison.render_comparison(
-        *pair, lambda share, title: options.progress("compare", share, title)
-    )
-    artefact_file.write_text(path, text)
-    rows, differing = comparison.numbers(*pair), comparison.settings(*pair)
-    lines = _columns([("", *(d.name for d in pair)), *rows])
-    lines += (
-        ["settings that differ:", *_columns([(f"  {key}", *values) for key, *values in differing])]
-        if differing
-        else ["same settings"]
-    )
-    content = {"names": [d.name for d in pair], "numbers": {key: values for key, *values in rows}}
-    content |= {"settings": {key: values for key, *values in differing}, "file": str(path)}
-    return Result((*lines, f"comparison, {len(text.encode()) // 1024} kB → {path}"), content)
+    return Comparison(*pair, comparison.render_comparison(*pair, on_picture))
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of text under each other; what is long ends in …"""
-    cells = [
-        [cell if len(cell) <= WIDEST else cell[: WIDEST - 1] + "…" for cell in row] for row in rows
-    ]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    ]
-
-
-def found_browser() -> str:
+def first_browser() -> str:
     """The first browser there is that can print; InputError where there is none."""
     for name in BROWSERS:
         if path := shutil.which(name):

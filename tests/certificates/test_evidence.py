@@ -104,7 +104,7 @@ def test_the_fit_of_a_validation_is_the_worst_output():
         ({"law": []}, r"'law' is \[\], not a table"),
         ({"safe_set": [[0.0]]}, r"'safe_set'\[0\] is \[0.0\], not a list of 2"),
         ({"bounds": [3]}, r"'bounds'\[0\] is 3, not a table"),
-        ({"bounds": {}}, r"'bounds' is \{\}, not a list, each a table"),
+        ({"bounds": {}}, r"'bounds' is \{\}, not a list of tables"),
         ({"more": 1}, "unknown key 'more' in it; did you mean 'model'?"),
         ({"beta": ...}, "it lacks 'beta'"),
     ],

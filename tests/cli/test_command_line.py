@@ -18,8 +18,8 @@ from lstm_mpc.cli.command_line import main
 from lstm_mpc.data.csv_file import read_csv, write_csv
 from lstm_mpc.io.artefact_file import read_json
 from lstm_mpc.model.model import Model
+from lstm_mpc.project.artefacts import ARTEFACTS
 from lstm_mpc.project.design import load_design
-from lstm_mpc.project.steps import ARTEFACTS
 
 DESIGN = """
 name = "small"
@@ -99,9 +99,14 @@ def said(capsys, *arguments):
 
 def test_run_makes_every_artefact(done):
     found = {path.name for path in done.iterdir()}
-    assert found == {*ARTEFACTS, "certificate-iss.json", "design.toml", "controller", "figures"} - {
-        "pil.json"
-    }
+    assert found == {
+        *ARTEFACTS,
+        "certificate-iss.json",
+        "design.toml",
+        "run.json",
+        "controller",
+        "figures",
+    } - {"pil.json"}
     figures = {path.name for path in (done / "figures").iterdir()}
     worst = f"loop-number-{json.loads((done / 'loop-verification.json').read_text())['worst']}"
     names = ("validation", "scenarios", "bounds", "reach", "loop-step", worst)

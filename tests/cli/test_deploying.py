@@ -11,9 +11,9 @@ from places import ROOT
 
 from lstm_mpc.cli.command_line import main
 from lstm_mpc.io.artefact_file import read_json
-from lstm_mpc.project import export_steps
-from lstm_mpc.project.export_steps import TARGETS
-from lstm_mpc.project.loop_steps import ENGINES
+from lstm_mpc.project.steps import export_steps
+from lstm_mpc.project.steps.export_steps import TARGETS
+from lstm_mpc.project.steps.loop_steps import ENGINES
 
 SHIPPED = ROOT / "models" / "ph"
 SHORT = """

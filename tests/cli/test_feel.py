@@ -20,24 +20,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import ROOT
 
-from lstm_mpc.cli import arguments, command_line, console
-from lstm_mpc.cli.command_line import main
-from lstm_mpc.cli.completion import script
+from lstm_mpc.cli import command_line, commands, console
+from lstm_mpc.cli.command_line import main, script
 from lstm_mpc.cli.console import Console, TimeLeft, in_words
-from lstm_mpc.data.log_options import LogOptions
+from lstm_mpc.directory import Project
 from lstm_mpc.project.artefacts import Options
-from lstm_mpc.project.design import load_design
-from lstm_mpc.project.draft_steps import new_verb
 from lstm_mpc.project.signal_requests import wanted
-from lstm_mpc.project.steps import record_verb
-from lstm_mpc.report.write import compare_verb, report_verb
 
 SHIPPED = ROOT / "models" / "ph"
 
 
 def verbs():
     (action,) = (
-        a for a in arguments.parser()._actions if isinstance(a, argparse._SubParsersAction)
+        a for a in command_line.parser()._actions if isinstance(a, argparse._SubParsersAction)
     )
     return action.choices
 
@@ -55,7 +50,7 @@ def shipped(tmp_path):
 # -- help and wrong usage --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", arguments.VERBS)
+@pytest.mark.parametrize("verb", commands.VERBS)
 def test_every_verb_shows_examples_that_parse_and_explains_every_option(verb):
     parser = verbs()[verb]
     head, examples = parser.epilog.split(": ", 1)
@@ -63,7 +58,7 @@ def test_every_verb_shows_examples_that_parse_and_explains_every_option(verb):
     for example in examples.split(" " * 10):
         program, *words = shlex.split(example)
         assert program == "lstm-mpc"
-        assert arguments.parser().parse_args(words).verb == verb
+        assert command_line.parser().parse_args(words).verb == verb
     assert all(action.help for action in parser._actions)
     assert len(parser.format_help().splitlines()) < 75
 
@@ -127,7 +122,7 @@ def test_what_the_machine_refuses_is_a_sentence_too(shipped, capsys, monkeypatch
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(command_line, "_single", fail)
+    monkeypatch.setattr(Project, "certify", fail)
     assert main(["certify", str(shipped), "--json"]) == 1
     out, err = capsys.readouterr()
     assert (json.loads(out), err) == ({"error": said}, f"error: {said}\n")
@@ -153,7 +148,7 @@ def test_a_shell_completes_verbs_options_choices_and_files(shell, shipped):
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     place = shipped.parent
-    (place / "script").write_text(script(arguments.parser(), shell))
+    (place / "script").write_text(script(shell))
     if shell == "bash":
         lines = ["source ./script"]
         for line, _ in COMPLETED:
@@ -185,7 +180,7 @@ def test_a_shell_completes_verbs_options_choices_and_files(shell, shipped):
 def test_zsh_completes(shipped):
     if shutil.which("zsh") is None:
         pytest.skip("zsh is not installed")
-    (shipped.parent / "_lstm-mpc").write_text(script(arguments.parser(), "zsh"))
+    (shipped.parent / "_lstm-mpc").write_text(script("zsh"))
     leader, follower = pty.openpty()
     env = {**os.environ, "TERM": "xterm", "ZDOTDIR": str(shipped.parent)}
     run = subprocess.Popen(
@@ -217,7 +212,7 @@ def _until_closed(leader):
 
 def test_the_verb_prints_the_script(capsys):
     assert main(["completion", "fish"]) == 0
-    assert capsys.readouterr().out == script(arguments.parser(), "fish") + "\n"
+    assert capsys.readouterr().out == script("fish") + "\n"
 
 
 # -- progress --------------------------------------------------------------------------------------
@@ -412,18 +407,12 @@ def test_the_long_part_of_reading_and_of_drawing_is_told_share_by_share(tmp_path
     options = Options(lambda verb, share, detail: told.append((verb, share, detail)), force=True)
     rows = "".join(f"{10 * k},{12.5 + k % 5},{7 + 0.1 * (k % 7)}\n" for k in range(200_000))
     (tmp_path / "log.csv").write_text("t [s],q3 [mL/s],pH [pH]\n" + rows)
-    new_verb(
-        tmp_path / "own",
-        [tmp_path / "log.csv"],
-        [wanted("q3")],
-        [wanted("pH")],
-        options,
-        log=LogOptions(),
-    )
-    record_verb(load_design(tmp_path / "own"), options)
+    project = Project(tmp_path / "own", options)
+    project.new([tmp_path / "log.csv"], [wanted("q3")], [wanted("pH")])
+    project.record()
     whole = shutil.copytree(SHIPPED, tmp_path / "ph", ignore=added)
-    report_verb(whole, options)
-    compare_verb(whole, whole, options)
+    Project(whole, options).report()
+    Project(whole, options).compare(whole)
     for verb, least in (("new", 4), ("record", 5), ("report", 8), ("compare", 8)):
         shares = [share for name, share, _ in told if name == verb]
         assert len(set(shares)) >= least, verb

@@ -169,7 +169,7 @@ def test_the_sampling_time(tank, capsys):
     ("line", "words"),
     [
         ("u_middle = [1.0]", "unknown key 'u_middle' in [import]"),
-        ("u_mid = 1.0", "[import] u_mid = 1.0 is of the wrong type"),
+        ("u_mid = 1.0", "[import] u_mid is 1.0, not a list of numbers"),
     ],
 )
 def test_keys_of_the_table(tank, capsys, line, words):

@@ -384,7 +384,7 @@ def test_faults_in_a_design(tmp_path):
         ),
         (
             '[[scenario.fault]]\nkind = "bias"\nbegin = 1\nsize = "big"\n',
-            "size = 'big' is of the wrong type",
+            "[[scenario]] 's' [[scenario.fault]] size is 'big', not a number",
         ),
         ('[[scenario.fault]]\nkind = "bias"\n', "'begin'"),
         ("fault = 3\n", "[[fault]] must be a list of tables, got 3"),

@@ -37,7 +37,7 @@ from lstm_mpc.model.input_delays import delayed, late
 from lstm_mpc.model.lstm import Network
 from lstm_mpc.model.model import Model, estimate_start, validate
 from lstm_mpc.plants.system import Signal, System, rest, simulate, simulate_batch
-from lstm_mpc.project.steps import _keeping
+from lstm_mpc.project.steps.training_steps import _with_delays
 
 DELAYS = st.tuples(st.integers(0, 4), st.integers(0, 4))
 
@@ -199,8 +199,8 @@ def test_what_the_network_is_trained_on_is_late(lags):
 def test_training_from_a_model_keeps_its_delays():
     model = replace(stable_model(1, 2), delays=(4, 0))
     assert (
-        _keeping(TrainingOptions(), model).delays
-        == _keeping(TrainingOptions(delays=(4, 0)), model).delays
+        _with_delays(TrainingOptions(), model).delays
+        == _with_delays(TrainingOptions(delays=(4, 0)), model).delays
         == (4, 0)
     )
     told = (
@@ -208,7 +208,7 @@ def test_training_from_a_model_keeps_its_delays():
         r" weights belong to its own; leave"
     )
     with pytest.raises(InputError, match=told):
-        _keeping(TrainingOptions(delays=(1, 0)), model)
+        _with_delays(TrainingOptions(delays=(1, 0)), model)
 
 
 def test_the_start_of_a_record_is_found_through_the_line():

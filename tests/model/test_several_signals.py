@@ -7,15 +7,14 @@ from matplotlib.figure import Figure
 from lstm_mpc.certificates.bounds_table import bounds_table
 from lstm_mpc.certificates.evidence import Tubes, Verification
 from lstm_mpc.cli import live
+from lstm_mpc.cli.answers import answer
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.simulation import Sample, Scenario, close_loop, metrics
 from lstm_mpc.data.excitation import Steps
+from lstm_mpc.directory import Project
 from lstm_mpc.plots import figures, style
 from lstm_mpc.project.artefacts import Options
-from lstm_mpc.project.design import load_design
-from lstm_mpc.project.loop_steps import control_verb
-from lstm_mpc.project.steps import reach_verb, verify_verb
 
 SCENARIO = Scenario(
     "up",
@@ -165,16 +164,16 @@ def test_the_verbs_have_lines_for_every_signal(tanks, tmp_path, monkeypatch):
     (tmp_path / "design.toml").write_text(rows)
     for name in ("model.json", "release.json"):
         (tmp_path / name).write_bytes(design.file(name).read_bytes())
-    here, options = load_design(tmp_path), Options(workers=1)
+    here = Project(tmp_path, Options(workers=1))
     results = [
-        verify_verb(here, options),
-        reach_verb(here, options),
-        control_verb(here, options, engine="sqp"),
+        answer("verify", here, here.verify()),
+        answer("reach", here, here.reach()),
+        answer("control", here, here.control("sqp")),
     ]
     said = "\n".join(line for result in results for line in result.lines)
     for words in (
         "intervals lie in the safe set",
-        "and those of the plant h1 ",
+        "and the plant h1 in ",
         "h1 [cm], tightest first:",
         "h2 [cm], tightest first:",
     ):

@@ -17,15 +17,16 @@ from lstm_mpc import (
     TrainingOptions,
     identify,
 )
+from lstm_mpc.cli import words
 from lstm_mpc.cli.command_line import main
 from lstm_mpc.data.dataset import thin
 from lstm_mpc.data.log_options import LogOptions
 from lstm_mpc.data.logs.table import open_log, time_columns
+from lstm_mpc.directory import Project
 from lstm_mpc.identification.model_order import Candidate, Ordering
 from lstm_mpc.identification.multistart import Start
 from lstm_mpc.project.artefacts import Options
 from lstm_mpc.project.design import load_design
-from lstm_mpc.project.draft_steps import new_verb
 from lstm_mpc.project.signal_requests import ask_signals, columns_in, signals_of, wanted
 
 
@@ -63,7 +64,8 @@ def new(folder, log, **choice):
         choice.pop(k, v)
         for k, v in (("options", Options()), ("inputs", INPUTS), ("outputs", OUTPUTS))
     )
-    return new_verb(folder, [log], *signals(inputs, outputs), options, log=LogOptions(**choice))
+    draft = Project(folder, options).new([log], *signals(inputs, outputs), log=LogOptions(**choice))
+    return words.drafted(draft, folder)
 
 
 def test_a_design_is_drafted_that_says_what_the_data_say(tmp_path, log):
@@ -140,25 +142,14 @@ def test_nothing_is_written_over_and_nothing_half(tmp_path, log):
         new(folder, log)
     new(folder, log, options=Options(force=True))
     # from its own copy
-    new_verb(
-        folder,
-        [folder / "log.csv"],
-        *signals(INPUTS, OUTPUTS),
-        Options(force=True),
-        log=LogOptions(),
-    )
+    Project(folder, Options(force=True)).new([folder / "log.csv"], *signals(INPUTS, OUTPUTS))
 
 
 def test_a_file_may_be_kept_for_validation(tmp_path, log):
     other = tmp_path / "later.csv"
     other.write_bytes(log.read_bytes())
-    new_verb(
-        tmp_path / "d",
-        [log, other],
-        *signals(INPUTS, OUTPUTS),
-        Options(),
-        log=LogOptions(validation_files=("later.csv",)),
-    )
+    log_options = LogOptions(validation_files=("later.csv",))
+    Project(tmp_path / "d").new([log, other], *signals(INPUTS, OUTPUTS), log=log_options)
     design = load_design(tmp_path / "d")
     assert design.log.files == ("log.csv",)
     assert design.log.validation_files == ("later.csv",)
@@ -188,7 +179,7 @@ def test_signals_that_cannot_be_are_refused(tmp_path, log, inputs, outputs, word
 
 def test_two_files_of_one_name_are_refused(tmp_path, log):
     with pytest.raises(InputError, match="two data files have the same name"):
-        new_verb(tmp_path / "d", [log, log], *signals(INPUTS, OUTPUTS), Options(), log=LogOptions())
+        Project(tmp_path / "d").new([log, log], *signals(INPUTS, OUTPUTS))
 
 
 def test_names_with_quotes_and_spaces_survive(tmp_path, log):
@@ -206,7 +197,7 @@ def test_a_time_column_is_found_by_name_or_by_its_dates(tmp_path, log):
     assert time_columns(open_log(other), [1]) == ()
     other.write_text("q,x\n1,2\n2,3\n3,4\n")
     with pytest.raises(DataError, match=r"needs a column of time stamps"):
-        new_verb(tmp_path / "d", [other], *signals(["q"], ["x"]), Options(), log=LogOptions())
+        Project(tmp_path / "d").new([other], *signals(["q"], ["x"]))
 
 
 def test_signals_take_the_limits_they_are_given():

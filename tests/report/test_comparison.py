@@ -8,12 +8,12 @@ import pytest
 from dossiers import design_of, valid
 
 from lstm_mpc.cli.command_line import main
+from lstm_mpc.cli.words_loop import WIDEST, columns
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.model import Model
-from lstm_mpc.project.dossier import read
 from lstm_mpc.report import comparison
-from lstm_mpc.report.write import WIDEST, _columns
+from lstm_mpc.report.dossier import read
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_the_verb(one, other, tmp_path, capsys):
 
 def test_columns_stand_under_each_other():
     long = 60 * "x"
-    assert _columns([("a", "bb"), (long, "c")]) == [
+    assert columns([("a", "bb"), (long, "c")]) == [
         "a".ljust(WIDEST) + "  bb",
         long[: WIDEST - 1] + "…  c",
     ]

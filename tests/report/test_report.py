@@ -17,13 +17,12 @@ from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.conditions import CONDITIONS
 from lstm_mpc.cli.command_line import main
 from lstm_mpc.data.dataset import thin
+from lstm_mpc.directory import Project
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.controller_folder import KIND
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.model import Model
 from lstm_mpc.plots import figures, style
-from lstm_mpc.project.artefacts import Options
-from lstm_mpc.project.dossier import read
 from lstm_mpc.report import sections_evidence, write
 from lstm_mpc.report.blocks import (
     Claims,
@@ -38,6 +37,7 @@ from lstm_mpc.report.blocks import (
     number,
     told,
 )
+from lstm_mpc.report.dossier import read
 from lstm_mpc.report.maths import math
 from lstm_mpc.report.page import css_string, drawn, glance, prose, render_report, sections
 from lstm_mpc.report.sections_evidence import verdict
@@ -535,7 +535,7 @@ def test_without_a_browser_there_is_no_pdf(shipped, tmp_path, monkeypatch):
             r" brings it"
         ),
     ):
-        write.report_verb(shipped, Options(), out=tmp_path / "page.html", pdf=True)
+        Project(shipped).report(tmp_path / "page.html", pdf=True)
     assert not list(tmp_path.iterdir())
 
 

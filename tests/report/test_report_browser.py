@@ -13,8 +13,8 @@ from compiling import tool
 from documents import ROOT, added
 from dossiers import design_of
 
-from lstm_mpc.project.artefacts import Options
-from lstm_mpc.report.write import BROWSERS, QUIET, compare_verb, printed, report_verb
+from lstm_mpc.directory import Project
+from lstm_mpc.report.write import BROWSERS, QUIET, printed
 
 pytestmark = pytest.mark.slow
 
@@ -48,12 +48,9 @@ def pages(tmp_path_factory):
     """The shipped design's report, and the comparison of a random design with itself."""
     folder = tmp_path_factory.mktemp("pages")
     design = design_of(folder / "random", nu=1, nx=(3,), ny=1)
-    report_verb(
-        shutil.copytree(ROOT / "models" / "ph", folder / "ph", ignore=added),
-        Options(),
-        out=folder / "report.html",
-    )
-    compare_verb(design, design, Options(), out=folder / "comparison.html")
+    shipped = shutil.copytree(ROOT / "models" / "ph", folder / "ph", ignore=added)
+    Project(shipped).report(folder / "report.html")
+    Project(design).compare(design, folder / "comparison.html")
     return folder
 
 

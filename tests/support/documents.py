@@ -16,12 +16,16 @@ from types import SimpleNamespace
 
 from places import ROOT
 
+from lstm_mpc import directory
+from lstm_mpc.assurance import loop_verification
+from lstm_mpc.certificates import reachability, scenarios
 from lstm_mpc.certificates.evidence import LoopVerification, Tubes, Verification
-from lstm_mpc.cli import command_line
+from lstm_mpc.cli import command_line, words_loop
+from lstm_mpc.control import simulation
 from lstm_mpc.export import controller_folder, pil
+from lstm_mpc.identification import multistart
 from lstm_mpc.model.model import Model
 from lstm_mpc.plots import figures
-from lstm_mpc.project import export_steps, loop_steps, steps
 from lstm_mpc.project.artefacts import (
     ASSURANCE,
     LOOP,
@@ -30,8 +34,8 @@ from lstm_mpc.project.artefacts import (
     TRAINING,
     TUBES,
     VERIFICATION,
-    Result,
 )
+from lstm_mpc.project.steps import export_steps, loop_steps
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = ("python", "console")  # languages that run; toml is read; text after python is what it prints
@@ -209,23 +213,24 @@ def answer_from_artefacts(monkeypatch):
     tubes = {tube.radius: tube for tube in Tubes.load(shipped / TUBES).tubes}
     runs = {run["metrics"]["scenario"]: run for run in loop["runs"]}
     rows = {core: iter(found) for core, found in board["cores"].items()}
-    monkeypatch.setattr(steps, "identify", lambda *_, **__: found)
-    monkeypatch.setattr(steps, "verify", lambda *_, **__: Verification.load(shipped / VERIFICATION))
-    monkeypatch.setattr(steps, "reach", lambda *_, radius, **__: tubes[radius])
+    monkeypatch.setattr(multistart, "identify", lambda *_, **__: found)
     monkeypatch.setattr(
-        loop_steps,
+        scenarios, "verify", lambda *_, **__: Verification.load(shipped / VERIFICATION)
+    )
+    monkeypatch.setattr(reachability, "reach", lambda *_, radius, **__: tubes[radius])
+    monkeypatch.setattr(
+        simulation,
         "close_loop",
-        lambda plant, engine, scenario, **_: SimpleNamespace(name=scenario.name, flagged=()),
+        lambda plant, engine, scenario, **_: SimpleNamespace(scenario=scenario, flagged=()),
     )
-    monkeypatch.setattr(
-        loop_steps,
-        "metrics",
-        lambda run, **_: runs[run.name]["metrics"] if hasattr(run, "name") else {},
-    )
-    monkeypatch.setattr(loop_steps, "_series", lambda run: runs[run.name]["series"])
+    monkeypatch.setattr(simulation, "metrics", lambda run, **_: runs[run.scenario.name]["metrics"])
+    monkeypatch.setattr(words_loop, "metrics", lambda run: {})  # of a replay
+    monkeypatch.setattr(loop_steps, "series", lambda run: runs[run.scenario.name]["series"])
     monkeypatch.setattr(loop_steps, "engine_of", lambda *_: None)
     monkeypatch.setattr(
-        loop_steps, "verify_loop", lambda *_, **__: LoopVerification.load(shipped / ASSURANCE)
+        loop_verification,
+        "verify_loop",
+        lambda *_, **__: LoopVerification.load(shipped / ASSURANCE),
     )
     monkeypatch.setattr(
         export_steps,
@@ -246,6 +251,6 @@ def answer_from_artefacts(monkeypatch):
         "measured",
         lambda replay: {k: v for k, v in replay.row.items() if k not in ("samples", "dead_time")},
     )
-    monkeypatch.setattr(steps, "export_verb", lambda *_, **__: Result((), {}))
+    monkeypatch.setattr(directory, "STEPS", directory.STEPS[:-1])  # without the export
     for plot in [name for name in vars(figures) if name.startswith("plot_")]:
         monkeypatch.setattr(figures, plot, lambda *_, **__: None)

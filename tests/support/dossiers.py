@@ -22,7 +22,7 @@ from lstm_mpc.io import artefact_file
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import rest, simulate
 from lstm_mpc.project.design import load_design
-from lstm_mpc.project.loop_steps import _series
+from lstm_mpc.project.steps.loop_steps import series
 
 
 def _signals(model):
@@ -117,7 +117,7 @@ def evidence(folder, model):
     run = _loop(model, passed)
     content = {
         "metrics": metrics(run, limits=limits(passed, design.control)),
-        "series": _series(run),
+        "series": series(run),
     }
     artefact_file.write_json(
         folder / "closed-loop.json",

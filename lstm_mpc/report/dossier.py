@@ -32,7 +32,8 @@ from lstm_mpc.project.artefacts import (
     VERIFICATION,
     certificate_file,
 )
-from lstm_mpc.project.design import Design, SearchOptions, load_design
+from lstm_mpc.project.design import Design, load_design
+from lstm_mpc.project.design_tables import SearchOptions
 
 EXPORT = f"controller/{MANIFEST}"
 DESIGN = "design.toml"

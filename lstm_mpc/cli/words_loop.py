@@ -1,0 +1,303 @@
+"""What the commands print: nouns of the loop, of exports and of reports in sentences, and as the
+object of `--json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lstm_mpc.assurance.clearance import sentence
+from lstm_mpc.certificates.evidence import LoopVerification
+from lstm_mpc.certificates.gate import Release
+from lstm_mpc.certificates.scenarios import scenario_count
+from lstm_mpc.cli.words import Answer, waivers
+from lstm_mpc.control.controller import WORDS, Status
+from lstm_mpc.control.problem import KalmanTuning
+from lstm_mpc.control.run_log import RunLog
+from lstm_mpc.control.simulation import Run, metrics
+from lstm_mpc.model.model import Model
+from lstm_mpc.plants.phrases import within
+from lstm_mpc.plants.system import System
+from lstm_mpc.project.artefacts import ASSURANCE, FIGURES, PIL
+from lstm_mpc.project.design import Design
+from lstm_mpc.project.steps.export_steps import Export, PilResult
+from lstm_mpc.project.steps.loop_steps import ClosedLoops, Replay
+from lstm_mpc.report.write import Comparison, Report
+
+_CONTROL_HEAD = (
+    "  scenario      IAE    travel  max |offset|  overshoot  settling of each step [s]         "
+    " solve ms med/max  failures"
+)
+
+
+def controlled(loops: ClosedLoops, log: RunLog | None) -> Answer:
+    """What `control` measured."""
+    lines = [*waivers(loops.release), _CONTROL_HEAD]
+    for run, plant, m in zip(loops.runs, loops.plants, loops.metrics, strict=True):
+        solves = (
+            f"  {m['solve_ms']['median']:6.1f} / {m['solve_ms']['max']:.1f}  {m['failures']:8d}"
+        )
+        first, *others = _metric_rows(m, plant)
+        lines += [first + solves, *map(str.rstrip, others), *_flags(run)]
+    model = loops.release.model
+    y, u = (
+        ", ".join(dict.fromkeys(s.unit for s in signals))
+        for signals in (model.outputs, model.inputs)
+    )
+    lines.append(
+        f"  units: IAE {y}·s, travel {u}, offset (mean error over the last 100 s of each step) and"
+        f" overshoot {y}"
+    )
+    if log:
+        lines.append(f"  log: {sum(len(run.t) for run in loops.runs)} samples → {log.path}")
+    return Answer(
+        lines, {"model": model.digest, "engine": loops.engine, "runs": list(loops.metrics)}
+    )
+
+
+def _flags(run: Run) -> list[str]:
+    """What the controller flagged; a budget used up is counted only."""
+    shown = [k for k in run.flagged if run.moves[k].flags != Status.BUDGET]
+    name = run.scenario.name
+    lines = [f"  {name}: sample {k}: {run.moves[k].status}" for k in shown]
+    if len(shown) < len(run.flagged):
+        count = len(run.flagged) - len(shown)
+        lines.append(f"  {name}: {count} sample(s): {WORDS[Status.BUDGET]}")
+    return lines
+
+
+def _metric_rows(m: Mapping[str, Any], plant: System) -> list[str]:
+    """The figures of a run as rows of the table: the worst of its signals and, where there are
+    several, each output and each input."""
+
+    def row(name: str, figures: Mapping[str, Any], travel: str) -> str:
+        steps = figures["steps"]
+        settling = ", ".join(
+            "never" if s["settling"] is None else f"{s['settling']:.0f}" for s in steps
+        )
+        offset, overshoot = (max(s[key] for s in steps) for key in ("offset", "overshoot"))
+        return (
+            f"  {name:<10} {figures['iae']:7.1f}  {travel:>7}  {offset:12.4f}  {overshoot:9.3f} "
+            f" {settling:<33}"
+        )
+
+    rows = [row(m["scenario"], m, f"{m['travel']:.2f}")]
+    if plant.ny + plant.nu > 2:
+        rows += [
+            row(f"  {s.name}", each, "") for s, each in zip(plant.outputs, m["each"], strict=True)
+        ]
+        rows += [
+            f"    {s.name:<8} {'':7}  {travel:7.2f}"
+            for s, travel in zip(plant.inputs, m["travels"], strict=True)
+        ]
+    return rows
+
+
+def tuned(tuning: KalmanTuning, design: Design, model: Model) -> Answer:
+    """The table that `tune-observer` proposes."""
+    at = model.inputs if tuning.input else model.outputs
+    rounded = {
+        key: [float(f"{x:.3g}") for x in getattr(tuning, key)]
+        for key in ("noise", "drift", "max_disturbance")
+    }
+    numbers = {key: value[0] if len(value) == 1 else value for key, value in rounded.items()}
+    outputs, units = (
+        ", ".join(f"{s.name} [{s.unit}]" for s in signals) for signals in (model.outputs, at)
+    )
+    lines = (
+        f"# from {design.records('validation').samples} samples of validation data",
+        "[observer]",
+        'kind = "kalman"',
+        f'disturbance = "{tuning.disturbance}"',
+        f"noise = {numbers['noise']}  # {outputs}, standard deviation",
+        f"drift = {numbers['drift']}  # {units} per sample",
+        f"max_disturbance = {numbers['max_disturbance']}  # {units}",
+        f"state_noise = {tuning.state_noise:.3g}  # normalised",
+    )
+    content = {
+        "model": model.digest,
+        "kind": "kalman",
+        "disturbance": tuning.disturbance,
+        **numbers,
+        "state_noise": tuning.state_noise,
+    }
+    return Answer(lines, content)
+
+
+def loop_verified(
+    evidence: LoopVerification, passed: Release, worst: Replay, design: Design
+) -> Answer:
+    """What `verify-loop` sampled, and its worst scenario."""
+    outputs, needed = (
+        passed.model.outputs,
+        scenario_count(evidence.epsilon, evidence.beta, rule="exact"),
+    )
+    claim = f"ε = {evidence.epsilon:g}, β = {evidence.beta:g}"
+    reached = ", ".join(
+        f"{phrase}, error after {evidence.settle} quiet samples at most {error:.3f}"
+        for phrase, error in zip(
+            (
+                within([s], [ends])
+                for s, ends in zip(
+                    outputs, zip(evidence.low, evidence.high, strict=True), strict=True
+                )
+            ),
+            evidence.tracking,
+            strict=True,
+        )
+    )
+    excess = (
+        "no input beyond its limits"
+        if evidence.violator is None
+        else f"INPUT {evidence.violation:.3g} BEYOND ITS LIMITS in {evidence.violator}"
+    )
+    flags = ", ".join(f"{name} {count}" for name, count in evidence.status.items() if count)
+    lines = [
+        *waivers(passed),
+        f"N = {evidence.scenarios} closed loops of {evidence.steps} steps, seed {evidence.seed} →"
+        f" {design.file(ASSURANCE)}",
+        f"sampled: {sentence(evidence, passed)}"
+        if evidence.scenarios >= needed
+        else f"NO EVIDENCE: {evidence.scenarios} closed loops show how it works; {claim} need"
+        f" {needed}, and the gate asks for them",
+        f"reached: {reached}",
+        f"the claimed set is {evidence.reach:.3f} of the safe set,"
+        f" {'within it' if evidence.reach <= 1 else 'LEAVES it'}; {excess}",
+        f"flags of the controller in {evidence.scenarios * evidence.steps} samples:"
+        f" {flags or 'none'}",
+    ]
+    return Answer([*lines, *replayed(worst, design).lines], evidence.content())
+
+
+def replayed(replay: Replay, design: Design) -> Answer:
+    """What one scenario of the loop verification did."""
+    ends = [(y.min(), y.max()) for y in replay.run.truth.T]
+    path = design.file(FIGURES) / f"loop-number-{replay.index}.png"
+    lines = [
+        f"scenario {replay.index}: {within(replay.plant.outputs, ends)}, {replay.reach:.3f} of the"
+        f" safe set → {path}"
+    ]
+    evidence = replay.evidence
+    if evidence is not None and replay.index == evidence.worst:
+        same = (
+            "the same to the bit as"
+            if replay.reach == evidence.reach
+            else f"NOT the {evidence.reach:.3f} of"
+        )
+        lines.append(f"  {same} {design.file(ASSURANCE)}")
+    content = {"index": replay.index, "reach": replay.reach, "metrics": metrics(replay.run)}
+    return Answer(lines, content)
+
+
+def exported(export: Export, folder: Path) -> Answer:
+    """What `export` wrote."""
+    names = ", ".join(export.files)
+    first = {
+        "c": f"C model: {names} → {folder}; `make -C {folder} test` checks it",
+        "onnx": f"ONNX model: {names} → {folder}; its LSTM nodes are in single precision",
+        "controller": f"C controller: {names} → {folder}; `make -C {folder} test` checks it",
+        "fmu": f"FMUs: {names} → {folder}",
+        "simulink": f"Simulink S-function: {names} → {folder}",
+        "arduino": f"Arduino and PlatformIO library: {names} → {folder}",
+    }[export.target]
+    lines = [*waivers(export.release), first]
+    lines += _controller_lines(export.facts) if export.target == "controller" else []
+    lines += [f"  cleared by what is {how}: {claim}" for how, claim in export.evidence]
+    content = {
+        "model": export.release.model.digest,
+        "folder": str(folder),
+        "files": list(export.files),
+        **export.facts,
+    }
+    return Answer(lines, content)
+
+
+def _controller_lines(facts: Mapping[str, Any]) -> list[str]:
+    single, double = (facts["agreement"][kind] for kind in ("float", "double"))
+    target = facts["target"]
+    lines = [
+        f"  self-test, share of the input range: double {double['to_python']:.1e} to its twin in"
+        f" Python, {double['to_ipopt']:.1e} to IPOPT; float {single['to_python']:.1e} and"
+        f" {single['to_ipopt']:.1e}"
+    ]
+    if target is not None:
+        counts = target["instructions"]["all"]
+        lines.append(
+            f"  on an emulated {target['core']}: flash {target['flash']} bytes, RAM with stack"
+            f" {target['ram']} bytes, {counts['mean']} instructions a sample, at most"
+            f" {counts['max']}"
+        )
+    return lines
+
+
+def pil_measured(result: PilResult, design: Design) -> Answer:
+    """What `pil` measured."""
+    precision = "double" if result.double else "single"
+    lines = [
+        *waivers(result.release),
+        f"every sample equal to the host's in every bit, {precision} precision; instructions mean"
+        " / worst:",
+        "  core          dead time  samples    flash  RAM+stack          prepare         "
+        " feedback           advance               all",
+    ]
+    for core, rows in result.cores.items():
+        for row in rows:
+            counts = [f"{n['mean']:>8d} / {n['max']:<7d}" for n in row["instructions"].values()]
+            lines.append(
+                f"  {core:<13} {row['dead_time']:7.0f} s  {row['samples']:7d}  {row['flash']:7d} "
+                f" {row['ram']:9d} " + " ".join(counts)
+            )
+    lines.append(f"  flash and RAM in bytes → {design.file(PIL)}")
+    return Answer(lines, {"model": result.release.model.digest, "cores": dict(result.cores)})
+
+
+def reported(report: Report, paths: Sequence[Path]) -> Answer:
+    """What `report` wrote, and the first lines of it."""
+    passed = report.dossier.files["release.json"].value
+    lines = [report.verdict.replace("`", ""), *(waivers(passed) if passed else [])]
+    lines += [f"{what}: {figure}" for what, figure, _ in report.glance]
+    size = len(report.html.encode()) // 1024
+    lines += [*report.open, f"report, {size} kB → {', '.join(map(str, paths))}"]
+    model = report.dossier.model
+    content = {
+        "model": model.digest if model else None,
+        "verdict": report.verdict,
+        "files": list(map(str, paths)),
+        "open": list(report.open),
+    }
+    return Answer(lines, content)
+
+
+WIDEST = 48  # letters of a column
+
+
+def compared(comparison: Comparison, path: Path) -> Answer:
+    """What `compare` set side by side."""
+    names = [comparison.one.name, comparison.other.name]
+    lines = columns([("", *names), *comparison.numbers])
+    if comparison.settings:
+        rows = [(f"  {key}", *values) for key, *values in comparison.settings]
+        lines += ["settings that differ:", *columns(rows)]
+    else:
+        lines.append("same settings")
+    size = len(comparison.html.encode()) // 1024
+    content = {
+        "names": names,
+        "numbers": {key: values for key, *values in comparison.numbers},
+        "settings": {key: values for key, *values in comparison.settings},
+        "file": str(path),
+    }
+    return Answer([*lines, f"comparison, {size} kB → {path}"], content)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of text under each other; what is long ends in …"""
+    cells = [
+        [cell if len(cell) <= WIDEST else cell[: WIDEST - 1] + "…" for cell in row] for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]

@@ -1,0 +1,1 @@
+"""The steps of a design directory as functions that return nouns."""

@@ -1,0 +1,292 @@
+"""The steps that close loops around a release: control, the observer's tuning, verification of the
+loop and its replay. Each returns a noun; `Project` writes it down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lstm_mpc.assurance import loop_verification
+from lstm_mpc.assurance.loop_law import LoopLaw
+from lstm_mpc.certificates.evidence import LoopVerification
+from lstm_mpc.certificates.gate import Release
+from lstm_mpc.control import simulation
+from lstm_mpc.control.controller import Controller
+from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
+from lstm_mpc.control.observers import tuning
+from lstm_mpc.control.problem import KalmanTuning, Problem, limits
+from lstm_mpc.control.simulation import Run, Sample, Scenario
+from lstm_mpc.errors import InputError
+from lstm_mpc.io import artefact_file
+from lstm_mpc.model.model import Model
+from lstm_mpc.plants.system import System
+from lstm_mpc.project.artefacts import ASSURANCE, DEFAULT, MODEL, PARTS, RELEASE, Options
+from lstm_mpc.project.design import Design
+from lstm_mpc.project.design_tables import LoopVerifyOptions
+
+ENGINES = ("dompc", "sqp", "c", "c-double")
+LOOP_KIND = "lstm_mpc closed loop"
+
+
+@dataclass(frozen=True)
+class ClosedLoops:
+    """Closed loops of a release under an engine of ENGINES: for every scenario the plant, the run
+    and its figures."""
+
+    release: Release
+    engine: str
+    plants: tuple[System, ...]
+    runs: tuple[Run, ...]
+    metrics: tuple[dict[str, Any], ...]
+
+    def content(self) -> dict[str, Any]:
+        """As JSON types, with the curves of every run."""
+        rows = [
+            {"metrics": m, "series": series(run)}
+            for m, run in zip(self.metrics, self.runs, strict=True)
+        ]
+        return {"model": self.release.model.digest, "engine": self.engine, "runs": rows}
+
+    def save(self, path: Path) -> None:
+        """Write the artefact."""
+        artefact_file.write_json(path, LOOP_KIND, self.content())
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One scenario of a loop verification in full; `evidence` is the verification that lies in the
+    directory, where there is one."""
+
+    index: int
+    run: Run
+    plant: System
+    safe_set: tuple[tuple[float, float], ...]
+    evidence: LoopVerification | None
+
+    @property
+    def reach(self) -> float:
+        """The share of the safe set that the run needs."""
+        return loop_verification.reach_of(self.run, self.safe_set)
+
+
+def engine_of(name: str, passed: Release, problem: Problem, solver: SolverOptions) -> Controller:
+    """A controller of the released model.
+
+    Args:
+        name: of ENGINES; "c" is the exported code in single precision, run in this process.
+        passed: the release.
+        problem: what the controller solves.
+        solver: the iterations that it may take.
+
+    Returns:
+        The controller, at rest.
+    """
+    if name == "dompc":
+        from lstm_mpc.control.engines.dompc import DoMpc
+
+        return DoMpc(passed, problem)
+    if name == "sqp":
+        return Sqp(passed, problem, solver)
+    from lstm_mpc.codegen.c_controller import controller
+    from lstm_mpc.codegen.sil import Compiled
+
+    return Compiled(controller(passed, problem, solver), double=name == "c-double")
+
+
+def control(
+    design: Design,
+    options: Options = DEFAULT,
+    *,
+    engine: str = "dompc",
+    watch: Callable[[Scenario, Sample], None] = lambda scenario, sample: None,
+) -> ClosedLoops:
+    """Close the loop of the released model around the plant, once per scenario.
+
+    Args:
+        design: plant, scenarios and controller.
+        options: who hears of the progress.
+        engine: what solves, of ENGINES.
+        watch: sees every sample.
+
+    Returns:
+        Every run with its figures.
+
+    Raises:
+        InputError: there is no usable release, no plant or no scenario.
+    """
+    passed = Release.load(design.file(RELEASE))
+    if not design.scenarios:
+        raise InputError(
+            f"{design.folder}: control needs a [plant] and at least one [[scenario]] in design.toml"
+        )
+    controllers: dict[float, Controller] = {}
+    bounds, ahead = limits(passed, design.control), design.control.ahead(passed.model)
+    plants, runs, count = list[System](), list[Run](), len(design.scenarios)
+    for number, scenario in enumerate(design.scenarios):
+        believed = scenario.believed
+        plants.append(design.plant_of(scenario))
+        if believed not in controllers:
+            options.progress("control", number / count, f"{scenario.name}: {engine} is built")
+            problem = replace(design.control, dead_time=believed)
+            controllers[believed] = engine_of(engine, passed, problem, design.solver)
+
+        def on_step(sample: Sample, scenario: Scenario = scenario, before: int = number) -> None:
+            share = (before + (sample.k + 1) / sample.N) / count
+            detail = f"{scenario.name}: sample {sample.k + 1} of {sample.N}"
+            options.progress("control", share, detail)
+            watch(scenario, sample)
+
+        runs.append(
+            simulation.close_loop(
+                plants[-1],
+                controllers[believed],
+                scenario,
+                u_start=design.u_start,
+                horizon=ahead,
+                on_step=on_step,
+            )
+        )
+    metrics = tuple(simulation.metrics(run, limits=bounds) for run in runs)
+    return ClosedLoops(passed, engine, tuple(plants), tuple(runs), metrics)
+
+
+def series(run: Run) -> dict[str, Any]:
+    """The curves of a run as JSON types."""
+    return {
+        "Ts": run.Ts,
+        "y": artefact_file.gapped(run.y),
+        "truth": run.truth,
+        "reference": run.reference,
+        "u": run.u,
+        "d": run.d,
+    }
+
+
+def tune_observer(
+    design: Design, options: Options = DEFAULT, *, disturbance: str = "input"
+) -> KalmanTuning:
+    """The Kalman filter's numbers from the validation data of a design.
+
+    Args:
+        design: model, data and dead time.
+        options: who hears of the progress.
+        disturbance: where it acts, "input" or "output".
+
+    Returns:
+        The tuning, in engineering units.
+
+    Raises:
+        InputError: there is no usable model.json or no validation data.
+    """
+
+    def on_progress(count: int, now: Any) -> None:
+        detail = f"filter {count}: noise {now.noise}, drift {now.drift}"
+        options.progress("tune", min(1.0, count / 20), detail)
+
+    return tuning.tune(
+        Model.load(design.file(MODEL)),
+        design.records("validation"),
+        disturbance=disturbance,
+        dead_time=design.control.dead_time,
+        transient=design.search.transient,
+        on_progress=on_progress,
+    )
+
+
+def verify_loop(
+    design: Design,
+    options: Options = DEFAULT,
+    *,
+    cluster: str | None = None,
+    scenarios: int | None = None,
+) -> LoopVerification:
+    """Scenario verification of the closed loop of the exported C. What an interrupted campaign has
+    finished is not done again.
+
+    Args:
+        design: plant, law and controller.
+        options: processes, and who hears of the progress.
+        cluster: the address of a Dask scheduler that does the work instead.
+        scenarios: so many only, to try it.
+
+    Returns:
+        The evidence.
+
+    Raises:
+        InputError: there is no usable release, no plant or no law.
+    """
+    v = _loop_options(design)
+    from lstm_mpc.codegen.c_controller import controller
+
+    options.progress("verify-loop", 0.0, "the gate, and the C compiled")
+    passed = Release.load(design.file(RELEASE))
+    return loop_verification.verify_loop(
+        passed,
+        design.control,
+        solver=design.solver,
+        sources=controller(passed, design.control, design.solver),
+        plant=design.plant_of(v.law),
+        scenarios=scenarios,
+        workers=options.workers,
+        cluster=cluster,
+        checkpoint=design.file(PARTS),
+        on_progress=lambda share: options.progress(
+            "verify-loop", share, f"{share:.0%} of the closed loops"
+        ),
+        **v.__dict__,
+    )
+
+
+def _loop_options(design: Design) -> LoopVerifyOptions:
+    if design.verify_loop is None:
+        raise InputError(
+            f"{design.folder}: verify-loop needs a [plant] and a [verify_loop] table in design.toml"
+        )
+    return design.verify_loop
+
+
+def replay(design: Design, index: int) -> Replay:
+    """One scenario of the loop verification again, in full. The law is that of the evidence, where
+    there is some.
+
+    Args:
+        design: plant, law and controller.
+        index: the number of the scenario.
+
+    Returns:
+        The run, and the evidence to compare it with.
+
+    Raises:
+        InputError: there is no usable release, no plant or no law, or no such scenario.
+    """
+    from lstm_mpc.codegen.c_controller import controller
+
+    v, evidence = _loop_options(design), loop_evidence(design)
+    passed = Release.load(design.file(RELEASE))
+    if evidence is not None and index >= evidence.scenarios:
+        raise InputError(
+            f"verify-loop: there is no scenario {index}; {design.file(ASSURANCE)} holds"
+            f" {evidence.scenarios}, numbered from 0 to {evidence.scenarios - 1}"
+        )
+    law, of = (v.law, v) if evidence is None else (LoopLaw.from_description(evidence.law), evidence)
+    plant = design.plant_of(law)
+    experiment = loop_verification.loop_experiment(
+        passed,
+        design.control,
+        controller(passed, design.control, design.solver),
+        plant=plant,
+        law=law,
+        steps=of.steps,
+        settle=of.settle,
+        seed=of.seed,
+    )
+    run = loop_verification.replay_loop(experiment, index)
+    return Replay(index, run, plant, passed.safe_set, evidence)
+
+
+def loop_evidence(design: Design) -> LoopVerification | None:
+    """The verification of the closed loop that lies in the directory, if there is one."""
+    path = design.file(ASSURANCE)
+    return LoopVerification.load(path) if path.exists() else None

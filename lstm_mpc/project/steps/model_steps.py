@@ -1,0 +1,163 @@
+"""The steps of a design that certify, verify and release its model. Each reads what the steps
+before it wrote, and returns a noun; `Project` writes it down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lstm_mpc.certificates import certification, gate, reachability, scenarios
+from lstm_mpc.certificates.evidence import Certificate, Tubes, Verification
+from lstm_mpc.certificates.gate import Release
+from lstm_mpc.control.problem import input_range
+from lstm_mpc.identification.multistart import validation_of
+from lstm_mpc.model.model import Model
+from lstm_mpc.project.artefacts import (
+    DEFAULT,
+    MODEL,
+    TUBES,
+    VERIFICATION,
+    Options,
+    certificate_file,
+    refuse_overwrite,
+)
+from lstm_mpc.project.design import Design
+
+
+def asked_conditions(design: Design, model: Model) -> tuple[str, ...]:
+    """What is to be certified: what the gate asks, and what the model was trained under."""
+    trained = model.origin.get("settings", {}).get("conditions", ())
+    return tuple(dict.fromkeys((*design.release.conditions, *trained)))
+
+
+def certify(
+    model: Model, conditions: Sequence[str], options: Options = DEFAULT
+) -> tuple[Certificate, ...]:
+    """Check stability conditions on the numbers of a model.
+
+    Args:
+        model: any model.
+        conditions: names of conditions.
+        options: who hears of the progress.
+
+    Returns:
+        A certificate for each condition, in their order, whether it holds or not.
+    """
+    certificates = []
+    for number, name in enumerate(conditions):
+        options.progress("certify", number / len(conditions), name)
+        certificates.append(certification.certify(model, name))
+    return tuple(certificates)
+
+
+def certify_file(
+    model_file: Path, conditions: Sequence[str], options: Options = DEFAULT
+) -> dict[Path, Certificate]:
+    """Check stability conditions on any model file, and write certificates beside it.
+
+    Args:
+        model_file: a model.json.
+        conditions: names of conditions.
+        options: whether earlier certificates are replaced, and who hears of the progress.
+
+    Returns:
+        Every certificate by the path it was written to.
+
+    Raises:
+        InputError: the model cannot be used, or a certificate is in the way.
+    """
+    model = Model.load(model_file)
+    paths = [model_file.parent / certificate_file(name) for name in conditions]
+    for path in paths:
+        refuse_overwrite(path, options)
+    certificates = dict(zip(paths, certify(model, conditions, options), strict=True))
+    for path, certificate in certificates.items():
+        certificate.save(path)
+    return certificates
+
+
+def verify(design: Design, options: Options = DEFAULT) -> Verification:
+    """Scenario verification of the model, and of the plant where there is one.
+
+    Args:
+        design: its `[verify]` and its safe set.
+        options: processes, and who hears of the progress.
+
+    Returns:
+        The sampled bounds, one for each system and input radius.
+
+    Raises:
+        InputError: there is no usable model.json.
+    """
+    return scenarios.verify(
+        Model.load(design.file(MODEL)),
+        safe_set=design.safe_set,
+        plant=design.system,
+        workers=options.workers,
+        on_progress=lambda label, share: options.progress("verify", share, f"{label}: {share:.0%}"),
+        **design.verify.__dict__,
+    )
+
+
+def reach(design: Design, options: Options = DEFAULT) -> Tubes:
+    """Interval tubes of the model, for every input within the limits and all times.
+
+    Args:
+        design: its radii in `[verify]` and its safe set.
+        options: who hears of the progress.
+
+    Returns:
+        A tube for each radius.
+
+    Raises:
+        InputError: there is no usable model.json.
+    """
+    model, v, tubes = Model.load(design.file(MODEL)), design.verify, []
+    for number, radius in enumerate(v.radii):
+        options.progress("reach", number / len(v.radii), f"ρu = {radius:g}")
+        tubes.append(
+            reachability.reach(
+                model, safe_set=design.safe_set, radius=radius, start_box=v.start_box, steps=v.steps
+            )
+        )
+    return Tubes(model.digest, tuple(tubes))
+
+
+def sampled_of(design: Design, model: Model) -> Verification | None:
+    """The scenario verification that lies in the directory, where it speaks of `model`."""
+    path = design.file(VERIFICATION)
+    verification = Verification.load(path) if path.exists() else None
+    return verification if verification and verification.model == model.digest else None
+
+
+def release(design: Design, options: Options = DEFAULT) -> Release:
+    """Pass the gate of a design with all evidence in its directory.
+
+    Args:
+        design: the policy, and the directory of the evidence.
+        options: who hears of the progress.
+
+    Returns:
+        The release.
+
+    Raises:
+        Refused: with every reason.
+        InputError: evidence is missing or cannot be used.
+    """
+    options.progress("release", 0.0, "certificates and tube once more, from the weights")
+    model = Model.load(design.file(MODEL))
+    names = design.release.conditions
+    certificates = [Certificate.load(design.file(certificate_file(name))) for name in names]
+    low, high = input_range(model, design.control)
+    tubes = Tubes.load(design.file(TUBES)).tubes if design.file(TUBES).exists() else ()
+    return gate.release(
+        model,
+        certificates,
+        Verification.load(design.file(VERIFICATION)),
+        validation_of(model, design.records("validation"), **design.judge),
+        design.release,
+        safe_set=design.safe_set,
+        u_low=low,
+        u_high=high,
+        tube=max(tubes, key=lambda tube: tube.radius, default=None),
+    )
