@@ -4,6 +4,8 @@ C code.
 System → Dataset → Model → Certificate → Verification → Release → Controller → C
 """
 
+from typing import TYPE_CHECKING, Any
+
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.evidence import Bound, Certificate, Validation, Verification
 from lstm_mpc.certificates.gate import Policy, Release, release
@@ -22,6 +24,9 @@ from lstm_mpc.plants.fmu import from_fmu
 from lstm_mpc.plants.python_function import from_python
 from lstm_mpc.plants.system import Signal, System, Trajectory, simulate, simulate_batch
 
+if TYPE_CHECKING:
+    from lstm_mpc.directory import Project
+
 __version__ = VERSION
 
 __all__ = [
@@ -39,6 +44,7 @@ __all__ = [
     "Network",
     "Outcome",
     "Policy",
+    "Project",
     "Record",
     "Refused",
     "Release",
@@ -72,3 +78,12 @@ __all__ = [
     "verify",
     "write_csv",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs every room is loaded when it is first asked for."""
+    if name == "Project":
+        from lstm_mpc.directory import Project
+
+        return Project
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,13 +22,13 @@ def check(one: Dossier, other: Dossier) -> None:
     """InputError where the designs are not of the same signals."""
     mine, yours = ([s.label for s in (*d.inputs, *d.outputs)] for d in (one, other))
     if mine != yours or len(one.inputs) != len(other.inputs):
-        told = (
+        names = (
             f"{d.folder} has {', '.join(s.label for s in d.inputs)} →"
             f" {', '.join(s.label for s in d.outputs)}"
             for d in (one, other)
         )
         raise InputError(
-            f"compare: {', '.join(told)}; only designs of the same signals can be compared"
+            f"compare: {', '.join(names)}; only designs of the same signals can be compared"
         )
 
 
