@@ -38,7 +38,8 @@ CHUNK = 128
 @dataclass(frozen=True)
 class LoopExperiment:
     """Everything that decides how scenarios end. `u_low`, `u_high`, `max_move` (nu,) are what no
-    input may exceed."""
+    input may exceed; `measured` are the disturbances that the controller is told, and `foreseen`
+    how many of their coming samples."""
 
     plant: System
     sources: Sources
@@ -51,6 +52,8 @@ class LoopExperiment:
     steps: int
     settle: int
     seed: int
+    measured: tuple[str, ...] = ()
+    foreseen: int = 0
 
     @property
     def digest(self) -> str:
@@ -128,6 +131,8 @@ def loop_experiment(
         steps=steps,
         settle=settle,
         seed=seed,
+        measured=tuple(s.name for s in release.model.measured),
+        foreseen=problem.foreseen(release.model),
     )
 
 
@@ -150,7 +155,7 @@ def run_batch(campaign: LoopExperiment, first: int, last: int) -> BatchResult:
     tracking, violation, flags = (
         np.zeros_like(low),
         np.zeros(last - first),
-        np.zeros(2 * Status.REFUSED, np.int64),
+        np.zeros(2 * max(Status), np.int64),
     )
     bounds = [array[:, None] for array in (c.u_low, c.u_high, c.max_move)]
     for k in range(c.steps):
@@ -305,12 +310,13 @@ def _share(
 
 
 def tuning_digest(problem: Problem, solver: SolverOptions) -> str:
-    """SHA-256 of every number of problem and budget, the infinite ones too."""
+    """SHA-256 of every number of problem and budget, the infinite ones too; `forecast` where it is
+    asked for."""
+    numbers = problem.__dict__ | solver.__dict__
+    if not problem.forecast:
+        del numbers["forecast"]
     return artefact_file.digest(
-        {
-            key: repr(np.asarray(value).tolist())
-            for key, value in (problem.__dict__ | solver.__dict__).items()
-        }
+        {key: repr(np.asarray(value).tolist()) for key, value in numbers.items()}
     )
 
 
@@ -320,7 +326,15 @@ def replay_loop(campaign: LoopExperiment, index: int) -> Run:
     matrices."""
     c = campaign
     scenario, before = c.law.draw(index, seed=c.seed, plant=c.plant, steps=c.steps)
-    return close_loop(c.plant, Compiled(dict(c.sources)), scenario, u_start=before, horizon=c.ahead)
+    return close_loop(
+        c.plant,
+        Compiled(dict(c.sources)),
+        scenario,
+        u_start=before,
+        horizon=c.ahead,
+        measured=c.measured,
+        foreseen=c.foreseen,
+    )
 
 
 def reach_of(run: Run, safe_set: Pairs) -> float:

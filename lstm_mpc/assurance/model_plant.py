@@ -15,6 +15,7 @@ from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.model import Model, simulations
 from lstm_mpc.plants.python_function import PythonFunction
+from lstm_mpc.plants.roles import as_plant
 from lstm_mpc.plants.system import Array, Batch, Signal, System
 
 # what a scenario or a law may say of the residuals: the share of them that is replayed
@@ -141,7 +142,8 @@ def model_plant(
 
     Returns:
         A plant whose parameters are drawn by the `mismatch` of a scenario, and whose disturbance
-        `residuals` is the share of the residuals that is added to the outputs.
+        `residuals` is the share of the residuals that is added to the outputs; the measured inputs
+        of the model are disturbances, too.
     """
     alike = [m for m in starts if (m.sizes, m.delays) == (model.sizes, model.delays)]
     half = (len(alike) + 1) // 2
@@ -160,7 +162,7 @@ def model_plant(
     names = ("start", "first residual", "time constant", *(f"gain {s.name}" for s in model.outputs))
     name = _words(options, len(models), 0 if residuals is None else len(left) // 2)
     size = n + 2 + len(names)
-    return System(
+    driven = System(
         name=name,
         inputs=model.inputs,
         outputs=model.outputs,
@@ -172,6 +174,7 @@ def model_plant(
         batch=twin,
         parameters=tuple(Signal(name, "-", 0.0, 2.0, 1.0) for name in names),
     )
+    return as_plant(driven)
 
 
 def _words(options: ModelPlant, count: int, samples: int) -> str:

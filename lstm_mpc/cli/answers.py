@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +67,9 @@ def new(project: Project, choice: Words) -> Answer:
     from lstm_mpc.project.signal_requests import ask_signals, columns_in, wanted
 
     columns = columns_in(open_log(choice.data[0], header_row=choice.header_row))
-    inputs, outputs = (
-        [wanted(text, columns.names) for text in texts] for texts in (choice.input, choice.output)
+    inputs, outputs, feeds = (
+        [wanted(text, columns.names) for text in texts]
+        for texts in (choice.input, choice.output, choice.measured)
     )
     if not (inputs and outputs) and sys.stdin.isatty() and not (choice.json or choice.quiet):
         inputs, outputs = ask_signals(columns, input)
@@ -85,6 +87,7 @@ def new(project: Project, choice: Words) -> Answer:
         **{name: getattr(choice, name) for name in _OF_LOG},
     )
     files = [*choice.data, *choice.validation_data]
+    inputs += [replace(feed, kind="measured") for feed in feeds]
     draft = project.new(files, inputs, outputs, log=log, name=choice.name)
     return words.drafted(draft, project.folder)
 

@@ -135,6 +135,13 @@ NEW = (
         help="manipulated signal and what its actuator can do",
     ),
     option(
+        "--measured",
+        action="append",
+        default=[],
+        metavar=_SIGNAL,
+        help="disturbance that is measured and never moved, and its limits",
+    ),
+    option(
         "--output",
         action="append",
         default=[],

@@ -43,7 +43,7 @@ def controlled(loops: ClosedLoops, log: RunLog | None) -> Answer:
     model = loops.release.model
     y, u = (
         ", ".join(dict.fromkeys(s.unit for s in signals))
-        for signals in (model.outputs, model.inputs)
+        for signals in (model.outputs, model.manipulated)
     )
     lines.append(
         f"  units: IAE {y}·s, travel {u}, offset (mean error over the last 100 s of each step) and"
@@ -96,7 +96,7 @@ def _metric_rows(m: Mapping[str, Any], plant: System) -> list[str]:
 
 def tuned(tuning: KalmanTuning, design: Design, model: Model) -> Answer:
     """The table that `tune-observer` proposes."""
-    at = model.inputs if tuning.input else model.outputs
+    at = model.manipulated if tuning.input else model.outputs
     rounded = {
         key: [float(f"{x:.3g}") for x in getattr(tuning, key)]
         for key in ("noise", "drift", "max_disturbance")

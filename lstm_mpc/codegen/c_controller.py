@@ -34,6 +34,8 @@ def controller(release: Release, problem: Problem, solver: SolverOptions) -> dic
     """The C of the controller, name -> text: header, algorithm and data. The same release, problem
     and budget give the same bytes."""
     name = identifier(release.model.name) + "_controller"
+    if release.model.measured:
+        raise InputError("controller: the C does not know measured inputs; use the engine 'sqp'")
     story = "\n".join(line for sentence in _story(release) for line in comment(sentence))
     if type(problem.observer) not in (type(None), KalmanTuning):
         raise InputError(

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc.codegen.folder import write_sources
 from lstm_mpc.codegen.templates import name_of, named
-from lstm_mpc.control.controller import ControlAction, Status, coming
+from lstm_mpc.control.controller import ControlAction, Status, coming, foreseen
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.plants.system import Array
@@ -83,16 +83,18 @@ class Compiled:
         )
         self._counts = np.zeros(3, np.uint32)
 
-    def reset(self, y: ArrayLike, u: ArrayLike) -> None:
+    def reset(self, y: ArrayLike, u: ArrayLike, measured: ArrayLike = ()) -> None:
         """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force; InputError when
         the model is refused."""
+        foreseen(measured, 1, 0)
         self._y[:], self._u[:] = y, u
         if self._library.sil_init(self._state, _at(self._y), _at(self._u)):
             raise InputError("controller: the exported code refuses its model")
 
-    def step(self, y: ArrayLike, reference: ArrayLike) -> ControlAction:
+    def step(self, y: ArrayLike, reference: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
         """Measurement (ny,) and setpoint (ny,) or, with preview, (`Problem.ahead` + 1, ny) → the
         move for this sample."""
+        foreseen(measured, 1, 0)
         self._y[:] = y
         self._reference[:] = coming(reference, self._rows - 1, len(self._y))
         places = [

@@ -25,6 +25,7 @@ class Status(IntFlag):
     SAFE_INPUT = 32
     STATE_RESET = 64
     REFUSED = 128
+    MEASURED_INVALID = 256
 
 
 OPTIMAL = Status(0)
@@ -39,6 +40,7 @@ WORDS = {
     Status.SAFE_INPUT: "no plan left; going to the safe input",
     Status.STATE_RESET: "state corrupt; made anew",
     Status.REFUSED: "model refused; safe input",
+    Status.MEASURED_INVALID: "measured input not finite or out of limits; last valid one kept",
 }
 
 
@@ -82,12 +84,14 @@ class ControlAction:
 class Controller(Protocol):
     """The protocol of every controller, in engineering units."""
 
-    def reset(self, y: ArrayLike, u: ArrayLike) -> None:
-        """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force."""
+    def reset(self, y: ArrayLike, u: ArrayLike, measured: ArrayLike = ()) -> None:
+        """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force and, where the
+        model has such, the measured inputs (nd,)."""
 
-    def step(self, y: ArrayLike, reference: ArrayLike) -> ControlAction:
+    def step(self, y: ArrayLike, reference: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
         """The input for this sample from the measurement `y` (ny,) and the setpoint: (ny,), or as
-        many rows from now on as the preview asks for, `Problem.ahead` + 1."""
+        many rows from now on as the preview asks for, `Problem.ahead` + 1. The `measured` inputs
+        (nd,) of this sample, or as many rows from now on as are foreseen, the last one held."""
 
 
 @runtime_checkable
@@ -104,19 +108,29 @@ class FullInformation(Controller, Protocol):
 class Tracking(Protocol):
     """A controller that runs along while the operator drives."""
 
-    def track(self, y: ArrayLike, u: ArrayLike) -> ControlAction:
-        """A sample in manual: the measurement `y` (ny,) and the input `u` (nu,) that the operator
-        applies, which is the move."""
+    def track(self, y: ArrayLike, u: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
+        """A sample in manual: the measurement `y` (ny,), the input `u` (nu,) that the operator
+        applies, which is the move, and the `measured` inputs as in `step`."""
 
 
-def coming(reference: ArrayLike, horizon: int, ny: int) -> Array:
-    """The setpoints of samples 0 … N, (N+1, ny); a single setpoint is held."""
-    array: Any = np.atleast_1d(np.asarray(reference, dtype=np.float64))
+def coming(values: ArrayLike, horizon: int, ny: int, what: str = "the setpoint needs") -> Array:
+    """The setpoints of samples 0 … N, (N+1, ny), or other `values`; a single one is held."""
+    array: Any = np.atleast_1d(np.asarray(values, dtype=np.float64))
     if array.size == 0 or array.size % ny:
-        raise InputError(
-            f"control: the setpoint needs {ny} value(s) for each sample, got {reference!r:.60}"
-        )
+        raise InputError(f"control: {what} {ny} value(s) for each sample, got {values!r:.60}")
     array = array.reshape(-1, ny)
     return np.vstack(
         [array[: horizon + 1], np.repeat(array[-1:], max(0, horizon + 1 - len(array)), axis=0)]
     )
+
+
+def foreseen(measured: ArrayLike, samples: int, nd: int) -> Array:
+    """The measured inputs of so many samples from now on, (samples, nd); the last one is held.
+    InputError where they are missing, or none is wanted."""
+    if nd == 0:
+        if np.size(measured):
+            raise InputError(
+                f"control: this model has no measured inputs, got measured = {measured!r:.60}"
+            )
+        return np.zeros((samples, 0))
+    return coming(measured, samples - 1, nd, "the measured inputs need")

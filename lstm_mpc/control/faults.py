@@ -32,7 +32,8 @@ AWAY = "controller away, its last command stays"
 class Fault:
     """One fault of a scenario, from `begin` until `end` [s]; a `[[scenario.fault]]` of a design.
 
-    Of the sensor number `channel`: `dropout` (not a number), `frozen` (repeats itself), `spike` and
+    Of the sensor number `channel`, those of the outputs and then those of the measured inputs:
+    `dropout` (not a number), `frozen` (repeats itself), `spike` and
     `bias` (`size` [unit] too much, for a sample or for long), `drift` (`rate` [unit/s] since it
     began). Of the actuator number `channel`: `stuck` (stays where it is), `saturated` (follows
     within `low`, `high` [unit] only), `slow` (follows with the time constant `lag` [s]). Of the
@@ -89,7 +90,8 @@ class Restartable(Protocol):
 
 
 class Loop:
-    """The faults of one closed loop with `ny` sensors and `nu` actuators, sample after sample."""
+    """The faults of one closed loop with sensors of `ny` outputs and of so many `measured` inputs,
+    and `nu` actuators, sample after sample."""
 
     def __init__(
         self,
@@ -100,6 +102,7 @@ class Loop:
         ny: int,
         Ts: float,
         name: str,
+        measured: int = 0,
     ) -> None:
         self._controller, self._Ts, self._command, self._saved = controller, Ts, u_start, b""
         self._times = [
@@ -109,7 +112,13 @@ class Loop:
         self._before: Array | None = None  # the measurement a sample ago, as the controller had it
         for first, last, fault in self._times:
             where = f"scenario {name!r}: fault {fault.kind!r}"
-            count = ny if fault.kind in SENSOR else len(u_start) if fault.kind in ACTUATOR else 1
+            count = (
+                ny + measured
+                if fault.kind in SENSOR
+                else len(u_start)
+                if fault.kind in ACTUATOR
+                else 1
+            )
             if first == last:
                 raise InputError(
                     f"{where}: {fault.begin} to {fault.end} s is less than one sample of {Ts} s"
@@ -134,7 +143,7 @@ class Loop:
         ]
 
     def measured(self, k: int, y: Array) -> Array:
-        """What the sensors say at sample `k` where `y` (ny,) is right."""
+        """What the sensors say at sample `k` where `y`, outputs and measured inputs, is right."""
         y = y.copy()
         for fault in self._now(k, *SENSOR):
             at = fault.channel
@@ -151,19 +160,22 @@ class Loop:
         self._before = y
         return y
 
-    def decided(self, k: int, y: Array, reference: Array) -> ControlAction:
-        """The controller's move; without one, while it is away, its last command."""
+    def decided(self, k: int, y: Array, reference: Array, *measured: Array) -> ControlAction:
+        """The controller's move; without one, while it is away, its last command. The `measured`
+        inputs, where it has such."""
         if self._now(k, "restart"):
             return self._away(y, reference)
         if self._saved and isinstance(self._controller, Restartable):
-            self._controller.reset(y, self._command)  # nothing of it is left but what was saved
+            # nothing of it is left but what was saved
+            self._controller.reset(y, self._command, *measured)
             self._controller.restore(self._saved)
             self._saved = b""
         if not self._now(k, "unsolved"):
-            return self._controller.step(y, reference)
+            return self._controller.step(y, reference, *measured)
         largest = np.finfo(getattr(self._controller, "real", np.float64)).max
         with np.errstate(over="ignore", invalid="ignore"):
-            return self._controller.step(y, np.full_like(reference, 0.5 * float(largest)))
+            huge = np.full_like(reference, 0.5 * float(largest))
+            return self._controller.step(y, huge, *measured)
 
     def _away(self, y: Array, reference: Array) -> ControlAction:
         if not self._saved and isinstance(self._controller, Restartable):

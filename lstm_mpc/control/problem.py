@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 import numpy as np
@@ -95,12 +95,14 @@ class Problem:
     """minimise Σ_{k=1..N} q (y_k − r_k)² + Σ_{k=0..N−1} s (u_k − u_{k−1})² + v·(violation of soft
     output bounds)
 
-    in engineering units: `output_weight` q [1/unit²], `move_penalty` s [1/unit²], `u_low`, `u_high`
+    over the inputs that are moved, in engineering units: `output_weight` q [1/unit²],
+    `move_penalty` s [1/unit²], `u_low`, `u_high`
     [unit] hard bounds (default: the actuator limits), `max_move` [unit per sample] hard rate limit,
     `y_low`, `y_high` [unit] soft bounds with the exact L1 penalty `violation_weight` v [1/unit].
     `blocks` (move blocking) are the samples for which the input is held, block by block; the last
     lasts to the horizon; none: every sample is free. `preview`: the controller sees the coming
-    setpoints. Under input delays, samples of y and r count from the one that the quickest input can
+    setpoints; `forecast`: and those of its measured inputs, which are otherwise taken to stay as
+    they are. Under input delays, samples of y and r count from the one that the quickest input can
     still reach.
 
     What keeps it honest: `observer_gain` is L_d of the output-disturbance observer, in (0, 2), used
@@ -124,6 +126,7 @@ class Problem:
     violation_weight: float = 100.0
     blocks: tuple[int, ...] = ()
     preview: bool = False
+    forecast: bool = False
     observer_gain: float = 0.6
     dead_time: float = 0.0
     sensor_low: ArrayLike = -inf
@@ -180,10 +183,16 @@ class Problem:
         shared input delay."""
         return self.horizon + model.shared_delay if self.preview else 0
 
+    def foreseen(self, model: Model) -> int:
+        """How many samples of its measured inputs beyond the present one the controller sees."""
+        return self.horizon - 1 if self.forecast and model.measured else 0
+
 
 @dataclass(frozen=True)
 class Limits:
-    """The problem's numbers per signal for one release: bounds no applied input ever leaves."""
+    """The problem's numbers per signal for one release: bounds no applied input ever leaves. A
+    measured input is believed from `measured_low` to `measured_high`; before the first valid value
+    it is taken to be at `measured_rest`."""
 
     u_low: Array
     u_high: Array
@@ -197,6 +206,9 @@ class Limits:
     move_penalty: Array
     violation_weight: float
     starts: tuple[int, ...]
+    measured_low: Array = field(default_factory=lambda: np.zeros(0))
+    measured_high: Array = field(default_factory=lambda: np.zeros(0))
+    measured_rest: Array = field(default_factory=lambda: np.zeros(0))
 
     def cost(self, y: Array, reference: Array, u: Array, before: Array) -> float:
         """What the problem minimises, for outputs and setpoints of samples 0 … N (N+1, ny) and
@@ -251,25 +263,35 @@ def moves_of(plan: Array, before: Array) -> Array:
 
 
 def input_range(model: Model, problem: Problem) -> tuple[Array, Array]:
-    """The input range [engineering] the controller may use: its bounds within the actuator
-    limits."""
-    nu = len(model.inputs)
-    low = np.maximum(per_signal(problem.u_low, nu, "u_low"), model.u_low)
-    high = np.minimum(per_signal(problem.u_high, nu, "u_high"), model.u_high)
+    """The range of every input (nu + nd,) [engineering]: of those that the controller moves its
+    bounds within the actuator limits, of measured ones their own limits."""
+    nu, moved, full_low, full_high = (
+        len(model.manipulated),
+        model.roles.moved,
+        model.u_low,
+        model.u_high,
+    )
+    if not nu:
+        names = ", ".join(s.name for s in model.measured)
+        raise InputError(f"control: every input of the model is measured ({names}); none can move")
+    low = np.maximum(per_signal(problem.u_low, nu, "u_low"), moved(full_low))
+    high = np.minimum(per_signal(problem.u_high, nu, "u_high"), moved(full_high))
     if not (low < high).all():
         raise InputError(
             f"control: u_low {low.tolist()} must be below u_high {high.tolist()} within the"
             " actuator limits"
         )
-    return low, high
+    at = model.roles.measured
+    return model.roles.joined(low, full_low[at]), model.roles.joined(high, full_high[at])
 
 
 def limits(release: Release, problem: Problem) -> Limits:
     """The problem's limits; InputError when it asks for inputs outside the range its release
     covers."""
-    found = limits_of(release.model, problem)
-    if (found.u_low < release.u_low).any() or (found.u_high > release.u_high).any():
-        covered = f"[{release.u_low.tolist()}, {release.u_high.tolist()}]"
+    found, moved = limits_of(release.model, problem), release.model.roles.moved
+    least, most = moved(release.u_low), moved(release.u_high)
+    if (found.u_low < least).any() or (found.u_high > most).any():
+        covered = f"[{least.tolist()}, {most.tolist()}]"
         asked = f"[{found.u_low.tolist()}, {found.u_high.tolist()}]"
         raise InputError(
             f"control: inputs in {asked} are not covered by the release, which allows {covered}"
@@ -284,17 +306,17 @@ def limits_of(model: Model, problem: Problem) -> Limits:
             f"control: dead_time {problem.dead_time} s must be a multiple of the sampling time"
             f" {model.Ts} s"
         )
-    if problem.horizon <= model.uneven_delays.max():
-        late = f"the {model.uneven_delays.max()} sample(s) by which input delays differ"
+    if problem.horizon <= (uneven := model.roles.moved(model.uneven_delays).max(initial=0)):
+        late = f"the {uneven} sample(s) by which input delays differ"
         raise InputError(
             f"control: horizon must be longer than {late}, got {problem.horizon}: an input would"
             " act on nothing"
         )
-    nu, ny = len(model.inputs), len(model.outputs)
-    low, high = input_range(model, problem)
+    nu, ny, roles = len(model.manipulated), len(model.outputs), model.roles
+    low, high = (roles.moved(ends) for ends in input_range(model, problem))
     nominal = [
         0.5 * (a + b) if s.nominal is None else s.nominal
-        for s, a, b in zip(model.inputs, low, high, strict=True)
+        for s, a, b in zip(model.manipulated, low, high, strict=True)
     ]
     u_safe = (
         np.clip(nominal, low, high)
@@ -322,4 +344,7 @@ def limits_of(model: Model, problem: Problem) -> Limits:
         move_penalty=per_signal(problem.move_penalty, nu, "move_penalty"),
         violation_weight=problem.violation_weight,
         starts=problem.starts,
+        measured_low=model.u_low[roles.measured],
+        measured_high=model.u_high[roles.measured],
+        measured_rest=np.array([s.typical for s in model.measured], dtype=np.float64),
     )

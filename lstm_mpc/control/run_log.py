@@ -47,7 +47,7 @@ def start_of_log(text: str) -> datetime:
 
 def rows_of(runs: Sequence[Run], system: System, *, start: datetime) -> dict[str, list[Any]]:
     """The columns of a log, name -> values: the runs one after the other from `start` on, `t [s]`
-    from the beginning of each scenario.
+    from the beginning of each scenario. Measured inputs stand as the controller was told.
 
     Inputs, outputs and noise-free outputs are called as in the data files, so that `read_csv` reads
     the log of a single scenario."""
@@ -62,6 +62,8 @@ def rows_of(runs: Sequence[Run], system: System, *, start: datetime) -> dict[str
         add(TIME, run.t.tolist())
         for j, signal in enumerate(system.inputs):
             add(signal.label, run.u[:, j].tolist())
+        for j, at in enumerate(run.measured):
+            add(system.disturbances[at].label, run.known[:, 0, j].tolist())
         for j, signal in enumerate(system.outputs):
             add(signal.label, run.y[:, j].tolist())
             add(f"{signal.name} setpoint [{signal.unit}]", run.reference[:, j].tolist())

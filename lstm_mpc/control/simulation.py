@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from math import exp, inf
 from typing import Any
@@ -81,7 +81,8 @@ class Sample:
 class Run:
     """A finished closed loop: `t` (N,), `y` measured and `truth` noise-free (N, ny), `reference`
     (N, ny), the commands `u` (N, nu), `d` (N, nd), every move, and the setpoints `ahead` (N, rows,
-    ny) that the controller saw. Engineering units."""
+    ny) that the controller saw; of the disturbances those at the places `measured`, as it saw
+    them: `known` (N, rows, len(measured)). Engineering units."""
 
     scenario: Scenario
     Ts: float
@@ -94,6 +95,8 @@ class Run:
     u_start: Array
     moves: tuple[ControlAction, ...]
     ahead: Array
+    measured: tuple[int, ...] = ()
+    known: Array = field(default_factory=lambda: np.zeros((0, 1, 0)))
 
     @property
     def failures(self) -> tuple[int, ...]:
@@ -118,19 +121,30 @@ def close_loop(
     *,
     u_start: ArrayLike,
     horizon: int = 0,
+    measured: Sequence[str] = (),
+    foreseen: int = 0,
     manual: ArrayLike = (),
     on_step: Callable[[Sample], None] = lambda sample: None,
 ) -> Run:
     """Run `controller` on `plant` from rest under `u_start` (nu,). `horizon` > 0 hands the coming
-    setpoints over (preview). In the first samples an operator applies the inputs `manual` (M, nu),
-    and the controller tracks. A `Seer` is told the truth as well."""
+    setpoints over (preview). The controller is told the disturbances that it has `measured`, by
+    their names, and with `foreseen` > 0 also their coming values: a forecast that comes true. In
+    the first samples an operator applies the inputs `manual` (M, nu), and the controller tracks. A
+    `FullInformation` controller is told the truth as well."""
     draw = draw_scenario(plant, scenario, u_start=u_start, horizon=horizon)
+    at, known = measured_of(plant, measured), []
     # a batch of one is this run to the bit
     N, before, chi, twin = len(draw.d), draw.u_start, draw.chi[:, None], plant.vectorised
     valve, probe = Valve(before, scenario.valve_lag, plant.Ts), Probe(scenario.delay, plant.Ts)
     seer = controller if isinstance(controller, FullInformation) else None
     wrong = faults.Loop(
-        scenario.faults, controller, before, ny=plant.ny, Ts=plant.Ts, name=scenario.name
+        scenario.faults,
+        controller,
+        before,
+        ny=plant.ny,
+        measured=len(at),
+        Ts=plant.Ts,
+        name=scenario.name,
     )
     by_hand = np.reshape(manual, (-1, plant.nu))
     if len(by_hand) and not isinstance(controller, Tracking):
@@ -146,15 +160,20 @@ def close_loop(
     )
     for k in range(N):
         truth[k] = twin.output(chi)[:, 0]
-        y[k] = wrong.measured(k, probe.read(truth[k]) + draw.noise[k])
+        rows = np.minimum(np.arange(k, k + foreseen + 1), N - 1)
+        sensed = draw.d[rows][:, list(at)]
+        seen = wrong.measured(k, np.concatenate([probe.read(truth[k]) + draw.noise[k], sensed[0]]))
+        y[k], sensed[0] = seen[: plant.ny], seen[plant.ny :]
+        known.append(sensed)
+        extra = (sensed,) if at else ()
         if k == 0:
-            controller.reset(y[k], before)
+            controller.reset(y[k], before, *extra)
         if seer is not None:
             seer.see(chi[:, 0], draw.d[k], valve.position)
         if k < len(by_hand) and isinstance(controller, Tracking):
-            move = controller.track(y[k], by_hand[k])
+            move = controller.track(y[k], by_hand[k], *extra)
         else:
-            move = wrong.decided(k, y[k], draw.reference[k : k + horizon + 1])
+            move = wrong.decided(k, y[k], draw.reference[k : k + horizon + 1], *extra)
         u[k] = move.u
         moves.append(move)
         told, stood = wrong.told(k, u[k]), valve.position
@@ -164,8 +183,33 @@ def close_loop(
     ahead = np.stack([draw.reference[k : k + horizon + 1] for k in range(N)])
     t = plant.Ts * np.arange(N, dtype=np.float64)
     return Run(
-        scenario, plant.Ts, t, y, truth, draw.reference[:N], u, draw.d, before, tuple(moves), ahead
+        scenario,
+        plant.Ts,
+        t,
+        y,
+        truth,
+        draw.reference[:N],
+        u,
+        draw.d,
+        before,
+        tuple(moves),
+        ahead,
+        at,
+        np.stack(known),
     )
+
+
+def measured_of(plant: System, names: Sequence[str]) -> tuple[int, ...]:
+    """The places of these disturbances among those of the plant; InputError where it has no such
+    disturbance."""
+    known = [s.name for s in plant.disturbances]
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"the controller measures {name!r}, but {plant.name} has no disturbance of that"
+                f" name (it has {', '.join(known) or 'none'})"
+            )
+    return tuple(known.index(name) for name in names)
 
 
 @dataclass(frozen=True)

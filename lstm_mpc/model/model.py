@@ -18,6 +18,7 @@ from lstm_mpc.io import artefact_file
 from lstm_mpc.io.schema import noun
 from lstm_mpc.model import lstm
 from lstm_mpc.model.input_delays import checked_delays, delayed, late
+from lstm_mpc.plants.roles import Roles
 from lstm_mpc.plants.system import Array, Signal, System, rest, simulate, simulate_batch
 
 KIND = "lstm_mpc model"
@@ -32,7 +33,8 @@ class Model:
 
     Inputs are clipped to their signals' limits before they reach the network, so |u| ≤
     scaling.radius always holds. With `delays` [samples], one for each input, the network sees
-    v_j(k) = u_j(k − delays_j)."""
+    v_j(k) = u_j(k − delays_j). Measured inputs are inputs like all others, but for a controller,
+    which does not move them."""
 
     network: lstm.Network
     scaling: Scaling
@@ -78,6 +80,21 @@ class Model:
     @property
     def sizes(self) -> lstm.Sizes:
         return lstm.sizes_of(self.network)
+
+    @cached_property
+    def roles(self) -> Roles:
+        """Which inputs a controller moves, and which it only measures."""
+        return Roles.of(self.inputs)
+
+    @property
+    def manipulated(self) -> tuple[Signal, ...]:
+        """The inputs that a controller moves."""
+        return tuple(s for s in self.inputs if not s.measured)
+
+    @property
+    def measured(self) -> tuple[Signal, ...]:
+        """The inputs that are measured and never moved."""
+        return tuple(s for s in self.inputs if s.measured)
 
     @property
     def u_low(self) -> Array:
@@ -282,6 +299,7 @@ def signal_content(signal: Signal) -> dict[str, Any]:
         "low": signal.low,
         "high": signal.high,
         "nominal": signal.nominal,
+        "kind": "measured" if signal.measured else None,
     }
     return {
         k: v for k, v in fields.items() if v is not None and v not in (float("inf"), float("-inf"))

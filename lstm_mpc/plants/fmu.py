@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.errors import InputError, SolverError
-from lstm_mpc.plants.python_function import from_python, typical
+from lstm_mpc.plants.python_function import from_python
 from lstm_mpc.plants.system import Array, Signal, System
 
 
@@ -61,7 +61,7 @@ def from_fmu(
     driven, read = (
         tuple(names[s.name] for s in signals) for signals in ((*inputs, *disturbances), outputs)
     )
-    rest = tuple(typical(s) for s in (*inputs, *disturbances))
+    rest = tuple(s.typical for s in (*inputs, *disturbances))
     unit = _Unit(str(path), driven, read, tuple((starts or {}).items()), rest, Ts, substeps)
     opened = unit.opened
     _no_feedthrough(unit, (*inputs, *disturbances))

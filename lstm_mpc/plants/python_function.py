@@ -132,7 +132,7 @@ def from_python(
 
 def _try(system: System) -> None:
     """Call both functions at the start, twice, and for two columns at once."""
-    u = np.array([typical(s) for s in system.inputs])
+    u = np.array([s.typical for s in system.inputs])
     arguments = [system.x0, u, system.d_nominal]
     for function, given in ((system.step, arguments), (system.output, arguments[:1])):
         once, again = function(*given), function(*given)
@@ -152,10 +152,3 @@ def _try(system: System) -> None:
             raise InputError(
                 f"{function.name} gives another result for two columns than for each alone"
             )
-
-
-def typical(signal: Signal) -> float:
-    """A value that the signal may have: the nominal one, or the middle of its range."""
-    if signal.nominal is not None:
-        return signal.nominal
-    return 0.5 * (signal.low + signal.high) if signal.bounded else 0.0

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from lstm_mpc.errors import InputError
 
 Array = NDArray[np.float64]
+KINDS = ("manipulated", "measured")  # of an input
 
 
 def frozen_array(
@@ -44,6 +45,8 @@ class Signal:
 
     For an input, `low` and `high` are the actuator limits; for an output, the measuring range; for
     a disturbance, the range it may take. `nominal` is the value taken when nothing else is said.
+    An input is "manipulated" by a controller or, `kind` "measured", a disturbance that is measured
+    and never moved, which stays within `low` and `high`.
     """
 
     name: str
@@ -51,8 +54,14 @@ class Signal:
     low: float = -inf
     high: float = inf
     nominal: float | None = None
+    kind: str = "manipulated"
 
     def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InputError(
+                f"signal {self.name!r}: kind must be 'manipulated' or 'measured', got"
+                f" {self.kind!r:.60}"
+            )
         if not self.low < self.high:
             raise InputError(f"signal {self.name!r}: low {self.low} must be below high {self.high}")
         if self.nominal is not None and not self.low <= self.nominal <= self.high:
@@ -68,6 +77,18 @@ class Signal:
     @property
     def bounded(self) -> bool:
         return isfinite(self.low) and isfinite(self.high)
+
+    @property
+    def measured(self) -> bool:
+        """A disturbance that is measured, not an input that is moved."""
+        return self.kind == "measured"
+
+    @property
+    def typical(self) -> float:
+        """A value that the signal may have: the nominal one, or the middle of its range."""
+        if self.nominal is not None:
+            return self.nominal
+        return 0.5 * (self.low + self.high) if self.bounded else 0.0
 
 
 class Batch(Protocol):

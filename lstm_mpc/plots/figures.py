@@ -328,6 +328,7 @@ def plot_reach(model: Model, rows: Sequence[Mapping[str, Any]], *, output: int =
 def plot_loop(run: Run, plant: System, *, safe_set: Sequence[tuple[float, float]] = ()) -> Figure:
     """The closed loop of a run, with the estimated disturbance; failed solves are marked."""
     series = {name: getattr(run, name) for name in ("Ts", "y", "truth", "reference", "u", "d")}
+    series["measured"] = [plant.disturbances[at].name for at in run.measured]
     return plot_series(
         run.scenario.name, series, plant, safe_set=safe_set, moves=run.moves, failures=run.failures
     )
@@ -346,13 +347,15 @@ def plot_series(
 ) -> Figure:
     """A closed loop as `closed-loop.json` keeps it: outputs and setpoints, inputs with their
     limits, where there are `moves` the estimated disturbance, and the disturbances that stepped.
-    `system` is plant or model; a model does not know the `disturbances`."""
+    `system` is plant or model; a model does not know the `disturbances`. Those that the controller
+    measured are said to be."""
     y, truth, reference, u, d = (
         np.array(series[key], dtype=np.float64) for key in ("y", "truth", "reference", "u", "d")
     )
     known = system.disturbances if disturbances is None else tuple(disturbances)
     disturbed = d.size > 0 and bool(np.ptp(d, axis=0).any())
-    nu, ny = len(system.inputs), len(system.outputs)
+    inputs, told = [s for s in system.inputs if not s.measured], series.get("measured", ())
+    nu, ny = len(inputs), len(system.outputs)
     extra = [1.2] * (bool(moves) + disturbed)
     figure, axes = sheet(nu + ny + len(extra), 1.9 * ny + 1.3 * nu + sum(extra) + 0.5)
     rows, (scale, unit) = list(axes[:, 0]), _clock(len(y) * series["Ts"])
@@ -374,7 +377,7 @@ def plot_series(
         axis.set_ylabel(s.label)
     rows[0].set_title(f"closed loop: {name}", loc="left")
     rows[0].legend(ncols=4, frameon=False, loc="best")
-    for j, (s, axis) in enumerate(zip(system.inputs, rows[ny:], strict=False)):
+    for j, (s, axis) in enumerate(zip(inputs, rows[ny:], strict=False)):
         axis.plot(t, u[:, j], color=GREEN, lw=1.2, drawstyle="steps-post")
         for edge in (s.low, s.high):
             axis.axhline(edge, color=GREY, lw=0.8, ls=":")
@@ -396,7 +399,8 @@ def plot_series(
                 "lw": 1.2,
                 "drawstyle": "steps-post",
             }
-            rows[-1].plot(t, away, label=s.name, **look)
+            label = f"{s.name}, measured" if s.name in told else s.name
+            rows[-1].plot(t, away, label=label, **look)
         rows[-1].set_ylabel(
             f"d − nominal [{'%' if share else ', '.join(dict.fromkeys(s.unit for s in known))}]"
         )
@@ -412,7 +416,8 @@ def _estimates(axis: Any, t: Array, system: System, moves: Sequence[ControlActio
         if any(move.input_disturbance.any() for move in moves)
         else "disturbance"
     )
-    at = system.inputs if acting == "input_disturbance" else system.outputs
+    moved = tuple(s for s in system.inputs if not s.measured)
+    at = moved if acting == "input_disturbance" else system.outputs
     for j, s in enumerate(at):
         look = {"color": ORANGE, "lw": 1.0, "ls": ("-", "--", ":", "-.")[j % 4]}
         axis.plot(t, [getattr(move, acting)[j] for move in moves], label=s.label, **look)

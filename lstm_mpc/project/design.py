@@ -28,6 +28,7 @@ from lstm_mpc.identification.training import TrainingOptions
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.schema import fits, noun, refuse_unknown, table_of, tables_of
 from lstm_mpc.model.importers.import_file import ImportOptions
+from lstm_mpc.plants.roles import as_disturbances, driven_by
 from lstm_mpc.plants.system import Signal, System
 from lstm_mpc.project import design_tables as tables
 from lstm_mpc.project.artefacts import DATA
@@ -78,8 +79,19 @@ class Design:
     def disturbances(self) -> tuple[Signal, ...]:
         """Those of the simulated plant."""
         if self.model_plant is not None:
-            return (REPLAY,)
+            return (*as_disturbances(self.inputs), REPLAY)
         return () if self.system is None else self.system.disturbances
+
+    @property
+    def experiment_plant(self) -> System | None:
+        """The simulated plant as experiments and the verification of the model drive it: by the
+        inputs of the design, the measured ones among them."""
+        return None if self.system is None else driven_by(self.system, self.inputs)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The names of the inputs that are measured and never moved."""
+        return tuple(s.name for s in self.inputs if s.measured)
 
     def plant_of(self, scenario: Scenario | LoopLaw) -> System:
         """The simulated plant as a scenario, or a law of scenarios, needs it."""
@@ -155,12 +167,12 @@ class Design:
 
     def experiment_records(self) -> dict[str, Dataset]:
         """Run the experiment on the simulated plant: "training" and "validation" data."""
-        if self.system is None:
+        e, system = self.experiment, self.experiment_plant
+        if system is None:
             raise InputError(
                 f"{self.folder}: the design has no [plant] to record from and no [log]; its data"
                 " come from [data] files"
             )
-        e, system = self.experiment, self.system
         excitation = Mprs(
             tuple(s.low for s in self.inputs), tuple(s.high for s in self.inputs), e.dwell
         )
@@ -208,11 +220,17 @@ def load_design(folder: str | Path) -> Design:
 
 
 def _design(folder: Path, content: dict[str, Any]) -> Design:
+    if "measured" in content:
+        raise InputError(
+            "there is no table [[measured]]; a measured disturbance is an [[input]] with kind ="
+            ' "measured", and low and high for its limits'
+        )
     refuse_unknown(content, tables.TABLES, "the design", tables.RENAMED["the design"])
     plant, model_plant = tables.plant(content)
     inputs, outputs = _signals(content, plant.system() if plant else None)
     system = plant.system() if plant else None
-    disturbances = (REPLAY,) if model_plant else system.disturbances if system else None
+    modelled = (*as_disturbances(inputs), REPLAY)
+    disturbances = modelled if model_plant else system.disturbances if system else None
     safe, control = table_of(content, "safe_set"), table_of(content, "control")
     refuse_unknown(safe, [s.name for s in outputs], "[safe_set]")
     u_start = _u_start(control.pop("u_start", None), inputs)
@@ -257,13 +275,26 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
 def _signals(
     content: dict[str, Any], system: System | None
 ) -> tuple[tuple[Signal, ...], tuple[Signal, ...]]:
-    """Inputs and outputs: those of the design or, where it lists none, those of its plant."""
+    """Inputs and outputs: those of the design or, where it lists none but measured ones, those of
+    its plant before them. Measured inputs must be disturbances of the plant, where there is one."""
     inputs, outputs = (
         tuple(noun(Signal, row, f"[[{key}]]") for row in tables_of(content, key))
         for key in ("input", "output")
     )
     if system is not None:
-        inputs, outputs = inputs or system.inputs, outputs or system.outputs
+        listed = any(not s.measured for s in inputs)
+        inputs = inputs if listed else (*system.inputs, *inputs)
+        outputs = outputs or system.outputs
+    for s in inputs:
+        if s.measured and not s.bounded:
+            raise InputError(
+                f"[[input]] {s.name!r} is measured; give its limits low and high [{s.unit}], within"
+                " which the guarantees hold"
+            )
+    if any(s.measured for s in outputs):
+        raise InputError("[[output]] tables have no kind: every output is measured")
+    if system is not None:
+        driven_by(system, inputs)
     if not inputs or not outputs:
         raise InputError(
             "without a [plant] the design needs [[input]] and [[output]] tables (name, unit, low,"
@@ -273,7 +304,9 @@ def _signals(
 
 
 def _u_start(value: Any, inputs: tuple[Signal, ...]) -> tuple[float, ...]:
-    """The inputs in force before control begins: those of the design, or the nominal ones."""
+    """The inputs in force before control begins, those that are moved: as the design says, or the
+    nominal ones."""
+    inputs = tuple(s for s in inputs if not s.measured)
     if value is None:
         value = [
             0.5 * (s.low + s.high) if s.nominal is None and s.bounded else s.nominal for s in inputs

@@ -72,7 +72,8 @@ def draft(
         high = min(s.high, columns[s.name].high + 0.5 * spans[s.name])
         lines.append(_note(f"{_key(s.name)} = [{_round(low)}, {_round(high)}]", f"[{s.unit}]"))
     lines += _gate_lines(slow, training.Ts)
-    lines += _control_lines(slow, [s.high - s.low for s in training.inputs], list(spans.values()))
+    moved = [s.high - s.low for s in training.inputs if not s.measured]
+    lines += _control_lines(slow, moved, list(spans.values()))
     return "\n".join(lines)
 
 
@@ -86,12 +87,11 @@ def _signal_lines(
 ) -> list[str]:
     lines = []
     for s in inputs:
-        what = (
-            "CHOOSE: taken from the data; give what the actuator can do"
-            if s.name in guessed
-            else "what the actuator can do"
-        )
+        can = "what the signal can be" if s.measured else "what the actuator can do"
+        what = f"CHOOSE: taken from the data; give {can}" if s.name in guessed else can
         lines += ["", "[[input]]", f"name = {_text(s.name)}", f"unit = {_text(s.unit)}"]
+        if s.measured:
+            lines.append(_note('kind = "measured"', "a disturbance that is never moved"))
         lines += [_note(f"low = {_number(s.low)}", what), f"high = {_number(s.high)}"]
     for s in outputs:
         lines += ["", "[[output]]", f"name = {_text(s.name)}", f"unit = {_text(s.unit)}"]

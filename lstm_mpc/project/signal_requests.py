@@ -16,13 +16,15 @@ from lstm_mpc.plants.system import Signal
 
 @dataclass(frozen=True)
 class SignalRequest:
-    """A signal as asked for on the command line: NAME[=COLUMN][:UNIT[:LOW:HIGH]]."""
+    """A signal as asked for on the command line: NAME[=COLUMN][:UNIT[:LOW:HIGH]]; an input is
+    manipulated, or of the `kind` "measured"."""
 
     name: str
     column: str
     unit: str
     low: float | None
     high: float | None
+    kind: str = "manipulated"
 
 
 @dataclass(frozen=True)
@@ -169,9 +171,9 @@ def signals_of(
     signals = []
     for s in asked:
         if s.low is not None and s.high is not None:
-            signals.append(Signal(s.name, units[s.name], s.low, s.high))
+            signals.append(Signal(s.name, units[s.name], s.low, s.high, kind=s.kind))
         elif limit:
-            signals.append(Signal(s.name, units[s.name], *spans[s.name]))
+            signals.append(Signal(s.name, units[s.name], *spans[s.name], kind=s.kind))
         else:
             signals.append(Signal(s.name, units[s.name]))
     return tuple(signals)

@@ -46,6 +46,7 @@ def loop_section(dossier: Dossier) -> Section:
                 "measured",
             )
         )
+        blocks += _measured(dossier)
         blocks.append(Table(_units(dossier), _HEAD, [_metrics(run["metrics"]) for run in runs]))
         for number_, run in enumerate(runs):
             blocks.append(_loop_picture(dossier, number_, run))
@@ -53,6 +54,19 @@ def loop_section(dossier: Dossier) -> Section:
     if dossier.of(ASSURANCE) is not None:
         blocks += _assurance(dossier, dossier.of(ASSURANCE))
     return Section("loop", "Closed loop", blocks)
+
+
+def _measured(dossier: Dossier) -> list[Text]:
+    """Which inputs the controller is told and never moves."""
+    known = [s for s in dossier.inputs if s.measured]
+    if not known:
+        return []
+    names = ", ".join(f"{s.name} in {interval(s.low, s.high)} {s.unit}" for s in known)
+    foreseen = dossier.design is not None and dossier.design.control.forecast
+    ahead = "its coming values are forecast" if foreseen else "taken to stay as it is"
+    return [
+        Text(f"Measured and never moved, told to the controller each sample: {names}; {ahead}.")
+    ]
 
 
 _HEAD = (
@@ -68,7 +82,8 @@ _HEAD = (
 
 
 def _units(dossier: Dossier) -> str:
-    y, u = ({s.unit for s in signals} for signals in (dossier.outputs, dossier.inputs))
+    moved = [s for s in dossier.inputs if not s.measured]
+    y, u = ({s.unit for s in signals} for signals in (dossier.outputs, moved))
     own = [units.pop() if len(units) == 1 else "unit" for units in (y, u)]
     return (
         f"Closed-loop scenarios; IAE in {own[0]}·s, travel in {own[1]}, offset and overshoot in"

@@ -78,7 +78,7 @@ def _of_data(which: str, data: Dataset) -> list[Any]:
     ranges = [
         [
             s.label,
-            role,
+            "measured input" if s.measured else role,
             interval(s.low, s.high),
             interval(float(np.nanmin(values)), float(np.nanmax(values))),
             number(float(np.nanmean(values))),

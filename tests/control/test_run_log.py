@@ -3,6 +3,7 @@ line around it."""
 
 import csv
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
@@ -16,6 +17,7 @@ from lstm_mpc.control.simulation import Run, Scenario
 from lstm_mpc.data.csv_file import read_csv
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import DataError, InputError
+from lstm_mpc.plants.system import Signal
 
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 HEADER = [
@@ -67,6 +69,20 @@ def made(name="one", y=(7.1, 7.2, 7.3), flags=OPTIMAL):
         moves,
         column[:, None],
     )
+
+
+def test_measured_inputs_stand_as_the_controller_was_told(plant, tmp_path):
+    known = np.array([[[16.6], [16.7]], [[np.nan], [16.8]], [[16.9], [16.9]]])
+    run = replace(made(), measured=(0,), known=known)
+    columns = rows_of([run], plant, start=START)
+    assert [name for name in columns if name.startswith("q1")] == ["q1 [mL/s]"]
+    assert list(columns).index("q1 [mL/s]") == HEADER.index("q3 [mL/s]") + 1
+    assert columns["q1 [mL/s]"][::2] == [16.6, 16.9]
+    assert np.isnan(columns["q1 [mL/s]"][1])
+    log = RunLog(tmp_path / "loop.csv", START)
+    write_log(log, [replace(run, known=np.full_like(known, 16.5))], plant)
+    signals = (*plant.inputs, Signal("q1", "mL/s", 16.0, 17.0, kind="measured"))
+    assert read_csv(log.path, signals, plant.outputs).records[0].u[:, 1].tolist() == 3 * [16.5]
 
 
 @pytest.fixture(params=[".csv", ".parquet"])

@@ -257,3 +257,87 @@ def test_what_the_gate_asks_is_trained_in_unless_the_design_says_otherwise(tmp_p
 def test_a_missing_design(tmp_path):
     with pytest.raises(InputError, match=r"design\.toml: cannot be read"):
         load_design(tmp_path)
+
+
+# -- inputs that are measured ----------------------------------------------------------------------
+
+FEED = PLANT + "[[input]]\nname='q1'\nunit='mL/s'\nkind='measured'\nlow=16.0\nhigh=17.2\n"
+
+
+def test_a_measured_disturbance_is_an_input_of_the_model_that_nothing_moves(tmp_path):
+    text = (
+        FEED + "[experiment]\ntraining_samples = 300\nvalidation_samples = 300\ndwell = [50, 200]\n"
+    )
+    design = load(tmp_path, text + "[control]\nu_start = [15.0]\nforecast = true\n")
+    assert [s.label for s in design.inputs] == ["q3 [mL/s]", "q1 [mL/s]"]
+    assert design.measured == ("q1",)
+    assert design.u_start == (15.0,)
+    assert design.control.forecast
+    plant = design.experiment_plant
+    assert [s.name for s in plant.disturbances] == ["q2"]
+    assert [s.name for s in design.system.disturbances] == ["q1", "q2"]
+    records = design.experiment_records()
+    u = np.vstack([r.u for data in records.values() for r in data.records])
+    assert 16.0 <= u[:, 1].min() < 16.3
+    assert 16.9 < u[:, 1].max() <= 17.2
+    write_csv(tmp_path / "data-training.csv", records["training"])
+    again = design.records("training")
+    assert again.inputs == design.inputs
+    assert np.array_equal(again.records[0].u, records["training"].records[0].u)
+
+
+def test_the_disturbances_of_a_plant_stay_names_of_scenarios_and_laws(tmp_path):
+    table = "[[scenario]]\nname='s'\nduration=100.0\nsetpoint=[[0,7.0]]\nq1=[[0,16.6],[50,17]]\n"
+    law = "[verify_loop]\nsetpoint = [[6.5, 7]]\nstart = [[15.0, 15.5]]\nq1 = [16.4, 16.8]\n"
+    design = load(tmp_path, FEED + table + law)
+    assert np.asarray(design.scenarios[0].disturbances.levels)[:, 0].tolist() == [16.6, 17.0]
+    assert design.verify_loop.law.disturbances == {"q1": (16.4, 16.8)}
+
+
+MEASURED = "[[input]]\nname='T'\nunit='C'\nkind='measured'\nlow=0.0\nhigh=9.0\n"
+LOGGED = (
+    "[plant]\nkind='model'\n[[input]]\nname='u'\nunit='V'\nlow=0.0\nhigh=1.0\n"
+    "[[output]]\nname='y'\nunit='m'\n"
+)
+
+
+def test_a_plant_made_of_the_model_is_disturbed_by_its_measured_inputs(tmp_path):
+    table = "[[scenario]]\nname='s'\nduration=100.0\nsetpoint=[[0,7.0]]\nT=[[0,4.5],[50,6]]\n"
+    design = load(tmp_path, LOGGED + MEASURED + table)
+    assert [s.name for s in design.disturbances] == ["T", "residuals"]
+    assert design.disturbances[0].nominal == 4.5
+    levels = np.asarray(design.scenarios[0].disturbances.levels)
+    assert levels.tolist() == [[4.5, 0.0], [6.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            PLANT + MEASURED,
+            r"design.toml: input 'T' is measured, but pH neutralisation has no disturbance of that"
+            r" name \(it has q1, q2\)",
+        ),
+        (
+            PLANT + "[[input]]\nname='q1'\nunit='mL/s'\nkind='measured'\n",
+            r"\[\[input\]\] 'q1' is measured; give its limits low and high \[mL/s\]",
+        ),
+        (
+            PLANT + "[[measured]]\nname = 'q1'\nunit = 'mL/s'\n",
+            r"there is no table \[\[measured\]\]; a measured disturbance is an \[\[input\]\] with"
+            r' kind = "measured"',
+        ),
+        (
+            PLANT + "[[output]]\nname='pH'\nunit='pH'\nkind='measured'\n",
+            r"\[\[output\]\] tables have no kind",
+        ),
+        (FEED + "[control]\nu_start = [15.0, 16.0]\n", r"u_start needs 1 number\(s\)"),
+        (
+            PLANT + "[[input]]\nname='q3'\nunit='mL/s'\nkind='moved'\nlow=1.0\nhigh=2.0\n",
+            "kind must be 'manipulated' or 'measured', got 'moved'",
+        ),
+    ],
+)
+def test_a_measured_input_that_is_none(tmp_path, text, words):
+    with pytest.raises(InputError, match=words):
+        load(tmp_path, text)

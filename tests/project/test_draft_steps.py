@@ -99,6 +99,19 @@ def test_a_design_is_drafted_that_says_what_the_data_say(tmp_path, log):
     assert made.training.missing == 1
 
 
+def test_a_measured_disturbance_is_drafted_as_one(tmp_path, log):
+    words = ["new", str(tmp_path / "d"), "--data", str(log), "--input", "q=FIC-1.PV:mL/s:8:22"]
+    assert main([*words, "--measured", "b", "--output", "T", "--output", "pH", "--quiet"]) == 0
+    design = load_design(tmp_path / "d")
+    assert design.inputs[0] == Signal("q", "mL/s", 8.0, 22.0)
+    assert (design.inputs[1].name, design.inputs[1].kind) == ("b", "measured")
+    assert design.measured == ("b",)
+    assert design.u_start == (15.0,)
+    assert len(np.ravel(design.control.move_penalty)) == 1
+    text = (tmp_path / "d" / "design.toml").read_text()
+    assert "CHOOSE: taken from the data; give what the signal can be" in text
+
+
 def test_records_of_few_moves_that_drift_are_split_and_trained_with_care(tmp_path):
     """The last quarter lies beyond what came before, and the weights are held tight."""
     u = np.repeat([0, 1, 0, 2, 1, 3, 0, 2, 1, 5, 6, 5], 30)

@@ -28,16 +28,22 @@ class DoMpc(Supervisor):
     def __init__(self, release: Release, problem: Problem) -> None:
         super().__init__(release, problem)
         self._ahead = np.zeros((problem.horizon + 1, len(release.model.outputs)))
-        self._mpc = _build(release, problem, self.limits, lambda: (self._ahead, self.observer))
+        self._known = np.zeros((problem.horizon, len(release.model.measured)))
+        self._late = self._roles.moved(release.model.uneven_delays)
+        self._mpc = _build(
+            release, problem, self.limits, lambda: (self._ahead, self._known, self.observer)
+        )
 
     def _restart(self) -> None:
         self._ready = False
 
     def _solve(self, references: Array) -> Solution:
         self._ahead = references
-        state = np.concatenate([self.observer.chi, self._before, self.observer.line.past.ravel()])[
-            :, None
-        ]
+        self._known = self._arriving()[:, self._roles.measured]
+        past = self._roles.moved(self.observer.line.past)
+        # as far back as inputs that are moved are late
+        past = past[len(past) - int(self._late.max()) :]
+        state = np.concatenate([self.observer.chi, self._before, past.ravel()])[:, None]
         if not self._ready:
             self._mpc.x0 = state
             self._mpc.u0 = self._before[:, None]
@@ -66,25 +72,30 @@ class DoMpc(Supervisor):
 
 def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
     """The do-mpc controller: SX, discrete, state [χ; u_{k−1}; the inputs under way, the oldest
-    first], setpoint and disturbances as time-varying parameters."""
+    first], setpoint, disturbances and the measured inputs as they arrive as time-varying
+    parameters."""
     do_mpc = dompc_library.do_mpc()
     own = release.model
-    n, nu, ny, N = own.sizes.n, len(own.inputs), len(own.outputs), problem.horizon
+    n, nu, ny, N = own.sizes.n, len(own.manipulated), len(own.outputs), problem.horizon
     model = do_mpc.model.Model("discrete", "SX")
-    chi = model.set_variable("_x", "chi", (n, 1))
+    nd, chi = len(own.measured), model.set_variable("_x", "chi", (n, 1))
     before = model.set_variable("_x", "u_before", (nu, 1))
     u = model.set_variable("_u", "u", (nu, 1))
     model.set_variable("_tvp", "reference", (ny, 1))
     model.set_variable("_tvp", "disturbance", (ny, 1))
     input_disturbance = model.set_variable("_tvp", "input_disturbance", (nu, 1))
-    late = own.uneven_delays
+    known = model.set_variable("_tvp", "measured", (nd, 1)) if nd else ca.SX(0, 1)
+    late = own.roles.moved(own.uneven_delays)
     past = model.set_variable("_x", "past", (nu * late.max(), 1)) if late.any() else ca.SX(0, 1)
 
     def arriving(past: Any, u: Any) -> Any:
         line = ca.reshape(ca.vertcat(past, u), nu, -1)
         return ca.vertcat(*(line[j, late.max() - delay] for j, delay in enumerate(late.tolist())))
 
-    model.set_rhs("chi", own.step(chi, arriving(past, u) + input_disturbance))
+    def inputs(past: Any, u: Any, input_disturbance: Any, known: Any) -> Any:
+        return own.roles.column(arriving(past, u) + input_disturbance, known)
+
+    model.set_rhs("chi", own.step(chi, inputs(past, u, input_disturbance, known)))
     model.set_rhs("u_before", u)
     if late.any():
         model.set_rhs("past", ca.vertcat(past, u)[nu:, :])
@@ -98,10 +109,9 @@ def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
     reference, disturbance, input_disturbance = (
         model.tvp[name] for name in ("reference", "disturbance", "input_disturbance")
     )
-    y, y_next = (
-        own.output(chi) + disturbance,
-        own.output(own.step(chi, arriving(past, u) + input_disturbance)) + disturbance,
-    )
+    known = model.tvp["measured"] if nd else known
+    following = own.step(chi, inputs(past, u, input_disturbance, known))
+    y, y_next = own.output(chi) + disturbance, own.output(following) + disturbance
     error = (y - reference) ** 2
     stage = ca.dot(bounds.output_weight, error)
     with warnings.catch_warnings():
@@ -118,11 +128,13 @@ def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
     template = mpc.get_tvp_template()
 
     def parameters(_: float) -> Any:
-        references, observer = now()
+        references, measured, observer = now()
         for k in range(N + 1):
             template["_tvp", k, "reference"] = references[k]
             template["_tvp", k, "disturbance"] = observer.disturbance
             template["_tvp", k, "input_disturbance"] = observer.input_disturbance
+            if nd:
+                template["_tvp", k, "measured"] = measured[min(k, N - 1)]
         return template
 
     mpc.set_tvp_fun(parameters)

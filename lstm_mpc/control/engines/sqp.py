@@ -8,7 +8,7 @@ in tables and loops; this one is its reference."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import casadi as ca
 import numpy as np
@@ -79,19 +79,16 @@ class Sqp(Supervisor):
     def _passes(self, references: Array) -> Solution:
         program, solver, scaling = self._program, self.solver, self.release.model.scaling
         target = scaling.y_in(references[1:] - self.observer.disturbance)
-        input_disturbance, past = (
-            self.observer.input_disturbance / scaling.u_span,
-            scaling.u_in(self.observer.line.past),
-        )
         sample = Sample(
             self.observer.chi,
-            input_disturbance,
-            past,
-            scaling.u_in(self._before),
+            self.observer.input_disturbance / program.u_span,
+            program.u_in(self._roles.moved(self.observer.line.past)),
+            program.u_in(self._before),
             target,
             self.observer.disturbance / scaling.y_span,
+            scaling.u_in(self._arriving())[:, self._roles.measured],
         )
-        v, active_set, last = scaling.u_in(self._plan[list(self.limits.starts)]), self._marks, 0.0
+        v, active_set, last = program.u_in(self._plan[list(self.limits.starts)]), self._marks, 0.0
         states: Array | None = None  # along the plan, as long as they are known
         if self.observer.prior[0] is sample.chi:
             states = program.states(sample.chi, program.inputs(v, sample))
@@ -155,7 +152,7 @@ class Sqp(Supervisor):
                         v, move, cost, sample, None, line_search_steps=0, complete=step.complete
                     )
         self._marks = program.shift(active_set)
-        plan = scaling.u_out(v)[program.block]
+        plan = program.u_out(v)[program.block]
         if states is None:
             return Solution(plan, flags, number)
         predicted = (
@@ -200,9 +197,9 @@ class Sqp(Supervisor):
 
 @dataclass(frozen=True)
 class Sample:
-    """What a sample asks, in normalised units: state `chi` (n,), input disturbance `drive` (nu,),
-    the inputs `past` (E, nu) under way, the input `before` (nu,) in force, setpoints less
-    disturbance `aim` (N, ny), and the `disturbance` (ny,)."""
+    """What a sample asks, in normalised units: state `chi` (n,), `input_disturbance` (nu,), the
+    inputs `past` (E, nu) under way, the input `before` (nu,) in force, setpoints less disturbance
+    `target` (N, ny), the `disturbance` (ny,), and the `measured` inputs (N, nd) as they arrive."""
 
     chi: Array
     input_disturbance: Array
@@ -210,6 +207,7 @@ class Sample:
     before: Array
     target: Array
     disturbance: Array
+    measured: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 @dataclass(frozen=True)
@@ -224,18 +222,22 @@ class Stage:
 
 
 class Condensed:
-    """The problem in normalised units with the inputs of the blocks as only variables: v (blocks,
-    nu), rows of the program in the order bounds above, below, rates up, down, soft outputs above,
-    below."""
+    """The problem in normalised units with the manipulated inputs of the blocks as only variables:
+    v (blocks, nu), rows of the program in the order bounds above, below, rates up, down, soft
+    outputs above, below."""
 
     def __init__(self, model: Model, limits: Limits, horizon: int) -> None:
-        N, nu, ny, n = horizon, len(model.inputs), len(model.outputs), model.sizes.n
-        scaling, starts = model.scaling, np.array(limits.starts)
-        chi, v = ca.SX.sym("chi", n), ca.SX.sym("v", nu)
+        N, nu, ny, n = horizon, len(model.manipulated), len(model.outputs), model.sizes.n
+        scaling, starts, self._roles = model.scaling, np.array(limits.starts), model.roles
+        self.u_mid, self.u_span = (
+            self._roles.moved(part) for part in (scaling.u_mid, scaling.u_span)
+        )
+        chi, v = ca.SX.sym("chi", n), ca.SX.sym("v", len(model.inputs))
         following = lstm.step(model.network, chi, v)
         step = ca.Function("step", [chi, v], [following])
+        moved = ca.vertcat(*(v[int(at), :] for at in self._roles.manipulated))
         slopes = ca.Function(
-            "slopes", [chi, v], [ca.densify(ca.jacobian(following, ca.vertcat(chi, v)))]
+            "slopes", [chi, v], [ca.densify(ca.jacobian(following, ca.vertcat(chi, moved)))]
         )
         # without calls within: faster
         self._roll, self._slopes = (
@@ -247,7 +249,10 @@ class Condensed:
         # of every sample
         self.block: NDArray[np.intp] = np.searchsorted(starts, np.arange(N), side="right") - 1
         self._N, self._n, self._nu, self._ny, self._nv = N, n, nu, ny, len(starts) * nu
-        sample, late = np.arange(N)[:, None] - model.uneven_delays, int(model.uneven_delays.max())
+        sample, late = (
+            np.arange(N)[:, None] - self._roles.moved(model.uneven_delays),
+            int(model.uneven_delays.max()),
+        )
         # in [past; v], what arrives when
         self._from = np.where(sample < 0, sample + late, self.block[sample] + late), np.arange(nu)
         # ∂[χ; u]/∂v at every sample; the rows of u never change
@@ -255,12 +260,12 @@ class Condensed:
         for k, j in np.argwhere(sample >= 0):
             self._S[k, n + j, self.block[sample[k, j]] * nu + j] = 1.0
         self._chain = [(self._S[k], self._S[k + 1, :n]) for k in range(N)]
-        self._v_low, self._v_high = scaling.u_in(limits.u_low), scaling.u_in(limits.u_high)
-        self._v_move = limits.max_move / scaling.u_span
+        self._v_low, self._v_high = self.u_in(limits.u_low), self.u_in(limits.u_high)
+        self._v_move = limits.max_move / self.u_span
         self._y_low, self._y_high = scaling.y_in(limits.y_low), scaling.y_in(limits.y_high)
         self._q, self._s = (
             limits.output_weight * scaling.y_span**2,
-            limits.move_penalty * scaling.u_span**2,
+            limits.move_penalty * self.u_span**2,
         )
         self._weight = 2.0 * np.tile(self._q, N)[:, None]
         self._price = limits.violation_weight * scaling.y_span
@@ -288,6 +293,14 @@ class Condensed:
     def rows(self) -> int:
         return len(self._cap)
 
+    def u_in(self, u: Array) -> Array:
+        """Manipulated inputs, normalised."""
+        return (u - self.u_mid) / self.u_span
+
+    def u_out(self, v: Array) -> Array:
+        """Manipulated inputs in their units."""
+        return self.u_mid + self.u_span * v
+
     def _sources(self, block: Array) -> Array:
         """For every row the one that will stand for it a sample later; `block` says so of the
         blocks."""
@@ -304,17 +317,18 @@ class Condensed:
         return np.asarray(active_set[self._source])
 
     def inputs(self, v: Array, sample: Sample) -> Array:
-        """What arrives at the network under the plan `v` (blocks, nu), (N, nu)."""
-        return np.asarray(np.concatenate([sample.past, v])[self._from] + sample.input_disturbance)
+        """What arrives at the network under the plan `v` (blocks, nu), (N, nu + nd)."""
+        moved = np.concatenate([sample.past, v])[self._from] + sample.input_disturbance
+        return self._roles.joined(moved, sample.measured)
 
     def simulate(self, chi: Array, inputs: Array) -> tuple[Array, Array]:
-        """The states (N, n) and outputs (N, ny) under `inputs` (N, nu), without disturbance of the
-        output."""
+        """The states (N, n) and outputs (N, ny) under `inputs` (N, nu + nd), without disturbance of
+        the output."""
         states = self.states(chi, inputs)
         return states, self.outputs(states)
 
     def states(self, chi: Array, inputs: Array) -> Array:
-        """The states (N, n) under `inputs` (N, nu), the first one sample ahead."""
+        """The states (N, n) under `inputs` (N, nu + nd), the first one sample ahead."""
         return self._roll(chi, inputs)[0].reshape(self._N, self._n)
 
     def outputs(self, states: Array) -> Array:
@@ -322,7 +336,7 @@ class Condensed:
         return np.asarray(states[:, self._xi] @ self._C.T + self._b)
 
     def _linearised(self, chi: Array, inputs: Array, states: Array) -> Array:
-        """∂χ⁺/∂[χ; v] along `inputs` (N, nu), (N, n, n+nu)."""
+        """∂χ⁺/∂[χ; v] along `inputs` (N, nu + nd), (N, n, n+nu)."""
         points = np.concatenate([chi[None], states[:-1]])
         return self._slopes(points, inputs)[0].reshape(self._N, -1, self._n).transpose(0, 2, 1)
 
@@ -350,9 +364,9 @@ class Condensed:
         *,
         change: tuple[Array, Array] | None = None,
     ) -> Stage:
-        """Linearise along `inputs` (N, nu) and factorise; needs no measurement. Marks that cannot
-        be are taken for none. `states` along the plan, where they are known; a `change` of state
-        and inputs since counts to first order."""
+        """Linearise along `inputs` (N, nu + nd) and factorise; needs no measurement of the output.
+        Marks that cannot be are taken for none. `states` along the plan, where they are known; a
+        `change` of state and inputs since counts to first order."""
         states = self.states(chi, inputs) if states is None else states
         slopes = self._linearised(chi, inputs, states)
         y, gains = self.outputs(states), self._gains(slopes)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status, coming
+from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status, coming, foreseen
 from lstm_mpc.control.observers.gated import Gated
 from lstm_mpc.control.observers.kalman import Kalman
 from lstm_mpc.control.observers.mhe import Mhe
@@ -49,7 +49,8 @@ class Supervisor(ABC):
 
     When a solve fails, the plan of the last good one is shifted and applied; after a whole horizon
     of failures the input goes to the safe one. Both, like every input, stay within bounds and
-    rates, and the move's flags say so."""
+    rates, and the move's flags say so. A measured input that is not finite or beyond its limits is
+    not believed: the last valid value stays."""
 
     def __init__(self, release: Release, problem: Problem) -> None:
         self.release, self.problem = release, problem
@@ -57,42 +58,50 @@ class Supervisor(ABC):
         self.observer: Observer = _OBSERVERS[type(problem.observer)](
             release.model, self.limits, problem
         )
-        N, system = problem.horizon, release.model.core
+        N, system, self._roles = problem.horizon, release.model.core, release.model.roles
         chi, u = ca.SX.sym("chi", system.n), ca.SX.sym("u", system.nu)
         # an input with its disturbance may be beyond the limits
         step = ca.Function("step", [chi, u], [release.model.step(chi, u)])
         self._roll, self._outputs = Buffered(step.mapaccum(N)), Buffered(system.output.map(N + 1))
-        self.reset(np.full(system.ny, np.nan), self.limits.u_safe)
+        self._last = self.limits.measured_rest
+        self.reset(np.full(system.ny, np.nan), self.limits.u_safe, self._last)
 
-    def reset(self, y: ArrayLike, u: ArrayLike) -> None:
-        """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force [engineering],
-        taken into the bounds."""
+    def reset(self, y: ArrayLike, u: ArrayLike, measured: ArrayLike = ()) -> None:
+        """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force, taken into the
+        bounds, and the `measured` inputs (nd,) [engineering]; where these are not valid, at their
+        nominal values."""
+        self._last = self.limits.measured_rest
+        self._hear(measured)
         self._take(u)
-        self._setpoint = self.observer.reset(y, self._before)
+        self._setpoint = self.observer.reset(y, self._roles.joined(self._before, self._last))
         self._hold()
 
-    def begin(self, u: ArrayLike, y: ArrayLike) -> None:
-        """Begin from the past: inputs `u` (W, nu), the last one in force, and what was measured
-        before each, `y` (W, ny) [engineering]."""
-        self._setpoint = self.observer.begin(u, y)
-        self._take(np.atleast_2d(u)[-1])
+    def begin(self, u: ArrayLike, y: ArrayLike, measured: ArrayLike = ()) -> None:
+        """Begin from the past: inputs `u` (W, nu), the last one in force, the `measured` ones (W,
+        nd), and what was measured before each, `y` (W, ny) [engineering]."""
+        past = np.atleast_2d(np.asarray(u, dtype=np.float64))
+        known = foreseen(measured, len(past), len(self._last))
+        self._setpoint = self.observer.begin(self._roles.joined(past, known), y)
+        self._hear(known[-1])
+        self._take(past[-1])
         self._hold()
 
-    def track(self, y: ArrayLike, u: ArrayLike) -> ControlAction:
-        """A sample in manual: measurement (ny,) and the input (nu,) that the operator applies. The
-        observer runs along, nothing is solved, and the setpoint follows the output, so that the
-        `step` after it begins without a bump."""
+    def track(self, y: ArrayLike, u: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
+        """A sample in manual: measurement (ny,), the input (nu,) that the operator applies, and the
+        `measured` inputs. The observer runs along, nothing is solved, and the setpoint follows the
+        output, so that the `step` after it begins without a bump."""
         began = time.perf_counter()
         sound = self.observer.sound()
         flags = self.observer.correct(y, gain=None if sound else 1.0) | (
             OPTIMAL if sound else Status.STATE_RESET
         )
+        flags |= self._hear(measured)
         applied = self._take(u)
         self._hold()
         predicted = self._predict()
         self._setpoint = predicted[0]
         disturbance, input_disturbance = self.observer.disturbance, self.observer.input_disturbance
-        self.observer.predict(applied)
+        self.observer.predict(self._roles.joined(applied, self._last))
         return ControlAction(
             applied,
             flags,
@@ -115,7 +124,8 @@ class Supervisor(ABC):
                 f" {given.tolist()}"
             )
         self._before: Array = np.clip(given, self.limits.u_low, self.limits.u_high)
-        return np.clip(given, self.release.model.u_low, self.release.model.u_high)
+        model = self.release.model
+        return np.clip(given, *(self._roles.moved(ends) for ends in (model.u_low, model.u_high)))
 
     def _hold(self) -> None:
         """Plan to leave the input where it is; the solver begins afresh."""
@@ -123,12 +133,24 @@ class Supervisor(ABC):
         self._failures = 0
         self._restart()
 
-    def step(self, y: ArrayLike, reference: ArrayLike) -> ControlAction:
-        """Measurement (ny,) and setpoint (ny,) or, with preview, (`problem.ahead` + 1, ny) → the
-        move for this sample."""
+    def _hear(self, measured: ArrayLike) -> Status:
+        """Take in the measured inputs, one row or those of the coming samples; what is not valid is
+        taken to be as it was before."""
+        rows = foreseen(measured, self.problem.horizon, len(self._last)).copy()
+        valid = (rows >= self.limits.measured_low) & (rows <= self.limits.measured_high)
+        before = self._last
+        for row, good in zip(rows, valid, strict=True):
+            row[:] = before = np.where(good, row, before)
+        self._last, self._coming = rows[0].copy(), rows
+        return OPTIMAL if valid.all() else Status.MEASURED_INVALID
+
+    def step(self, y: ArrayLike, reference: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
+        """Measurement (ny,), setpoint (ny,) or, with preview, (`problem.ahead` + 1, ny), and the
+        `measured` inputs, (nd,) or as many rows as are foreseen → the move for this sample."""
         began = time.perf_counter()
         flags = self._watch()
-        flags |= self.observer.correct(y, gain=1.0 if flags else None)
+        flags |= self._hear(measured)
+        flags |= self.observer.correct(y, gain=1.0 if Status.STATE_RESET in flags else None)
         references, invalid = self._references(reference)
         solution = self._solve(references)
         flags = flags | invalid | solution.flags
@@ -148,7 +170,7 @@ class Supervisor(ABC):
         )
         cost = self.limits.cost(predicted, references, self._plan, before)
         disturbance, input_disturbance = self.observer.disturbance, self.observer.input_disturbance
-        self.observer.predict(u)
+        self.observer.predict(self._roles.joined(u, self._last))
         self._before, self._plan = u, self.limits.shift(self._plan, u)
         seconds = time.perf_counter() - began
         return ControlAction(
@@ -167,13 +189,18 @@ class Supervisor(ABC):
         """Make anew what cannot be a state of this controller."""
         sound = self.observer.sound()
         admitted = (self.limits.u_low <= self._before) & (self._before <= self.limits.u_high)
+        believed = (self.limits.measured_low <= self._last) & (
+            self._last <= self.limits.measured_high
+        )
         if (
             sound
             and admitted.all()
+            and believed.all()
             and np.array_equal(self._plan, self.limits.block(self._plan, self._before))
         ):
             return OPTIMAL
         self._before = np.where(admitted, self._before, self.limits.u_safe)
+        self._last = np.where(believed, self._last, self.limits.measured_rest)
         self._hold()
         return Status.STATE_RESET
 
@@ -193,10 +220,14 @@ class Supervisor(ABC):
         """Outputs expected under the plan from the observer's state, (N+1, ny)."""
         later = self._roll(
             self.observer.chi,
-            self.observer.line.ahead(self._plan) + self.observer.input_disturbance,
+            self._arriving() + self._roles.joined(self.observer.input_disturbance, 0.0),
         )[0]
         y = self._outputs(np.concatenate([self.observer.chi, later]))[0]
         return y.reshape(self.problem.horizon + 1, -1) + self.observer.disturbance
+
+    def _arriving(self) -> Array:
+        """What arrives at the network under the plan, (N, nu + nd), without disturbance."""
+        return self.observer.line.ahead(self._roles.joined(self._plan, self._coming))
 
     @abstractmethod
     def _restart(self) -> None:

@@ -251,7 +251,7 @@ class Gated(Observer):
         self._stage = Buffered(
             ca.Function("gated", [chi, v, e], [_step(model.network, gains, chi, v, e)])
         )
-        self._rest(limits.u_safe)
+        self._rest(self._safe)
 
     def _whole(self) -> bool:
         held = np.concatenate([self.chi, self._seen, self._d, self._e, *self._queue])

@@ -33,8 +33,8 @@ def beyond(model: Model, problem: Problem) -> float:
         return 0.0
     return float(
         (
-            per_signal(problem.observer.max_disturbance, len(model.inputs), "max_disturbance")
-            / model.scaling.u_span
+            per_signal(problem.observer.max_disturbance, len(model.manipulated), "max_disturbance")
+            / model.roles.moved(model.scaling.u_span)
         ).max()
     )
 
@@ -55,9 +55,11 @@ class Tuned:
 def tuned(model: Model, problem: Problem, tuning: KalmanTuning) -> Tuned:
     """The numbers of `tuning` for this model; InputError where the model forgets its start no more
     under the largest disturbance."""
-    scaling, nu, ny = model.scaling, len(model.inputs), len(model.outputs)
+    scaling, nu, ny = model.scaling, len(model.manipulated), len(model.outputs)
     count, span, what = (
-        (nu, scaling.u_span, "input") if tuning.input else (ny, scaling.y_span, "output")
+        (nu, model.roles.moved(scaling.u_span), "input")
+        if tuning.input
+        else (ny, scaling.y_span, "output")
     )
     if tuning.input and ny > nu:
         raise InputError(
@@ -122,6 +124,7 @@ class Kalman(Observer):
         )
         n, nu, ny = model.sizes.n, len(model.inputs), len(model.outputs)
         self._n, self._m = n, len(self._t.drift)
+        self._at = model.roles.manipulated
         self._bound = state_bound(model, beyond=beyond(model, problem))
         chi, v = ca.SX.sym("chi", n), ca.SX.sym("v", nu)
         following = lstm.step(model.network, chi, v)
@@ -137,7 +140,7 @@ class Kalman(Observer):
         if not tuning.input:
             self._H[:, n:] = np.eye(ny)
         self._b = np.asarray(model.network.b_y).ravel()
-        self._rest(limits.u_safe)
+        self._rest(self._safe)
 
     def _forget(self) -> None:
         super()._forget()
@@ -194,18 +197,23 @@ class Kalman(Observer):
         self.chi = self._seen
         for v in self._queue:
             self.chi = self._slopes(self.chi, v)[0]
-        zero_u, zero_y = np.zeros(self._system.nu), np.zeros(self._system.ny)
-        self.input_disturbance = self._w * self._scaling.u_span if self._input else zero_u
+        zero_u, zero_y = np.zeros(len(self._at)), np.zeros(self._system.ny)
+        span = self._moved(self._scaling.u_span)
+        self.input_disturbance = self._w * span if self._input else zero_u
         self.disturbance = zero_y if self._input else self._w * self._scaling.y_span
         self._corrected = None
 
     def _drive(self) -> Array:
-        return self._w.copy() if self._input else np.zeros(self._system.nu)
+        """The disturbance of the inputs that are moved, normalised."""
+        return self._w.copy() if self._input else np.zeros(len(self._at))
 
     def _slopes(self, chi: Array, v: Array) -> tuple[Array, Array]:
-        """χ⁺ under the input `v` (nu,) and the disturbance, and ∂χ⁺/∂[χ; w] (n, n+m)."""
-        following, slopes = self._stage(chi, v + self._drive())
+        """χ⁺ under the inputs `v` and the disturbance, and ∂χ⁺/∂[χ; w] (n, n+m)."""
+        roles = self._model.roles
+        following, slopes = self._stage(chi, v + roles.joined(self._drive(), 0.0))
         slopes = slopes.reshape(-1, self._n).T
+        if roles.measured.size:
+            slopes = np.hstack([slopes[:, : self._n], slopes[:, self._n + roles.manipulated]])
         if not self._input:
             slopes = np.hstack([slopes[:, : self._n], np.zeros((self._n, self._m))])
         return following.ravel().copy(), slopes
@@ -254,7 +262,7 @@ class Kalman(Observer):
             prior,
             (
                 change[:n],
-                change[n:] if self._input else np.zeros(self._system.nu),
+                change[n:] if self._input else np.zeros(len(self._at)),
             ),
         )
         return status

@@ -41,7 +41,7 @@ class Mhe(Kalman):
         self._mhe: Any = None
         super().__init__(model, limits, problem)
         self._mhe = self._build(
-            rest(model.core, limits.u_safe), self._scaling.u_in(limits.u_safe), tuning.window
+            rest(model.core, self._safe), self._scaling.u_in(self._safe), tuning.window
         )
 
     def _begin(self, chi: Array, v: Array) -> None:
@@ -108,7 +108,8 @@ class Mhe(Kalman):
         model = do_mpc.model.Model("discrete", "SX")
         x, w = model.set_variable("_x", "chi", (n, 1)), model.set_variable("_x", "w", (self._m, 1))
         u = model.set_variable("_u", "u", (self._system.nu, 1))
-        model.set_rhs("chi", lstm.step(network, x, u + w if self._input else u), process_noise=True)
+        driven = u + self._model.roles.column(w, ca.SX.zeros(u.shape)) if self._input else u
+        model.set_rhs("chi", lstm.step(network, x, driven), process_noise=True)
         model.set_rhs("w", w, process_noise=True)
         model.set_meas("y", lstm.output(network, x) + (0 if self._input else w), meas_noise=True)
         model.set_meas("applied", u, meas_noise=False)

@@ -20,8 +20,9 @@ from lstm_mpc.plants.system import Array, rest
 
 class Observer(ABC):
     """The state of the model now, `chi` (n,), and what explains the rest: a `disturbance` (ny,)
-    added to the output and an `input_disturbance` (nu,) added to the input [engineering], both
-    taken to stay.
+    added to the output and an `input_disturbance` (nu,) added to the inputs that are moved
+    [engineering], both taken to stay. Where inputs are told, they are all (nu + nd,), the measured
+    ones among them.
 
     Each sample: `correct` by the measurement, then `predict` under the input that was applied. With
     input delays `chi` is the state that the quickest input acts on, and inputs pass a `line` on
@@ -46,25 +47,27 @@ class Observer(ABC):
             problem.frozen_after,
         )
         self._lag, self.line = problem.lag(model), Line(model)
-        self.input_disturbance = np.zeros(self._system.nu)
+        self._moved = model.roles.moved
+        self.input_disturbance = np.zeros(len(model.manipulated))
+        self._safe = model.roles.joined(limits.u_safe, limits.measured_rest)
         self._forget()
 
     @property
     def prior(self) -> tuple[Array, Array]:
         if self._corrected is None:
-            return self.chi, self.input_disturbance / self._model.scaling.u_span
+            return self.chi, self.input_disturbance / self._moved(self._model.scaling.u_span)
         return self._corrected[0]
 
     @property
     def change(self) -> tuple[Array, Array]:
         return (
-            (np.zeros(self._system.n), np.zeros(self._system.nu))
+            (np.zeros(self._system.n), np.zeros(len(self._model.manipulated)))
             if self._corrected is None
             else self._corrected[1]
         )
 
     def reset(self, y: ArrayLike, u: ArrayLike) -> Array:
-        """Start at rest under the input `u` (nu,), the mismatch with the measurement `y` (ny,)
+        """Start at rest under the inputs `u`, the mismatch with the measurement `y` (ny,)
         taken for a disturbance that has long been there. The output now, (ny,)."""
         self._rest(u)
         self._settle(self._model.scaling.u_in(u))
@@ -74,7 +77,7 @@ class Observer(ABC):
         return self.output()
 
     def _rest(self, u: ArrayLike) -> None:
-        """Under the input `u` (nu,) since long; nothing is known of the disturbance."""
+        """Under the inputs `u` since long; nothing is known of the disturbance."""
         self.line.hold(u)
         self._begin(rest(self._system, u), self._model.scaling.u_in(u))
 
@@ -83,11 +86,11 @@ class Observer(ABC):
         input."""
         if self._whole() and self.line.within(self._model.u_low, self._model.u_high):
             return True
-        self._rest(self._limits.u_safe)
+        self._rest(self._safe)
         return False
 
     def predict(self, u: ArrayLike) -> None:
-        """Move on to the next sample under the applied input `u` (nu,)."""
+        """Move on to the next sample under the inputs `u` of this one."""
         self._move(self.line.push(u))
 
     @abstractmethod
@@ -116,9 +119,9 @@ class Observer(ABC):
         `u` (lag, nu) that arrived since."""
 
     def begin(self, u: ArrayLike, y: ArrayLike) -> Array:
-        """Start from the past: the inputs `u` (W, nu) of the last W samples and what was measured
-        before each, `y` (W, ny) [engineering]. The state of W samples ago is fitted to them, then
-        the observer runs along. The output now, (ny,), before its measurement."""
+        """Start from the past: the inputs `u` (W, nu + nd) of the last W samples and what was
+        measured before each, `y` (W, ny) [engineering]. The state of W samples ago is fitted to
+        them, then the observer runs along. The output now, (ny,), before its measurement."""
         applied: Array = np.clip(np.atleast_2d(u), self._model.u_low, self._model.u_high)
         unknown, lag = len(self.line.past), self._lag  # what was under way at first is not known
         if lag + unknown >= len(applied):
@@ -180,7 +183,7 @@ class OpenLoop(Observer):
     def __init__(self, model: Model, limits: Limits, problem: Problem) -> None:
         super().__init__(model, limits, problem)
         self._gain, self._bound = problem.observer_gain, state_bound(model)
-        self._rest(limits.u_safe)
+        self._rest(self._safe)
 
     def _from(self, chi: Array, u: Array) -> None:
         self._begin(chi, self._model.scaling.u_mid)

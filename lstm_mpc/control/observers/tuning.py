@@ -123,10 +123,10 @@ def _widest(model: Model, disturbance: str) -> Array:
     allows beyond the input's limits."""
     if disturbance != "input":
         return np.array(model.scaling.y_span)
-    low, high = 0.0, 1.0
+    low, high, span = 0.0, 1.0, model.roles.moved(model.scaling.u_span)
     for _ in range(20):
         share = 0.5 * (low + high)
-        problem = Problem(observer=KalmanTuning(1.0, 1.0, share * model.scaling.u_span))
+        problem = Problem(observer=KalmanTuning(1.0, 1.0, share * span))
         holds = (
             conditions.smallest_margin(
                 model.network, ("delta_iss",), model.scaling.radius + beyond(model, problem)
@@ -139,7 +139,7 @@ def _widest(model: Model, disturbance: str) -> Array:
             "tune: δISS does not hold on this model, so that no input disturbance is admitted; use"
             " disturbance = 'output'"
         )
-    return np.asarray(0.5 * low * model.scaling.u_span)
+    return np.asarray(0.5 * low * span)
 
 
 def _first_noise(model: Model, dataset: Dataset, transient: int) -> Array:

@@ -219,6 +219,8 @@ def _recorded(design: Design, passed: Release, double: bool) -> dict[float, benc
             scenario,
             u_start=design.u_start,
             horizon=problem.ahead(passed.model),
+            measured=[s.name for s in passed.model.measured],
+            foreseen=problem.foreseen(passed.model),
         )
         runs.setdefault(problem.dead_time, []).append(
             bench.Run(run.y[0], run.u_start, run.y, run.ahead)

@@ -44,8 +44,8 @@ class ClosedLoops:
     def content(self) -> dict[str, Any]:
         """As JSON types, with the curves of every run."""
         rows = [
-            {"metrics": m, "series": series(run)}
-            for m, run in zip(self.metrics, self.runs, strict=True)
+            {"metrics": m, "series": series(run, plant)}
+            for m, run, plant in zip(self.metrics, self.runs, self.plants, strict=True)
         ]
         return {"model": self.release.model.digest, "engine": self.engine, "runs": rows}
 
@@ -145,6 +145,8 @@ def control(
                 scenario,
                 u_start=design.u_start,
                 horizon=ahead,
+                measured=[s.name for s in passed.model.measured],
+                foreseen=design.control.foreseen(passed.model),
                 on_step=on_step,
             )
         )
@@ -152,9 +154,11 @@ def control(
     return ClosedLoops(passed, engine, tuple(plants), tuple(runs), metrics)
 
 
-def series(run: Run) -> dict[str, Any]:
-    """The curves of a run as JSON types."""
+def series(run: Run, plant: System) -> dict[str, Any]:
+    """The curves of a run as JSON types, and which disturbances the controller measured."""
+    measured = [plant.disturbances[at].name for at in run.measured]
     return {
+        **({"measured": measured} if measured else {}),
         "Ts": run.Ts,
         "y": artefact_file.gapped(run.y),
         "truth": run.truth,

@@ -92,7 +92,7 @@ def verify(design: Design, options: Options = DEFAULT) -> Verification:
     return scenarios.verify(
         Model.load(design.file(MODEL)),
         safe_set=design.safe_set,
-        plant=design.system,
+        plant=design.experiment_plant,
         workers=options.workers,
         on_progress=lambda label, share: options.progress("verify", share, f"{label}: {share:.0%}"),
         **design.verify.__dict__,
