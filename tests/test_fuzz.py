@@ -36,8 +36,10 @@ NAMES = (
     "npz",
     "safetensors",
     "onnx",
+    "keras",
+    "h5",
 )
-DEAR = {"design": 4, "release": 2, "npz": 2}  # times as long a file as the others take
+DEAR = {"design": 4, "release": 2, "npz": 2, "onnx": 2}  # times as long a file as the others take
 DESIGN = """
 [[input]]
 name = "u1"

@@ -37,7 +37,7 @@ HEAVY = {
     "do_mpc": {"control.engines.dompc_library"},
     "onnx": {"model.importers.onnx_file"},
     "safetensors": {"model.importers.weights"},
-    "h5py": {"model.importers.keras_file.hdf5"},
+    "h5py": {"model.importers.keras_file.hdf5_process"},
     "distributed": {"io.cluster"},
     "pyarrow": {"io.parquet"},
     "clevercsv": {"data.logs.text_file"},

@@ -28,6 +28,14 @@ from typing import Any
 
 import numpy as np
 from builders import paper_policy, stable_model, validation_for
+from fuzz_networks import (
+    h5_samples,
+    keras_samples,
+    onnx_samples,
+    read_with_data,
+    remade_h5,
+    remade_keras,
+)
 from places import ROOT
 
 from lstm_mpc.assurance.checkpoint import KIND as PART
@@ -509,6 +517,13 @@ def _safetensors(rng: Rng, data: bytes) -> bytes:
     return size.to_bytes(8, "little") + text + body
 
 
+WORDS = (
+    "", "x", "LSTM", "Loop", "Gemm", "Add", "h0", "u", "\x00", "Transpose", "Constant", "Squeeze",
+    "Reshape", "Slice", "Concat", "Gather", "Expand", "ConstantOfShape", "Range", "Tile", "Shape",
+    "Mul", "Div", "Sigmoid", "Tanh", "Pow", "Split", "Clip", "Cast", "k0", "k3", "v0_0", "v5_0",
+)  # fmt: skip
+
+
 def _onnx(rng: Rng, data: bytes) -> bytes:
     """Fields of the protobuf itself, so that it still parses."""
     import onnx
@@ -522,22 +537,19 @@ def _onnx(rng: Rng, data: bytes) -> bytes:
             else onnx.TensorProto()
         )
         node = graph.node[rng.integers(len(graph.node))] if graph.node else onnx.NodeProto()
-        word = [
-            "",
-            "x",
-            "LSTM",
-            "Loop",
-            "Gemm",
-            "Add",
-            "h0",
-            "u",
-            "\x00",
-            "Transpose",
-            "Constant",
-            "Squeeze",
-        ][rng.integers(12)]
+        word = WORDS[rng.integers(len(WORDS))]
         number = int(rng.choice([0, 1, -1, 2, 3, 7, 13, 10**9, 2**31 - 1, -(2**63)]))
-        match rng.integers(15):
+        match rng.integers(18):
+            case 15 if tensor.data_type == onnx.TensorProto.INT64 and tensor.raw_data:
+                values = np.frombuffer(tensor.raw_data, "<i8").copy()
+                values[rng.integers(len(values))] = number
+                tensor.raw_data = values.tobytes()
+            case 16 if tensor.external_data:
+                entry = tensor.external_data[rng.integers(len(tensor.external_data))]
+                entry.key = ["location", "offset", "length", "checksum"][rng.integers(4)]
+                entry.value = [str(number), word, "net.onnx", "48"][rng.integers(4)]
+            case 17 if node.attribute:
+                node.attribute[rng.integers(len(node.attribute))].name = word
             case 0 if tensor.dims:
                 tensor.dims[rng.integers(len(tensor.dims))] = number
             case 1:
@@ -801,7 +813,21 @@ def readers(place: Path) -> dict[str, Reader]:
             tuple(tensors["safetensors"]),
             remake=_safetensors,
         ),
-        Reader("onnx", "net.onnx", read_foreign, (exported,), remake=_onnx),
+        Reader("onnx", "net.onnx", read_with_data, (exported, *onnx_samples()), remake=_onnx),
+        Reader(
+            "keras",
+            "net.keras",
+            read_foreign,
+            keras_samples(place),
+            remake=lambda rng, data: remade_keras(rng, data, _graft),
+        ),
+        Reader(
+            "h5",
+            "net.h5",
+            read_foreign,
+            h5_samples(place),
+            remake=lambda rng, data: remade_h5(rng, data, _graft),
+        ),
     ]
     return {reader.name: reader for reader in found}
 

@@ -1,13 +1,17 @@
-"""HDF5 files and .keras archives as plain trees of arrays: the only importer of h5py, loaded when
-first used. Nothing is read but numbers that lie in the file itself."""
+"""HDF5 files and .keras archives as plain trees of arrays: numbers that lie in the file itself, and
+nothing else. The file is read in a process of its own, see `hdf5_process`."""
 
 from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import zipfile
 import zlib
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +19,8 @@ from numpy.typing import NDArray
 
 from lstm_mpc.errors import InputError
 
-_FILTERS = {1, 2, 3, 32000}  # deflate, shuffle, Fletcher's checksum, LZF: those that h5py brings
-_DEPTH, _COUNT, _TEXT = 16, 20_000, 2**24
+_TEXT = 2**24  # bytes of a configuration
+_SECONDS = 120  # by the clock, where a process has no limit of processor time
 
 
 @dataclass
@@ -38,63 +42,38 @@ class Tree:
 def read_hdf5(data: bytes, limit: int) -> Tree:
     """The tree in the bytes of an HDF5 file, at most `limit` bytes of numbers; InputError when it
     is none or leans on other files or plugins."""
+    if find_spec("h5py") is None:
+        raise InputError("reading it needs the package h5py: pip install 'lstm_mpc[keras]'")
+    with np.load(io.BytesIO(_ask(data, limit)), allow_pickle=False) as arrays:
+        if "refused" in arrays:
+            raise InputError(_printable(arrays["refused"].tobytes().decode()))
+        return _tree(json.loads(arrays["tree"].tobytes()), arrays)
+
+
+def _ask(data: bytes, limit: int) -> bytes:
+    """What the process of its own answers."""
+    program = Path(__file__).with_name("hdf5_process.py")
     try:
-        import h5py
-    except ImportError as error:
+        done = subprocess.run(
+            [sys.executable, "-P", str(program), str(limit)],
+            input=data,
+            capture_output=True,
+            timeout=_SECONDS,
+            check=True,
+        )
+    except subprocess.SubprocessError as error:  # it hung, or the C library died
         raise InputError(
-            "reading it needs the package h5py: pip install 'lstm_mpc[keras]'"
+            "is an HDF5 file that cannot be read to its end, so it is spoilt; save the model again"
         ) from error
-    try:
-        with h5py.File(io.BytesIO(data), "r") as file:
-            return _Reader(h5py, limit).tree(file, 0)
-    except InputError:
-        raise
-    except Exception as error:  # h5py turns errors of the C library into whatever fits best
-        raise InputError(f"is not an HDF5 file of plain arrays ({_line(error)})") from error
+    return done.stdout
 
 
-@dataclass
-class _Reader:
-    h5py: Any
-    left: int
-    count: int = 0
-
-    def tree(self, group: Any, depth: int) -> Tree:
-        tree = Tree()
-        if depth > _DEPTH:
-            raise InputError(f"has groups within groups, more than {_DEPTH} deep")
-        for name, value in group.attrs.items():
-            if isinstance(value, bytes):
-                value = value.decode("utf-8", "replace")
-            if isinstance(value, str):
-                tree.texts[name] = value
-        for name in group:
-            self.count += 1
-            if self.count > _COUNT:
-                raise InputError(f"has more than {_COUNT} entries")
-            if not isinstance(group.get(name, getlink=True), self.h5py.HardLink):
-                raise InputError(f"{name!r} is a link to somewhere else, which is not followed")
-            item = group[name]
-            if isinstance(item, self.h5py.Group):
-                tree.groups[name] = self.tree(item, depth + 1)
-            elif isinstance(item, self.h5py.Dataset):
-                self._array(tree, name, item)
-        return tree
-
-    def _array(self, tree: Tree, name: str, item: Any) -> None:
-        """A dataset of numbers; others (seeds, strings) are left out."""
-        if item.shape is None or item.dtype.kind not in "fiub":
-            return
-        plist = item.id.get_create_plist()
-        filters = {plist.get_filter(j)[0] for j in range(plist.get_nfilters())}
-        if item.external or item.is_virtual or filters - _FILTERS:
-            raise InputError(
-                f"array {name!r} lies in another file or needs a plugin; save the model again"
-            )
-        self.left -= int(item.size) * item.dtype.itemsize
-        if self.left < 0:
-            raise InputError("holds more numbers than are read from one file")
-        tree.arrays[name] = np.asarray(item[()])
+def _tree(entry: dict[str, Any], arrays: Any) -> Tree:
+    return Tree(
+        {name: arrays[str(number)] for name, number in entry["arrays"].items()},
+        {name: _tree(group, arrays) for name, group in entry["groups"].items()},
+        entry["texts"],
+    )
 
 
 def read_archive(data: bytes, limit: int) -> tuple[Any, Tree]:
@@ -126,5 +105,9 @@ def parse_json(text: str) -> Any:
 
 
 def _line(error: BaseException) -> str:
-    words = " ".join(str(error).split()) or type(error).__name__
-    return "".join(c if c.isprintable() else "?" for c in words)[:200]
+    return _printable(str(error) or type(error).__name__)
+
+
+def _printable(words: str) -> str:
+    """Words from elsewhere as part of one sentence."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(words.split()))[:300]
