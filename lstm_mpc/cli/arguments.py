@@ -260,7 +260,11 @@ TRAIN = (
     ),
 )
 IMPORT = (
-    option("file", type=Path, help="network file: .onnx, or weights as .npz or .safetensors"),
+    option(
+        "file",
+        type=Path,
+        help="network file: .onnx, .keras, .h5, or weights (.npz, .safetensors)",
+    ),
 )
 CERTIFY = (
     option(

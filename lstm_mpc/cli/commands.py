@@ -68,8 +68,8 @@ COMMANDS = (
     ),
     Command(
         "import",
-        "take over a network that PyTorch, Keras or an ONNX exporter trained (.onnx, .npz,"
-        " .safetensors) as the design's model.json",
+        "take over a network that PyTorch, Keras or an ONNX exporter trained (.onnx, .keras, .h5,"
+        " .npz, .safetensors) as the design's model.json",
         ["lstm-mpc import net.onnx my_design"],
         (*arguments.IMPORT, DIRECTORY, *COMMON),
         answers.import_network,
