@@ -28,12 +28,12 @@ from rivals.linear_mpc import LinearMpc
 from rivals.pi import Pi, tune_pi
 from training import machine
 
+from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.control.problem import limits
-from lstm_mpc.control.simulation import close_loop, metrics
+from lstm_mpc.control.simulation import metrics, simulate_closed_loop
 from lstm_mpc.plots import figures, style
 from lstm_mpc.project.design import load_design
-from lstm_mpc.project.steps.loop_steps import engine_of
 
 DESIGN = Path(__file__).resolve().parents[1] / "models" / "ph"
 OWN, LATE = "LSTM-MPC", "30 s delay"
@@ -73,7 +73,9 @@ def makers(design, released, bounds):
                 scenario for scenario in condition.scenarios if scenario.seed == condition.seeds[0]
             ]
             return sum(
-                metrics(close_loop(plant, made[choice], scenario, u_start=design.u_start))["iae"]
+                metrics(
+                    simulate_closed_loop(plant, made[choice], scenario, u_start=design.u_start)
+                )["iae"]
                 for scenario in scenarios
             )
 
@@ -101,7 +103,7 @@ def makers(design, released, bounds):
     return {
         "PI": pi,
         "linear MPC": linear,
-        OWN: lambda condition: engine_of("c", released, problem(condition), design.solver),
+        OWN: lambda condition: MPC(released, problem(condition), "c", design.solver),
         "Ideal": ideal,
     }
 

@@ -29,19 +29,22 @@ from rivals.plain_nlp import Plain
 from training import machine
 
 from lstm_mpc import Signal, certify
+from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.evidence import Validation
-from lstm_mpc.certificates.gate import Policy, Release, release
+from lstm_mpc.certificates.gate import Release, release
+from lstm_mpc.certificates.policy import Policy
 from lstm_mpc.certificates.scenarios import verify
-from lstm_mpc.codegen.c_controller import controller
-from lstm_mpc.codegen.sil import Compiled
+from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.problem import Problem, limits
-from lstm_mpc.control.simulation import Scenario, close_loop
+from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.dataset import Scaling
 from lstm_mpc.data.excitation import Steps
-from lstm_mpc.export import pil
+from lstm_mpc.export.pil_bench import missing, run_on_core
+from lstm_mpc.export.pil_frames import Frames, Run
+from lstm_mpc.io.export_folder import write_sources
 from lstm_mpc.model import lstm
 from lstm_mpc.model.lstm import GATES, Layer, Network
 from lstm_mpc.model.model import Model
@@ -71,9 +74,9 @@ def engines(released, problem, solver, *, five=True):
     makers = {
         DOMPC: lambda: DoMpc(released, problem),
         SQP: lambda: Sqp(released, problem),
-        DOUBLE: lambda: Compiled(controller(released, problem, SolverOptions()), double=True),
-        REALTIME: lambda: Compiled(controller(released, problem, solver)),
-        FIVE: lambda: Compiled(controller(released, problem, SolverOptions(sqp_iterations=5))),
+        DOUBLE: lambda: MPC(released, problem, "c-double"),
+        REALTIME: lambda: MPC(released, problem, "c", solver),
+        FIVE: lambda: MPC(released, problem, "c", SolverOptions(sqp_iterations=5)),
     }
     return makers if five else {name: make for name, make in makers.items() if name != FIVE}
 
@@ -84,7 +87,7 @@ def loops(makers, plant, scenario, u_start):
     runs, times = {}, {name: [] for name in made}
 
     def close(name):
-        runs[name] = close_loop(plant, made[name], scenario, u_start=u_start)
+        runs[name] = simulate_closed_loop(plant, made[name], scenario, u_start=u_start)
         times[name] += [1e3 * move.seconds for move in runs[name].moves]
 
     fast = [name for name in made if name in FASTER]
@@ -285,15 +288,13 @@ def disturbed(model, offset):
 
 def footprint(released, problem, solver, run):
     """Code, constants and RAM [bytes] of the export in single precision on a Cortex-M4F."""
-    if pil.missing("cortex-m4f") is not None:
+    if missing("cortex-m4f") is not None:
         return {"code": None, "constants": None, "RAM": None, "stack": None}
-    files = controller(released, problem, solver)
-    name = next(file for file in files if file.endswith(".h")).removesuffix(".h")
-    frames = pil.Frames((pil.Run(run.y[0], run.u_start, run.y[:5], run.ahead[:5]),))
+    spec = ControllerSpec(released, problem, solver)
+    frames = Frames((Run(run.y[0], run.u_start, run.y[:5], run.ahead[:5]),))
     with tempfile.TemporaryDirectory() as folder:
-        for file, text in files.items():
-            Path(folder, file).write_text(text, encoding="utf-8")
-        said = pil.replay(folder, name, frames, core="cortex-m4f")
+        write_sources(folder, spec.sources)
+        said = run_on_core(folder, spec.name, frames, core="cortex-m4f")
     sizes, held = said.sizes, said.struct_bytes
     RAM = sizes.data + sizes.bss + held["state"] + held["work"]
     return {"code": sizes.code, "constants": sizes.constants, "RAM": RAM, "stack": said.stack_bytes}

@@ -19,14 +19,14 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 import numpy as np
 
+from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.faults import Fault
-from lstm_mpc.control.simulation import Run, Scenario, close_loop, metrics
+from lstm_mpc.control.simulation import Run, Scenario, metrics, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.project.design import load_design
-from lstm_mpc.project.steps.loop_steps import engine_of
 
 DESIGN = Path(__file__).resolve().parents[1] / "models" / "ph"
 BEGIN, END, DURATION = 600.0, 900.0, 1500.0  # [s]
@@ -88,10 +88,9 @@ def scenario(name: str) -> Scenario:
 def rig(engine):
     """The controller with the numbers above, and what runs it on a case."""
     design, passed = load_design(DESIGN), Release.load(DESIGN / "release.json")
-    controller = engine_of(
-        engine, passed, replace(design.control, frozen_after=FROZEN_AFTER), design.solver
-    )
-    return controller, lambda name: close_loop(
+    problem = replace(design.control, frozen_after=FROZEN_AFTER)
+    controller = MPC(passed, problem, engine, design.solver)
+    return controller, lambda name: simulate_closed_loop(
         design.system, controller, scenario(name), u_start=design.u_start
     )
 

@@ -22,10 +22,10 @@ import numpy as np
 from verification import peak
 
 from lstm_mpc.assurance.loop_verification import CHUNK, loop_experiment, run_batch, verify_loop
+from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.codegen.c_controller import controller
-from lstm_mpc.control.engines.dompc import DoMpc
-from lstm_mpc.control.simulation import close_loop
+from lstm_mpc.codegen.controller_spec import ControllerSpec
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.io import parallel
 from lstm_mpc.project.design import load_design
 
@@ -41,33 +41,21 @@ def timed(function):
     return time.perf_counter() - wall, time.process_time() - own, result
 
 
-def campaign(passed, sources, scenarios, workers, **how):
-    v = {**DESIGN.verify_loop.__dict__, "scenarios": scenarios, "workers": workers, **how}
-    return verify_loop(
-        passed,
-        DESIGN.control,
-        solver=DESIGN.solver,
-        sources=sources,
-        plant=DESIGN.plant_of(DESIGN.verify_loop.law),
-        **v,
-    )
+def campaign(spec, scenarios, workers, **how):
+    plant, law = DESIGN.plant_of(DESIGN.loop_law), DESIGN.loop_law
+    how |= {"scenarios": scenarios, "workers": workers}
+    return verify_loop(spec, plant, law, DESIGN.verify_loop, **how)
 
 
 def through_dompc(passed, count):
     """Processor time [s] of the first `count` scenarios with do-mpc as the controller: what one
     writes without this package."""
-    v, plant, engine, spent = (
-        DESIGN.verify_loop,
-        DESIGN.plant_of(DESIGN.verify_loop.law),
-        DoMpc(passed, DESIGN.control),
-        0.0,
-    )
+    v, law, spent = DESIGN.verify_loop, DESIGN.loop_law, 0.0
+    plant, engine = DESIGN.plant_of(law), MPC(passed, DESIGN.control, "dompc")
     for index in range(count):
-        scenario, before = v.law.draw(index, seed=v.seed, plant=plant, steps=v.steps)
+        scenario, before = law.draw(index, seed=v.seed, plant=plant, steps=v.steps)
         _, own, _ = timed(
-            lambda s=scenario, u=before: close_loop(
-                plant, engine, s, u_start=u, horizon=DESIGN.control.ahead(passed.model)
-            )
+            lambda s=scenario, u=before: simulate_closed_loop(plant, engine, s, u_start=u)
         )
         spent += own
     return spent
@@ -75,17 +63,8 @@ def through_dompc(passed, count):
 
 def main(workers, dompc, large):
     passed, v = Release.load(DESIGN.file("release.json")), DESIGN.verify_loop
-    sources, plant = controller(passed, DESIGN.control, DESIGN.solver), DESIGN.plant_of(v.law)
-    whole = loop_experiment(
-        passed,
-        DESIGN.control,
-        sources,
-        plant=plant,
-        law=v.law,
-        steps=v.steps,
-        settle=v.settle,
-        seed=v.seed,
-    )
+    spec = ControllerSpec(passed, DESIGN.control, DESIGN.solver)
+    whole = loop_experiment(spec, DESIGN.plant_of(DESIGN.loop_law), DESIGN.loop_law, v)
     run_batch(whole, 0, 1)  # compiled from here on
     print(
         f"# Verification of the closed loop\n\n{parallel.cores()} cores, {platform.machine()},"
@@ -96,7 +75,7 @@ def main(workers, dompc, large):
         f"casadi {ca.__version__}, numpy {np.__version__}; load {os.getloadavg()[0]:.1f} before\n"
     )
     print("| what | measured | bar |\n|---|---|---|")
-    wall, _, _ = timed(lambda: campaign(passed, sources, SCENARIOS, workers))
+    wall, _, _ = timed(lambda: campaign(spec, SCENARIOS, workers))
     print(
         f"| {SCENARIOS} scenarios × {v.steps} steps, {workers} workers | {wall:.1f} s | ≤"
         f" {BAR_SECONDS:.0f} s |",
@@ -129,7 +108,7 @@ def main(workers, dompc, large):
 
             before = peak()
             wall, _, _ = timed(
-                lambda: campaign(passed, sources, large, workers, checkpoint=kept, on_progress=look)
+                lambda: campaign(spec, large, workers, checkpoint=kept, on_progress=look)
             )
             grown = peak() - before
         print(f"\n{large} scenarios: {wall:.0f} s with {workers} workers; ", end="")

@@ -29,7 +29,7 @@ from lstm_mpc import (
 from lstm_mpc.codegen.c_model import c_model
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.problem import Problem
-from lstm_mpc.control.simulation import Scenario, close_loop, metrics
+from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
 from lstm_mpc.plants.ph import Plant
 
 SAFE_SET = ((4.5, 9.5),)  # [pH]
@@ -132,7 +132,7 @@ def main():
         disturbances=Steps((0.0, 1600.0), [[16.6, 0.55], [16.6, 0.45]]),  # [s], q1 and q2 [mL/s]
     )
     problem = Problem(horizon=15, move_penalty=0.02, max_move=1.0)
-    run = close_loop(plant, DoMpc(passed, problem), scenario, u_start=[15.55])
+    run = simulate_closed_loop(plant, DoMpc(passed, problem), scenario, u_start=[15.55])
     figures = metrics(run)
     for step in figures["steps"]:
         settling = (

@@ -30,7 +30,7 @@ from lstm_mpc import (
 )
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.problem import Problem
-from lstm_mpc.control.simulation import Scenario, close_loop, metrics
+from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
 
 A, a, g, Ts = 150.0, 0.5, 981.0, 5.0  # [cm²] cross-section, [cm²] outlet, [cm/s²], [s]
 DWELL = (30.0, 300.0)  # [s] how long a level of the pump is held
@@ -85,7 +85,7 @@ def main():
         "levels and a leak", Steps((0.0, 100.0, 500.0), [7.0, 12.0, 5.0]), 1500.0, leak
     )
     controller = DoMpc(passed, Problem(horizon=15, move_penalty=1e-4, max_move=20.0))
-    figures = metrics(close_loop(plant, controller, scenario, u_start=[58.6]))
+    figures = metrics(simulate_closed_loop(plant, controller, scenario, u_start=[58.6]))
 
     print(*(f"{kind}: {sentence}" for kind, sentence in passed.claims()), sep="\n")
     print(

@@ -29,7 +29,7 @@ from lstm_mpc import (
 )
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.problem import Problem
-from lstm_mpc.control.simulation import Scenario, close_loop, metrics
+from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
 
 C, P, K0, K1, LAG, Ts = 60.0, 80.0, 0.8, 0.04, 8.0, 5.0  # [J/K], [W], [W/K], [W/(K %)], [s], [s]
 DWELL = (30.0, 300.0)  # [s] how long a fan speed is held
@@ -103,7 +103,7 @@ def main():
         noise=0.05,
     )
     controller = Sqp(passed, Problem(horizon=15, move_penalty=1e-3, max_move=20.0), SolverOptions())
-    figures = metrics(close_loop(plant, controller, scenario, u_start=[40.0]))
+    figures = metrics(simulate_closed_loop(plant, controller, scenario, u_start=[40.0]))
 
     print(*(f"{kind}: {sentence}" for kind, sentence in passed.claims()), sep="\n")
     print(

@@ -30,7 +30,7 @@ from lstm_mpc import (
 )
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.problem import Problem
-from lstm_mpc.control.simulation import Scenario, close_loop, metrics
+from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
 
 SOURCE = Path(__file__).parent / "fmu" / "two_tanks.c"
 VARIABLES = {  # name -> value reference and attributes
@@ -151,7 +151,7 @@ def main():
         Steps((0.0, 1200.0), [0.0, -5.0]),
     )
     controller = Sqp(passed, Problem(horizon=20, move_penalty=1e-3, max_move=20.0), SolverOptions())
-    figures = metrics(close_loop(plant, controller, scenario, u_start=[62.6]))
+    figures = metrics(simulate_closed_loop(plant, controller, scenario, u_start=[62.6]))
 
     print(*(f"{kind}: {sentence}" for kind, sentence in passed.claims()), sep="\n")
     print(

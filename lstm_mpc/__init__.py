@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.evidence import Bound, Certificate, Validation, Verification
-from lstm_mpc.certificates.gate import Policy, Release, release
+from lstm_mpc.certificates.gate import Release, release
+from lstm_mpc.certificates.policy import Policy
 from lstm_mpc.certificates.scenarios import scenario_count, verify
 from lstm_mpc.data.csv_file import read_csv, write_csv
 from lstm_mpc.data.dataset import Dataset, Fit, Record, Scaling, fit_index, record, scale

@@ -19,7 +19,7 @@ from lstm_mpc.data.csv_file import write_csv
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.data.log_options import LogOptions
 from lstm_mpc.errors import InputError
-from lstm_mpc.export.pil import CORES
+from lstm_mpc.export.pil_frames import CORES
 from lstm_mpc.identification.model_order import Ordering
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.importers.import_file import import_model
@@ -305,7 +305,7 @@ class Project:
         asked = {
             "record": not design.data.training,
             "control": bool(design.scenarios),
-            "verify-loop": design.verify_loop is not None,
+            "verify-loop": design.loop_law is not None,
         }
         return tuple(step for step in STEPS if asked.get(step, True))
 

@@ -13,12 +13,13 @@ from compiling import lacking
 from documents import PAGES, ROOT, Session, answer_from_artefacts, blocks_of, check_toml, matches
 
 import lstm_mpc
+from lstm_mpc.assurance.mpc import ENGINES
 from lstm_mpc.cli import command_line, commands
 from lstm_mpc.errors import InputError, LstmMpcError, Refused
 from lstm_mpc.io.artefact_file import read_json
+from lstm_mpc.io.targets import targets
 from lstm_mpc.plots import style
 from lstm_mpc.project import artefacts, design_tables
-from lstm_mpc.project.steps import export_steps, loop_steps
 
 TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
 BLOCKS = {name: blocks_of(text) for name, text in TEXTS.items()}
@@ -243,10 +244,10 @@ def test_the_table_of_verbs_is_the_register():
         "data-validation.csv",
         artefacts.certificate_file("<condition>"),
     }
-    assert all(f"`{target}/`" in table["export"][2] for target in export_steps.TARGETS)
+    assert all(f"`{target}/`" in table["export"][2] for target in targets())
     assert all(
         f"`{engine}`" in table["control"][3] or f"--engine {engine}" in table["control"][3]
-        for engine in loop_steps.ENGINES
+        for engine in ENGINES
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc.control.controller import Controller, FullInformation
 from lstm_mpc.control.problem import Limits
-from lstm_mpc.control.simulation import Scenario, close_loop, draw_scenario, metrics
+from lstm_mpc.control.simulation import Scenario, draw_scenario, metrics, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.ph import Q1, Q2
@@ -132,7 +132,9 @@ def compete(
                 looked_at = name, scenario.name, replace(condition, name="", noise=0.0, delay=0.0)
                 if not (sees and looked_at in seen):
                     seen[looked_at] = metrics(
-                        close_loop(plant, controller, scenario, u_start=u_start, horizon=horizon),
+                        simulate_closed_loop(
+                            plant, controller, scenario, u_start=u_start, horizon=horizon
+                        ),
                         limits=limits,
                     )
                 entries.append(

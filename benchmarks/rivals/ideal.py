@@ -87,7 +87,9 @@ class Ideal:
         """The setpoint (ny,) or, with preview, (N+1, ny) → the move for this sample."""
         began, limits, ny = time.perf_counter(), self.limits, self._plant.ny
         if self._truth is None:
-            raise InputError("Ideal: must see the truth before every step; close_loop shows it")
+            raise InputError(
+                "Ideal: must see the truth before every step; simulate_closed_loop shows it"
+            )
         (state, d), self._truth = self._truth, None
         references = coming(reference, self._N, ny)
         if not self._preview:

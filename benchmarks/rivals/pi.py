@@ -149,8 +149,8 @@ def total_iae(
     u_start: ArrayLike,
 ) -> Array:
     """The IAE [output unit·s] of PIs `Kc`, `Ti` (G,), summed over `scenarios`, (G,): what
-    `close_loop` finds with `Pi`, all at once, as long as the measurement stays within the sensor's
-    range."""
+    `simulate_closed_loop` finds with `Pi`, all at once, as long as the measurement stays within
+    the range of the sensor."""
     _one_by_one(limits)
     chains = {(scenario.delay, scenario.valve_lag) for scenario in scenarios}
     if len(chains) != 1:

@@ -11,44 +11,36 @@ from pathlib import Path
 
 import numpy as np
 
+from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.codegen.folder import write_folder
-from lstm_mpc.codegen.sil import Compiled
-from lstm_mpc.codegen.templates import name_of
-from lstm_mpc.control.simulation import close_loop, metrics
-from lstm_mpc.export import pil
-from lstm_mpc.export.controller_folder import KIND, PRODUCTS, bundle
+from lstm_mpc.control.simulation import metrics, simulate_closed_loop
+from lstm_mpc.export import differences, replay
+from lstm_mpc.export.pil_frames import Frames, Run
 from lstm_mpc.project.design import load_design
 
 design = load_design(Path(__file__).resolve().parents[2] / "models" / "ph")
 released = Release.load(design.file("release.json"))  # passes the gate again
 
 # 1. Export: the C is compiled and self-tested before a file is written.
-made = bundle(released, design.control, design.solver, u_start=design.u_start)
-write_folder("controller", made.files, kind=KIND, products=PRODUCTS, facts=made.facts)
-print(f"controller/: {', '.join(made.files)}")
+cleared = MPC(released, design.control, "c", design.solver).clear()
+written = cleared.export("controller", u_start=design.u_start)
+print(f"controller/: {', '.join(written.files)}")
 print(
-    f"self-test: {made.facts['agreement']['float']['to_python']:.1e} of the input range to the twin"
-    " in Python"
+    f"self-test: {written.facts['agreement']['float']['to_python']:.1e} of the input range to the"
+    " twin in Python"
 )
 
 # 2. Software in the loop: the same C, compiled here, controls the plant.
-code = {
-    name: text
-    for name, text in made.files.items()
-    if name.endswith((".h", ".c")) and name != "selftest.c"
-}
-scenario = design.scenarios[0]
-run = close_loop(design.system, Compiled(code), scenario, u_start=design.u_start)
+scenario, mpc = design.scenarios[0], MPC.of(cleared.spec, "c")
+run = simulate_closed_loop(design.system, mpc, scenario, u_start=design.u_start)
 figures = metrics(run)
 print(f"{scenario.name}: IAE {figures['iae']:.1f} pH·s, largest offset {figures['offset']:.4f} pH")
 
 # 3. Processor in the loop: the board meets the same measurements and must answer with the same
 # bits.
-frames = pil.Frames((pil.Run(run.y[0], run.u_start, run.y, run.ahead),))
-board = pil.replay("controller", name_of(code), frames, core="cortex-m4f")
-here = pil.replay_on_host("controller", name_of(code), frames)
-assert pil.differences(here, board) is None
+frames = Frames((Run(run.y[0], run.u_start, run.y, run.ahead),))
+board, here = replay(cleared, frames, core="cortex-m4f"), replay(cleared, frames)
+assert differences(here, board) is None
 assert np.array_equal(board.u, run.u.astype(np.float32))
 
 counts = board.instructions.sum(axis=1)

@@ -3,61 +3,151 @@ safe."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import InitVar, dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
-from lstm_mpc.assurance.loop_verification import tuning_digest
+from numpy.typing import ArrayLike
+
 from lstm_mpc.certificates.conditions import INCREMENTAL
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.scenarios import scenario_count
-from lstm_mpc.codegen.c_controller import controller
-from lstm_mpc.control.engines.sqp import SolverOptions
-from lstm_mpc.control.problem import Problem
-from lstm_mpc.errors import Refused
-from lstm_mpc.io import artefact_file
+from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
+from lstm_mpc.errors import InputError, Refused
+from lstm_mpc.io.targets import CONTROLLER, Order, Written, export
 from lstm_mpc.plants.phrases import within
 
-COMMAND = "lstm-mpc verify-loop"
+_PROVED = (
+    "δISS, and no input within the actuator limits takes the model's output out of the safe set"
+)
 
 
 @dataclass(frozen=True)
-class ControllerRelease:
-    """A controller that passed the gate: its C, name -> text, and (kind, sentence) of what cleared
-    it. Made by `clear` only."""
+class Cleared:
+    """A controller that passed the gate of controllers; exporters of controllers take nothing else.
 
-    release: Release
-    problem: Problem
-    solver: SolverOptions
-    files: Mapping[str, str]
-    evidence: tuple[tuple[str, str], ...]
+    The gate runs whenever one is made, by `clear`, `dataclasses.replace` or from a pickle, and
+    `checked_clearance` runs it again wherever one is exported. `evidence` holds (kind, sentence) of
+    what cleared it, `loop` the verification of its closed loop, where there is one."""
+
+    spec: ControllerSpec
+    loop: LoopVerification | None = None
+    folder: InitVar[str | None] = None
+    evidence: tuple[tuple[str, str], ...] = field(init=False)
+
+    def __post_init__(self, folder: str | None) -> None:
+        if self.loop is not None and type(self.loop) is not LoopVerification:
+            raise InputError(
+                f"clear: loop must be what `verify_loop` returns, got {type(self.loop).__name__}"
+            )
+        object.__setattr__(self, "spec", checked_spec(self.spec))
+        object.__setattr__(self, "evidence", _evidence(self.spec, self.loop, _Advice.of(folder)))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__(None)
+
+    def export(
+        self,
+        target: str = "controller",
+        folder: str | Path | None = None,
+        *,
+        u_start: ArrayLike | None = None,
+        on_progress: Callable[[float, str], None] = lambda share, what: None,
+    ) -> Written:
+        """Write the controller for elsewhere.
+
+        Args:
+            target: "controller" (C99 with a self-test), "fmu", "simulink" or "arduino".
+            folder: Where to; by default a folder of the target's name, here.
+            u_start: Inputs in force before the first sample, (nu,) [engineering]; by default the
+                nominal ones.
+            on_progress: Hears the share done and what is next.
+
+        Returns:
+            What was written.
+
+        Raises:
+            Refused: What is held does not pass the gate: it was altered.
+            InputError: There is no such target, the folder holds other things, or the C does not
+                answer as the controller in Python does.
+        """
+        order, own = Order(u_start, on_progress), checked_clearance(self)
+        facts = {"cleared": [list(pair) for pair in own.evidence]}
+        return export(own, CONTROLLER, target, folder, order, facts=facts)
 
 
 def clear(
-    release: Release,
-    problem: Problem,
-    *,
-    solver: SolverOptions,
-    loop: LoopVerification | None = None,
-    folder: str = "DESIGN",
-) -> ControllerRelease:
-    """Pass the gate or raise `Refused` with every reason.
+    spec: ControllerSpec, *, loop: LoopVerification | None = None, folder: str | None = None
+) -> Cleared:
+    """Pass the gate of controllers.
 
     The policy's `controller` says what is needed: "tube", outputs proved for every input and an
     observer that forgets its start; "scenario", the closed loop on plants that differ from the
     model; "either". Scenarios that speak against this very controller are a reason whatever is
-    needed. `folder` is the design that the commands in a refusal name."""
-    files, policy, command = (
-        controller(release, problem, solver),
-        release.policy,
-        f"{COMMAND} {folder}",
-    )
+    needed.
+
+    Args:
+        spec: The controller.
+        loop: The verification of its closed loop, where there is one.
+        folder: The design directory whose commands a refusal names; without one it names
+            functions.
+
+    Returns:
+        What exporters of controllers take.
+
+    Raises:
+        Refused: The evidence does not clear the controller; with every reason.
+    """
+    return Cleared(spec, loop, folder)
+
+
+def checked_clearance(cleared: Cleared) -> Cleared:
+    """Pass the gate once more with what is held now.
+
+    Raises:
+        Refused: What is held does not pass; it was altered after it was made.
+        InputError: It is no `Cleared`.
+    """
+    if type(cleared) is not Cleared:
+        raise InputError(
+            "a Cleared is needed, which `clear` makes of a controller and its evidence, got"
+            f" {type(cleared).__name__}"
+        )
+    return replace(cleared)
+
+
+@dataclass(frozen=True)
+class _Advice:
+    """How evidence of the loop is made and seen, in Python or on the command line."""
+
+    verify: str = "`verify_loop(mpc, plant, law)` does"
+    again: str = "`verify_loop(mpc, plant, law)` makes it anew"
+    replay: str = "`replay_loop(mpc, plant, law, index={})`"
+
+    @classmethod
+    def of(cls, folder: str | None) -> _Advice:
+        if folder is None:
+            return cls()
+        command = f"lstm-mpc verify-loop {folder}"
+        return cls(
+            f"`{command}` does", f"`{command} --force` makes it anew", f"`{command} --replay {{}}`"
+        )
+
+
+def _evidence(
+    spec: ControllerSpec, loop: LoopVerification | None, advice: _Advice
+) -> tuple[tuple[str, str], ...]:
+    """What clears the controller; `Refused` where it does not."""
+    release, policy = spec.release, spec.release.policy
     own = {
-        "model": release.model.digest,
-        "problem and budget": tuning_digest(problem, solver),
-        "C source": artefact_file.digest(dict(files)),
+        "model": spec.model.digest,
+        "problem and budget": spec.tuning_digest,
+        "C source": spec.source_digest,
     }
-    lacks, against = _loop_lacks(release, own, loop, command), _loop_against(release, loop, command)
+    lacks, against = _loop_lacks(release, own, loop, advice), _loop_against(release, loop, advice)
     tube, sampled = _tube_reasons(release), lacks + against
     needed = {
         "tube": tube,
@@ -66,27 +156,17 @@ def clear(
     }[policy.controller]
     if loop is not None and (loop.model, loop.problem, loop.source) == tuple(own.values()):
         needed = needed + [why for why in against if why not in needed]
+    if needed and "controller" in policy.waive:
+        reason = policy.waive["controller"]
+        return tuple(("waived", f"controller: {why} — waived: {reason}") for why in needed)
+    if needed:
+        raise Refused("controller", needed)
     evidence = []
     if not tube and policy.controller != "scenario":
-        evidence.append(
-            (
-                "proved",
-                (
-                    "δISS, and no input within the actuator limits takes the model's output out of"
-                    " the safe set"
-                ),
-            )
-        )
+        evidence.append(("proved", _PROVED))
     if not sampled and loop is not None and policy.controller != "tube":
         evidence.append(("sampled", sentence(loop, release)))
-    if needed and "controller" in policy.waive:
-        evidence = [
-            ("waived", f"controller: {why} — waived: {policy.waive['controller']}")
-            for why in needed
-        ]
-    elif needed:
-        raise Refused("controller", needed)
-    return ControllerRelease(release, problem, solver, files, tuple(evidence))
+    return tuple(evidence)
 
 
 def sentence(loop: LoopVerification, release: Release) -> str:
@@ -111,21 +191,19 @@ def _tube_reasons(release: Release) -> list[str]:
 
 
 def _loop_lacks(
-    release: Release, own: Mapping[str, str], loop: LoopVerification | None, command: str
+    release: Release, own: Mapping[str, str], loop: LoopVerification | None, advice: _Advice
 ) -> list[str]:
     """What the scenarios of the closed loop lack to speak for the controller whose digests are
     `own`."""
     if loop is None:
-        return [f"the closed loop was never verified; `{command}` does"]
+        return [f"the closed loop was never verified; {advice.verify}"]
     reasons, policy = [], release.policy
     for (what, mine), found in zip(
         own.items(), (loop.model, loop.problem, loop.source), strict=True
     ):
         if found != mine:
             which = f"another {what} ({found[:12]}, not {mine[:12]})"
-            reasons.append(
-                f"the loop verification speaks of {which}; `{command} --force` makes it anew"
-            )
+            reasons.append(f"the loop verification speaks of {which}; {advice.again}")
     if not (loop.epsilon <= policy.epsilon and loop.beta <= policy.beta):
         claim = f"ε = {loop.epsilon:g}, β = {loop.beta:g}"
         reasons.append(
@@ -151,7 +229,7 @@ def _loop_lacks(
     return reasons
 
 
-def _loop_against(release: Release, loop: LoopVerification | None, command: str) -> list[str]:
+def _loop_against(release: Release, loop: LoopVerification | None, advice: _Advice) -> list[str]:
     """What the scenarios of the closed loop have shown that must not be, and how to see it."""
     if loop is None:
         return []
@@ -161,13 +239,13 @@ def _loop_against(release: Release, loop: LoopVerification | None, command: str)
     ):
         claimed, safe = _spans(release, loop.claimed), _spans(release, release.safe_set)
         reasons.append(
-            f"the claimed set {claimed} leaves the safe set {safe}; see it: `{command} --replay"
-            f" {loop.worst}`"
+            f"the claimed set {claimed} leaves the safe set {safe}; see it:"
+            f" {advice.replay.format(loop.worst)}"
         )
     if loop.violation != 0 or loop.violator is not None:
         reasons.append(
-            f"an input was moved {loop.violation:.3g} beyond its limits; see it: `{command}"
-            f" --replay {loop.violator}`"
+            f"an input was moved {loop.violation:.3g} beyond its limits; see it:"
+            f" {advice.replay.format(loop.violator)}"
         )
     return reasons
 

@@ -6,8 +6,8 @@ It belongs to its index: the result does not depend on who computes it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,13 @@ import numpy as np
 
 from lstm_mpc.assurance.checkpoint import Checkpoint
 from lstm_mpc.assurance.loop_law import LoopLaw, Pairs
+from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.evidence import LoopVerification
-from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.scenarios import scenario_count
+from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
 from lstm_mpc.codegen.sil import Compiled, ControllerBatch, Sources
 from lstm_mpc.control.controller import Status
-from lstm_mpc.control.engines.sqp import SolverOptions
-from lstm_mpc.control.problem import Problem, limits
-from lstm_mpc.control.simulation import Probe, Run, Valve, close_loop, draw_scenarios
+from lstm_mpc.control.simulation import Probe, Run, Valve, draw_scenarios, simulate_closed_loop
 from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.io import artefact_file, parallel
 from lstm_mpc.io.schema import noun
@@ -103,36 +102,60 @@ def _merged(one: BatchResult, other: BatchResult) -> BatchResult:
     )
 
 
+@dataclass(frozen=True)
+class LoopVerifyOptions:
+    """How the closed loop is verified; `[verify_loop]` of a design, where the keys of its law stand
+    beside them.
+
+    `epsilon` ε and `beta` β decide by `rule` how many scenarios there are, each of `steps` samples
+    from the `seed`; an error counts as tracking error once nothing has changed for `settle`
+    samples."""
+
+    epsilon: float = 1e-2
+    beta: float = 1e-6
+    rule: str = "exact"
+    steps: int = 360
+    settle: int = 60
+    seed: int = 0
+
+    @staticmethod
+    def of(evidence: LoopVerification) -> LoopVerifyOptions:
+        """The options that `evidence` was made with."""
+        names = [f.name for f in fields(LoopVerifyOptions)]
+        return LoopVerifyOptions(**{name: getattr(evidence, name) for name in names})
+
+    def __post_init__(self) -> None:
+        scenario_count(self.epsilon, self.beta, rule=self.rule)
+        if not 0 <= self.settle < self.steps:
+            raise InputError(
+                f"verify_loop: settle = {self.settle} must lie between 0 and steps = {self.steps}"
+            )
+
+
+def spec_of(mpc: MPC | ControllerSpec) -> ControllerSpec:
+    """The controller that is meant, whatever the engine: its C is what is verified."""
+    return checked_spec(mpc.spec if isinstance(mpc, MPC) else mpc)
+
+
 def loop_experiment(
-    release: Release,
-    problem: Problem,
-    sources: Mapping[str, str],
-    *,
-    plant: System,
-    law: LoopLaw,
-    steps: int,
-    settle: int,
-    seed: int,
+    spec: ControllerSpec, plant: System, law: LoopLaw, options: LoopVerifyOptions
 ) -> LoopExperiment:
-    """The closed loops of the released controller, whose C is `sources` (name -> text), on
-    `plant`."""
-    if not 0 <= settle < steps:
-        raise InputError(f"verify_loop: settle = {settle} must lie between 0 and steps = {steps}")
-    bounds = limits(release, problem)
-    hard = {"u_low": bounds.u_low, "u_high": bounds.u_high, "max_move": bounds.max_move}
-    files = tuple(sources.items())
+    """The closed loops of the controller's C on `plant`."""
+    bounds = spec.limits
     return LoopExperiment(
         plant,
-        files,
+        tuple(spec.sources.items()),
         law,
-        release.safe_set,
-        **hard,
-        ahead=problem.ahead(release.model),
-        steps=steps,
-        settle=settle,
-        seed=seed,
-        measured=tuple(s.name for s in release.model.measured),
-        foreseen=problem.foreseen(release.model),
+        spec.release.safe_set,
+        u_low=bounds.u_low,
+        u_high=bounds.u_high,
+        max_move=bounds.max_move,
+        ahead=spec.ahead,
+        steps=options.steps,
+        settle=options.settle,
+        seed=options.seed,
+        measured=spec.measured,
+        foreseen=spec.foreseen,
     )
 
 
@@ -218,37 +241,45 @@ def _reach(low: Array, high: Array, safe_set: Pairs) -> Array:
 
 
 def verify_loop(
-    release: Release,
-    problem: Problem,
-    *,
-    solver: SolverOptions,
-    sources: Mapping[str, str],
+    mpc: MPC | ControllerSpec,
     plant: System,
     law: LoopLaw,
-    epsilon: float = 1e-2,
-    beta: float = 1e-6,
-    rule: str = "exact",
-    steps: int = 360,
-    settle: int = 60,
-    seed: int = 0,
+    options: LoopVerifyOptions | None = None,
+    *,
     scenarios: int | None = None,
     workers: int = 1,
     cluster: str | None = None,
     checkpoint: Path | None = None,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> LoopVerification:
-    """Scenario verification of the released controller, as its exported C (`sources`) in single
-    precision, on `plant`.
+    """Scenario verification of the closed loop of a controller's exported C.
 
-    Scenarios are drawn once, from `seed`; a failed verification is a value, not a reason to draw
-    again. Fewer `scenarios` than ε and β need are no evidence; the gate refuses them. The work is
-    shared by `workers` processes here, or by those of a Dask `cluster` (tcp://host:port). What is
-    finished is kept in the folder `checkpoint`, from where an interrupted campaign goes on."""
-    needed = scenario_count(epsilon, beta, rule=rule)
-    count = needed if scenarios is None else scenarios
-    campaign = loop_experiment(
-        release, problem, sources, plant=plant, law=law, steps=steps, settle=settle, seed=seed
-    )
+    Scenarios are drawn once, from the seed; a failed verification is a value, not a reason to draw
+    again.
+
+    Args:
+        mpc: The controller; what is verified is its C in single precision, whatever its engine.
+        plant: The simulated plant.
+        law: How closed loops are drawn.
+        options: How many there are and how long; by default `LoopVerifyOptions()`.
+        scenarios: So many only, to try it. Fewer than ε and β need are no evidence; the gate
+            refuses them.
+        workers: Processes that share the work here.
+        cluster: Scheduler of a Dask cluster that does the work instead (tcp://host:port).
+        checkpoint: Folder in which what is finished is kept, from where an interrupted
+            verification goes on.
+        on_progress: Hears the share done.
+
+    Returns:
+        What may be claimed of the loop, which `clear` takes.
+
+    Raises:
+        InputError: The law does not fit the plant, or the C cannot be compiled.
+        SolverError: A plant leaves what its equations can describe.
+    """
+    o, spec = options or LoopVerifyOptions(), spec_of(mpc)
+    count = scenario_count(o.epsilon, o.beta, rule=o.rule) if scenarios is None else scenarios
+    campaign = loop_experiment(spec, plant, law, o)
     kept = Checkpoint(checkpoint, artefact_file.digest([campaign.digest, count]))
     parts = {part.first: part for part in map(BatchResult.from_content, kept.found())}
 
@@ -271,19 +302,14 @@ def verify_loop(
         name: value for name, value in whole.__dict__.items() if name not in ("first", "count")
     }
     return LoopVerification(
-        model=release.model.digest,
-        problem=tuning_digest(problem, solver),
-        source=artefact_file.digest(dict(sources)),
-        epsilon=epsilon,
-        beta=beta,
-        rule=rule,
+        model=spec.model.digest,
+        problem=spec.tuning_digest,
+        source=spec.source_digest,
         scenarios=count,
-        steps=steps,
-        settle=settle,
-        seed=seed,
         law=law.describe(),
-        safe_set=release.safe_set,
         plant=plant.name,
+        safe_set=spec.release.safe_set,
+        **o.__dict__,
         **shown,
     )
 
@@ -309,31 +335,44 @@ def _share(
         parallel.run(run_batch, tasks, workers=workers, on_result=keep)
 
 
-def tuning_digest(problem: Problem, solver: SolverOptions) -> str:
-    """SHA-256 of every number of problem and budget, the infinite ones too; `forecast` where it is
-    asked for."""
-    numbers = problem.__dict__ | solver.__dict__
-    if not problem.forecast:
-        del numbers["forecast"]
-    return artefact_file.digest(
-        {key: repr(np.asarray(value).tolist()) for key, value in numbers.items()}
-    )
+def replay_loop(
+    mpc: MPC | ControllerSpec,
+    plant: System,
+    law: LoopLaw,
+    options: LoopVerifyOptions | None = None,
+    *,
+    index: int,
+) -> Run:
+    """One scenario of a loop verification again, alone and in full.
+
+    Args:
+        mpc: The controller, as in `verify_loop`.
+        plant: The simulated plant.
+        law: How closed loops are drawn.
+        options: As in `verify_loop`.
+        index: The number of the scenario, from 0.
+
+    Returns:
+        The run: to the bit as it was among the others where the plant's twin works entry by entry,
+        as that of pH does; to round-off where it multiplies matrices.
+    """
+    options = options or LoopVerifyOptions()
+    return replayed(loop_experiment(spec_of(mpc), plant, law, options), index)
 
 
-def replay_loop(campaign: LoopExperiment, index: int) -> Run:
-    """Scenario `index` again, alone and in full: to the bit as it was among the others where the
-    plant's twin works entry by entry, as that of pH does; to round-off where it multiplies
-    matrices."""
-    c = campaign
-    scenario, before = c.law.draw(index, seed=c.seed, plant=c.plant, steps=c.steps)
-    return close_loop(
-        c.plant,
-        Compiled(dict(c.sources)),
+def replayed(experiment: LoopExperiment, index: int) -> Run:
+    """Scenario `index` of an experiment, in full."""
+    e = experiment
+    scenario, before = e.law.draw(index, seed=e.seed, plant=e.plant, steps=e.steps)
+    compiled = Compiled(dict(e.sources))
+    return simulate_closed_loop(
+        e.plant,
+        compiled,
         scenario,
         u_start=before,
-        horizon=c.ahead,
-        measured=c.measured,
-        foreseen=c.foreseen,
+        horizon=e.ahead,
+        measured=e.measured,
+        foreseen=e.foreseen,
     )
 
 

@@ -168,7 +168,7 @@ def export(project: Project, choice: Words) -> Answer:
 def pil(project: Project, choice: Words) -> Answer:
     """Run the controller on emulated cores."""
     from lstm_mpc.cli import words_loop
-    from lstm_mpc.export.pil import CORES
+    from lstm_mpc.export.pil_frames import CORES
 
     result = project.pil(choice.core or tuple(CORES), double=choice.double)
     return words_loop.pil_measured(result, project.design)

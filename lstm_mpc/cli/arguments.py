@@ -11,15 +11,15 @@ from math import inf
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lstm_mpc.assurance.mpc import ENGINES
 from lstm_mpc.certificates.conditions import NAMES
 from lstm_mpc.data.log_options import PARTS
 from lstm_mpc.data.logs.numbers import DECIMALS
 from lstm_mpc.data.resampling import RESAMPLING
 from lstm_mpc.errors import InputError
-from lstm_mpc.export.pil import CORES
+from lstm_mpc.export.pil_frames import CORES
 from lstm_mpc.io import parallel
-from lstm_mpc.project.steps.export_steps import TARGETS
-from lstm_mpc.project.steps.loop_steps import ENGINES
+from lstm_mpc.io.targets import targets
 
 
 @dataclass(frozen=True)
@@ -325,7 +325,7 @@ VERIFY_LOOP = (
 EXPORT = (
     option(
         "--target",
-        choices=TARGETS,
+        choices=tuple(targets()),
         default="controller",
         help="what to export (default: %(default)s; c: the model alone)",
     ),

@@ -16,6 +16,7 @@ from lstm_mpc.control.controller import WORDS, Status
 from lstm_mpc.control.problem import KalmanTuning
 from lstm_mpc.control.run_log import RunLog
 from lstm_mpc.control.simulation import Run, metrics
+from lstm_mpc.io.targets import targets
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.phrases import within
 from lstm_mpc.plants.system import System
@@ -192,17 +193,10 @@ def replayed(replay: Replay, design: Design) -> Answer:
 
 def exported(export: Export, folder: Path) -> Answer:
     """What `export` wrote."""
-    names = ", ".join(export.files)
-    first = {
-        "c": f"C model: {names} → {folder}; `make -C {folder} test` checks it",
-        "onnx": f"ONNX model: {names} → {folder}; its LSTM nodes are in single precision",
-        "controller": f"C controller: {names} → {folder}; `make -C {folder} test` checks it",
-        "fmu": f"FMUs: {names} → {folder}",
-        "simulink": f"Simulink S-function: {names} → {folder}",
-        "arduino": f"Arduino and PlatformIO library: {names} → {folder}",
-    }[export.target]
+    sentence = targets()[export.target].sentence
+    first = sentence.format(files=", ".join(export.files), folder=folder)
     lines = [*waivers(export.release), first]
-    lines += _controller_lines(export.facts) if export.target == "controller" else []
+    lines += _controller_lines(export.facts) if "agreement" in export.facts else []
     lines += [f"  cleared by what is {how}: {claim}" for how, claim in export.evidence]
     content = {
         "model": export.release.model.digest,
@@ -249,6 +243,11 @@ def pil_measured(result: PilResult, design: Design) -> Answer:
                 f" {row['ram']:9d} " + " ".join(counts)
             )
     lines.append(f"  flash and RAM in bytes → {design.file(PIL)}")
+    lines += [
+        f"  left out: scenarios for a dead time of {dead_time:g} s, for which the controller is not"
+        " cleared"
+        for dead_time in result.left
+    ]
     return Answer(lines, {"model": result.release.model.digest, "cores": dict(result.cores)})
 
 

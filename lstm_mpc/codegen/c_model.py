@@ -12,7 +12,7 @@ from textwrap import wrap
 import casadi as ca
 import numpy as np
 
-from lstm_mpc.certificates.gate import Release
+from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.codegen.templates import claims_list
 from lstm_mpc.data.excitation import Mprs
 from lstm_mpc.plants.system import Array, System, simulate
@@ -43,6 +43,7 @@ clean:
 
 def c_model(release: Release) -> dict[str, str]:
     """The files of the C model, name -> text. The same release gives the same bytes."""
+    release = checked(release)
     name = identifier(release.model.name) + "_model"
     system = release.model.system
     return {

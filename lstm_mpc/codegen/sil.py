@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lstm_mpc.codegen.folder import write_sources
 from lstm_mpc.codegen.templates import name_of, named
 from lstm_mpc.control.controller import ControlAction, Status, coming, foreseen
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
+from lstm_mpc.io.export_folder import write_sources
 from lstm_mpc.plants.system import Array
 
 FLAGS = ("-std=c99", "-O3", "-ffp-contract=off", "-fPIC", "-shared")

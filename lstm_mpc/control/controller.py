@@ -113,6 +113,13 @@ class Tracking(Protocol):
         applies, which is the move, and the `measured` inputs as in `step`."""
 
 
+def wrapped(controller: Controller) -> Controller:
+    """The engine within a controller that wraps one as its `wrapped`, or the controller itself:
+    what it can do beside `reset` and `step` is the engine's."""
+    engine: Controller = getattr(controller, "wrapped", controller)
+    return engine
+
+
 def coming(values: ArrayLike, horizon: int, ny: int, what: str = "the setpoint needs") -> Array:
     """The setpoints of samples 0 … N, (N+1, ny), or other `values`; a single one is held."""
     array: Any = np.atleast_1d(np.asarray(values, dtype=np.float64))

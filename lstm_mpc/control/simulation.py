@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.control import faults
-from lstm_mpc.control.controller import ControlAction, Controller, FullInformation, Status, Tracking
+from lstm_mpc.control.controller import (
+    ControlAction,
+    Controller,
+    FullInformation,
+    Status,
+    Tracking,
+    wrapped,
+)
 from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.problem import Limits, moves_of
 from lstm_mpc.data.excitation import Steps
@@ -114,23 +121,46 @@ class Run:
         return tuple(k for k, move in enumerate(self.moves) if not move.optimal)
 
 
-def close_loop(
+def simulate_closed_loop(
     plant: System,
-    controller: Controller,
+    mpc: Controller,
     scenario: Scenario,
     *,
-    u_start: ArrayLike,
-    horizon: int = 0,
-    measured: Sequence[str] = (),
-    foreseen: int = 0,
+    u_start: ArrayLike | None = None,
+    horizon: int | None = None,
+    measured: Sequence[str] | None = None,
+    foreseen: int | None = None,
     manual: ArrayLike = (),
     on_step: Callable[[Sample], None] = lambda sample: None,
 ) -> Run:
-    """Run `controller` on `plant` from rest under `u_start` (nu,). `horizon` > 0 hands the coming
-    setpoints over (preview). The controller is told the disturbances that it has `measured`, by
-    their names, and with `foreseen` > 0 also their coming values: a forecast that comes true. In
-    the first samples an operator applies the inputs `manual` (M, nu), and the controller tracks. A
-    `FullInformation` controller is told the truth as well."""
+    """Run a controller on a simulated plant.
+
+    Args:
+        plant: The plant; it begins at rest under `u_start`.
+        mpc: The controller. A `FullInformation` one is told the truth as well.
+        scenario: Setpoints, disturbances, noise, delays and faults.
+        u_start: Inputs in force before the first sample, (nu,) [engineering]; by default the
+            nominal ones of the plant, or the middle of their limits.
+        horizon: How many coming setpoints are handed over (preview); by default as many as the
+            controller asks for with `ahead`, none where it does not ask.
+        measured: Names of the disturbances that the controller is told; by default those that it
+            asks for with `measured`.
+        foreseen: How many coming values of them it is told, a forecast that comes true; by default
+            as many as it asks for with `foreseen`.
+        manual: Inputs that an operator applies in the first samples, (M, nu) [engineering], while
+            the controller tracks.
+        on_step: Hears of every sample.
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: The scenario does not fit the plant, or the controller cannot track an operator.
+    """
+    horizon = int(getattr(mpc, "ahead", 0)) if horizon is None else horizon
+    measured = tuple(getattr(mpc, "measured", ())) if measured is None else measured
+    foreseen = int(getattr(mpc, "foreseen", 0)) if foreseen is None else foreseen
+    controller, u_start = wrapped(mpc), plant.u_nominal if u_start is None else u_start
     draw = draw_scenario(plant, scenario, u_start=u_start, horizon=horizon)
     at, known = measured_of(plant, measured), []
     # a batch of one is this run to the bit

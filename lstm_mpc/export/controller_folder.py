@@ -8,23 +8,23 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lstm_mpc.certificates.gate import Release
-from lstm_mpc.codegen.c_controller import controller
+from lstm_mpc.assurance.clearance import Cleared, checked_clearance
 from lstm_mpc.codegen.c_model import number
-from lstm_mpc.codegen.folder import write_sources
-from lstm_mpc.codegen.templates import claims_list, name_of, named
+from lstm_mpc.codegen.controller_spec import ControllerSpec
+from lstm_mpc.codegen.templates import claims_list, named
 from lstm_mpc.control.controller import status_table
-from lstm_mpc.control.engines.sqp import SolverOptions
-from lstm_mpc.control.problem import Problem
 from lstm_mpc.errors import InputError
-from lstm_mpc.export import pil
+from lstm_mpc.export import pil_bench as pil
 from lstm_mpc.export.golden import Golden, golden
+from lstm_mpc.export.pil_frames import Frames, differences, measured
+from lstm_mpc.io.export_folder import write_sources
+from lstm_mpc.io.targets import Export
 from lstm_mpc.plants.system import Array
 
 KIND = "lstm_mpc C controller"
@@ -34,35 +34,24 @@ TOLERANCE = {"double": 1e-9, "float": 1e-3}
 CORE = "cortex-m4f"  # what the table of the page is measured on, where its tools are installed
 
 
-@dataclass(frozen=True)
-class Bundle:
-    """`files` (name -> text) of the folder, and `facts` for its manifest: digests, margins,
-    agreement, sizes."""
-
-    files: dict[str, str]
-    facts: dict[str, Any]
-
-
 Tell = Callable[[float, str], None]  # (share done, what is next)
 
 
 def bundle(
-    release: Release,
-    problem: Problem,
-    solver: SolverOptions,
+    cleared: Cleared,
     *,
-    u_start: ArrayLike,
+    u_start: ArrayLike | None = None,
     on_progress: Tell = lambda share, what: None,
-) -> Bundle:
+) -> Export:
     """The controller's folder. Its self-test is compiled and run first: InputError when the C does
     not answer as its twin in Python does, or when there is no C compiler to find out."""
-    files = controller(release, problem, solver)
-    name, samples = name_of(files), "golden vectors, with IPOPT's beside them"
+    spec = checked_clearance(cleared).spec
+    problem, solver = spec.problem, spec.solver
+    files, name = dict(spec.sources), spec.name
+    samples = "golden vectors, with IPOPT's beside them"
     on_progress(0.0, samples)
     vectors = golden(
-        release,
-        problem,
-        solver,
+        spec,
         u_start=u_start,
         on_progress=lambda share: on_progress(0.6 * share, samples),
     )
@@ -77,7 +66,7 @@ def bundle(
         agreement[precision] = _agreement(files, name, precision)
     on_progress(0.8, f"sizes and instructions on an emulated {CORE}")
     facts: dict[str, Any] = {
-        "model": release.model.digest,
+        "model": spec.model.digest,
         "problem": {
             key: value
             for key, value in asdict(problem).items()
@@ -87,7 +76,7 @@ def bundle(
         "agreement": agreement,
         "target": _target(files, name, vectors),
     }
-    return Bundle({**files, "README.md": _readme(release, solver, name, facts)}, facts)
+    return Export({**files, "README.md": _readme(spec, facts)}, facts)
 
 
 def _selftest(name: str, vectors: Golden) -> str:
@@ -169,42 +158,23 @@ def _target(files: Mapping[str, str], name: str, vectors: Golden) -> dict[str, A
     missing."""
     if pil.missing(CORE) is not None or pil.missing("host") is not None:
         return None
-    frames = pil.Frames((vectors.run,))
+    frames = Frames((vectors.run,))
     with tempfile.TemporaryDirectory() as folder:
         write_sources(folder, files)
         there, here = (
-            pil.replay(folder, name, frames, core=CORE),
-            pil.replay_on_host(folder, name, frames),
+            pil.run_on_core(folder, name, frames, core=CORE),
+            pil.run_on_host(folder, name, frames),
         )
-    if (different := pil.differences(here, there)) is not None:
+    if (different := differences(here, there)) is not None:
         raise InputError(
             f"export: {CORE} does not compute the host's bits: {different}; nothing is exported"
         )
     return {"core": CORE, **measured(there)}
 
 
-def measured(replay: pil.Replay) -> dict[str, Any]:
-    """What a replay on a core showed [bytes, instructions]."""
-    assert replay.instructions is not None
-    assert replay.sizes is not None
-    assert replay.stack_bytes is not None
-    total = replay.instructions.sum(axis=1)
-    phases = {phase: replay.instructions[:, number] for number, phase in enumerate(pil.PHASES)} | {
-        "all": total
-    }
-    return {
-        "flash": replay.sizes.code + replay.sizes.constants,
-        "ram": replay.struct_bytes["state"] + replay.struct_bytes["work"] + replay.stack_bytes,
-        "stack": replay.stack_bytes,
-        "instructions": {
-            phase: {"mean": round(float(np.mean(n))), "max": int(n.max())}
-            for phase, n in phases.items()
-        },
-    }
-
-
-def _readme(release: Release, solver: SolverOptions, name: str, facts: Mapping[str, Any]) -> str:
-    model, single, double = release.model, facts["agreement"]["float"], facts["agreement"]["double"]
+def _readme(spec: ControllerSpec, facts: Mapping[str, Any]) -> str:
+    release, solver, name = spec.release, spec.solver, spec.name
+    model, single, double = spec.model, facts["agreement"]["float"], facts["agreement"]["double"]
     mode = (
         "one pass a sample (real-time iteration)"
         if solver.sqp_iterations == 1

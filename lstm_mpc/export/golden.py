@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lstm_mpc.certificates.gate import Release
-from lstm_mpc.control.engines.dompc import DoMpc
-from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
-from lstm_mpc.control.problem import Problem, input_range
-from lstm_mpc.export.pil import Run
+from lstm_mpc.assurance.mpc import MPC
+from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
+from lstm_mpc.control.problem import input_range
+from lstm_mpc.export.pil_frames import Run
 from lstm_mpc.plants.system import Array, rest
 
 SAMPLES = 60
@@ -38,17 +37,16 @@ class Golden:
 
 
 def golden(
-    release: Release,
-    problem: Problem,
-    solver: SolverOptions,
+    spec: ControllerSpec,
     *,
-    u_start: ArrayLike,
+    u_start: ArrayLike | None = None,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> Golden:
     """The loop closed on the model itself: setpoints all over the reachable outputs, an output
     disturbance, noise, and samples without a measurement or a setpoint. The same arguments give the
     same numbers."""
-    model = release.model
+    spec = checked_spec(spec)
+    model, problem = spec.model, spec.problem
     (low, high), rng = input_range(model, problem), np.random.default_rng(0)
     shares = (0.5, 0.75, 0.3, 0.9, 0.15, 0.5)
     aims = [
@@ -61,8 +59,8 @@ def golden(
     reference = np.stack([setpoints[k : k + rows] for k in range(SAMPLES)])
     reference[_LOST] = np.nan
     spread, step = 1e-3 * np.ptp(aims, axis=0), 0.05 * np.ptp(aims, axis=0)
-    twin, ipopt = Sqp(release, problem, solver), DoMpc(release, problem)
-    u0 = np.asarray(u_start, dtype=np.float64).ravel()
+    twin, ipopt = MPC.of(spec), MPC.of(spec, "dompc")
+    u0 = np.asarray(spec.u_start if u_start is None else u_start, dtype=np.float64).ravel()
     chi = rest(model.system, u0)
     y, u, status, beside = (
         np.empty((SAMPLES, n)) for n in (len(model.outputs), len(u0), 1, len(u0))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_mpc.certificates.gate import Release
+from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.codegen.templates import claims_list
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.importers.gates import stacked
@@ -25,6 +25,7 @@ FILE = "model.onnx"
 
 def onnx_model(release: Release) -> dict[str, str | bytes]:
     """The files of the ONNX model, name -> text or bytes. The same release gives the same bytes."""
+    release = checked(release)
     model = release.model
     if any(model.delays):
         raise InputError(

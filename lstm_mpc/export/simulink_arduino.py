@@ -4,16 +4,17 @@ Arduino and PlatformIO."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import ArrayLike
 
-from lstm_mpc.certificates.gate import Release
-from lstm_mpc.codegen.templates import constant, name_of, named
+from lstm_mpc.assurance.clearance import Cleared, checked_clearance
+from lstm_mpc.codegen.controller_spec import ControllerSpec
+from lstm_mpc.codegen.templates import constant, named
 from lstm_mpc.control.controller import WORDS, status_table
 from lstm_mpc.export.fmu.unit import compiled, controller_unit
 from lstm_mpc.io.artefact_file import VERSION
+from lstm_mpc.model.model import Model
 
 SIMULINK, ARDUINO = "lstm_mpc Simulink S-function", "lstm_mpc Arduino library"
 PRODUCTS = ("*.mex*",)  # what mex leaves
@@ -64,31 +65,32 @@ Whatever the status says, the inputs are within bounds and rate limits.
 """
 
 
-def simulink(release: Release, files: Mapping[str, str]) -> dict[str, str]:
-    """The controller's `files` (name -> text) with `<name>_sfun.c`, a level-2 S-function around
-    them; its head says how to build it."""
-    name = name_of(files)
+def simulink(cleared: Cleared) -> dict[str, str]:
+    """The C files of the cleared controller with `<name>_sfun.c`, a level-2 S-function around them;
+    its head says how to build it."""
+    spec = checked_clearance(cleared).spec
+    files, name = dict(spec.sources), spec.name
     sources = " ".join(compiled(files))
     made = named(
         "simulink/sfun.c",
         name,
         sources=sources,
-        nu=str(len(release.model.inputs)),
-        **_labels(release),
+        nu=str(len(spec.model.inputs)),
+        **_labels(spec.model),
     )
     return {**files, f"{name}_sfun.c": made}
 
 
-def arduino(
-    release: Release, files: Mapping[str, str], *, u_start: ArrayLike | None = None
-) -> dict[str, str]:
-    """A library with the controller's `files` (name -> text) in `src/` and a sketch in
+def arduino(cleared: Cleared, *, u_start: ArrayLike | None = None) -> dict[str, str]:
+    """A library with the C files of the cleared controller in `src/` and a sketch in
     `examples/loop/`; names are paths within it.
 
     `u_start` (nu,) [input unit] are the inputs that the sketch takes to be in force before the
     first sample, as in `controller_unit`."""
-    unit, version = controller_unit(release, files, u_start=u_start), VERSION
-    setpoints = unit.inputs[len(release.model.outputs) :]
+    spec = checked_clearance(cleared).spec
+    files, model = spec.sources, spec.model
+    unit, version = controller_unit(cleared, u_start=u_start), VERSION
+    setpoints = unit.inputs[len(model.outputs) :]
     statuses = ",\n".join(f"  {json.dumps(words)}" for words in WORDS.values())
     starts = {
         word: ", ".join(repr(port.start) for port in ports)
@@ -125,26 +127,23 @@ def arduino(
             Ts=repr(unit.Ts),
             status=statuses,
             **starts,
-            **_labels(release),
+            **_labels(model),
         ),
         "library.properties": "".join(f"{key}={value}\n" for key, value in properties.items()),
         "library.json": json.dumps(manifest, indent=2) + "\n",
     }
 
 
-def simulink_folder(
-    release: Release, files: Mapping[str, str], *, u_start: ArrayLike | None = None
-) -> dict[str, str]:
+def simulink_folder(cleared: Cleared, *, u_start: ArrayLike | None = None) -> dict[str, str]:
     """`simulink` and a page that says how to build and use it; `u_start` (nu,) as in
     `controller_unit` is written there."""
-    model, name, rows = release.model, name_of(files), constant(files, "REFERENCES")
+    spec = checked_clearance(cleared).spec
+    model, files, rows = spec.model, spec.sources, constant(spec.sources, "REFERENCES")
     sources = compiled(files)
     words = {
         "sources": " ".join(sources),
         "modules": " ".join(source.removesuffix(".c") for source in sources),
-        "in_force": [
-            port.start for port in controller_unit(release, files, u_start=u_start).parameters
-        ],
+        "in_force": [port.start for port in controller_unit(cleared, u_start=u_start).parameters],
         "ny": len(model.outputs),
         "nu": len(model.inputs),
         "wide": rows * len(model.outputs),
@@ -154,37 +153,31 @@ def simulink_folder(
             else ""
         ),
     }
-    return {
-        **simulink(release, files),
-        "README.md": _SIMULINK_PAGE.format(**words, **_page(release, name)),
-    }
+    page = _SIMULINK_PAGE.format(**words, **_page(spec))
+    return {**simulink(cleared), "README.md": page}
 
 
-def arduino_folder(
-    release: Release, files: Mapping[str, str], *, u_start: ArrayLike | None = None
-) -> dict[str, str]:
+def arduino_folder(cleared: Cleared, *, u_start: ArrayLike | None = None) -> dict[str, str]:
     """`arduino` and a page that says how to install and use it."""
-    return {
-        **arduino(release, files, u_start=u_start),
-        "README.md": _ARDUINO_PAGE.format(**_page(release, name_of(files))),
-    }
+    page = _ARDUINO_PAGE.format(**_page(checked_clearance(cleared).spec))
+    return {**arduino(cleared, u_start=u_start), "README.md": page}
 
 
-def _page(release: Release, name: str) -> dict[str, str | float]:
+def _page(spec: ControllerSpec) -> dict[str, str | float]:
     """What both pages say."""
-    statuses = status_table(name.upper())
+    name = spec.name
     return {
         "name": name,
         "NAME": name.upper(),
-        "Ts": float(release.model.Ts),
-        "statuses": statuses,
-        **_labels(release),
+        "Ts": float(spec.model.Ts),
+        "statuses": status_table(name.upper()),
+        **_labels(spec.model),
     }
 
 
-def _labels(release: Release) -> dict[str, str]:
+def _labels(model: Model) -> dict[str, str]:
     """Names and units of the signals, for comments in C."""
-    words = {"measurements": release.model.outputs, "inputs": release.model.inputs}
+    words = {"measurements": model.outputs, "inputs": model.inputs}
     return {
         word: ", ".join(s.label for s in signals).replace("*/", "* /")
         for word, signals in words.items()

@@ -75,6 +75,11 @@ class Signal:
         return f"{self.name} [{self.unit}]"
 
     @property
+    def resting(self) -> float:
+        """The nominal value, or the middle of the range; not finite where there is neither."""
+        return 0.5 * (self.low + self.high) if self.nominal is None else self.nominal
+
+    @property
     def bounded(self) -> bool:
         return isfinite(self.low) and isfinite(self.high)
 
@@ -187,6 +192,11 @@ class System:
     @property
     def ny(self) -> int:
         return len(self.outputs)
+
+    @property
+    def u_nominal(self) -> Array:
+        """Inputs at rest, (nu,): nominal, or the middle of their limits."""
+        return np.array([s.resting for s in self.inputs], dtype=np.float64)
 
     @property
     def d_nominal(self) -> Array:

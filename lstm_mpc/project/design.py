@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from lstm_mpc.assurance.loop_law import LoopLaw
+from lstm_mpc.assurance.loop_verification import LoopVerifyOptions
 from lstm_mpc.assurance.model_plant import REPLAY, ModelPlant
-from lstm_mpc.certificates.gate import Policy
+from lstm_mpc.certificates.policy import Policy
 from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.control.simulation import Scenario
@@ -35,7 +36,6 @@ from lstm_mpc.project.artefacts import DATA
 from lstm_mpc.project.design_tables import (
     DataOptions,
     Experiment,
-    LoopVerifyOptions,
     Plant,
     SearchOptions,
     VerifyOptions,
@@ -66,7 +66,8 @@ class Design:
     u_start: tuple[float, ...]
     scenarios: tuple[Scenario, ...] = field(default=())
     foreign: ImportOptions = field(default=ImportOptions())
-    verify_loop: LoopVerifyOptions | None = None
+    loop_law: LoopLaw | None = None
+    verify_loop: LoopVerifyOptions = field(default=LoopVerifyOptions())
     log: LogOptions = field(default=LogOptions())
     model_plant: ModelPlant | None = None
 
@@ -238,6 +239,11 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
     refuse_unknown(control, names, "[control]")
     problem: Problem = noun(Problem, control, "[control]")
     policy: Policy = tables.options(Policy, content, "release")
+    law, loop = (
+        tables.loop_options(table_of(content, "verify_loop"), disturbances)
+        if "verify_loop" in content
+        else (None, LoopVerifyOptions())
+    )
     # what the gate asks is trained in
     training = {"conditions": list(policy.conditions), **table_of(content, "train")}
     return Design(
@@ -263,11 +269,8 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
         ),
         foreign=tables.options(ImportOptions, content, "import"),
         log=tables.options(LogOptions, content, "log"),
-        verify_loop=(
-            tables.loop_options(table_of(content, "verify_loop"), disturbances)
-            if "verify_loop" in content
-            else None
-        ),
+        loop_law=law,
+        verify_loop=loop,
         model_plant=model_plant,
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lstm_mpc.assurance.loop_law import LoopLaw
+from lstm_mpc.assurance.loop_verification import LoopVerifyOptions
 from lstm_mpc.assurance.model_plant import ModelPlant
 from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.problem import GatedTuning, KalmanTuning, MheTuning
@@ -86,20 +87,6 @@ class VerifyOptions:
     settle: int = 100
     dwell: tuple[float, float] = (300.0, 2000.0)
     start_box: float = 0.1
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class LoopVerifyOptions:
-    """`[verify_loop]`: the keyword arguments of `control.verify.verify_loop`. The keys of its law
-    stand among them, a disturbance by its own name."""
-
-    law: LoopLaw
-    epsilon: float = 1e-2
-    beta: float = 1e-6
-    rule: str = "exact"
-    steps: int = 360
-    settle: int = 60
     seed: int = 0
 
 
@@ -223,20 +210,23 @@ def scenario(table: Mapping[str, Any], of_plant: Sequence[Signal] | None) -> Sce
     return dataclasses.replace(nominal, faults=faults)
 
 
-def loop_options(table: dict[str, Any], of_plant: Sequence[Signal] | None) -> LoopVerifyOptions:
-    """`[verify_loop]`: one [low, high] per setpoint, start and disturbance name."""
+def loop_options(
+    table: dict[str, Any], of_plant: Sequence[Signal] | None
+) -> tuple[LoopLaw, LoopVerifyOptions]:
+    """`[verify_loop]`: the law, one [low, high] per setpoint, start and disturbance name, and the
+    options."""
     if of_plant is None:
         raise InputError(f"[verify_loop] needs a [plant] to simulate; {ANYWAY}")
     disturbances = [s.name for s in of_plant]
     of_law = [f.name for f in dataclasses.fields(LoopLaw) if f.name != "disturbances"]
-    own = [f.name for f in dataclasses.fields(LoopVerifyOptions) if f.name != "law"]
+    own = [f.name for f in dataclasses.fields(LoopVerifyOptions)]
     refuse_unknown(table, [*own, *of_law, *disturbances], "[verify_loop]")
     parts = [
         {k: v for k, v in table.items() if k in names} for names in (of_law, disturbances, own)
     ]
-    law = noun(LoopLaw, {**parts[0], "disturbances": parts[1]}, "[verify_loop]")
-    built: LoopVerifyOptions = noun(LoopVerifyOptions, {**parts[2], "law": law}, "[verify_loop]")
-    return built
+    law: LoopLaw = noun(LoopLaw, {**parts[0], "disturbances": parts[1]}, "[verify_loop]")
+    built: LoopVerifyOptions = noun(LoopVerifyOptions, parts[2], "[verify_loop]")
+    return law, built
 
 
 def _steps(rows: Any, where: str) -> Steps:

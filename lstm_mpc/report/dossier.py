@@ -10,15 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lstm_mpc.assurance.loop_verification import tuning_digest
 from lstm_mpc.certificates.evidence import Certificate, LoopVerification, Tubes, Verification
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.codegen.folder import MANIFEST
+from lstm_mpc.codegen.controller_spec import tuning_digest
 from lstm_mpc.data.csv_file import read_csv
 from lstm_mpc.data.dataset import Dataset, thin
 from lstm_mpc.errors import InputError, LstmMpcError, Refused
 from lstm_mpc.export import controller_folder
 from lstm_mpc.io import artefact_file
+from lstm_mpc.io.export_folder import MANIFEST
 from lstm_mpc.model.model import Model, simulations
 from lstm_mpc.plants.system import Array, Signal
 from lstm_mpc.project.artefacts import (

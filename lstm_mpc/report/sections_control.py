@@ -364,7 +364,7 @@ def _seeds(dossier: Dossier) -> dict[str, int]:
         {"experiment": design.experiment.seed} if design.plant and not design.data.training else {}
     )
     found |= {"search": design.search.seed, "verify": design.verify.seed}
-    return found | ({"verify_loop": design.verify_loop.seed} if design.verify_loop else {})
+    return found | ({"verify_loop": design.verify_loop.seed} if design.loop_law else {})
 
 
 def _commands(dossier: Dossier) -> list[str]:
@@ -378,7 +378,7 @@ def _commands(dossier: Dossier) -> list[str]:
     )
     verbs += ["train", "certify", "verify", "reach", "release"]
     verbs += (["control"] if design.scenarios else []) + (
-        ["verify-loop"] if design.verify_loop else []
+        ["verify-loop"] if design.loop_law else []
     )
     return [
         f"pip install lstm_mpc=={VERSION}",

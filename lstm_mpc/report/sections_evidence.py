@@ -21,6 +21,7 @@ from lstm_mpc.certificates.conditions import (
 )
 from lstm_mpc.certificates.evidence import Certificate, Verification
 from lstm_mpc.certificates.signed.certificate import witness_of
+from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.errors import Refused
 from lstm_mpc.model.lstm import Layer, sigmoid
 from lstm_mpc.model.model import Model
@@ -431,9 +432,8 @@ def release_section(dossier: Dossier) -> Section:
         if design is not None and not found.stale:
             blocks.append(Heading("Clearance of the controller"))
             try:
-                cleared = clear(
-                    passed, design.control, solver=design.solver, loop=loop.value, folder="DESIGN"
-                )
+                spec = ControllerSpec(passed, design.control, design.solver)
+                cleared = clear(spec, loop=loop.value, folder="DESIGN")
                 blocks.append(Claims(cleared.evidence))
             except Refused as refused:
                 blocks += [Text(why, "wrong") for why in refused.reasons]

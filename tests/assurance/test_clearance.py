@@ -10,12 +10,11 @@ from compiling import need
 from places import ROOT
 
 from lstm_mpc.assurance.clearance import clear
-from lstm_mpc.assurance.loop_verification import tuning_digest, verify_loop
+from lstm_mpc.assurance.loop_verification import LoopVerifyOptions, verify_loop
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.codegen.c_controller import controller
+from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.errors import InputError, Refused
-from lstm_mpc.io import artefact_file
 from lstm_mpc.plants.ph import Plant
 from lstm_mpc.project.design import load_design
 
@@ -27,6 +26,15 @@ def passed():
     return Release.load(SHIPPED.file("release.json"))
 
 
+def bare_of(passed, *, certificates=None):
+    """The release under a gate that asks for scenarios: without its tube, or with fewer
+    certificates."""
+    policy = replace(passed.policy, conditions=("iss",), output_set="scenario")
+    if certificates is None:
+        return replace(passed, tube=None, policy=policy)
+    return replace(passed, certificates=certificates, policy=policy)
+
+
 def asking(passed, controller, **changes):
     """The release with a policy that asks this of a controller."""
     return replace(passed, policy=replace(passed.policy, controller=controller, **changes))
@@ -35,11 +43,11 @@ def asking(passed, controller, **changes):
 @pytest.fixture(scope="session")
 def loop(passed):
     """Evidence that clears the shipped controller where scenarios are asked for."""
-    files = controller(passed, SHIPPED.control, SHIPPED.solver)
+    spec = spec_of(passed)
     return LoopVerification(
         model=passed.model.digest,
-        problem=tuning_digest(SHIPPED.control, SHIPPED.solver),
-        source=artefact_file.digest(files),
+        problem=spec.tuning_digest,
+        source=spec.source_digest,
         epsilon=1e-2,
         beta=1e-6,
         rule="exact",
@@ -62,13 +70,15 @@ def loop(passed):
 
 def of(release, loop):
     """The same, of the C of this release: its header says what was proved."""
-    return replace(
-        loop, source=artefact_file.digest(controller(release, SHIPPED.control, SHIPPED.solver))
-    )
+    return replace(loop, source=spec_of(release).source_digest)
+
+
+def spec_of(release, problem=SHIPPED.control):
+    return ControllerSpec(release, problem, SHIPPED.solver)
 
 
 def cleared(release, loop=None):
-    return clear(release, SHIPPED.control, solver=SHIPPED.solver, loop=loop, folder="my/design")
+    return clear(spec_of(release), loop=loop, folder="my/design")
 
 
 def refusal(release, loop=None):
@@ -88,14 +98,14 @@ def test_a_proved_tube_needs_nothing_else(passed):
             " safe set"
         ),
     )
-    assert done.files == controller(passed, SHIPPED.control, SHIPPED.solver)
+    assert done.spec.sources == spec_of(passed).sources
     assert cleared(asking(passed, "tube")).evidence == done.evidence
 
 
 def test_scenarios_clear_a_controller_without_a_tube(passed, loop):
     for release in (
-        replace(passed, tube=None),
-        replace(passed, certificates=passed.certificates[:1]),
+        bare_of(passed),
+        bare_of(passed, certificates=passed.certificates[:1]),
         asking(passed, "scenario"),
     ):
         ((kind, words),) = cleared(release, of(release, loop)).evidence
@@ -186,7 +196,7 @@ def test_what_speaks_against_this_controller_counts_whatever_is_asked(passed, lo
 
 
 def test_all_reasons_are_listed_at_once(passed, loop):
-    bare = replace(passed, tube=None, certificates=passed.certificates[:1])
+    bare = replace(bare_of(passed, certificates=passed.certificates[:1]), tube=None)
     reasons = refusal(
         bare, replace(of(bare, loop), model="0" * 64, reach=1.2, violation=0.1, violator=3)
     )
@@ -201,9 +211,7 @@ def test_all_reasons_are_listed_at_once(passed, loop):
 
 
 def test_a_waiver_is_said_wherever_it_counts(passed):
-    release = asking(
-        replace(passed, tube=None), "either", waive={"controller": "bench rig, nobody near"}
-    )
+    release = asking(bare_of(passed), "either", waive={"controller": "bench rig, nobody near"})
     assert [kind for kind, _ in cleared(release).evidence] == ["waived", "waived"]
     assert all(
         words.endswith("waived: bench rig, nobody near") for _, words in cleared(release).evidence
@@ -221,9 +229,10 @@ def test_a_controller_that_ignores_a_late_probe_is_refused_with_the_scenario_tha
     """A probe 40 s late and an eager observer: the loop swings out of a tight safe set; one that
     knows of the delay stays within."""
     need("host")
-    release = replace(asking(passed, "scenario"), safe_set=((6.5, 7.3),))
+    waived = replace(passed.policy, controller="scenario", waive={"tube": "a tight set"})
+    release = replace(passed, policy=waived, safe_set=((6.5, 7.3),))
     law = replace(
-        SHIPPED.verify_loop.law,
+        SHIPPED.loop_law,
         setpoint=((6.6, 7.2),),
         start=((15.0, 15.4),),
         delay=40.0,
@@ -235,18 +244,13 @@ def test_a_controller_that_ignores_a_late_probe_is_refused_with_the_scenario_tha
     )
     found = {}
     for name, problem in (("honest", honest), ("bad", bad)):
-        how = {
-            "solver": SHIPPED.solver,
-            "sources": controller(release, problem, SHIPPED.solver),
-            "plant": Plant(uncertain=True).system(),
-        }
-        found[name] = verify_loop(
-            release, problem, **how, law=law, steps=100, settle=50, seed=30, scenarios=16
-        )
+        how = LoopVerifyOptions(steps=100, settle=50, seed=30)
+        plant = Plant(uncertain=True).system()
+        found[name] = verify_loop(spec_of(release, problem), plant, law, how, scenarios=16)
     # as if there had been more of the same
     enough = {name: replace(v, scenarios=1375) for name, v in found.items()}
-    assert clear(release, honest, solver=SHIPPED.solver, loop=enough["honest"]).evidence
+    assert clear(spec_of(release, honest), loop=enough["honest"]).evidence
     with pytest.raises(Refused) as caught:
-        clear(release, bad, solver=SHIPPED.solver, loop=enough["bad"], folder="my/design")
+        clear(spec_of(release, bad), loop=enough["bad"], folder="my/design")
     (reason,) = caught.value.reasons
     assert f"`lstm-mpc verify-loop my/design --replay {found['bad'].worst}`" in reason

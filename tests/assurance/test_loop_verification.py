@@ -2,7 +2,7 @@
 bit however it is shared."""
 
 import itertools
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -13,20 +13,20 @@ from tolerances import ROUND_OFF
 from lstm_mpc.assurance import loop_verification
 from lstm_mpc.assurance.loop_law import LoopLaw
 from lstm_mpc.assurance.loop_verification import (
+    LoopVerifyOptions,
     loop_experiment,
     reach_of,
-    replay_loop,
+    replayed,
     run_batch,
     verify_loop,
 )
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.codegen.c_controller import controller
+from lstm_mpc.codegen.controller_spec import ControllerSpec, tuning_digest
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import Status
-from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.problem import Problem
-from lstm_mpc.control.simulation import close_loop, draw_scenario, draw_scenarios
+from lstm_mpc.control.simulation import draw_scenario, draw_scenarios, simulate_closed_loop
 from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.plants.ph import VARIED, Plant
@@ -34,7 +34,7 @@ from lstm_mpc.plants.system import rest, rests
 from lstm_mpc.project.design import load_design
 
 SHIPPED = load_design(ROOT / "models" / "ph")
-LAW = SHIPPED.verify_loop.law
+LAW = SHIPPED.loop_law
 SHORT = {"steps": 30, "settle": 10, "seed": 3}
 
 
@@ -45,8 +45,13 @@ def passed():
 
 
 @pytest.fixture(scope="session")
-def sources(passed):
-    return controller(passed, SHIPPED.control, SHIPPED.solver)
+def spec(passed):
+    return ControllerSpec(passed, SHIPPED.control, SHIPPED.solver)
+
+
+@pytest.fixture(scope="session")
+def sources(spec):
+    return dict(spec.sources)
 
 
 @pytest.fixture(scope="session")
@@ -55,26 +60,21 @@ def uncertain():
 
 
 @pytest.fixture
-def campaign(passed, sources, uncertain):
-    return loop_experiment(passed, SHIPPED.control, sources, plant=uncertain, law=LAW, **SHORT)
+def campaign(spec, uncertain):
+    return loop_experiment(spec, uncertain, LAW, LoopVerifyOptions(**SHORT))
 
 
 @pytest.fixture
-def verified(passed, sources, uncertain, monkeypatch):
+def verified(spec, uncertain, monkeypatch):
     """Verify with chunks of three scenarios."""
     monkeypatch.setattr(loop_verification, "CHUNK", 3)
 
     def run(**changes):
-        how = {
-            "solver": SHIPPED.solver,
-            "sources": sources,
-            "plant": uncertain,
-            "law": LAW,
-            "scenarios": 8,
-            **SHORT,
-            **changes,
-        }
-        return verify_loop(passed, SHIPPED.control, **how)
+        how = {"scenarios": 8, **SHORT, **changes}
+        names = {f.name for f in fields(LoopVerifyOptions)} & set(how)
+        options = LoopVerifyOptions(**{name: how.pop(name) for name in names})
+        plant, law = how.pop("plant", uncertain), how.pop("law", LAW)
+        return verify_loop(spec, plant, law, options, **how)
 
     return run
 
@@ -200,7 +200,7 @@ def test_plants_come_to_rest_side_by_side_as_alone(uncertain):
 
 def test_many_scenarios_at_once_are_each_its_replay(campaign):
     part = run_batch(campaign, 4, 9)
-    runs = [replay_loop(campaign, index) for index in range(4, 9)]
+    runs = [replayed(campaign, index) for index in range(4, 9)]
     reached = [reach_of(run, campaign.safe_set) for run in runs]
     assert (part.reach, part.worst) == (max(reached), 4 + int(np.argmax(reached)))
     assert part.low == (min(run.truth.min() for run in runs),)
@@ -222,17 +222,16 @@ def test_many_scenarios_at_once_are_each_its_replay(campaign):
 def test_a_late_probe_and_a_slow_valve_are_replayed_as_well(campaign, law):
     other = replace(campaign, law=replace(LAW, **law))
     part = run_batch(other, 0, 3)
-    assert max(reach_of(replay_loop(other, i), other.safe_set) for i in range(3)) == part.reach
+    assert max(reach_of(replayed(other, i), other.safe_set) for i in range(3)) == part.reach
 
 
 def test_preview_sees_the_coming_setpoints(passed, uncertain):
     problem = replace(SHIPPED.control, horizon=5, preview=True)
-    files = controller(passed, problem, SHIPPED.solver)
-    ahead = loop_experiment(
-        passed, problem, files, plant=uncertain, law=replace(LAW, dwell=(50.0, 100.0)), **SHORT
-    )
+    spec = ControllerSpec(passed, problem, SHIPPED.solver)
+    quick = replace(LAW, dwell=(50.0, 100.0))
+    ahead = loop_experiment(spec, uncertain, quick, LoopVerifyOptions(**SHORT))
     assert (
-        max(reach_of(replay_loop(ahead, i), ahead.safe_set) for i in range(3))
+        max(reach_of(replayed(ahead, i), ahead.safe_set) for i in range(3))
         == run_batch(ahead, 0, 3).reach
     )
 
@@ -246,10 +245,9 @@ def test_several_inputs_and_outputs(mimo, preview):
         dwell=(50.0, 90.0),
         noise=0.01,
     )
-    both = loop_experiment(
-        mimo, problem, controller(mimo, problem, SolverOptions()), plant=system, law=law, **SHORT
-    )
-    part, runs = run_batch(both, 0, 3), [replay_loop(both, i) for i in range(3)]
+    spec = ControllerSpec(mimo, problem)
+    both = loop_experiment(spec, system, law, LoopVerifyOptions(**SHORT))
+    part, runs = run_batch(both, 0, 3), [replayed(both, i) for i in range(3)]
     truth = np.array([run.truth for run in runs])
     # the network's twin is a matrix product, which rounds otherwise beside others
     assert part.reach == pytest.approx(
@@ -263,11 +261,11 @@ def test_several_inputs_and_outputs(mimo, preview):
 def test_an_input_beyond_its_limits_is_a_violation(campaign):
     tighter = replace(campaign, u_high=campaign.u_high - 1.5)
     part = run_batch(tighter, 0, 4)
-    run = replay_loop(tighter, part.violator)
+    run = replayed(tighter, part.violator)
     assert part.violation == run.u.max() - tighter.u_high[0] > 0
     slower = replace(campaign, max_move=campaign.max_move / 2)
     part = run_batch(slower, 0, 4)
-    run = replay_loop(slower, part.violator)
+    run = replayed(slower, part.violator)
     moves = np.diff(np.concatenate([run.u_start, run.u[:, 0]]))
     assert part.violation == np.abs(moves).max() - slower.max_move[0] > 0
 
@@ -314,14 +312,14 @@ def test_the_record_says_what_was_verified(verified, passed, sources, tmp_path):
 
 
 def test_another_tuning_has_another_digest():
-    own = loop_verification.tuning_digest(SHIPPED.control, SHIPPED.solver)
-    assert own == loop_verification.tuning_digest(SHIPPED.control, SHIPPED.solver)
+    own = tuning_digest(SHIPPED.control, SHIPPED.solver)
+    assert own == tuning_digest(SHIPPED.control, SHIPPED.solver)
     for problem, solver in (
         (replace(SHIPPED.control, move_penalty=0.03), SHIPPED.solver),
         (replace(SHIPPED.control, y_low=-np.inf), SHIPPED.solver),
         (SHIPPED.control, replace(SHIPPED.solver, sqp_iterations=2)),
     ):
-        assert loop_verification.tuning_digest(problem, solver) != own
+        assert tuning_digest(problem, solver) != own
 
 
 def test_settling_longer_than_the_run_is_refused(verified):
@@ -396,7 +394,7 @@ def test_whatever_decides_the_result_makes_another_campaign(campaign, change):
 
 def test_the_replay_is_an_ordinary_closed_loop(campaign, sources):
     scenario, before = LAW.draw(2, seed=SHORT["seed"], plant=campaign.plant, steps=SHORT["steps"])
-    run = close_loop(campaign.plant, Compiled(sources), scenario, u_start=before)
-    again = replay_loop(campaign, 2)
+    run = simulate_closed_loop(campaign.plant, Compiled(sources), scenario, u_start=before)
+    again = replayed(campaign, 2)
     assert np.array_equal(run.y, again.y)
     assert np.array_equal(run.u, again.u)

@@ -9,11 +9,11 @@ from builders import some
 from compiling import need
 from places import ROOT
 
+from lstm_mpc.assurance.mpc import ENGINES
 from lstm_mpc.cli.command_line import main
 from lstm_mpc.io.artefact_file import read_json
+from lstm_mpc.io.targets import targets
 from lstm_mpc.project.steps import export_steps
-from lstm_mpc.project.steps.export_steps import TARGETS
-from lstm_mpc.project.steps.loop_steps import ENGINES
 
 SHIPPED = ROOT / "models" / "ph"
 SHORT = """
@@ -64,7 +64,7 @@ def test_every_engine_drives_the_loop_alike(design, capsys, engine):
     assert all(run["metrics"]["failures"] == 0 for run in content["runs"])
 
 
-@pytest.mark.parametrize("target", some(TARGETS, "c", "onnx", "simulink", "arduino"))
+@pytest.mark.parametrize("target", some(tuple(targets()), "c", "onnx", "simulink", "arduino"))
 def test_every_target_is_exported_but_not_over_other_files(design, capsys, monkeypatch, target):
     need("host")
     how = "--json" if target == "controller" else "--quiet"  # its figures are JSON as well
@@ -80,7 +80,7 @@ def test_every_target_is_exported_but_not_over_other_files(design, capsys, monke
             == read_json(design / "release.json", "lstm_mpc release")["certificates"][0]["model"]
         )
     (design / target / "notes.txt").write_text("mine")
-    monkeypatch.delattr(export_steps, "_exported")  # refused before the work
+    monkeypatch.delattr(export_steps, "cleared_of")  # refused before the work
     code, _, err = said(capsys, "export", design, "--target", target, "--quiet")
     assert code == 2
     assert "notes.txt" in err
@@ -112,7 +112,7 @@ def test_a_core_that_answers_otherwise_is_an_error(design, capsys, monkeypatch):
     text = (design / "design.toml").read_text()
     (design / "design.toml").write_text(text[: text.rindex("[[scenario]]")])  # one is enough
     monkeypatch.setattr(
-        export_steps.pil, "differences", lambda one, other: "run 0, sample 3: other bits"
+        export_steps, "differences", lambda one, other: "run 0, sample 3: other bits"
     )
     code, _, err = said(capsys, "pil", design, "--core", "cortex-m4f", "--quiet")
     assert code == 1
@@ -122,7 +122,7 @@ def test_a_core_that_answers_otherwise_is_an_error(design, capsys, monkeypatch):
 
 def test_a_missing_tool_chain_is_one_sentence(design, capsys, monkeypatch):
     monkeypatch.setattr(
-        export_steps.pil,
+        export_steps,
         "missing",
         lambda core: f"{core}: gcc is missing; `apt-get install gcc` brings it",
     )

@@ -12,8 +12,8 @@ from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.gate import release
 from lstm_mpc.certificates.scenarios import verify
 from lstm_mpc.codegen.c_model import KIND, PRODUCTS, STEPS, c_model
-from lstm_mpc.codegen.folder import write_folder
 from lstm_mpc.errors import InputError
+from lstm_mpc.io.export_folder import write_folder
 
 SHAPES = {"siso": (0, 1, (5,), 1), "mimo": (1, 2, (4, 3), 2)}
 DELAYS = (3, 0)

@@ -17,7 +17,7 @@ from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
 from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.faults import KINDS, Fault, Loop
 from lstm_mpc.control.problem import Problem
-from lstm_mpc.control.simulation import Scenario, close_loop
+from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.project.design import load_design
@@ -286,7 +286,7 @@ def test_a_fault_that_stays_leaves_its_offset(bench, rig):
     scenario = Scenario(
         "bias", Steps((0.0,), [7.0]), 1500.0, faults=(Fault("bias", 600.0, size=0.3),)
     )
-    run = close_loop(load_design(bench.DESIGN).system, rig[0], scenario, u_start=[15.55])
+    run = simulate_closed_loop(load_design(bench.DESIGN).system, rig[0], scenario, u_start=[15.55])
     assert bench.figures(run)[3] == pytest.approx(0.3, abs=BACK)
 
 

@@ -14,7 +14,7 @@ from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.problem import KalmanTuning, MheTuning, Problem, limits_of
-from lstm_mpc.control.simulation import Scenario, close_loop
+from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.roles import as_plant
@@ -130,7 +130,9 @@ def test_a_controller_that_sees_the_feed_is_better_than_one_that_does_not():
         (released_of(model), [model.measured[0].name]),
         (released_of(folded(model, m)), []),
     ):
-        run = close_loop(plant, Sqp(release_, problem), scenario, u_start=u0, measured=measured)
+        run = simulate_closed_loop(
+            plant, Sqp(release_, problem), scenario, u_start=u0, measured=measured
+        )
         errors.append(float(np.abs(run.truth - run.reference)[20:].sum()))
         assert run.measured == ((0,) if measured else ())
     assert errors[0] < 0.5 * errors[1]
@@ -251,7 +253,7 @@ def test_the_loop_hands_the_feed_over_with_its_faults_and_its_forecast():
     y = np.asarray(plant.output(plant.x0)).ravel()
     scenario = Scenario("feed", Steps((0.0,), [y.tolist()]), 100.0, steps, faults=(lost,))
     problem = replace(PROBLEM, forecast=True)
-    run = close_loop(
+    run = simulate_closed_loop(
         plant,
         Sqp(released_of(model), problem),
         scenario,
@@ -305,4 +307,4 @@ def test_a_model_that_nothing_moves_cannot_be_controlled():
 def test_a_loop_needs_the_disturbance_that_the_controller_measures(plant):
     scenario = Scenario("constant", Steps((0.0,), [7.0]), 20.0)
     with pytest.raises(InputError, match=r"measures 'T', but pH neutralisation has no disturbance"):
-        close_loop(plant, None, scenario, u_start=[15.0], measured=["T"])
+        simulate_closed_loop(plant, None, scenario, u_start=[15.0], measured=["T"])

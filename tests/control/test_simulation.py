@@ -13,9 +13,9 @@ from lstm_mpc.control.simulation import (
     Run,
     Scenario,
     Valve,
-    close_loop,
     draw_scenario,
     metrics,
+    simulate_closed_loop,
 )
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
@@ -47,7 +47,7 @@ def test_the_loop_measures_asks_and_acts_in_this_order(plant):
     steps = Steps((0.0, 50.0), [7.0, 7.5])
     disturbances = Steps((0.0, 30.0), [[16.6, 0.55], [16.0, 0.6]])
     controller, seen = Proportional(), []
-    run = close_loop(
+    run = simulate_closed_loop(
         plant,
         controller,
         Scenario("s", steps, 120.0, disturbances),
@@ -74,7 +74,7 @@ def test_the_loop_measures_asks_and_acts_in_this_order(plant):
 def test_noise_is_on_the_measurement_only_and_belongs_to_the_seed(plant):
     scenario = Scenario("noisy", Steps((0.0,), [7.0]), 4000.0, noise=0.05)
     one, same, other = (
-        close_loop(plant, Proportional(), replace(scenario, seed=seed), u_start=[15.6])
+        simulate_closed_loop(plant, Proportional(), replace(scenario, seed=seed), u_start=[15.6])
         for seed in (0, 0, 1)
     )
     assert np.array_equal(one.y, same.y)
@@ -97,7 +97,7 @@ def test_failures_are_counted(plant):
             }
             return replace(done, flags=flags.get(len(self.seen), OPTIMAL))
 
-    run = close_loop(plant, Sometimes(), CONSTANT, u_start=[15.6])
+    run = simulate_closed_loop(plant, Sometimes(), CONSTANT, u_start=[15.6])
     assert run.failures == (2, 4)
     assert run.flagged == (2, 4, 5)
     assert (metrics(run)["failures"], metrics(run)["flagged"]) == (2, 3)
@@ -122,7 +122,7 @@ def test_failures_are_counted(plant):
 )
 def test_a_scenario_must_fit_the_plant(plant, scenario, words):
     with pytest.raises(InputError, match=words):
-        close_loop(plant, Proportional(), scenario, u_start=[15.6])
+        simulate_closed_loop(plant, Proportional(), scenario, u_start=[15.6])
 
 
 # -- offset-free -----------------------------------------------------------------------------------
@@ -139,7 +139,9 @@ MISMATCH = Scenario(
 def test_the_observer_takes_the_offset_away_on_a_plant_the_model_does_not_know(
     plant, released, engine
 ):
-    run = close_loop(plant, engine(released, Problem(horizon=12)), MISMATCH, u_start=[15.6])
+    run = simulate_closed_loop(
+        plant, engine(released, Problem(horizon=12)), MISMATCH, u_start=[15.6]
+    )
     before, after = metrics(run)["steps"]
     assert run.failures == ()
     assert before["offset"] < OFFSET
@@ -150,7 +152,7 @@ def test_the_observer_takes_the_offset_away_on_a_plant_the_model_does_not_know(
 
 def test_the_engines_run_the_same_loop(plant, released):
     runs = [
-        close_loop(plant, engine(released, Problem(horizon=12)), MISMATCH, u_start=[15.6])
+        simulate_closed_loop(plant, engine(released, Problem(horizon=12)), MISMATCH, u_start=[15.6])
         for engine in (DoMpc, Sqp)
     ]
     np.testing.assert_allclose(runs[0].u, runs[1].u, atol=IPOPT_INPUT)
@@ -158,7 +160,7 @@ def test_the_engines_run_the_same_loop(plant, released):
 
 def test_without_it_an_offset_stays(plant, released):
     """Must fail: an observer that hardly listens."""
-    run = close_loop(
+    run = simulate_closed_loop(
         plant, Sqp(released, Problem(horizon=12, observer_gain=1e-9)), MISMATCH, u_start=[15.6]
     )
     assert metrics(run)["steps"][-1]["offset"] > 10 * OFFSET
@@ -167,7 +169,7 @@ def test_without_it_an_offset_stays(plant, released):
 def test_a_known_probe_delay_is_handled(plant, released):
     scenario = Scenario("late", Steps((0.0,), [7.6]), 600.0, delay=30.0)
     runs = {
-        dead: close_loop(
+        dead: simulate_closed_loop(
             plant, Sqp(released, Problem(horizon=12, dead_time=dead)), scenario, u_start=[15.6]
         )
         for dead in (0.0, 30.0)
@@ -178,10 +180,10 @@ def test_a_known_probe_delay_is_handled(plant, released):
 
 def test_a_late_probe_reads_what_a_plant_with_a_delay_gives(plant, released):
     scenario = Scenario("late", Steps((0.0, 100.0), [7.0, 7.6]), 600.0, noise=0.01, seed=3)
-    built_in = close_loop(
+    built_in = simulate_closed_loop(
         Plant(delay=30.0).system(), Sqp(released, Problem(horizon=12)), scenario, u_start=[15.6]
     )
-    run = close_loop(
+    run = simulate_closed_loop(
         plant, Sqp(released, Problem(horizon=12)), replace(scenario, delay=30.0), u_start=[15.6]
     )
     np.testing.assert_allclose(run.y, built_in.y, atol=ROUND_OFF)
@@ -341,7 +343,7 @@ def test_a_seer_is_told_the_truth_before_every_step(plant):
         valve_lag=20.0,
     )
     controller = Sees()
-    run = close_loop(plant, controller, scenario, u_start=[15.6])
+    run = simulate_closed_loop(plant, controller, scenario, u_start=[15.6])
     truths, disturbances, positions = zip(*controller.told, strict=True)
     np.testing.assert_allclose(truths, run.truth[:, 0], rtol=ROUND_OFF)
     assert list(disturbances) == run.d.tolist()

@@ -15,7 +15,7 @@ from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.observers.kalman import Kalman
 from lstm_mpc.control.observers.observer import OpenLoop
 from lstm_mpc.control.problem import KalmanTuning, Problem, limits
-from lstm_mpc.control.simulation import Scenario, close_loop
+from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.model import estimate_start
@@ -130,7 +130,7 @@ def test_windows_that_do_not_do(mimo, observer):
 def test_a_controller_that_begins_in_motion_goes_on_as_one_that_was_there(design, passed, engine):
     """The plant is on its way; a new controller that is given the last 40 samples moves like the
     one that drove it there."""
-    there = close_loop(
+    there = simulate_closed_loop(
         design.system,
         engine,
         Scenario("s", Steps((0.0, 200.0), [7.0, 7.6]), 600.0),
@@ -162,7 +162,9 @@ def taken_over(design, engine, hand=BY_HAND):
         disturbances=ACID.signal(len(hand), 10.0),
     ).y[-1, 0]
     scenario = Scenario("manual", Steps((0.0,), [setpoint]), 10.0 * (len(hand) + 30), ACID)
-    return close_loop(design.system, engine, scenario, u_start=design.u_start, manual=hand)
+    return simulate_closed_loop(
+        design.system, engine, scenario, u_start=design.u_start, manual=hand
+    )
 
 
 def test_after_manual_the_first_move_is_none(design, engine):
@@ -232,7 +234,7 @@ def test_half_an_hour_out_of_reach_leaves_no_trace(design, engine):
     the output came."""
     top = float(design.system.output(rest(design.system, [17.0])))
     back = [
-        close_loop(
+        simulate_closed_loop(
             design.system,
             engine,
             Scenario("s", Steps((0.0, 300.0, 2100.0), [7.0, asked, 7.5]), 3000.0),

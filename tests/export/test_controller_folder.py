@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 from compiling import need, tool
 
-from lstm_mpc.codegen.folder import write_folder
+from lstm_mpc.assurance.clearance import clear
+from lstm_mpc.codegen import controller_spec
+from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control.controller import WORDS, Status
 from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.problem import Problem
 from lstm_mpc.errors import InputError
 from lstm_mpc.export import controller_folder as module
-from lstm_mpc.export import pil
+from lstm_mpc.export import pil_bench as pil
 from lstm_mpc.export.controller_folder import KIND, PRODUCTS, bundle
 from lstm_mpc.export.golden import SAMPLES, golden
+from lstm_mpc.io.export_folder import write_folder
 
 PROBLEM = Problem(horizon=8, move_penalty=0.02, max_move=0.8, y_low=6.0, y_high=9.0)
 BUDGET = SolverOptions(sqp_iterations=5)
@@ -24,13 +27,18 @@ BUDGET = SolverOptions(sqp_iterations=5)
 
 @pytest.fixture(scope="module")
 def vectors(released):
-    return golden(released, PROBLEM, BUDGET, u_start=[15.5])
+    return golden(ControllerSpec(released, PROBLEM, BUDGET), u_start=[15.5])
 
 
 @pytest.fixture(scope="module")
-def made(released):
+def cleared(released):
+    return clear(ControllerSpec(released, PROBLEM, BUDGET))
+
+
+@pytest.fixture(scope="module")
+def made(cleared):
     need("host")
-    return bundle(released, PROBLEM, BUDGET, u_start=[15.5])  # with golden vectors of its own
+    return bundle(cleared, u_start=[15.5])  # with golden vectors of its own
 
 
 @pytest.fixture
@@ -96,15 +104,15 @@ def test_cmake_builds_and_tests_it(folder):
     assert "Passed" in out.stdout
 
 
-def test_the_same_input_gives_the_same_bytes(released, made, vectors, monkeypatch):
+def test_the_same_input_gives_the_same_bytes(cleared, made, vectors, monkeypatch):
     monkeypatch.setattr(module, "golden", lambda *arguments, **options: vectors)
-    assert bundle(released, PROBLEM, BUDGET, u_start=[15.5]) == made
+    assert bundle(cleared, u_start=[15.5]) == made
 
 
-def test_code_that_answers_otherwise_is_not_exported(released, monkeypatch, vectors):
+def test_code_that_answers_otherwise_is_not_exported(cleared, monkeypatch, vectors):
     need("host")
     monkeypatch.setattr(module, "golden", lambda *arguments, **options: vectors)
-    real = module.controller
+    real = controller_spec.controller
 
     def wrong(*arguments):
         return {
@@ -112,11 +120,11 @@ def test_code_that_answers_otherwise_is_not_exported(released, monkeypatch, vect
             for n, t in real(*arguments).items()
         }
 
-    monkeypatch.setattr(module, "controller", wrong)
+    monkeypatch.setattr(controller_spec, "controller", wrong)
     with pytest.raises(
         InputError, match=r"the C does not answer as the controller in Python does .*refused"
     ):
-        bundle(released, PROBLEM, BUDGET, u_start=[15.5])  # the checksum sees it first
+        bundle(cleared, u_start=[15.5])  # the checksum sees it first
 
     def blind(*arguments):
         return {
@@ -124,25 +132,25 @@ def test_code_that_answers_otherwise_is_not_exported(released, monkeypatch, vect
             for n, t in wrong(*arguments).items()
         }
 
-    monkeypatch.setattr(module, "controller", blind)
+    monkeypatch.setattr(controller_spec, "controller", blind)
     with pytest.raises(
         InputError, match=r"does not answer as .*largest \|du\| .*; nothing is exported"
     ):
-        bundle(released, PROBLEM, BUDGET, u_start=[15.5])
+        bundle(cleared, u_start=[15.5])
 
 
-def test_without_a_compiler_there_is_no_export(released, monkeypatch, vectors):
+def test_without_a_compiler_there_is_no_export(cleared, monkeypatch, vectors):
     monkeypatch.setattr(module, "golden", lambda *arguments, **options: vectors)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(InputError, match="needs make and a C compiler; install gcc and make"):
-        bundle(released, PROBLEM, BUDGET, u_start=[15.5])
+        bundle(cleared, u_start=[15.5])
 
 
-def test_without_the_tools_for_arm_the_page_says_so(released, monkeypatch, vectors):
+def test_without_the_tools_for_arm_the_page_says_so(cleared, monkeypatch, vectors):
     need("host")
     monkeypatch.setattr(module, "golden", lambda *arguments, **options: vectors)
     monkeypatch.setattr(pil, "missing", lambda core: "gone")
-    made = bundle(released, PROBLEM, BUDGET, u_start=[15.5])
+    made = bundle(cleared, u_start=[15.5])
     assert made.facts["target"] is None
     assert "the tools for Arm were missing" in made.files["README.md"]
 

@@ -13,19 +13,20 @@ from pathlib import Path
 import fmpy
 import numpy as np
 import pytest
-from builders import RELEASES, later, released, some
-from controllers import NAME, answers, files_of, situation, started
+from builders import RELEASES, later, released, released_of, some
+from controllers import NAME, answers, cleared_of, files_of, situation, started
 from fmpy.fmi1 import FMICallException
 from fmpy.validation import validate_fmu
 from fmu_importer import Imported, Importer, named
 from tolerances import ROUND_OFF
 
+from lstm_mpc.assurance.clearance import clear
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.cli.command_line import main
-from lstm_mpc.codegen.c_controller import controller
+from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import WORDS
-from lstm_mpc.control.simulation import close_loop
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.fmu.archive import fmu, fmu_folder
 from lstm_mpc.export.fmu.unit import Port, controller_unit, model_unit
@@ -50,6 +51,10 @@ def release_of(kind):
     return kept(("release", kind), lambda: released(kind))
 
 
+def cleared(kind):
+    return kept(("cleared", kind), lambda: cleared_of(release_of(kind), preview=kind == "mimo"))
+
+
 def sources(kind):
     """The C of the controller; the one of several outputs sees coming setpoints."""
     return kept(("files", kind), lambda: files_of(release_of(kind), preview=kind == "mimo"))
@@ -59,9 +64,7 @@ def exported(kind):
     """The folder as a user gets it."""
     return kept(
         ("folder", kind),
-        lambda: fmu_folder(
-            release_of(kind), sources(kind), u_start=started(release_of(kind).model)
-        ),
+        lambda: fmu_folder(cleared(kind), u_start=started(release_of(kind).model)),
     )
 
 
@@ -231,11 +234,12 @@ def test_the_controller_is_the_c(opened, kind, version):
 def test_it_controls_the_plant_with_the_bits_of_the_c(pytestconfig, tmp_path):
     home = pytestconfig.rootpath / "models" / "ph"
     design, passed = load_design(home), Release.load(home / "release.json")
-    files = controller(passed, design.control, design.solver)
-    importer = Importer(fmu(controller_unit(passed, files, double=True)), tmp_path)
+    cleared = clear(ControllerSpec(passed, design.control, design.solver))
+    files = cleared.spec.sources
+    importer = Importer(fmu(controller_unit(cleared, double=True)), tmp_path)
     wrapped, twin = Imported(importer, passed.model), Compiled(files, double=True)
     run, other = (
-        close_loop(design.system, it, design.scenarios[0], u_start=design.u_start)
+        simulate_closed_loop(design.system, it, design.scenarios[0], u_start=design.u_start)
         for it in (wrapped, twin)
     )
     assert len(run.u) == 360
@@ -248,7 +252,7 @@ def test_single_precision(siso, tmp_path):
     files, (y, r) = sources("siso"), situation(siso.model, 50)
     u, _ = answers(Compiled(files), y, r, started(siso.model))
     instance = Importer(
-        fmu(controller_unit(siso, files, u_start=started(siso.model))), tmp_path
+        fmu(controller_unit(cleared("siso"), u_start=started(siso.model))), tmp_path
     ).make()
     assert [
         instance.step(**named(siso.model, *row)).get("u1") for row in zip(y, r, strict=True)
@@ -439,12 +443,11 @@ def test_the_same_unit_gives_the_same_bytes(siso, version):
 
 
 def test_the_token_follows_what_is_computed(siso, mimo):
-    files = sources("siso")
-    other = {**files, f"{NAME}.c": files[f"{NAME}.c"] + "\n"}
+    one = controller_unit(cleared("siso"))
     units = [
-        controller_unit(siso, files),
-        controller_unit(siso, other),
-        controller_unit(siso, files, u_start=[0.5]),
+        one,
+        replace(one, sources={**one.sources, f"{NAME}.c": one.sources[f"{NAME}.c"] + "\n"}),
+        controller_unit(cleared("siso"), u_start=[0.5]),
         model_unit(siso),
     ]
     assert len({unit.token for unit in [*units, model_unit(mimo)]}) == 5
@@ -489,11 +492,9 @@ def test_units_that_cannot_be(siso, monkeypatch):
     with pytest.raises(InputError, match="FMI version 2 or 3, got 1"):
         fmu(model_unit(siso), version=1)
     with pytest.raises(InputError, match=r"u_start needs 1 value\(s\), got 2"):
-        controller_unit(siso, sources("siso"), u_start=[1.0, 2.0])
+        controller_unit(cleared("siso"), u_start=[1.0, 2.0])
     with pytest.raises(InputError, match="start value of 'u1_start' must be finite, got nan"):
-        controller_unit(siso, sources("siso"), u_start=[np.nan])
-    with pytest.raises(InputError, match=r"need one header, got a\.c"):
-        controller_unit(siso, {"a.c": ""})
+        controller_unit(cleared("siso"), u_start=[np.nan])
     with pytest.raises(InputError, match="two variables are called 'y1'; rename"):
         replace(model_unit(siso), inputs=(Port("y1", "V", "", 0.0),))
     with pytest.raises(InputError, match="two variables are called 'time'"):
@@ -507,8 +508,8 @@ def test_start_values(siso):
     model = siso.model
 
     def starts(**changes):
-        changed = replace(siso, model=replace(model, **changes))
-        return [port.start for port in controller_unit(changed, sources("siso")).inputs]
+        changed = cleared_of(released_of(replace(model, **changes)))
+        return [port.start for port in controller_unit(changed).inputs]
 
     assert starts() == [model.scaling.y_mid[0]] * 2
     assert starts(outputs=(Signal("y1", "m", -1.0, 5.0),)) == [2.0] * 2

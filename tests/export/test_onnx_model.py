@@ -11,9 +11,9 @@ from tolerances import SINGLE
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.gate import release
 from lstm_mpc.certificates.scenarios import verify
-from lstm_mpc.codegen.folder import write_folder
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.onnx_model import FILE, KIND, graph_of, onnx_model
+from lstm_mpc.io.export_folder import write_folder
 from lstm_mpc.model import lstm
 from lstm_mpc.model.importers.import_file import ImportOptions, import_model
 from lstm_mpc.model.model import Model

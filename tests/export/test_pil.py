@@ -11,16 +11,8 @@ import pytest
 from compiling import need
 
 from lstm_mpc.errors import InputError
-from lstm_mpc.export.pil import (
-    CORES,
-    Frames,
-    Replay,
-    Run,
-    differences,
-    missing,
-    replay,
-    replay_on_host,
-)
+from lstm_mpc.export.pil_bench import missing, run_on_core, run_on_host
+from lstm_mpc.export.pil_frames import CORES, Frames, Replay, Run, differences
 
 NAME = "tiny_controller"
 SIZES = {
@@ -134,13 +126,13 @@ def frames():
 @pytest.fixture(scope="module")
 def on_host(tiny, frames):
     need("host")
-    return replay_on_host(tiny, NAME, frames)
+    return run_on_host(tiny, NAME, frames)
 
 
 @pytest.mark.parametrize("core", CORES)
 def test_a_core_answers_with_the_bits_of_the_host(tiny, frames, on_host, core):
     need(core)
-    there = replay(tiny, NAME, frames, core=core)
+    there = run_on_core(tiny, NAME, frames, core=core)
     assert differences(on_host, there) is None
     assert there.struct_bytes == on_host.struct_bytes
     assert there.begin.tolist() == [0, 128]
@@ -161,8 +153,8 @@ def test_a_core_answers_with_the_bits_of_the_host(tiny, frames, on_host, core):
 def test_so_it_does_in_double_precision(tiny, frames, core):
     need("host", core)
     here, there = (
-        replay_on_host(tiny, NAME, frames, double=True),
-        replay(tiny, NAME, frames, core=core, double=True),
+        run_on_host(tiny, NAME, frames, double=True),
+        run_on_core(tiny, NAME, frames, core=core, double=True),
     )
     assert here.u.dtype == np.float64
     assert differences(here, there) is None
@@ -172,7 +164,9 @@ def test_one_ulp_of_one_weight_is_a_difference(frames, on_host, tmp_path):
     need("cortex-m4f")
     weights = WEIGHTS.copy()
     weights[1] = np.nextafter(weights[1], np.float32(1))
-    there = replay(controller(tmp_path / "c", weights=weights), NAME, frames, core="cortex-m4f")
+    there = run_on_core(
+        controller(tmp_path / "c", weights=weights), NAME, frames, core="cortex-m4f"
+    )
     sentence = differences(on_host, there)
     assert sentence.startswith("run 0, sample ")
     assert "host has status 0, u = " in sentence
@@ -186,12 +180,12 @@ def test_vectors_of_the_m55_are_switched_off_for_a_reason(tmp_path, monkeypatch)
         " state->chi[3] = few[0];"
     )
     folder, some = controller(tmp_path / "c", f"{{ {loop} }}"), Frames((run_of(80),))
-    here = replay_on_host(folder, NAME, some)
-    assert differences(here, replay(folder, NAME, some, core="cortex-m55")) is None
+    here = run_on_host(folder, NAME, some)
+    assert differences(here, run_on_core(folder, NAME, some, core="cortex-m55")) is None
     monkeypatch.setitem(
         CORES, "cortex-m55", changed(CORES["cortex-m55"], flags=CORES["cortex-m55"].flags[:2])
     )
-    sentence = differences(here, replay(folder, NAME, some, core="cortex-m55"))
+    sentence = differences(here, run_on_core(folder, NAME, some, core="cortex-m55"))
     assert re.match(
         r"run 0, sample 63: host .*, 8\.816208e-39 \(0x600000\); cortex-m55 .*, 0\.0 \(0x0\)$",
         sentence,
@@ -210,10 +204,10 @@ def turns(number):
 def test_every_instruction_is_counted(core, tmp_path):
     need(core)
     some = Frames((run_of(60),))
-    rising = replay(
+    rising = run_on_core(
         controller(tmp_path / "c", turns("1 + (state->status & 0xFFFFu)")), NAME, some, core=core
     )
-    steady = replay(
+    steady = run_on_core(
         controller(tmp_path / "d", turns("5 + (state->status & 0x10000u)")), NAME, some, core=core
     )
     assert np.diff(rising.instructions[:, 0] - steady.instructions[:, 0]).tolist() == [2] * 59
@@ -225,7 +219,7 @@ def test_long_phases_are_counted_more_coarsely(core, resolution, tmp_path):
     need(core)
     some = Frames((run_of(2),))
     short, long = (
-        replay(controller(tmp_path / str(n), turns(n)), NAME, some, core=core)
+        run_on_core(controller(tmp_path / str(n), turns(n)), NAME, some, core=core)
         for n in (50_000, 6_000_000)
     )
     assert (short.resolution, long.resolution) == (1, resolution)
@@ -237,8 +231,10 @@ def test_long_phases_are_counted_more_coarsely(core, resolution, tmp_path):
 def test_the_stack_is_the_controllers(tiny, frames, tmp_path):
     need("cortex-m3")
     buffer = "{ volatile unsigned char deep[1000]; deep[0] = 1; deep[999] = deep[0]; }"
-    usual = replay(tiny, NAME, frames, core="cortex-m3").stack_bytes
-    more = replay(controller(tmp_path / "c", buffer), NAME, frames, core="cortex-m3").stack_bytes
+    usual = run_on_core(tiny, NAME, frames, core="cortex-m3").stack_bytes
+    more = run_on_core(
+        controller(tmp_path / "c", buffer), NAME, frames, core="cortex-m3"
+    ).stack_bytes
     assert 900 < more - usual < 1100
 
 
@@ -282,7 +278,7 @@ def test_every_failure_has_its_sentence_and_leaves_nothing(old, new, words, tmp_
     folder = controller(tmp_path / "c", new, old=old)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(InputError, match=words):
-        replay(folder, NAME, Frames((run_of(3),)), core="cortex-m4f")
+        run_on_core(folder, NAME, Frames((run_of(3),)), core="cortex-m4f")
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
@@ -294,7 +290,7 @@ def test_what_never_ends_is_ended(tmp_path, monkeypatch):
         InputError,
         match="tiny_controller on cortex-m4f did not end within 1 s; it hangs, or needs more",
     ):
-        replay(folder, NAME, Frames((run_of(3),)), core="cortex-m4f", timeout=1)
+        run_on_core(folder, NAME, Frames((run_of(3),)), core="cortex-m4f", timeout=1)
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
@@ -307,16 +303,16 @@ def test_failures_on_the_host_have_sentences(tiny, frames, tmp_path):
             r" setpoint rows"
         ),
     ):
-        replay_on_host(tiny, NAME, Frames((run_of(3, rows=1),)))
+        run_on_host(tiny, NAME, Frames((run_of(3, rows=1),)))
     with pytest.raises(
         InputError, match=r"has no other\.h; name the folder of an exported controller"
     ):
-        replay_on_host(tiny, "other", frames)
+        run_on_host(tiny, "other", frames)
     crash = controller(tmp_path / "c", "__builtin_trap();")
     with pytest.raises(
         InputError, match=r"tiny_controller on host ends with signal \d+ \(no message\)"
     ):
-        replay_on_host(crash, NAME, frames)
+        run_on_host(crash, NAME, frames)
 
 
 def test_a_counter_that_counts_otherwise_is_refused(tiny, frames, monkeypatch):
@@ -326,7 +322,7 @@ def test_a_counter_that_counts_otherwise_is_refused(tiny, frames, monkeypatch):
         InputError,
         match=r"cortex-m4f: this QEMU counts 1250004 instructions where 1000000 are; 7\.2 is known",
     ):
-        replay(tiny, NAME, frames, core="cortex-m4f")
+        run_on_core(tiny, NAME, frames, core="cortex-m4f")
 
 
 def test_frames_that_end_too_early_are_refused(tiny, frames, monkeypatch):
@@ -336,12 +332,12 @@ def test_frames_that_end_too_early_are_refused(tiny, frames, monkeypatch):
     with pytest.raises(
         InputError, match="tiny_controller on host cannot read its frames or write its answers"
     ):
-        replay_on_host(tiny, NAME, frames)
+        run_on_host(tiny, NAME, frames)
     with pytest.raises(
         InputError,
         match="tiny_controller on cortex-m4f cannot read its frames or write its answers",
     ):
-        replay(tiny, NAME, frames, core="cortex-m4f")
+        run_on_core(tiny, NAME, frames, core="cortex-m4f")
 
 
 @pytest.mark.parametrize(
@@ -354,9 +350,9 @@ def test_a_missing_tool_is_named_with_its_package(tiny, frames, core, tool, pack
     assert missing(core) == sentence
     with pytest.raises(InputError, match=sentence):
         (
-            replay_on_host(tiny, NAME, frames)
+            run_on_host(tiny, NAME, frames)
             if core == "host"
-            else replay(tiny, NAME, frames, core=core)
+            else run_on_core(tiny, NAME, frames, core=core)
         )
     monkeypatch.setenv("LSTM_MPC_REQUIRE_PIL", "1")
     with pytest.raises(pytest.fail.Exception, match=tool):
@@ -374,7 +370,7 @@ def test_an_unknown_core_is_refused(tiny, frames):
             " cortex-m55"
         ),
     ):
-        replay(tiny, NAME, frames, core="cortex-m0")
+        run_on_core(tiny, NAME, frames, core="cortex-m0")
 
 
 def test_frames_fit_together():

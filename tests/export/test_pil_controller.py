@@ -10,13 +10,15 @@ from builders import some
 from compiling import need
 from places import ROOT
 
+from lstm_mpc.assurance.clearance import clear
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.codegen.c_controller import controller
+from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import Status
-from lstm_mpc.control.simulation import close_loop
-from lstm_mpc.export.controller_folder import measured
-from lstm_mpc.export.pil import CORES, Frames, Run, differences, replay, replay_on_host
+from lstm_mpc.control.simulation import simulate_closed_loop
+from lstm_mpc.export.pil import replay
+from lstm_mpc.export.pil_bench import run_on_core, run_on_host
+from lstm_mpc.export.pil_frames import CORES, Frames, Run, differences, measured
 from lstm_mpc.project.design import load_design
 
 SHIPPED = ROOT / "models" / "ph"
@@ -29,11 +31,14 @@ def shipped():
     measurement and a lost setpoint."""
     need("host")
     design, passed = load_design(SHIPPED), Release.load(SHIPPED / "release.json")
-    files = controller(passed, design.control, design.solver)
-    run = close_loop(design.system, Compiled(files), design.scenarios[0], u_start=design.u_start)
+    cleared = clear(ControllerSpec(passed, design.control, design.solver))
+    files = dict(cleared.spec.sources)
+    run = simulate_closed_loop(
+        design.system, Compiled(files), design.scenarios[0], u_start=design.u_start
+    )
     y, ahead = run.y.copy(), run.ahead.copy()
     y[30], ahead[90] = np.nan, np.inf
-    return files, Run(run.y[0], run.u_start, y, ahead)
+    return cleared, Run(run.y[0], run.u_start, y, ahead)
 
 
 def first(run, samples):
@@ -56,13 +61,12 @@ def written(files, folder):
     ("core", "double"),
     some([*((core, False) for core in CORES), ("cortex-m7", True)], ("cortex-m4f", False)),
 )
-def test_every_core_answers_with_the_hosts_bits(shipped, core, double, tmp_path):
+def test_every_core_answers_with_the_hosts_bits(shipped, core, double):
     need("host", core)
-    files, run = shipped
+    cleared, run = shipped
     frames = first(run, 120)  # without hardware for floating point a core takes its time
-    written(files, tmp_path)
-    here = replay_on_host(tmp_path, NAME, frames, double=double)
-    there = replay(tmp_path, NAME, frames, core=core, double=double)
+    here = replay(cleared, frames, double=double)
+    there = replay(cleared, frames, core=core, double=double)
     assert differences(here, there) is None
     assert there.status[30] & Status.MEASUREMENT_INVALID
     assert there.status[90] & Status.SETPOINT_INVALID
@@ -70,21 +74,21 @@ def test_every_core_answers_with_the_hosts_bits(shipped, core, double, tmp_path)
 
 
 @pytest.mark.parametrize(("observer", "flash"), [("kalman", 12), ("open_loop", 10)])
-def test_it_is_as_small_and_as_quick_as_promised(tmp_path, observer, flash):
+def test_it_is_as_small_and_as_quick_as_promised(observer, flash):
     """Bars for nx = 5, N = 20 on a Cortex-M4F in single precision, over the shipped scenarios
     without a delay; instructions are counted, not timed, so this is no timed test."""
     need("host", "cortex-m4f")
     design, passed = load_design(SHIPPED), Release.load(SHIPPED / "release.json")
     problem = design.control if observer == "kalman" else replace(design.control, observer=None)
-    files = controller(passed, problem, design.solver)
-    here = Compiled(files)
+    cleared = clear(ControllerSpec(passed, problem, design.solver))
+    here = Compiled(cleared.spec.sources)
     loops = [
-        close_loop(design.system, here, s, u_start=design.u_start)
+        simulate_closed_loop(design.system, here, s, u_start=design.u_start)
         for s in design.scenarios
         if s.believed == 0
     ]
     frames = Frames(tuple(Run(run.y[0], run.u_start, run.y, run.ahead) for run in loops))
-    found = measured(replay(written(files, tmp_path), NAME, frames, core="cortex-m4f"))
+    found = measured(replay(cleared, frames, core="cortex-m4f"))
     assert found["flash"] <= flash * 1024
     assert found["ram"] <= 6000
     assert found["instructions"]["all"]["mean"] <= 300_000
@@ -94,14 +98,14 @@ def test_it_is_as_small_and_as_quick_as_promised(tmp_path, observer, flash):
 
 def test_one_unit_in_the_last_place_of_one_weight_is_seen(shipped, tmp_path):
     need("host", "cortex-m4f")
-    files, run = shipped
+    run, files = shipped[1], dict(shipped[0].spec.sources)
     frames = first(run, 120)
-    here = replay_on_host(written(files, tmp_path), NAME, frames)
+    here = run_on_host(written(files, tmp_path), NAME, frames)
     data = files[f"{NAME}_data.c"]
     weight = re.search(r"R\((-?0\.\d{8,})\)", data)[1]
     moved = repr(float(np.nextafter(np.float32(weight), np.float32(9))))
     # or the checksum alone would see it
     blind = files[f"{NAME}.c"].replace("crc_of(model) == model->crc", "crc_of(model) != 0u")
     changed = {**files, f"{NAME}_data.c": data.replace(weight, moved, 1), f"{NAME}.c": blind}
-    there = replay(written(changed, tmp_path), NAME, frames, core="cortex-m4f")
+    there = run_on_core(written(changed, tmp_path), NAME, frames, core="cortex-m4f")
     assert re.match(r"run \d, sample \d+: host has status", differences(here, there))

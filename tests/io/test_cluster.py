@@ -15,16 +15,16 @@ from compiling import need
 from places import ROOT
 
 from lstm_mpc.assurance import loop_verification
-from lstm_mpc.assurance.loop_verification import loop_experiment, verify_loop
+from lstm_mpc.assurance.loop_verification import LoopVerifyOptions, loop_experiment, verify_loop
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.codegen.c_controller import controller
+from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.io import cluster, parallel
 from lstm_mpc.project.design import load_design
 
 pytest.importorskip("distributed")
 SHIPPED = load_design(ROOT / "models" / "ph")
-LAW = SHIPPED.verify_loop.law
+LAW = SHIPPED.loop_law
 ROOT = Path(loop_verification.__file__).resolve().parents[2]
 
 
@@ -102,18 +102,16 @@ def processes(tmp_path):
     made.end()
 
 
+SHORT = LoopVerifyOptions(steps=30, settle=10, seed=3)
+
+
+def spec_of(passed):
+    return ControllerSpec(passed, SHIPPED.control, SHIPPED.solver)
+
+
 def campaign(passed, **how):
-    how = {"steps": 30, "settle": 10, "seed": 3, "scenarios": 12, **how}
-    files = controller(passed, SHIPPED.control, SHIPPED.solver)
-    return verify_loop(
-        passed,
-        SHIPPED.control,
-        solver=SHIPPED.solver,
-        sources=files,
-        plant=SHIPPED.plant_of(LAW),
-        law=LAW,
-        **how,
-    )
+    how = {"scenarios": 12, **how}
+    return verify_loop(spec_of(passed), SHIPPED.plant_of(LAW), LAW, SHORT, **how)
 
 
 @pytest.fixture(scope="module")
@@ -234,16 +232,6 @@ def test_without_the_extra_it_is_one_sentence(monkeypatch):
 def test_what_goes_over_the_network_is_small(passed):
     import pickle
 
-    files = controller(passed, SHIPPED.control, SHIPPED.solver)
-    whole = loop_experiment(
-        passed,
-        SHIPPED.control,
-        files,
-        plant=SHIPPED.plant_of(LAW),
-        law=LAW,
-        steps=30,
-        settle=10,
-        seed=3,
-    )
+    whole = loop_experiment(spec_of(passed), SHIPPED.plant_of(LAW), LAW, SHORT)
     assert len(pickle.dumps(whole)) < 200_000
     assert len(pickle.dumps(loop_verification.run_batch(whole, 0, 2))) < 1_000

@@ -24,7 +24,7 @@ from lstm_mpc.control.observers.kalman import Kalman
 from lstm_mpc.control.observers.mhe import Mhe
 from lstm_mpc.control.observers.observer import OpenLoop
 from lstm_mpc.control.problem import GatedTuning, KalmanTuning, MheTuning, Problem, limits_of
-from lstm_mpc.control.simulation import Scenario, close_loop
+from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.dataset import Dataset, Record, scale
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
@@ -432,7 +432,7 @@ def around(crossed, passed):
     )
 
     def loop(engine, delays, problem=BOTH, **options):
-        return close_loop(
+        return simulate_closed_loop(
             plant, engine(later(passed, delays), problem), scenario, u_start=[1.0, 4.0], **options
         )
 
@@ -491,7 +491,9 @@ def test_a_dead_time_written_down_nowhere_is_worth_half_the_error(plant, shipped
     problem, loops = Problem(horizon=12, move_penalty=0.05, max_move=1.0), []
     for delays in ((3,), (0,)):
         loops.append(
-            close_loop(behind, Sqp(later(shipped, delays), problem), scenario, u_start=[15.6])
+            simulate_closed_loop(
+                behind, Sqp(later(shipped, delays), problem), scenario, u_start=[15.6]
+            )
         )
     knowing, ignorant = loops
     assert iae(knowing)[0] < 0.5 * iae(ignorant)[0]  # 99 and 207 pH·s

@@ -10,7 +10,7 @@ from lstm_mpc.cli import live
 from lstm_mpc.cli.answers import answer
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
-from lstm_mpc.control.simulation import Sample, Scenario, close_loop, metrics
+from lstm_mpc.control.simulation import Sample, Scenario, metrics, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.directory import Project
 from lstm_mpc.plots import figures, style
@@ -27,7 +27,7 @@ SCENARIO = Scenario(
 @pytest.fixture(scope="module")
 def run(tanks):
     design, passed = tanks
-    return close_loop(
+    return simulate_closed_loop(
         design.system,
         Sqp(passed, design.control, SolverOptions(sqp_iterations=1)),
         SCENARIO,

@@ -14,7 +14,7 @@ from lstm_mpc import Mprs, Signal, Steps, from_python, record, simulate
 from lstm_mpc.certificates.scenarios import explore, plant_law
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.problem import Problem, limits_of
-from lstm_mpc.control.simulation import Scenario, close_loop
+from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.dataset import Scaling
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.model import Model
@@ -104,7 +104,7 @@ def test_it_closes_the_loop_like_its_twin(tanks):
     plant = from_python(tank.batch.step, tank.batch.output, name="tank", columns=True, **shown)
     scenario = Scenario("both", Steps((0.0, 50.0), [[12.0, 12.5], [13.0, 12.0]]), 200.0, noise=0.02)
     own, other = (
-        close_loop(
+        simulate_closed_loop(
             p,
             Sqp(passed, design.control, SolverOptions(sqp_iterations=1)),
             scenario,

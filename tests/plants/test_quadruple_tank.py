@@ -182,7 +182,7 @@ def test_every_uncertain_constant_has_its_part():
 def test_every_plant_of_the_shipped_law_reaches_every_setpoint(tanks):
     """At the corners of plants, setpoints and flows: rest asks for γ1 k1 v1 + (1 − γ2) k2 v2 = q1 −
     w3, and crosswise for q2 − w4."""
-    law, system = tanks[0].verify_loop.law, tanks[0].system
+    law, system = tanks[0].loop_law, tanks[0].system
     share = [1 - law.mismatch, 1 + law.mismatch]
     a1, a2, k1, k2, g1, g2, h1, h2, w3, w4 = (
         grid.ravel()

@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from lstm_mpc.assurance.loop_verification import LoopVerifyOptions
 from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.problem import KalmanTuning
 from lstm_mpc.control.simulation import draw_scenario
@@ -104,12 +105,12 @@ LAW = PLANT + "[verify_loop]\nsetpoint = [[6.5, 7]]\nstart = [[15.0, 15.5]]\n"
 
 
 def test_the_law_of_the_closed_loop_stands_among_the_keys_of_its_verification(tmp_path):
-    made = load(tmp_path, LAW + "q2 = [0.5, 0.6]\nsteps = 100\nnoise = 0.01\n").verify_loop
-    assert made.steps == 100
-    assert made.law.setpoint == ((6.5, 7.0),)
-    assert made.law.disturbances == {"q2": (0.5, 0.6)}
-    assert made.law.noise == 0.01
-    assert load(tmp_path, PLANT).verify_loop is None
+    made = load(tmp_path, LAW + "q2 = [0.5, 0.6]\nsteps = 100\nnoise = 0.01\n")
+    assert made.verify_loop == LoopVerifyOptions(steps=100)
+    assert made.loop_law.setpoint == ((6.5, 7.0),)
+    assert made.loop_law.disturbances == {"q2": (0.5, 0.6)}
+    assert made.loop_law.noise == 0.01
+    assert load(tmp_path, PLANT).loop_law is None
 
 
 @pytest.mark.parametrize(

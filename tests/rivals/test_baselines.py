@@ -22,7 +22,7 @@ from lstm_mpc.control.delay_line import Line
 from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.problem import Problem, limits
-from lstm_mpc.control.simulation import Scenario, close_loop, metrics
+from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.ph import Plant
@@ -141,7 +141,7 @@ def test_the_tuning_sees_what_the_loop_sees(released):
     found = total_iae(plant, scenarios, *np.array(gains).T, limits=held, u_start=[15.6])
     for (Kc, Ti), total in zip(gains, found, strict=True):
         runs = [
-            close_loop(plant, Pi(Kc, Ti, Ts=TS, limits=held), scenario, u_start=[15.6])
+            simulate_closed_loop(plant, Pi(Kc, Ti, Ts=TS, limits=held), scenario, u_start=[15.6])
             for scenario in scenarios
         ]
         assert total == pytest.approx(sum(metrics(run)["iae"] for run in runs), rel=1e-9)
@@ -197,11 +197,11 @@ def test_who_knows_everything_beats_everyone(plant, released):
         Sqp(released, problem),
         LinearMpc(released, problem),
     ]
-    best = close_loop(plant, Ideal(plant, problem, limits=held), JUMP, u_start=[15.6])
+    best = simulate_closed_loop(plant, Ideal(plant, problem, limits=held), JUMP, u_start=[15.6])
     assert not best.failures
     assert metrics(best, limits=held)["inadmissible"] == 0
     for rival in rivals:
-        run = close_loop(plant, rival, JUMP, u_start=[15.6])
+        run = simulate_closed_loop(plant, rival, JUMP, u_start=[15.6])
         assert metrics(run, limits=held)["inadmissible"] == 0
         assert cost(best, held) < cost(run, held)
 
@@ -236,10 +236,12 @@ def test_it_knows_the_slow_valve(plant, released):
     problem, scenario = Problem(horizon=10, move_penalty=0.02), replace(JUMP, valve_lag=30.0)
     held = limits(released, problem)
     ideals = [Ideal(plant, problem, limits=held, valve_lag=lag) for lag in (30.0, 0.0)]
-    runs = [close_loop(plant, ideal, scenario, u_start=[15.6]) for ideal in ideals]
+    runs = [simulate_closed_loop(plant, ideal, scenario, u_start=[15.6]) for ideal in ideals]
     knows, does_not = (cost(run, held) for run in runs)
     assert knows < does_not
-    again = close_loop(plant, ideals[0], replace(scenario, noise=1.0, delay=30.0), u_start=[15.6])
+    again = simulate_closed_loop(
+        plant, ideals[0], replace(scenario, noise=1.0, delay=30.0), u_start=[15.6]
+    )
     # of the measurement it takes no notice
     np.testing.assert_allclose(again.u, runs[0].u, atol=ROUND_OFF)
 
@@ -250,7 +252,9 @@ def test_with_preview_it_moves_before_the_setpoint_does(plant, released):
     for preview in (True, False):
         problem = Problem(horizon=4, preview=preview)
         ideal = Ideal(plant, problem, limits=limits(released, problem))
-        run = close_loop(plant, ideal, late, u_start=[15.55], horizon=problem.ahead(released.model))
+        run = simulate_closed_loop(
+            plant, ideal, late, u_start=[15.55], horizon=problem.ahead(released.model)
+        )
         moved.append(run.u[-1, 0])
     assert moved[0] > moved[1] + 0.1
 
@@ -258,7 +262,7 @@ def test_with_preview_it_moves_before_the_setpoint_does(plant, released):
 def test_a_failed_solve_is_reported_and_the_last_plan_applied(plant, released):
     problem = Problem(horizon=4, max_move=1.0)
     held = limits(released, problem)
-    run = close_loop(
+    run = simulate_closed_loop(
         plant,
         Ideal(plant, problem, limits=held, iterations=1),
         replace(STEP, duration=60.0),
@@ -277,7 +281,8 @@ def test_it_must_be_told(plant, released):
     ideal.see(plant.x0, plant.d_nominal, np.array([15.6]))
     ideal.step([7.0], [7.0])
     with pytest.raises(
-        InputError, match=r"Ideal: must see the truth before every step; close_loop shows it"
+        InputError,
+        match=r"Ideal: must see the truth before every step; simulate_closed_loop shows it",
     ):
         ideal.step([7.0], [7.0])
 
@@ -363,7 +368,7 @@ def test_linear_mpc_leaves_no_offset_and_bridges_the_dead_time(plant, released, 
         Steps((0.0, 300.0), [[16.6, 0.55], [16.4, 0.6]]),
         delay=delay,
     )
-    run = close_loop(
+    run = simulate_closed_loop(
         plant,
         LinearMpc(released, Problem(horizon=12, dead_time=delay, max_move=1.0)),
         scenario,

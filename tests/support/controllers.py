@@ -3,7 +3,8 @@ with."""
 
 import numpy as np
 
-from lstm_mpc.codegen.c_controller import controller
+from lstm_mpc.assurance.clearance import clear
+from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.problem import Problem
@@ -11,13 +12,20 @@ from lstm_mpc.control.problem import Problem
 NAME = "model_controller"  # of the files, since the models are called "model"
 
 
+def spec_of(release, *, preview=False):
+    """A controller; a rate limit makes the inputs in force matter."""
+    problem = Problem(horizon=5, move_penalty=1e-3, max_move=1.0, preview=preview)
+    return ControllerSpec(release, problem, SolverOptions())
+
+
+def cleared_of(release, *, preview=False):
+    """The same, cleared by the waiver of a release that `builders.released` makes."""
+    return clear(spec_of(release, preview=preview))
+
+
 def files_of(release, *, preview=False):
-    """The C files, name -> text; a rate limit makes the inputs in force matter."""
-    return controller(
-        release,
-        Problem(horizon=5, move_penalty=1e-3, max_move=1.0, preview=preview),
-        SolverOptions(),
-    )
+    """Its C files, name -> text."""
+    return dict(spec_of(release, preview=preview).sources)
 
 
 def started(model):

@@ -22,7 +22,6 @@ from lstm_mpc.certificates import reachability, scenarios
 from lstm_mpc.certificates.evidence import LoopVerification, Tubes, Verification
 from lstm_mpc.cli import command_line, words_loop
 from lstm_mpc.control import simulation
-from lstm_mpc.export import controller_folder, pil
 from lstm_mpc.identification import multistart
 from lstm_mpc.model.model import Model
 from lstm_mpc.plots import figures
@@ -220,13 +219,13 @@ def answer_from_artefacts(monkeypatch):
     monkeypatch.setattr(reachability, "reach", lambda *_, radius, **__: tubes[radius])
     monkeypatch.setattr(
         simulation,
-        "close_loop",
+        "simulate_closed_loop",
         lambda plant, engine, scenario, **_: SimpleNamespace(scenario=scenario, flagged=()),
     )
     monkeypatch.setattr(simulation, "metrics", lambda run, **_: runs[run.scenario.name]["metrics"])
     monkeypatch.setattr(words_loop, "metrics", lambda run: {})  # of a replay
     monkeypatch.setattr(loop_steps, "series", lambda run: runs[run.scenario.name]["series"])
-    monkeypatch.setattr(loop_steps, "engine_of", lambda *_: None)
+    monkeypatch.setattr(loop_steps, "MPC", SimpleNamespace(of=lambda *_: None))
     monkeypatch.setattr(
         loop_verification,
         "verify_loop",
@@ -237,17 +236,18 @@ def answer_from_artefacts(monkeypatch):
         "_recorded",
         lambda *_: {row["dead_time"]: None for row in next(iter(board["cores"].values()))},
     )
-    monkeypatch.setattr(pil, "replay_on_host", lambda *_, **__: None)
     monkeypatch.setattr(
-        pil,
+        export_steps,
         "replay",
-        lambda *_, core, **__: SimpleNamespace(
-            row=(row := next(rows[core])), lengths=(row["samples"],)
+        lambda *_, core="host", **__: (
+            None
+            if core == "host"
+            else SimpleNamespace(row=(row := next(rows[core])), lengths=(row["samples"],))
         ),
     )
-    monkeypatch.setattr(pil, "differences", lambda *_: None)
+    monkeypatch.setattr(export_steps, "differences", lambda *_: None)
     monkeypatch.setattr(
-        controller_folder,
+        export_steps,
         "measured",
         lambda replay: {k: v for k, v in replay.row.items() if k not in ("samples", "dead_time")},
     )

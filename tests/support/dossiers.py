@@ -13,7 +13,7 @@ from lstm_mpc.certificates.reachability import reach
 from lstm_mpc.certificates.scenarios import verify
 from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.problem import Problem, limits
-from lstm_mpc.control.simulation import Scenario, close_loop, metrics
+from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
 from lstm_mpc.data.csv_file import write_csv
 from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.data.excitation import Mprs, Steps
@@ -133,7 +133,9 @@ def _loop(model, passed):
         for u in (middle, 0.5 * (middle + model.u_high))
     ]
     scenario = Scenario("step", Steps((0.0, 100.0), np.array(aims)), 300.0, noise=1e-3)
-    return close_loop(model.system, Sqp(passed, Problem(horizon=4)), scenario, u_start=middle)
+    return simulate_closed_loop(
+        model.system, Sqp(passed, Problem(horizon=4)), scenario, u_start=middle
+    )
 
 
 class Outline(HTMLParser):

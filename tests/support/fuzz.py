@@ -47,11 +47,11 @@ from lstm_mpc.certificates.evidence import Certificate, LoopVerification, Tubes,
 from lstm_mpc.certificates.gate import Release, release
 from lstm_mpc.certificates.reachability import reach
 from lstm_mpc.certificates.scenarios import verify
-from lstm_mpc.codegen.folder import MANIFEST, refuse_foreign, write_folder
 from lstm_mpc.data.csv_file import read_csv
 from lstm_mpc.data.log_reader import read_raw
 from lstm_mpc.errors import LstmMpcError
 from lstm_mpc.io import artefact_file
+from lstm_mpc.io.export_folder import MANIFEST, refuse_foreign, write_folder
 from lstm_mpc.model.importers.import_file import read_foreign
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import Signal

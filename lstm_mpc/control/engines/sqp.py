@@ -14,7 +14,7 @@ import casadi as ca
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_mpc.certificates.gate import Release
+from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.engines.qp import ACTIVE, CAPPED, FREE, Rows, Step, WorkingSet, solve
 from lstm_mpc.control.engines.supervisor import Solution, Supervisor
@@ -62,6 +62,7 @@ class Sqp(Supervisor):
     def __init__(
         self, release: Release, problem: Problem, solver: SolverOptions | None = None
     ) -> None:
+        release = checked(release)
         self.solver = solver or SolverOptions()
         self._program = Condensed(release.model, limits(release, problem), problem.horizon)
         super().__init__(release, problem)

@@ -11,7 +11,7 @@ import casadi as ca
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lstm_mpc.certificates.gate import Release
+from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status, coming, foreseen
 from lstm_mpc.control.observers.gated import Gated
 from lstm_mpc.control.observers.kalman import Kalman
@@ -53,6 +53,7 @@ class Supervisor(ABC):
     not believed: the last valid value stays."""
 
     def __init__(self, release: Release, problem: Problem) -> None:
+        release = checked(release)
         self.release, self.problem = release, problem
         self.limits: Limits = limits(release, problem)
         self.observer: Observer = _OBSERVERS[type(problem.observer)](

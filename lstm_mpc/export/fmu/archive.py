@@ -15,11 +15,11 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
-from lstm_mpc.certificates.gate import Release
-from lstm_mpc.codegen.folder import write_sources
+from lstm_mpc.assurance.clearance import Cleared, checked_clearance
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.fmu import description
 from lstm_mpc.export.fmu.unit import Unit, compiled, controller_unit, model_unit, sources_of
+from lstm_mpc.io.export_folder import write_sources
 
 KIND = "lstm_mpc FMU"
 FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-fvisibility=hidden")
@@ -61,16 +61,18 @@ def fmu(unit: Unit, *, version: int = 3, compiler: str = "cc") -> bytes:
 
 
 def fmu_folder(
-    release: Release,
-    files: Mapping[str, str],
+    cleared: Cleared,
     *,
     u_start: ArrayLike | None = None,
     compiler: str = "cc",
     on_progress: Callable[[float, str], None] = lambda share, what: None,
 ) -> dict[str, str | bytes]:
-    """The files of an export, name -> text or bytes: the model and the controller of the C `files`,
+    """The files of an export, name -> text or bytes: the model and the cleared controller,
     the latter in double precision, as FMUs for FMI 3.0 and 2.0, and how to run them."""
-    units = (model_unit(release), controller_unit(release, files, u_start=u_start, double=True))
+    units = (
+        model_unit(checked_clearance(cleared).spec.release),
+        controller_unit(cleared, u_start=u_start, double=True),
+    )
     made: dict[str, str | bytes] = {}
     for number, (unit, version) in enumerate(product(units, (3, 2))):
         on_progress(number / (2 * len(units)), f"{unit.name}, FMI {version}: library compiled")

@@ -10,7 +10,8 @@ from math import isfinite
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lstm_mpc.certificates.gate import Release
+from lstm_mpc.assurance.clearance import Cleared, checked_clearance
+from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.codegen.c_model import c_model
 from lstm_mpc.codegen.templates import constant, name_of, named, template
 from lstm_mpc.control.controller import WORDS
@@ -90,6 +91,7 @@ class Unit:
 def model_unit(release: Release) -> Unit:
     """The released model: its inputs act for one sample, its outputs are those at the end of it.
     Double precision."""
+    release = checked(release)
     model, Ts = release.model, float(release.model.Ts)
     files = {
         name: text
@@ -128,23 +130,18 @@ def model_unit(release: Release) -> Unit:
 
 
 def controller_unit(
-    release: Release,
-    files: Mapping[str, str],
-    *,
-    u_start: ArrayLike | None = None,
-    double: bool = False,
+    cleared: Cleared, *, u_start: ArrayLike | None = None, double: bool = False
 ) -> Unit:
-    """The controller with the C files `files` (name -> text, one header): measurements, setpoints →
-    inputs of the plant, status.
+    """The cleared controller: measurements, setpoints → inputs of the plant, status.
 
     `u_start` (nu,) [input unit] are the default inputs in force before the first sample: else the
     nominal ones, or the middle of the limits. `double` compiles it in double precision."""
-    model, Ts, name = release.model, float(release.model.Ts), name_of(files)
-    in_force = [_start(s, mid) for s, mid in zip(model.inputs, model.scaling.u_mid, strict=True)]
-    if u_start is not None:
-        in_force = list(np.ravel(u_start))
-        if len(in_force) != len(model.inputs):
-            raise InputError(f"u_start needs {len(model.inputs)} value(s), got {len(in_force)}")
+    spec = checked_clearance(cleared).spec
+    release, model, files, name = spec.release, spec.model, spec.sources, spec.name
+    Ts = float(model.Ts)
+    in_force = np.ravel(spec.u_start if u_start is None else u_start).tolist()
+    if len(in_force) != len(model.inputs):
+        raise InputError(f"u_start needs {len(model.inputs)} value(s), got {len(in_force)}")
     started = zip(model.inputs, in_force, strict=True)
     at_rest = [
         (s, _start(s, mid)) for s, mid in zip(model.outputs, model.scaling.y_mid, strict=True)

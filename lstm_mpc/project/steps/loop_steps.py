@@ -4,19 +4,20 @@ loop and its replay. Each returns a noun; `Project` writes it down."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lstm_mpc.assurance import loop_verification
 from lstm_mpc.assurance.loop_law import LoopLaw
+from lstm_mpc.assurance.loop_verification import LoopVerifyOptions
+from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
+from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control import simulation
-from lstm_mpc.control.controller import Controller
-from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.observers import tuning
-from lstm_mpc.control.problem import KalmanTuning, Problem, limits
+from lstm_mpc.control.problem import KalmanTuning
 from lstm_mpc.control.simulation import Run, Sample, Scenario
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
@@ -24,9 +25,7 @@ from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import System
 from lstm_mpc.project.artefacts import ASSURANCE, DEFAULT, MODEL, PARTS, RELEASE, Options
 from lstm_mpc.project.design import Design
-from lstm_mpc.project.design_tables import LoopVerifyOptions
 
-ENGINES = ("dompc", "sqp", "c", "c-double")
 LOOP_KIND = "lstm_mpc closed loop"
 
 
@@ -71,30 +70,6 @@ class Replay:
         return loop_verification.reach_of(self.run, self.safe_set)
 
 
-def engine_of(name: str, passed: Release, problem: Problem, solver: SolverOptions) -> Controller:
-    """A controller of the released model.
-
-    Args:
-        name: of ENGINES; "c" is the exported code in single precision, run in this process.
-        passed: the release.
-        problem: what the controller solves.
-        solver: the iterations that it may take.
-
-    Returns:
-        The controller, at rest.
-    """
-    if name == "dompc":
-        from lstm_mpc.control.engines.dompc import DoMpc
-
-        return DoMpc(passed, problem)
-    if name == "sqp":
-        return Sqp(passed, problem, solver)
-    from lstm_mpc.codegen.c_controller import controller
-    from lstm_mpc.codegen.sil import Compiled
-
-    return Compiled(controller(passed, problem, solver), double=name == "c-double")
-
-
 def control(
     design: Design,
     options: Options = DEFAULT,
@@ -121,16 +96,15 @@ def control(
         raise InputError(
             f"{design.folder}: control needs a [plant] and at least one [[scenario]] in design.toml"
         )
-    controllers: dict[float, Controller] = {}
-    bounds, ahead = limits(passed, design.control), design.control.ahead(passed.model)
+    controllers: dict[float, MPC] = {}
+    spec = ControllerSpec(passed, design.control, design.solver)
     plants, runs, count = list[System](), list[Run](), len(design.scenarios)
     for number, scenario in enumerate(design.scenarios):
         believed = scenario.believed
         plants.append(design.plant_of(scenario))
         if believed not in controllers:
             options.progress("control", number / count, f"{scenario.name}: {engine} is built")
-            problem = replace(design.control, dead_time=believed)
-            controllers[believed] = engine_of(engine, passed, problem, design.solver)
+            controllers[believed] = MPC.of(spec.with_dead_time(believed), engine)
 
         def on_step(sample: Sample, scenario: Scenario = scenario, before: int = number) -> None:
             share = (before + (sample.k + 1) / sample.N) / count
@@ -139,18 +113,15 @@ def control(
             watch(scenario, sample)
 
         runs.append(
-            simulation.close_loop(
+            simulation.simulate_closed_loop(
                 plants[-1],
                 controllers[believed],
                 scenario,
                 u_start=design.u_start,
-                horizon=ahead,
-                measured=[s.name for s in passed.model.measured],
-                foreseen=design.control.foreseen(passed.model),
                 on_step=on_step,
             )
         )
-    metrics = tuple(simulation.metrics(run, limits=bounds) for run in runs)
+    metrics = tuple(simulation.metrics(run, limits=spec.limits) for run in runs)
     return ClosedLoops(passed, engine, tuple(plants), tuple(runs), metrics)
 
 
@@ -221,17 +192,13 @@ def verify_loop(
     Raises:
         InputError: there is no usable release, no plant or no law.
     """
-    v = _loop_options(design)
-    from lstm_mpc.codegen.c_controller import controller
-
+    law = _loop_law(design)
     options.progress("verify-loop", 0.0, "the gate, and the C compiled")
-    passed = Release.load(design.file(RELEASE))
     return loop_verification.verify_loop(
-        passed,
-        design.control,
-        solver=design.solver,
-        sources=controller(passed, design.control, design.solver),
-        plant=design.plant_of(v.law),
+        ControllerSpec(Release.load(design.file(RELEASE)), design.control, design.solver),
+        design.plant_of(law),
+        law,
+        design.verify_loop,
         scenarios=scenarios,
         workers=options.workers,
         cluster=cluster,
@@ -239,16 +206,15 @@ def verify_loop(
         on_progress=lambda share: options.progress(
             "verify-loop", share, f"{share:.0%} of the closed loops"
         ),
-        **v.__dict__,
     )
 
 
-def _loop_options(design: Design) -> LoopVerifyOptions:
-    if design.verify_loop is None:
+def _loop_law(design: Design) -> LoopLaw:
+    if design.loop_law is None:
         raise InputError(
             f"{design.folder}: verify-loop needs a [plant] and a [verify_loop] table in design.toml"
         )
-    return design.verify_loop
+    return design.loop_law
 
 
 def replay(design: Design, index: int) -> Replay:
@@ -265,28 +231,17 @@ def replay(design: Design, index: int) -> Replay:
     Raises:
         InputError: there is no usable release, no plant or no law, or no such scenario.
     """
-    from lstm_mpc.codegen.c_controller import controller
-
-    v, evidence = _loop_options(design), loop_evidence(design)
+    law, how, evidence = _loop_law(design), design.verify_loop, loop_evidence(design)
     passed = Release.load(design.file(RELEASE))
     if evidence is not None and index >= evidence.scenarios:
         raise InputError(
             f"verify-loop: there is no scenario {index}; {design.file(ASSURANCE)} holds"
             f" {evidence.scenarios}, numbered from 0 to {evidence.scenarios - 1}"
         )
-    law, of = (v.law, v) if evidence is None else (LoopLaw.from_description(evidence.law), evidence)
-    plant = design.plant_of(law)
-    experiment = loop_verification.loop_experiment(
-        passed,
-        design.control,
-        controller(passed, design.control, design.solver),
-        plant=plant,
-        law=law,
-        steps=of.steps,
-        settle=of.settle,
-        seed=of.seed,
-    )
-    run = loop_verification.replay_loop(experiment, index)
+    if evidence is not None:
+        law, how = LoopLaw.from_description(evidence.law), LoopVerifyOptions.of(evidence)
+    spec, plant = ControllerSpec(passed, design.control, design.solver), design.plant_of(law)
+    run = loop_verification.replay_loop(spec, plant, law, how, index=index)
     return Replay(index, run, plant, passed.safe_set, evidence)
 
 

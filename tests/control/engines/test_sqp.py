@@ -17,7 +17,7 @@ from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.qp import ACTIVE, CAPPED
 from lstm_mpc.control.engines.sqp import Condensed, Sample, SolverOptions, Sqp
 from lstm_mpc.control.problem import Limits, Problem, moves_of
-from lstm_mpc.control.simulation import Scenario, close_loop
+from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.input_delays import late
@@ -342,7 +342,7 @@ def test_a_long_step_in_real_time_is_corrected_once(mimo):
 def test_real_time_ends_where_the_converged_engine_does(plant, released):
     scenario = Scenario("step", Steps((0.0,), [7.6]), 600.0)
     runs = [
-        close_loop(
+        simulate_closed_loop(
             plant,
             Sqp(released, Problem(horizon=12), SolverOptions(sqp_iterations=n)),
             scenario,

@@ -15,7 +15,7 @@ from lstm_mpc.control.engines.qp import ACTIVE, FREE
 from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.engines.supervisor import Solution
 from lstm_mpc.control.problem import Problem, moves_of
-from lstm_mpc.control.simulation import Scenario, close_loop, metrics
+from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError, LstmMpcError
 from lstm_mpc.plants.system import rest
@@ -352,7 +352,7 @@ def test_when_the_faults_have_gone_no_offset_is_left(plant, released, engine):
     names = [*["measurement"] * 4, "setpoint", *(name for name in CORRUPT if "block" not in name)]
     controller = engine(released, Problem(horizon=8, max_move=0.5))
     scenario = Scenario("accidents", Steps((0.0, 100.0), [7.0, 7.6]), 1000.0)
-    run = close_loop(
+    run = simulate_closed_loop(
         plant, Faulty(controller, dict(enumerate(names, start=8))), scenario, u_start=[15.6]
     )
     assert run.flagged == tuple(range(8, 8 + len(names)))

@@ -19,7 +19,7 @@ from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.observers.gated import Compared, Gated, certify_gated, choose
 from lstm_mpc.control.observers.observer import OpenLoop
 from lstm_mpc.control.problem import GatedTuning, Problem, limits, limits_of
-from lstm_mpc.control.simulation import Scenario, close_loop
+from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.system import simulate
@@ -202,7 +202,7 @@ def test_in_closed_loop_no_offset_is_left(pytestconfig, shipped):
     scenario = Scenario(
         "acid", Steps((0.0,), [7.3]), 3000.0, Steps((0.0, 300.0), [[16.6, 0.55], [16.2, 0.55]])
     )
-    loop = close_loop(design.system, engine, scenario, u_start=design.u_start)
+    loop = simulate_closed_loop(design.system, engine, scenario, u_start=design.u_start)
     assert np.abs(loop.truth[-10:] - 7.3).max() < OFFSET
     assert not loop.failures
 

@@ -20,7 +20,7 @@ from lstm_mpc.control.observers import kalman
 from lstm_mpc.control.observers.kalman import Kalman, beyond
 from lstm_mpc.control.observers.observer import OpenLoop, state_bound
 from lstm_mpc.control.problem import KalmanTuning, Problem, limits
-from lstm_mpc.control.simulation import Scenario, close_loop
+from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.system import rest, simulate
@@ -228,7 +228,7 @@ def test_in_closed_loop_no_offset_is_left_on_a_plant_that_the_model_does_not_kno
         design.solver,
     )
     scenario = Scenario("s", Steps((0.0,), [7.3]), 2400.0, Steps((0.0, 300.0), [[16.6, 0.55], d]))
-    loop = close_loop(design.system, engine, scenario, u_start=design.u_start)
+    loop = simulate_closed_loop(design.system, engine, scenario, u_start=design.u_start)
     assert np.abs(loop.truth[-10:] - 7.3).max() < OFFSET
     assert np.abs(loop.truth[30:60] - 7.3).max() > 1.5 * OFFSET  # the disturbance was one
 
@@ -245,7 +245,7 @@ def test_with_hardly_any_drift_the_offset_stays(pytestconfig):
     scenario = Scenario(
         "s", Steps((0.0,), [7.3]), 3000.0, Steps((0.0, 1500.0), [[16.6, 0.55], [16.2, 0.55]])
     )
-    loop = close_loop(design.system, engine, scenario, u_start=design.u_start)
+    loop = simulate_closed_loop(design.system, engine, scenario, u_start=design.u_start)
     assert np.abs(loop.truth[-10:] - 7.3).max() > 3 * OFFSET
 
 

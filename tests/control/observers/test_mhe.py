@@ -14,7 +14,7 @@ from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.observers.kalman import Kalman
 from lstm_mpc.control.observers.mhe import Mhe
 from lstm_mpc.control.problem import KalmanTuning, MheTuning, Problem, limits
-from lstm_mpc.control.simulation import Scenario, close_loop
+from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.system import rest, simulate
@@ -164,7 +164,7 @@ def test_in_closed_loop_no_offset_is_left(pytestconfig):
     scenario = Scenario(
         "acid", Steps((0.0,), [7.3]), 1200.0, Steps((0.0, 300.0), [[16.6, 0.55], [16.3, 0.55]])
     )
-    loop = close_loop(design.system, engine, scenario, u_start=design.u_start)
+    loop = simulate_closed_loop(design.system, engine, scenario, u_start=design.u_start)
     assert np.abs(loop.truth[-10:] - 7.3).max() < OFFSET
     assert not loop.failures
 

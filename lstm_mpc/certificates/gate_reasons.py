@@ -1,0 +1,282 @@
+"""Why evidence does not carry a release, and in what words it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lstm_mpc.certificates import conditions
+from lstm_mpc.certificates.evidence import Bound, Certificate, Tube, Validation, Verification
+from lstm_mpc.certificates.policy import Policy
+from lstm_mpc.certificates.reachability import reach
+from lstm_mpc.certificates.scenarios import claimed_set, scenario_count
+from lstm_mpc.model.model import Model
+from lstm_mpc.plants.system import Array
+
+_MACHINE = 1e-6  # how far honest evidence may differ between two machines
+
+
+def claims_of(
+    model: Model,
+    certificates: Sequence[Certificate],
+    tube: Tube | None,
+    verification: Verification | None,
+    validation: Validation | None,
+) -> tuple[tuple[str, str], ...]:
+    """(kind, sentence) for what the evidence claims."""
+    lines = [("proved", str(c)) for c in certificates if c.holds]
+    if tube is not None:
+        ends = intervals(model, *np.array(tube.whole).T)
+        lines.append(
+            ("proved", f"no input within the actuator limits ever takes the output out of {ends}")
+        )
+    v = verification
+    if v is not None and (bound := model_bound(v, model)) is not None:
+        text = (
+            f"with confidence 1−{v.beta:g} at most {v.epsilon:g} of all runs of {v.steps} steps"
+            " under the sampled law leave"
+            f" {intervals(model, *claimed_set(bound, v.shape, model.scaling))} (ρ* ="
+            f" {bound.radius_y:.4f}, N = {v.scenarios})"
+        )
+        lines.append(("sampled", text))
+    if validation is not None:
+        lines += [("measured", text) for text in fit_sentences(model, validation)]
+    return tuple(lines)
+
+
+def certificate_reasons(
+    model: Model, given: Sequence[Certificate], true: Sequence[Certificate], policy: Policy
+) -> list[str]:
+    """What is wrong with the `given` certificates; `true` are those that the model's numbers
+    give."""
+    reasons = [
+        f"certificate {c.condition!r} speaks of model {c.model[:12]}, not of {model.digest[:12]}"
+        for c in given
+        if c.model != model.digest
+    ]
+    mine = [c for c in given if c.model == model.digest]
+    proofs = {c.condition for c in true if c.holds} & {c.condition for c in mine}
+    lacking = [
+        name
+        for name in policy.conditions
+        if not any(conditions.serves(proof, name) for proof in proofs)
+    ]
+    for name in lacking:
+        if any(c.condition == name for c in mine):
+            reasons += [str(c) for c in true if c.condition == name]
+        else:
+            reasons.append(f"no certificate of {name!r} for this model")
+    for actual in true:
+        if actual.condition in lacking:
+            continue
+        alike = [c for c in mine if c.condition == actual.condition]
+        claims = (
+            actual.holds or any(c.holds for c in alike) or actual.condition != conditions.SIGNED
+        )
+        if claims and not all(_agree(c.content(), actual.content()) for c in alike):
+            reasons.append(
+                f"the certificate of {actual.condition!r} is not what the model's numbers give (δ ="
+                f" {actual.margin:.4g})"
+            )
+    return reasons
+
+
+def _agree(a: Any, b: Any) -> bool:
+    """Equal but for what another machine's libm and linear algebra may change in the last digits;
+    words of blame do not count."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(_agree(a[key], b[key]) for key in a if key != "blame")
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(_agree, a, b))
+    if isinstance(a, float) and isinstance(b, float):
+        return bool(np.isclose(a, b, rtol=_MACHINE, atol=_MACHINE))
+    return bool(a == b)
+
+
+def scenario_reasons(
+    model: Model,
+    v: Verification | None,
+    policy: Policy,
+    safe: tuple[tuple[float, float], ...],
+    low: Array,
+    high: Array,
+) -> list[tuple[str, str]]:
+    if v is None:
+        return [("scenario", "no scenario verification of this model")]
+    if v.model != model.digest:
+        return [
+            (
+                "scenario",
+                f"the verification speaks of model {v.model[:12]}, not of {model.digest[:12]}",
+            )
+        ]
+    reasons = []
+    if v.epsilon > policy.epsilon or v.beta > policy.beta:
+        claim = f"ε = {v.epsilon:g}, β = {v.beta:g}"
+        reasons.append(
+            (
+                "scenario",
+                (
+                    f"the verification claims {claim}, the policy asks ε ≤ {policy.epsilon:g}, β ≤"
+                    f" {policy.beta:g}"
+                ),
+            )
+        )
+    needed = scenario_count(
+        v.epsilon, v.beta, d=1 if v.shape == "ball" else 2 * len(model.outputs), rule="exact"
+    )
+    if v.steps < policy.min_steps:
+        reasons.append(
+            (
+                "scenario",
+                (
+                    f"scenarios of {v.steps} steps are shorter than the {policy.min_steps} of the"
+                    " policy"
+                ),
+            )
+        )
+    if v.scenarios < needed:
+        reasons.append(
+            (
+                "scenario",
+                (
+                    f"{v.scenarios} scenarios cannot carry ε = {v.epsilon:g}, β = {v.beta:g};"
+                    f" {needed} are needed"
+                ),
+            )
+        )
+    bound = model_bound(v, model)
+    if bound is None:
+        reasons.append(("scenario", "the verification holds no bound of the model"))
+        return reasons
+    if len(safe) != len(v.safe_set) or any(
+        a < x or z < b for (x, z), (a, b) in zip(safe, v.safe_set, strict=False)
+    ):
+        reasons.append(
+            ("safe_set", f"verified against the safe set {v.safe_set}, the design asks {safe}")
+        )
+    low_y, high_y = claimed_set(bound, v.shape, model.scaling)
+    if any(x < a or b < z for (a, b), x, z in zip(safe, low_y, high_y, strict=False)):
+        claimed = (
+            f"{intervals(model, low_y, high_y)} at ρu = {bound.radius_u:g} (ρ* ="
+            f" {bound.radius_y:.4f})"
+        )
+        reasons.append(
+            (
+                "safe_set",
+                (
+                    f"the claimed set {claimed} leaves the safe set"
+                    f" {intervals(model, *np.array(safe).T)}"
+                ),
+            )
+        )
+    reach = bound.radius_u * model.scaling.u_span * (1 + 1e-12)
+    for s, a, b, x, z in zip(
+        model.inputs,
+        low,
+        high,
+        model.scaling.u_mid - reach,
+        model.scaling.u_mid + reach,
+        strict=True,
+    ):
+        if a < x or z < b:
+            asked = f"the controller may move {s.name} in [{a:g}, {b:g}] {s.unit}"
+            reasons.append(
+                (
+                    "input_range",
+                    (
+                        f"{asked}, the verification covers [{x:.4g}, {z:.4g}] (ρu ="
+                        f" {bound.radius_u:g})"
+                    ),
+                )
+            )
+    return reasons
+
+
+def tube_reasons(
+    model: Model, tube: Tube | None, safe: tuple[tuple[float, float], ...]
+) -> list[str]:
+    if tube is None:
+        return ["no interval tube of this model"]
+    if tube.model != model.digest:
+        return [f"the tube speaks of model {tube.model[:12]}, not of {model.digest[:12]}"]
+    true = reach(
+        model,
+        safe_set=safe,
+        radius=tube.radius,
+        start_box=tube.start_box,
+        steps=max(tube.steps, 1),
+        count=tube.pieces,
+    )
+    if not all(
+        _agree(getattr(true, name), getattr(tube, name)) for name in ("whole", "forever", "trivial")
+    ):
+        return ["the tube is not what the model's numbers give"]
+    if tube.radius < model.scaling.radius:
+        return [
+            f"the tube covers ρu = {tube.radius:g}, the actuator limits reach"
+            f" {model.scaling.radius:g}"
+        ]
+    if not true.safe:
+        return [
+            f"the tube {intervals(model, *np.array(true.whole).T)} leaves the safe set"
+            f" {intervals(model, *np.array(safe).T)}"
+        ]
+    return []
+
+
+def intervals(model: Model, low: Sequence[float] | Array, high: Sequence[float] | Array) -> str:
+    """Outputs between `low` and `high`, in words."""
+    return ", ".join(
+        f"{s.name} in [{a:.3f}, {b:.3f}] {s.unit}"
+        for s, a, b in zip(model.outputs, low, high, strict=True)
+    )
+
+
+def model_bound(verification: Verification, model: Model) -> Bound | None:
+    """The model's bound at its largest radius within the actuator limits, or None."""
+    own = [
+        b
+        for b in verification.bounds
+        if b.system == "model" and b.radius_u <= model.scaling.radius * (1 + 1e-12)
+    ]
+    return max(own, key=lambda b: b.radius_u) if own else None
+
+
+def fit_sentences(model: Model, validation: Validation) -> list[str]:
+    """The figures of a validation in words, one sentence for each reference."""
+    sentences = []
+    names = [f"{s.name} " for s in model.outputs] if len(model.outputs) > 1 else [""]
+    for against, fit in validation.fits.items():
+        shares = [
+            ", ".join(f"{name}{x:.2f} %" for name, x in zip(names, fit[key], strict=True))
+            for key in ("normalised", "mean_removed")
+        ]
+        sentences.append(
+            f"validation FIT (12) {shares[0]}, mean-removed {shares[1]} against the {against}"
+            f" output, {validation.samples} samples"
+        )
+    return sentences
+
+
+def fit_reasons(model: Model, validation: Validation | None, policy: Policy) -> list[str]:
+    if validation is None:
+        return ["no validation of this model"]
+    if validation.model != model.digest:
+        return [
+            f"the validation speaks of model {validation.model[:12]}, not of {model.digest[:12]}"
+        ]
+    if any(
+        len(figures[name]) != len(model.outputs)
+        for figures in validation.fits.values()
+        for name in ("normalised", "mean_removed")
+    ):
+        return [f"the validation does not hold a figure for each of {len(model.outputs)} output(s)"]
+    if not validation.fit >= policy.min_fit:
+        return [
+            f"validation FIT {validation.fit:.2f} % (mean-removed) is below the {policy.min_fit:g}"
+            " % of the policy"
+        ]
+    return []

@@ -1,0 +1,63 @@
+"""What evidence a release needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lstm_mpc.certificates import conditions
+from lstm_mpc.errors import InputError
+
+CHECKS = ("certificate", "scenario", "safe_set", "input_range", "tube", "fit", "controller")
+OUTPUT_SETS = ("scenario", "tube", "either")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What evidence a release needs; the keys of `[release]` in a design. The defaults are what a
+    controller needs: δISS for its observer, and outputs proved for every input, since those that a
+    controller generates follow no sampled law.
+
+    `conditions` must be certified, each by itself or by one that `serves` for it. `output_set`
+    says what must show that outputs stay in the safe set: "scenario" (sampled, for the law that
+    was drawn), "tube" (proved, for every input within the limits) or "either". The scenario
+    verification must be at least as strong as `epsilon`, `beta` and as long as `min_steps`;
+    `min_fit` is the least mean-removed FIT [%] on validation data, against the measured output.
+    `controller` says what a controller needs to be exported: "tube" (with δISS), "scenario"
+    (closed loops of at least `min_loop_steps`, as strong as `epsilon` and `beta`) or "either".
+    `waive` maps a check (certificate, scenario, safe_set, input_range, tube, fit, controller) to
+    the reason why it is waived; it is stored and printed wherever the release is used."""
+
+    conditions: tuple[str, ...] = ("delta_iss",)
+    output_set: str = "tube"
+    epsilon: float = 1e-2
+    beta: float = 1e-6
+    min_steps: int = 1
+    min_fit: float = 95.0
+    controller: str = "either"
+    min_loop_steps: int = 1
+    waive: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "conditions", tuple(self.conditions))
+        for name in self.conditions:
+            conditions.check_name(name)
+        for key, value in (("output_set", self.output_set), ("controller", self.controller)):
+            if value not in OUTPUT_SETS:
+                raise InputError(
+                    f"release: {key} must be one of {', '.join(OUTPUT_SETS)}, got {value!r:.60}"
+                )
+        if not (0 < self.epsilon < 1 and 0 < self.beta < 1 and np.isfinite(self.min_fit)):
+            raise InputError(
+                f"release: ε = {self.epsilon} and β = {self.beta} must lie in (0, 1), min_fit ="
+                f" {self.min_fit} must be finite"
+            )
+        for check, reason in self.waive.items():
+            if check not in CHECKS:
+                raise InputError(
+                    f"release: unknown check {check!r} in waive; known: {', '.join(CHECKS)}"
+                )
+            if not str(reason).strip():
+                raise InputError(f"release: the waiver of {check!r} needs a reason in words")
