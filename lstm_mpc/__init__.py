@@ -15,8 +15,9 @@ from lstm_mpc.data.csv_file import read_csv, write_csv
 from lstm_mpc.data.dataset import Dataset, Fit, Record, Scaling, fit_index, record, scale
 from lstm_mpc.data.excitation import Mprs, Steps, own_signal
 from lstm_mpc.errors import DataError, InputError, LstmMpcError, Refused, SolverError
+from lstm_mpc.identification.continuation import train
 from lstm_mpc.identification.multistart import Identification, identify, validation_of
-from lstm_mpc.identification.training import Outcome, TrainingOptions, train
+from lstm_mpc.identification.training import Outcome, TrainingOptions
 from lstm_mpc.io.artefact_file import VERSION
 from lstm_mpc.model.importers.import_file import import_model
 from lstm_mpc.model.lstm import Layer, Network

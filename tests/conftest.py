@@ -17,7 +17,7 @@ from lstm_mpc.certificates.scenarios import verify
 from lstm_mpc.codegen import sil as loaded
 from lstm_mpc.data.dataset import Dataset, record, scale
 from lstm_mpc.data.excitation import Mprs
-from lstm_mpc.identification.training import train
+from lstm_mpc.identification.continuation import train
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.ph import Plant
 from lstm_mpc.project.design import load_design

@@ -14,7 +14,8 @@ from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.evidence import Validation
 from lstm_mpc.data.dataset import Dataset, Scaling, scale
 from lstm_mpc.errors import InputError, SolverError
-from lstm_mpc.identification.training import Outcome, Progress, TrainingOptions, train
+from lstm_mpc.identification.continuation import first_conditions, train
+from lstm_mpc.identification.training import Outcome, Progress, TrainingOptions
 from lstm_mpc.io import artefact_file, parallel
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model, validate
@@ -139,7 +140,13 @@ def identify(
 
     seeds = list(range(seed, seed + max(starts, screen)))
     if screen > starts:
-        looked = run(replace(settings, iterations=min(SCREENING, settings.iterations)), seeds)
+        short = replace(
+            settings,
+            conditions=first_conditions(settings),
+            free_first=False,
+            iterations=min(SCREENING, settings.iterations),
+        )
+        looked = run(short, seeds)
         seeds = sorted(
             o.seed
             for o in sorted(looked, key=lambda o: min(p.objective for p in o.history))[:starts]

@@ -7,7 +7,7 @@ JᵀJ from forward sensitivities plus a Levenberg–Marquardt term; that of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import casadi as ca
@@ -111,8 +111,8 @@ class Cost:
 
 
 class Program:
-    """minimise cost(z) over w = [z; slacks] subject to every quantity of `conditions` ≤ 1 −
-    `margin` and |z| ≤ `box`, from `start`.
+    """minimise cost(z) over w = [z; slacks] subject to every quantity of a condition ≤ its limit
+    in `limits` and |z| ≤ `box`, from `start`.
 
     `hessian` is "gauss-newton", with a Levenberg–Marquardt term that begins at `damping`, or
     "l-bfgs"."""
@@ -121,8 +121,7 @@ class Program:
         self,
         cost: Cost,
         *,
-        conditions: Sequence[str],
-        margin: float,
+        limits: Mapping[str, float],
         radius: float,
         start: Array,
         box: Array,
@@ -133,12 +132,12 @@ class Program:
         z = ca.SX.sym("z", nz)
         norm = _Epigraph(z[:p, :], start[:p])
         network = lstm.unpack(z[:p, :], cost.error.sizes)
-        values = [v for name in conditions for _, _, v in evaluate(network, name, norm, radius)]
-        g = (
-            ca.vertcat(*norm.constraints, *(1.0 - margin - v for v in values))
-            if values
-            else ca.SX(0, 1)
-        )
+        room = [
+            limit - v
+            for name, limit in limits.items()
+            for _, _, v in evaluate(network, name, norm, radius)
+        ]
+        g = ca.vertcat(*norm.constraints, *room) if room else ca.SX(0, 1)
         w = ca.vertcat(z, *norm.variables)
         self._ng, self._nz, self._cost, self._keep = g.shape[0], nz, cost, list[Any]()
         self._start = np.concatenate([start, *norm.start])

@@ -47,6 +47,8 @@ class TrainingOptions:
     - `hessian`: "gauss-newton", with a Levenberg–Marquardt term that begins at `damping`, or
       "l-bfgs"; `mu_init`: IPOPT's first barrier parameter; training ends after `iterations`, or
       when the last `patience` gained less than `min_improvement` (relative) of the objective.
+    - `free_first`: train without the conditions of incremental stability first and continue those
+      weights under them, which often ends at a better fit than their own start does.
     - `delays`: samples that each input takes until the network sees it, one for each; none: no
       delays.
     - `compiled`: let the C compiler `cc` make machine code of the stage functions, which takes two
@@ -71,6 +73,7 @@ class TrainingOptions:
     patience: int = 20
     min_improvement: float = 5e-2
     mu_init: float = 1e-4
+    free_first: bool = False
     compiled: bool = False
     delays: tuple[int, ...] = ()
 
@@ -116,7 +119,7 @@ class Outcome:
     feasible) and how it ended.
 
     `status` is IPOPT's own word; `sentence` says it plainly. `converged` is true only if IPOPT
-    proved local optimality."""
+    proved local optimality. `z` is [θ; χ0 of every record] of that iterate."""
 
     seed: int
     network: lstm.Network | None
@@ -128,6 +131,7 @@ class Outcome:
     margin: float
     seconds: float
     history: tuple[Progress, ...] = field(repr=False, default=())
+    z: Array | None = field(repr=False, compare=False, default=None)
 
     @property
     def sentence(self) -> str:
@@ -177,37 +181,36 @@ def pieces_of(
     )
 
 
-def train(
+def train_once(
     dataset: Dataset,
     scaling: Scaling,
     settings: TrainingOptions,
     *,
     seed: int,
     network: lstm.Network | None = None,
+    begin: Array | None = None,
+    growth: float | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """One start of the training NLP. Returns the best iterate whose conditions hold exactly; never
-    raises for a failed solve.
+    """One solve of the training NLP under conditions that are formulas; see `train`.
 
-    `network`: weights to start from instead of `settings.start`, which need not satisfy the
-    conditions: seed 0 takes them as they are, other seeds disturb them and pull them into the
-    conditions. `stop` is asked once an iteration; when it says yes, training ends and keeps what it
-    has."""
+    `begin`: z = [θ; χ0 of every record] to continue from, as it is. `growth`: a bound of (Âv)/v,
+    the quantities of `delta_iss`, above 1 where these need not hold."""
     began = time.perf_counter()
     sizes = lstm.Sizes(len(dataset.inputs), settings.cells, len(dataset.outputs))
     pieces = pieces_of(dataset, scaling, settings.washout, delays=settings.delays)
     error = SimulationError(sizes, pieces, compiled=settings.compiled)
     cost = Cost(error, _pull(error, settings))
-    watch = _Watch(cost, settings, scaling.radius, seed, progress, stop)
+    watch = _Watch(cost, settings, scaling.radius, seed, growth, progress, stop)
+    if begin is None:
+        theta = _parameters(error, settings, seed, network, scaling.radius)
+        begin = np.concatenate([theta, _states(error, seed)])
     program = Program(
         cost,
-        conditions=settings.conditions,
-        margin=settings.margin,
+        limits=_limits(settings, growth),
         radius=scaling.radius,
-        start=np.concatenate(
-            [_parameters(error, settings, seed, network, scaling.radius), _states(error, seed)]
-        ),
+        start=begin,
         box=_box(error, settings),
         hessian=settings.hessian,
         damping=settings.damping,
@@ -225,7 +228,14 @@ def train(
         margin=np.nan if best is None else best.margin,
         seconds=time.perf_counter() - began,
         history=tuple(watch.history),
+        z=watch.kept,
     )
+
+
+def _limits(settings: TrainingOptions, growth: float | None) -> dict[str, float]:
+    """What no quantity of a condition may exceed."""
+    limits = dict.fromkeys(settings.conditions, 1.0 - settings.margin)
+    return limits if growth is None else {"delta_iss": growth, **limits}
 
 
 def _parameters(
@@ -294,11 +304,12 @@ class _Watch:
         settings: TrainingOptions,
         radius: float,
         seed: int,
+        growth: float | None,
         progress: Callable[[Progress], None] | None,
         stop: Callable[[], bool],
     ) -> None:
         self._cost, self._settings, self._radius, self._seed = cost, settings, radius, seed
-        self._progress, self._stop = progress, stop
+        self._growth, self._progress, self._stop = growth, progress, stop
         self._spread = sum(_spread(p) for p in cost.error.pieces)
         if not self._spread > 0:
             raise InputError(
@@ -307,6 +318,7 @@ class _Watch:
             )
         self.history: list[Progress] = []
         self.best: Progress | None = None
+        self.kept: Array | None = None  # z of the best
         self._costs: list[float] = []
         self._least = np.inf  # cost of the best
 
@@ -322,11 +334,19 @@ class _Watch:
         entry = Progress(self._seed, len(self.history), objective, fit, delta, theta)
         self.history.append(entry)
         self._costs.append(value)
-        if delta > 0 and value < self._least:
-            self.best, self._least = entry, value
+        if delta > 0 and value < self._least and self._grows_little(theta):
+            self.best, self.kept, self._least = entry, z.copy(), value
         if self._progress is not None:
             self._progress(entry)
         return self._stop() or self._stale()
+
+    def _grows_little(self, theta: Array) -> bool:
+        """Whether (Âv)/v keeps to its bound, up to what IPOPT leaves of a constraint."""
+        if self._growth is None:
+            return True
+        network = lstm.unpack(theta, self._cost.error.sizes)
+        growth = 1.0 - conditions.smallest_margin(network, ("delta_iss",), self._radius)
+        return growth <= self._growth * (1 + 1e-6)
 
     def _stale(self) -> bool:
         """The best cost of the last `patience` iterations is hardly below the best before them."""

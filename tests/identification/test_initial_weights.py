@@ -7,6 +7,7 @@ from builders import model_of, random_network, stable_network
 from lstm_mpc.certificates.conditions import smallest_margin
 from lstm_mpc.data.dataset import Dataset, Record, Scaling, scale
 from lstm_mpc.errors import InputError
+from lstm_mpc.identification.continuation import train
 from lstm_mpc.identification.initial_weights import (
     given_start,
     linear_start,
@@ -15,7 +16,7 @@ from lstm_mpc.identification.initial_weights import (
     realise,
 )
 from lstm_mpc.identification.multistart import SCREENING, identify
-from lstm_mpc.identification.training import TrainingOptions, train
+from lstm_mpc.identification.training import TrainingOptions
 from lstm_mpc.io import parallel
 from lstm_mpc.model import lstm
 from lstm_mpc.model.lstm import Sizes

@@ -9,8 +9,9 @@ from tolerances import IPOPT_BOX, ROUND_OFF, WITNESS
 
 from lstm_mpc.data.dataset import Dataset, Record, scale
 from lstm_mpc.errors import InputError
+from lstm_mpc.identification.continuation import train
 from lstm_mpc.identification.initial_weights import random_start
-from lstm_mpc.identification.training import Outcome, TrainingOptions, pieces_of, train
+from lstm_mpc.identification.training import Outcome, TrainingOptions, pieces_of
 from lstm_mpc.model import lstm
 from lstm_mpc.model.lstm import Sizes
 from lstm_mpc.plants.system import Signal

@@ -14,6 +14,7 @@ from lstm_mpc.certificates.signed.witness import Witness, prove
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.schema import noun
+from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
 
 LARGEST = 1e308  # of what a file holds of a value that has no bound
@@ -25,6 +26,15 @@ def signed_certificate(model: Model, radius: float) -> Certificate:
     if attempt.witness is not None and max(attempt.rates) < 1:
         return proved(model, radius, attempt.witness)
     return _failed(model, radius, attempt)
+
+
+def signed_margin(network: lstm.Network, radius: float) -> float:
+    """δ = 1 − λ as far as it is proved for |u| ≤ `radius`, −inf without a proof."""
+    attempt = search(network, radius)
+    if attempt.witness is None or not max(attempt.rates) < 1:
+        return -np.inf
+    lines = prove(network, attempt.witness, radius)
+    return 1.0 - max(attempt.rates) if all(value < 1 for *_, value, _ in lines) else -np.inf
 
 
 def proved(model: Model, radius: float, witness: Witness) -> Certificate:
