@@ -27,7 +27,9 @@ _EVEN = 1e-6  # time stamps may deviate from the grid by this share of Ts (round
 def write_csv(path: str | Path, dataset: Dataset) -> None:
     """Write a data set: time, inputs, outputs and, where known, noise-free outputs, with units in
     the header; a cell of what was not measured is empty. With more than one record the first column
-    names the record."""
+    names the record.
+
+    InputError for what could not be read again: two columns or two records of one name."""
     truths, several = (
         [item.truth for item in dataset.records if item.truth is not None],
         len(dataset.records) > 1,
@@ -35,6 +37,10 @@ def write_csv(path: str | Path, dataset: Dataset) -> None:
     with_truth = len(truths) == len(dataset.records)
     header = [TIME, *(s.label for s in dataset.inputs), *(s.label for s in dataset.outputs)]
     header += [f"{s.name}{TRUTH} [{s.unit}]" for s in dataset.outputs] if with_truth else []
+    for what, names in (("column", header), ("record", [r.name for r in dataset.records])):
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise InputError(f"{path}: two of its {what}s would be called {twice[0]!r}; rename one")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([RECORD, *header] if several else header)
@@ -82,7 +88,7 @@ def _read_table(
     """Ts [s] and the records of one file."""
     try:
         text = artefact_file.read_bytes(path, limit=_LIMIT).decode("utf-8-sig")
-        reader = csv.reader(text.splitlines())
+        reader = csv.reader(io.StringIO(text, newline=""))
         rows = [(reader.line_num, row) for row in reader if row]
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", file=path) from error
@@ -166,6 +172,9 @@ def _numbers(
 def _even_time(path: Path, t: Array, lines: list[int]) -> float:
     gaps = np.diff(t)
     Ts = float(f"{np.median(gaps):.9g}")  # free of the round-off in the stamps
+    whole, k = float(f"{(t[-1] - t[0]) / (len(t) - 1):.15g}"), np.arange(len(t))
+    if abs(whole - Ts) <= 1e-8 * Ts and np.ptp(t - whole * k) < 0.1 * np.ptp(t - Ts * k):
+        Ts = whole  # a third of a second has more digits
     if not Ts > 0:
         raise DataError(
             f"time must rise, but its typical step is {Ts:g} s", file=path, row=lines[0]
