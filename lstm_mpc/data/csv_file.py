@@ -172,8 +172,8 @@ def _numbers(
 def _even_time(path: Path, t: Array, lines: list[int]) -> float:
     gaps = np.diff(t)
     Ts = float(f"{np.median(gaps):.9g}")  # free of the round-off in the stamps
-    whole, k = float(f"{(t[-1] - t[0]) / (len(t) - 1):.15g}"), np.arange(len(t))
-    if abs(whole - Ts) <= 1e-8 * Ts and np.ptp(t - whole * k) < 0.1 * np.ptp(t - Ts * k):
+    whole, place = float(f"{(t[-1] - t[0]) / (len(t) - 1):.15g}"), np.arange(len(t))
+    if abs(whole - Ts) <= 1e-8 * Ts and np.ptp(t - whole * place) < 0.1 * np.ptp(t - Ts * place):
         Ts = whole  # a third of a second has more digits
     if not Ts > 0:
         raise DataError(

@@ -97,7 +97,8 @@ def read_raw(
         listed = [table.place(name) for name in columns]
         chosen = [table.names[k] for k in listed]
     else:
-        chosen, listed = tags_of(readings, columns), [readings.value]
+        chosen = tags_of(readings, columns)
+        listed = [readings.value] * len(chosen)
     reader = column_reader(table, listed, times, decimal, time_format)
     if readings is not None:
         reader.tags, reader.tag_place = {tag: k for k, tag in enumerate(chosen)}, readings.tag
@@ -149,7 +150,10 @@ def _side_by_side(raw: Raw, reader: ColumnReader) -> Raw:
         if mine.sum() < 2:
             raise DataError(f"tag {tag!r:.60} has fewer than two readings", file=raw.file)
         _check_order(raw.file, raw.t[mine], raw.rows[mine])
-    wide = side_by_side(tags, raw.t, raw.values[:, 0], raw.void[:, 0], raw.rows, len(reader.tags))
+    rows = np.arange(len(tags))
+    wide = side_by_side(
+        tags, raw.t, raw.values[rows, tags], raw.void[rows, tags], raw.rows, len(reader.tags)
+    )
     counts = np.ones(len(wide.t), dtype=bool)
     counts[np.searchsorted(wide.t, raw.t[~raw.counts])] = False
     notes = [f"{len(raw.t)} readings of {len(reader.tags)} tags, one in every row"]
@@ -254,6 +258,8 @@ def _settled(reader: ColumnReader, asked: Sequence[str], chosen: Sequence[str]) 
     notes = []
     if count := reader.table.left_out["repeated"]:
         notes.append(f"{count} row(s) repeat the names or what stands around them: left out")
+    if reader.table.left_out["incomplete"]:
+        notes.append("the last row is incomplete: left out")
     for name, column in zip(asked, chosen, strict=True):
         if column not in (name, name.strip()) and plain(column) != name.strip():
             notes.append(f"{name!r:.60} is read from column {column!r:.80}")

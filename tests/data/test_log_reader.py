@@ -145,7 +145,7 @@ def test_which_column_holds_dates(tmp_path):
             "row 1: has 2 columns for 'q': 'q' \\(#2\\), 'q' \\(#3\\)",
         ),
         (
-            "when,q\n0,1\n1\n",
+            "when,q\n0,1\n1\n2,3\n",
             ["q"],
             "row 3: has 1 cells, the row of names has 2; complete or remove the row",
         ),

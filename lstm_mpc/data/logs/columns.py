@@ -88,27 +88,44 @@ class ColumnReader:
 
     def _add(self, chunk: list[Row], again: bool) -> None:
         lines = np.array([line for line, _ in chunk], dtype=np.float64)
-        for c in self.columns:
+        tags = self._tags(chunk)
+        for number, c in enumerate(self.columns):
             cells = [row[c.place] for _, row in chunk]
-            if not again and not c.tally.clear:
-                filled = [k for k, cell in enumerate(cells) if cell]
-                c.tally.add([cells[k] for k in filled], lines[filled])
-            style, void = self.style(c), None
-            numbers = np.full(len(cells), np.nan)
-            if style is not None:
-                numbers, void = values(self.table.file, c.name, cells, lines, style, self.words)
-            c.used.add(style)
-            c.parts.append(numbers)
-            c.voids.append(np.zeros(len(cells), dtype=bool) if void is None else void)
+            if self.tags:  # each tag in its own style
+                cells = [c if k == number else "" for c, k in zip(cells, tags, strict=True)]
+            clear = c.tally.clear
+            if not again and not clear:
+                c.tally.add(cells, lines)
+            try:
+                self._convert(c, cells, lines)
+            except DataError:
+                if again or not clear:
+                    raise
+                c.tally.add(cells, lines)  # something new: what does the column look like now?
+                self._convert(c, cells, lines)
         if self.times and not again:
             parts = [[row[k] for _, row in chunk] for k in self.times]
             self.stamps.add(parts[0] if len(parts) == 1 else list(map(_joined, *parts)), lines)
-        if self.tags:
-            numbers_of = [self.tags[row[self.tag_place].strip()] for _, row in chunk]
-            self.tag_parts.append(np.array(numbers_of, dtype=np.intp))
+        self.tag_parts.append(np.array(tags, dtype=np.intp))
         self.lines.append(lines)
         keep = [self._counted(row) for _, row in chunk] if self.where else np.ones(len(chunk))
         self.counts.append(np.asarray(keep, dtype=bool))
+
+    def _tags(self, chunk: list[Row]) -> list[int]:
+        """The number of the tag of every row, where each is one reading."""
+        return [self.tags[row[self.tag_place].strip()] for _, row in chunk] if self.tags else []
+
+    def _convert(self, c: Column, cells: list[str], lines: Array) -> None:
+        """Add the numbers of a column; NaN as long as its style is in doubt."""
+        style, void = self.style(c), None
+        numbers = np.full(len(cells), np.nan)
+        if style is not None:
+            words = Counter[str]()
+            numbers, void = values(self.table.file, c.name, cells, lines, style, words)
+            self.words.update(words)
+        c.used.add(style)
+        c.parts.append(numbers)
+        c.voids.append(np.zeros(len(cells), dtype=bool) if void is None else void)
 
     def _counted(self, row: Sequence[str]) -> bool:
         assert self.where is not None

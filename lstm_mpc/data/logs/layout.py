@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from lstm_mpc.data.logs.dates import nature
-from lstm_mpc.data.logs.numbers import WITH_UNIT, Style
+from lstm_mpc.data.logs.numbers import WITH_UNIT, Style, ungrouped
 from lstm_mpc.errors import DataError
 
 Row = tuple[int, list[str]]  # the number of its line in the file, and its cells
@@ -134,7 +134,7 @@ def is_number(cell: str) -> bool:
             continue
         if number is not None:
             return not np.isnan(number)
-    match = WITH_UNIT.fullmatch(cell.strip())
+    match = WITH_UNIT.fullmatch(ungrouped(cell))
     return match is not None and is_unit(match[2])
 
 

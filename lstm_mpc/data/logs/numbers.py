@@ -52,10 +52,13 @@ class Tally:
 
     def add(self, cells: Sequence[str], rows: Sequence[float] | Array) -> None:
         """Count more cells, which stand in `rows` of the file."""
+        if "" in cells:
+            filled = [k for k, cell in enumerate(cells) if cell]
+            cells, rows = [cells[k] for k in filled], [rows[k] for k in filled]
         if self._add_alike(cells, rows):
             return
         for cell, row in zip(cells, rows, strict=True):
-            text = _ungrouped(cell.strip().translate(_CLEAN))
+            text = ungrouped(cell)
             match = _NUMBER.fullmatch(text)
             if match is None and (with_unit := WITH_UNIT.fullmatch(text)):
                 match = _NUMBER.fullmatch(with_unit[1])
@@ -113,11 +116,13 @@ class Tally:
 
 @dataclass(frozen=True)
 class Style:
-    """How the numbers of a column are written: the decimal mark, of which the other one can but
-    group thousands, and the unit that stands behind every number ("" for none)."""
+    """How the numbers of a column are written: the decimal mark, the unit that stands behind every
+    number ("" for none), and whether the other mark is known to group thousands, so that a single
+    one before three digits does."""
 
     decimal: str = "point"
     unit: str = ""
+    grouped: bool = False
 
     def number(self, cell: str) -> float | None:
         """The number of a cell, None for a word.
@@ -127,7 +132,7 @@ class Style:
         text = cell.strip().translate(_CLEAN)
         if text.endswith("-") and text[:-1].rstrip()[-1:].isdigit():  # as some systems write it
             text = f"-{text[:-1].rstrip()}"
-        text = _ungrouped(text)
+        text = ungrouped(text)
         if self.unit and (with_unit := WITH_UNIT.fullmatch(text)):
             if with_unit[2].strip() != self.unit:
                 raise ValueError(f"has another unit than the {self.unit!r} of the others")
@@ -142,14 +147,17 @@ class Style:
             if re.fullmatch(r"\d{1,3}(?:[.,]\d{3})+", match[2]):
                 raise ValueError(f"is no number with a decimal {self.decimal}")
             return None  # a version, an address
-        if group in fraction or (group in whole and not groups):
+        single = whole.count(group) == 1 and not mark and not self.grouped
+        if group in fraction or (group in whole and (not groups or single)):
             raise ValueError(f"is no number with a decimal {self.decimal}")
         whole = whole.replace(group, "")
         return float(f"{match[1]}{whole}{'.' if mark else ''}{fraction}{match[3] or ''}")
 
 
-def _ungrouped(text: str) -> str:
-    """Without the blanks and apostrophes between groups of three digits."""
+def ungrouped(text: str) -> str:
+    """A cell without blanks around it and without those and apostrophes between groups of three
+    digits."""
+    text = text.strip().translate(_CLEAN)
     if " " not in text and "'" not in text:
         return text
     return _GROUPED.sub(lambda match: re.sub("[ ']", "", match[0]), text)
@@ -179,7 +187,7 @@ def styles(
     for name, tally in wanted.items():
         rest = [*(t for t in wanted.values() if t is not tally), *others]
         unit = _unit(path, name, tally)
-        style = Style(asked, unit) if asked != "auto" else None
+        style = Style(asked, unit, True) if asked != "auto" else None
         result[name] = style or _style(path, name, tally, rest, delimiter, unit)
     return result
 
@@ -206,8 +214,12 @@ def _style(
         problem = f"column {name!r:.60} has a decimal point in row {rows[0]} and a decimal comma"
         raise DataError(f"{problem} here; write it one way", file=path, row=rows[1])
     for mark in _MARK:
+        other = _OTHER[mark]
         if sure[mark]:
-            return Style(mark, unit)
+            grouped = bool(kinds[f"{other} groups"])
+            if kinds[f"{other} three"] and not grouped:
+                raise _doubt(path, name, tally, other)
+            return Style(mark, unit, grouped)
     three = [m for m in _MARK if kinds[f"{m} three"]]
     if len(three) == 2:
         raise _doubt(path, name, tally, "comma")
@@ -228,7 +240,7 @@ def _undecided(
 ) -> Style:
     """Every mark of the column stands before three digits: is it the decimal mark?"""
     other = _OTHER[mark]
-    groups, decimal = Style(other, unit), Style(mark, unit)
+    groups, decimal = Style(other, unit, True), Style(mark, unit)
     sure = {m: any(t.kinds[m] or t.kinds[f"{_OTHER[m]} groups"] for t in others) for m in _MARK}
     only = [m for m in _MARK if sure[m] and not sure[_OTHER[m]]]
     wholes = {w for w in tally.wholes if w}
@@ -236,6 +248,8 @@ def _undecided(
         return groups
     if tally.kinds["large"]:  # a thousand without a mark: no mark of thousands is in use
         return decimal
+    if not only and any(t.kinds[f"{other} three"] for t in others):  # one of the two must group
+        raise _doubt(path, name, tally, mark)
     if only == [mark]:
         at_end = len(wholes) == 1 and tally.marked <= max(wholes) <= 1.5 * tally.marked
         if not wholes or at_end:

@@ -62,8 +62,9 @@ def readings_of(table: Table) -> Readings | None:
     units = [k for k in places if names[k] in _UNITS]
     if len(values) != 1:
         values = numbers if len(numbers) == 1 else []
-    if not tags and len(texts) == 1 and len(set(table.cells(texts[0]))) > 1:
-        tags = texts
+    if not tags and len(texts) == 1:
+        cells = table.cells(texts[0])
+        tags = texts if 1 < len(set(cells)) <= len(cells) / 2 else []
     if len(values) != 1 or not tags or tags[0] == values[0]:
         return None
     return Readings(table, tags[0], values[0], units[0] if units else None)

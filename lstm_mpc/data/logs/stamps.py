@@ -46,6 +46,7 @@ _CENTURY = (  # (from, to) of 2000 to 2060, what then is counted, its unit [s]
     (6.31e17, 6.51e17, "100 nanoseconds since the year 1", 1e-7),
 )
 _LARGEST = 2e10  # no counter of seconds goes so far
+_DECADE = 3653 * DAY  # no log has such a gap
 _LEAP = 20 * DAY  # a wrong order of day and month makes leaps of weeks
 
 
@@ -91,6 +92,14 @@ class Stamps:
         if len(times) > 1:
             times = _plausible(times)
         (kind, first), *others = times.items()
+        steps = np.diff(first)
+        if steps.size and np.abs(steps).max() > _DECADE:
+            row = int(np.argmax(np.abs(steps))) + 1
+            problem = (
+                f"stamps, read as {kind!r}, leap by {np.abs(steps).max() / _DECADE:.0f} decades"
+            )
+            remedy = f"after {row} rows of data; split the file there, or repair the stamps"
+            raise DataError(f"{problem}; {remedy}", file=self.path)
         for other, time in others:
             if np.any(np.abs((time - time[0]) - (first - first[0])) > 1e-6):
                 problem = f"the stamps read as {kind!r} and as {other!r}, with different times"
@@ -233,13 +242,14 @@ def _plausible(times: dict[str, Array]) -> dict[str, Array]:
     """Of the readings that differ the one whose days follow each other without a break, where all
     others leap by weeks; else all of them."""
     smooth = {}
-    for kind, time in times.items():
+    for kind, stamps in times.items():
+        time = np.unique(stamps)  # the order of rows does not matter here
         steps = np.diff(time)
-        typical = float(np.median(np.abs(steps))) if steps.size else 0.0
+        typical = float(np.median(steps)) if steps.size else 0.0
         changes = steps[np.floor(time[1:] / DAY) != np.floor(time[:-1] / DAY)]
         if changes.size and (changes > 0).all() and changes.max() <= 5 * typical < DAY:
-            smooth[kind] = time
+            smooth[kind] = stamps
     rest = [time for kind, time in times.items() if kind not in smooth]
-    if len(smooth) == 1 and all(np.abs(np.diff(time)).max() > _LEAP for time in rest):
+    if len(smooth) == 1 and all(np.diff(np.unique(time)).max() > _LEAP for time in rest):
         return smooth
     return times

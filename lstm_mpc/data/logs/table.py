@@ -76,31 +76,43 @@ class Table:
         return list(islice((cell for cell in column_cells if cell.strip()), count))
 
     def rows(self, progress: Progress | None = None) -> Iterator[Row]:
-        """The rows of data; the names where they stand again are left out, and counted.
+        """The rows of data; the names where they stand again are left out, and counted, and so is
+        an incomplete row at the very end, as of a logger that lost its power.
 
         DataError names a row with too few or too many cells.
         """
         self.left_out.clear()
         width, before = len(self.names), set(self.layout.before)
-        first_cells = {cells[0] for cells in before if cells}
+        first_cells, short = {cells[0] for cells in before if cells}, list[Row]()
         for line, cells in self._source(progress):
             if cells[0] in first_cells and tuple(c.strip() for c in cells) in before:
                 self.left_out["repeated"] += 1
                 continue
+            if short:
+                raise self._wrong(short[0])
             if len(cells) != width:
-                if len(cells) < width or any(c.strip() for c in cells[width:]):
-                    problem = f"has {len(cells)} cells, the row of names has {width}"
-                    remedy = "complete or remove the row"
-                    raise DataError(f"{problem}; {remedy}", file=self.file, row=line)
+                if len(cells) < width:
+                    short.append((line, cells))
+                    continue
+                if any(c.strip() for c in cells[width:]):
+                    raise self._wrong((line, cells))
                 cells = cells[:width]
             yield line, cells
+        self.left_out["incomplete"] = len(short)
+
+    def _wrong(self, row: Row) -> DataError:
+        problem = f"has {len(row[1])} cells, the row of names has {len(self.names)}"
+        remedy = "complete or remove the row"
+        return DataError(f"{problem}; {remedy}", file=self.file, row=row[0])
 
     def _source(self, progress: Progress | None) -> Iterator[Row]:
         first = self.layout.first_line
         if self.kind == "text":
             return rows_of(self.file, self.encoding, self.delimiter, first, progress)
-        rows = typed_rows(self.file, self.kind, progress)
-        return ((line, cells) for line, cells in rows if line >= first)
+        width, rows = len(self.names), typed_rows(self.file, self.kind, progress)
+        return (  # a workbook has no cells beyond the last that is filled
+            (line, cells + [""] * (width - len(cells))) for line, cells in rows if line >= first
+        )
 
 
 def open_log(path: str | Path, *, header_row: int = 0) -> Table:

@@ -120,7 +120,9 @@ def delimiter_of(path: Path, encoding: str) -> str:
 
 
 def _simple(text: str) -> str:
-    """Months as numbers and numbers without their units: types that clevercsv knows."""
+    """Months as numbers and numbers without their units and marks of thousands: types that
+    clevercsv knows."""
+    text = re.sub(r"(?<=\d)['’\u202f\u00a0](?=\d{3})", "", text)
     text = re.sub(r"(?i)(\d[-/ .])[^\W\d_]{3,9}\.?([-/ .]\d)", r"\g<1>01\2", text)
     unit = r"(?<=\d) ?[^\W\d_]{1,6}(?:/[^\W\d_]{1,4})?(?=[\"\n;,\t|])"
     return re.sub(unit, "", text)

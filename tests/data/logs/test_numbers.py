@@ -99,7 +99,7 @@ def test_doubt_is_refused(cells, others, words):
 
 @pytest.mark.parametrize("mark", ["point", "comma"])
 def test_what_is_asked_for_ends_the_doubt(mark):
-    assert style_of(["1.107", "997"], asked=mark) == Style(mark)
+    assert style_of(["1.107", "997"], asked=mark) == Style(mark, grouped=True)
 
 
 def test_words_and_empty_cells_were_not_measured_and_words_are_marked():
