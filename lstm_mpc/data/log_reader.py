@@ -268,6 +268,22 @@ def _settled(reader: ColumnReader, asked: Sequence[str], chosen: Sequence[str]) 
         notes.append("numbers have a decimal comma")
     grouped = {c.name for c in reader.columns if c.tally.grouped(c.used)}
     notes += [f"{name}: marks of thousands in its numbers" for name in sorted(grouped)]
+    for c in reader.columns:
+        marks = [k for k in c.tally.kinds if k.startswith(("point", "comma"))]
+        if (
+            len(marks) == 1
+            and marks[0].endswith("three")
+            and reader.table.delimiter not in ("", ",")
+        ):
+            mark, other = marks[0].split()[0], {"point": "comma", "comma": "point"}
+            if (
+                any(style and style.decimal == mark for style in c.used)
+                and reader.decimal == "auto"
+            ):
+                notes.append(
+                    f"{c.name}: every {mark} is taken for a decimal one, and stands before three"
+                    f" digits; if it groups thousands, give decimal = {other[mark]!r} (--decimal)"
+                )
     units = {c.name: style.unit for c in reader.columns for style in c.used if style}
     notes += [f"{name}: its numbers have the unit {unit}" for name, unit in units.items() if unit]
     if left := int((~np.concatenate(reader.counts)).sum()):
