@@ -18,10 +18,10 @@ from lstm_mpc.control.simulation import Sample, Scenario
 from lstm_mpc.data.csv_file import write_csv
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.data.log_options import LogOptions
-from lstm_mpc.errors import InputError
+from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.export.pil_frames import CORES
 from lstm_mpc.identification.model_order import Ordering
-from lstm_mpc.io import artefact_file
+from lstm_mpc.io import artefact_file, parallel
 from lstm_mpc.model.importers.import_file import import_model
 from lstm_mpc.model.model import Model
 from lstm_mpc.project import artefacts
@@ -294,10 +294,27 @@ class Project:
             raise InputError(f"{place}: --out must be another folder than the design")
         artefacts.begin_run(self.folder, place, self.design.files, self.options)
         project, nouns = Project(place, self.options), dict[str, Any]()
-        for step in project.steps():
-            nouns[step] = getattr(project, step.replace("-", "_"))()
+        before, steps = parallel.interruptions(), project.steps()
+        for number, step in enumerate(steps):
+            nouns[step] = project._run_step(step)
             on_step(step, project, nouns[step])
+            if parallel.interruptions() > before:
+                raise KeyboardInterrupt(
+                    f"interrupted; what {step} had found is kept in {place}, and"
+                    f" {', '.join(steps[number + 1 :])} were not run"
+                )
         return nouns
+
+    def _run_step(self, step: str) -> Any:
+        """A step of a run; where a gate refuses, the report says why."""
+        try:
+            return getattr(self, step.replace("-", "_"))()
+        except Refused as refused:
+            page = self.folder / "report.html"
+            self.report(page)
+            artefacts.mark(self.folder, page)
+            refused.add_note(f"what was seen until then: {page}")
+            raise
 
     def steps(self) -> tuple[str, ...]:
         """The steps of this design, in the order in which `run` takes them."""

@@ -15,6 +15,7 @@ from documents import PAGES, ROOT, Session, answer_from_artefacts, blocks_of, ch
 import lstm_mpc
 from lstm_mpc.assurance.mpc import ENGINES
 from lstm_mpc.cli import command_line, commands
+from lstm_mpc.cli.words import NOT_HELD
 from lstm_mpc.errors import InputError, LstmMpcError, Refused
 from lstm_mpc.io.artefact_file import read_json
 from lstm_mpc.io.targets import targets
@@ -254,8 +255,8 @@ def test_the_table_of_verbs_is_the_register():
 def test_versions_codes_and_packages_are_those_of_the_code():
     bad, refused, other = (error.exit_code for error in (InputError, Refused, LstmMpcError))
     codes = (
-        f"0 done, {bad} bad input, {refused} refused by the gate, 130 interrupted, {other} anything"
-        " else"
+        f"0 done, {bad} bad input, {refused} refused by the gate, {NOT_HELD} a condition does not"
+        f" hold, 130 interrupted, {other} anything else"
     )
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert f"Python ≥ {project['requires-python'].removeprefix('>=')}" in README

@@ -89,6 +89,15 @@ class Certificate(Evidence):
     def holds(self) -> bool:
         return all(line.margin > 0.0 for line in self.inequalities)
 
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Every inequality that does not hold in words, the worst first."""
+        failed = [line for line in self.inequalities if line.margin <= 0]
+        return tuple(
+            f"layer {x.layer}, {x.name} = {x.value:.6g} ≥ 1, over by {-x.margin:.3g}: {x.blame}"
+            for x in sorted(failed, key=lambda line: line.margin)
+        )
+
     def __str__(self) -> str:
         worst = min(
             (line for line in self.inequalities if not line.check), key=lambda line: line.margin
@@ -98,12 +107,9 @@ class Certificate(Evidence):
                 f"{self.condition} holds with margin δ = {self.margin:.4g} (tightest: layer"
                 f" {worst.layer}, {worst.name}, {worst.blame})"
             )
-        failed = [line for line in self.inequalities if line.margin <= 0]
-        parts = [
-            f"layer {x.layer}, {x.name} = {x.value:.6g} ≥ 1, over by {-x.margin:.3g}: {x.blame}"
-            for x in failed
-        ]
-        return f"{self.condition} fails: " + "; ".join(parts)
+        first, *others = self.failures
+        more = f", and {len(others)} more inequalities fail" if others else ""
+        return f"{self.condition} fails: {first}{more}"
 
     def content(self) -> dict[str, Any]:
         lines = [{**x.__dict__, "margin": x.margin} for x in self.inequalities]

@@ -18,7 +18,10 @@ from lstm_mpc.errors import InputError, LstmMpcError
 from lstm_mpc.io import parallel
 from lstm_mpc.io.artefact_file import VERSION
 
-_CODES = "Exit codes: 0 done, 2 bad input, 3 refused by the gate, 130 interrupted, 1 anything else."
+_CODES = (
+    "Exit codes: 0 done, 2 bad input, 3 refused by the gate, 4 a condition does not hold, 130"
+    " interrupted, 1 anything else."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

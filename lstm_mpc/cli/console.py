@@ -3,6 +3,7 @@ loop. Nothing of it goes into files."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -135,13 +136,10 @@ def fail(as_json: bool, error: BaseException) -> int:
     returns the exit code."""
     reasons = {"reasons": list(error.reasons)} if isinstance(error, Refused) else {}
     if isinstance(error, KeyboardInterrupt):
-        words, code = "interrupted; artefacts written so far are whole", 130
+        words, code = str(error) or "interrupted; artefacts written so far are whole", 130
     elif isinstance(error, OSError):
         words, code = (
-            (
-                f"{error.filename or 'a file'}: {error.strerror or error}; free the way and run the"
-                " verb again"
-            ),
+            f"{error.filename or 'a file'}: {error.strerror or error}; {_remedy(error)}",
             1,
         )
     elif isinstance(error, MemoryError):
@@ -156,12 +154,23 @@ def fail(as_json: bool, error: BaseException) -> int:
         if isinstance(error, Refused)
         else (f"error: {words}", ())
     )
+    notes = getattr(error, "__notes__", ())
     dash = "-"
     if coloured(sys.stderr):
         first, colon, rest = head.partition(":")
         head, dash = _paint(first + colon, _RED) + rest, _paint(dash, _RED)
-    print(head, *(f"  {dash} {why}" for why in lines), sep="\n", file=sys.stderr, flush=True)
+    reasons_below = [f"  {dash} {why}" for why in lines]
+    print(head, *reasons_below, *notes, sep="\n", file=sys.stderr, flush=True)
     return code
+
+
+def _remedy(error: OSError) -> str:
+    """What to do about what the system refuses."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room on that disk and run the command again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "get the right to write there, or choose another folder, and run the command again"
+    return "see to it and run the command again"
 
 
 def show_json(content: dict[str, Any]) -> None:

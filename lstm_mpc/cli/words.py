@@ -26,6 +26,8 @@ from lstm_mpc.project.design import Design
 from lstm_mpc.project.steps.draft_steps import Draft
 from lstm_mpc.project.steps.training_steps import Origin, Recording, Trained, ordering_content
 
+NOT_HELD = 4  # exit code of `certify` where a condition does not hold
+_SHOWN = 5  # inequalities that fail
 short = "{:g}".format  # a number that a human wrote
 
 
@@ -160,10 +162,21 @@ def certified(certificates: Mapping[Path, Certificate], model: Model) -> Answer:
     """What `certify` proved."""
     lines = list[str]()
     for path, certificate in certificates.items():
-        lines.append(f"{certificate} → {path}")
-        lines += _constants(certificate) if certificate.holds else []
+        if certificate.holds:
+            lines += [f"{certificate} → {path}", *_constants(certificate)]
+        else:
+            lines += [f"{certificate.condition} fails → {path}", *_failures(certificate)]
     content = {c.condition: c.content() for c in certificates.values()}
-    return Answer(lines, {"model": model.digest, "certificates": content})
+    code = 0 if all(c.holds for c in certificates.values()) else NOT_HELD
+    return Answer(lines, {"model": model.digest, "certificates": content}, code)
+
+
+def _failures(certificate: Certificate) -> list[str]:
+    """The worst inequalities of a certificate that fails, a line each."""
+    failures = certificate.failures
+    lines = [f"  {failure}" for failure in failures[:_SHOWN]]
+    more = len(failures) - _SHOWN
+    return [*lines, f"  and {more} more, in the file"] if more > 0 else lines
 
 
 def _constants(certificate: Certificate) -> list[str]:

@@ -195,10 +195,20 @@ def _again() -> None:
     ).start()
 
 
+_interruptions = 0
+
+
+def interruptions() -> int:
+    """How often Ctrl-C has ended graceful work in this process."""
+    return _interruptions
+
+
 def _first_stops(stop: Any) -> Callable[..., None]:
     def handler(*_: Any) -> None:
+        global _interruptions
         if stop.is_set():
             raise KeyboardInterrupt
+        _interruptions += 1
         stop.set()
 
     return handler

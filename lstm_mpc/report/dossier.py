@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lstm_mpc.assurance.clearance import clear
 from lstm_mpc.certificates.evidence import Certificate, LoopVerification, Tubes, Verification
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.codegen.controller_spec import tuning_digest
+from lstm_mpc.codegen.controller_spec import ControllerSpec, tuning_digest
 from lstm_mpc.data.csv_file import read_csv
 from lstm_mpc.data.dataset import Dataset, thin
 from lstm_mpc.errors import InputError, LstmMpcError, Refused
@@ -34,6 +35,7 @@ from lstm_mpc.project.artefacts import (
 )
 from lstm_mpc.project.design import Design, load_design
 from lstm_mpc.project.design_tables import SearchOptions
+from lstm_mpc.project.steps import model_steps
 
 EXPORT = f"controller/{MANIFEST}"
 DESIGN = "design.toml"
@@ -43,7 +45,7 @@ DESIGN = "design.toml"
 class Artefact:
     """A file of a design directory: what it holds (None where it is missing or cannot be used), the
     verb that makes it, the SHA-256 of its bytes; `problem` says why it cannot be used, `stale` that
-    it speaks of something else than this design and model."""
+    it speaks of something else than this design and model, `refused` why the gate says no to it."""
 
     file: str
     verb: str
@@ -51,6 +53,16 @@ class Artefact:
     digest: str | None = None
     problem: str = ""
     stale: str = ""
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Clearance:
+    """The word of the gate of controllers: what cleared one as (kind, sentence), or every reason
+    why it is not to be exported."""
+
+    evidence: tuple[tuple[str, str], ...] = ()
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,6 +122,38 @@ class Dossier:
             for which, own in data.items()
             if fits(own, self.model)
         }
+
+    @cached_property
+    def refusals(self) -> tuple[str, ...]:
+        """Why the gate of models refuses what lies here; none where it was not asked yet: evidence
+        that it needs is not there."""
+        release = self.files[RELEASE]
+        if release.value is not None and not release.stale:
+            return ()
+        if release.refused and not release.stale:
+            return release.refused
+        if self.design is None or self.model is None:
+            return ()
+        try:
+            model_steps.release(self.design)
+        except Refused as refused:
+            return refused.reasons
+        except LstmMpcError:
+            return ()
+        return ()
+
+    @cached_property
+    def clearance(self) -> Clearance:
+        """What the gate of controllers says of the release with the design as it stands."""
+        passed, loop = self.files[RELEASE], self.files[ASSURANCE].value
+        if self.design is None or passed.value is None or passed.stale:
+            return Clearance()
+        try:
+            spec = ControllerSpec(passed.value, self.design.control, self.design.solver)
+            cleared = clear(spec, loop=loop, folder="DESIGN")
+        except Refused as refused:
+            return Clearance(reasons=refused.reasons)
+        return Clearance(cleared.evidence)
 
     @property
     def certificates(self) -> tuple[Artefact, ...]:
@@ -173,9 +217,8 @@ def _artefact(folder: Path, name: str, verb: str, load: Callable[[Path], Any]) -
     try:
         return Artefact(name, verb, load(path), digest)
     except Refused as refused:
-        return Artefact(
-            name, verb, None, digest, "the gate refuses it today: " + "; ".join(refused.reasons)
-        )
+        words = "the gate refuses it today: " + "; ".join(refused.reasons)
+        return Artefact(name, verb, None, digest, words, refused=refused.reasons)
     except LstmMpcError as error:
         return Artefact(name, verb, None, digest, _here(folder, error))
 

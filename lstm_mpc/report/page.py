@@ -23,7 +23,6 @@ from lstm_mpc.report.sections_evidence import (
     reach_section,
     release_section,
     scenario_section,
-    verdict,
 )
 from lstm_mpc.report.sections_model import (
     data_section,
@@ -32,6 +31,7 @@ from lstm_mpc.report.sections_model import (
     linear_is_better,
     training_section,
 )
+from lstm_mpc.report.verdict import controller_state, verdict
 
 SECTIONS = (
     data_section,
@@ -162,8 +162,8 @@ def glance(dossier: Dossier) -> list[tuple[str, str, str]]:
         ends = [spans([s], [interval]) for s, interval in zip(dossier.outputs, safe, strict=True)]
         rows.append(("Safe set", "\n".join(ends), "of the design"))
     row = target(dossier)
-    if row is None:
-        return [*rows, ("Controller", "–", "not exported yet")]
+    if row is None or dossier.clearance.reasons:
+        return [*rows, ("Controller", "–", controller_state(dossier))]
     instructions = row["instructions"]["all"]["mean"]
     return [
         *rows,

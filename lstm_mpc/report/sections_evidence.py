@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from lstm_mpc.assurance.clearance import clear
 from lstm_mpc.certificates.bounds_table import bounds_table
 from lstm_mpc.certificates.conditions import (
     INCREMENTAL,
@@ -21,12 +19,10 @@ from lstm_mpc.certificates.conditions import (
 )
 from lstm_mpc.certificates.evidence import Certificate, Verification
 from lstm_mpc.certificates.signed.certificate import witness_of
-from lstm_mpc.codegen.controller_spec import ControllerSpec
-from lstm_mpc.errors import Refused
 from lstm_mpc.model.lstm import Layer, sigmoid
 from lstm_mpc.model.model import Model
 from lstm_mpc.plots import figures
-from lstm_mpc.project.artefacts import ASSURANCE, MODEL, RELEASE, TUBES, VERIFICATION
+from lstm_mpc.project.artefacts import RELEASE, TUBES, VERIFICATION
 from lstm_mpc.report.blocks import (
     Claims,
     Facts,
@@ -408,8 +404,9 @@ def scenario_section(dossier: Dossier) -> Section:
 
 
 def release_section(dossier: Dossier) -> Section:
-    found, loop = dossier.files[RELEASE], dossier.files[ASSURANCE]
-    blocks: list[Any] = list(lacks(found))
+    found = dossier.files[RELEASE]
+    blocks: list[Any] = list(lacks(found)) if not dossier.refusals else []
+    blocks += [Text(f"The gate refuses: {why}", "wrong") for why in dossier.refusals]
     passed, design = found.value, dossier.design
     if passed is not None:
         blocks += [
@@ -431,12 +428,8 @@ def release_section(dossier: Dossier) -> Section:
             )
         if design is not None and not found.stale:
             blocks.append(Heading("Clearance of the controller"))
-            try:
-                spec = ControllerSpec(passed, design.control, design.solver)
-                cleared = clear(spec, loop=loop.value, folder="DESIGN")
-                blocks.append(Claims(cleared.evidence))
-            except Refused as refused:
-                blocks += [Text(why, "wrong") for why in refused.reasons]
+            blocks.append(Claims(dossier.clearance.evidence))
+            blocks += [Text(why, "wrong") for why in dossier.clearance.reasons]
     return Section("release", "Release", blocks)
 
 
@@ -449,23 +442,3 @@ def _policy(policy: Any) -> list[tuple[str, str]]:
     return rows + [
         ("waivers", "; ".join(f"{check}: {why}" for check, why in policy.waive.items()) or "none")
     ]
-
-
-def verdict(dossier: Dossier) -> tuple[str, str, Sequence[tuple[str, str]]]:
-    """Kind ("good", "bad", "open"), the sentence, and the claims of the release, where it is of
-    this model."""
-    found = dossier.files[RELEASE]
-    if found.value is not None and not found.stale:
-        waived = found.value.waived
-        sentence = (
-            f"Released with waivers: {', '.join(why.partition(':')[0] for why in waived)}"
-            if waived
-            else "Released: every check of the policy passed"
-        )
-        return "bad" if waived else "good", sentence, found.value.claims()
-    if found.problem:
-        return "bad", f"Not released: {found.problem}", ()
-    if found.stale:
-        return "bad", f"Not released: release.json {found.stale}", ()
-    verb = RELEASE.removesuffix(".json") if dossier.of(MODEL) is not None else "train"
-    return "open", f"Not released yet: the next step is `lstm-mpc {verb} DESIGN`", ()

@@ -16,7 +16,7 @@ from lstm_mpc.io import artefact_file
 from lstm_mpc.report import comparison
 from lstm_mpc.report.dossier import Dossier, read
 from lstm_mpc.report.page import glance, render_report
-from lstm_mpc.report.sections_evidence import verdict
+from lstm_mpc.report.verdict import verdict
 
 BROWSERS = (
     "chromium",

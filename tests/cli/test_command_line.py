@@ -184,8 +184,8 @@ def test_a_failed_condition_is_a_value(copy, capsys):
     spoilt = replace(model, network=replace(model.network, layers=(replace(layer, b_f=b_f),)))
     spoilt.save(copy / "model.json")
     code, out, _ = said(capsys, "certify", copy, "--force")
-    assert code == 0
-    assert "iss fails" in out
+    assert code == 4
+    assert f"iss fails → {copy}/certificate-iss.json\n  layer 1, " in out
     assert "gate f: row 2" in out
     code, _, err = said(capsys, "release", copy, "--force")
     assert code == 3

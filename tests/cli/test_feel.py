@@ -113,7 +113,16 @@ def test_a_folder_without_a_design_says_what_to_do_next(shipped, tmp_path, capsy
     [
         (
             OSError(28, "No space left on device", "x.json"),
-            "x.json: No space left on device; free the way and run the verb again",
+            "x.json: No space left on device; make room on that disk and run the command again",
+        ),
+        (
+            OSError(13, "Permission denied", "x.json"),
+            "x.json: Permission denied; get the right to write there, or choose another folder, and"
+            " run the command again",
+        ),
+        (
+            OSError(5, "Input/output error", "x.json"),
+            "x.json: Input/output error; see to it and run the command again",
         ),
         (MemoryError(), "out of memory; run again with fewer --workers, or with less data"),
     ],

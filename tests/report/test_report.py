@@ -40,7 +40,7 @@ from lstm_mpc.report.blocks import (
 from lstm_mpc.report.dossier import read
 from lstm_mpc.report.maths import math
 from lstm_mpc.report.page import css_string, drawn, glance, prose, render_report, sections
-from lstm_mpc.report.sections_evidence import verdict
+from lstm_mpc.report.verdict import verdict
 
 NASTY = '<script>alert("1")</script> & $x$ </style>'
 SIZES = {

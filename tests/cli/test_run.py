@@ -1,0 +1,155 @@
+"""`run`: a folder of its own that nothing of others is deleted from, a report where a gate refuses,
+and an end where Ctrl-C ends it."""
+
+import json
+import shutil
+
+import pytest
+from documents import added
+from places import ROOT
+
+from lstm_mpc.cli.command_line import main
+from lstm_mpc.directory import Project
+from lstm_mpc.errors import InputError, Refused
+from lstm_mpc.io import parallel
+from lstm_mpc.project import artefacts
+from lstm_mpc.project.artefacts import MARKER, Options, begin_run, mark
+from lstm_mpc.report.dossier import read
+from lstm_mpc.report.verdict import verdict
+
+SHIPPED = ROOT / "models" / "ph"
+DESIGN = '[plant]\nkind = "ph"\n'
+FORCE = Options(force=True)
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "design"
+    folder.mkdir()
+    (folder / "design.toml").write_text(DESIGN)
+    return folder
+
+
+@pytest.fixture
+def out(source, tmp_path):
+    """The folder of a run that got as far as its model."""
+    folder = tmp_path / "out"
+    begin_run(source, folder, ["design.toml"], Options())
+    (folder / "model.json").write_text("a step wrote this")
+    mark(folder, folder / "model.json")
+    return folder
+
+
+def test_a_run_replaces_what_an_earlier_one_wrote_and_nothing_else(source, out):
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="out: is not empty; --force replaces an earlier run"):
+        begin_run(source, out, ["design.toml"], Options())
+    begin_run(source, out, ["design.toml"], FORCE)
+    assert {path.name for path in out.iterdir()} == {"design.toml", MARKER, "notes.txt"}
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_a_folder_without_the_marker_is_never_replaced(source, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "model.json").write_text("of somebody")
+    with pytest.raises(InputError, match=r"other: is not the folder of a run \(it holds no run"):
+        begin_run(source, other, ["design.toml"], FORCE)
+    assert [path.name for path in other.iterdir()] == ["model.json"]
+
+
+@pytest.mark.parametrize("name", ["model.json", "release.json", "design.toml"])
+def test_a_file_that_no_step_wrote_stops_a_forced_run(source, out, name):
+    (out / name).write_text("of somebody")
+    with pytest.raises(InputError, match=f"{name}: is not what a step of the run wrote, and"):
+        begin_run(source, out, ["design.toml"], FORCE)
+    assert (out / name).read_text() == "of somebody"
+    assert (out / "model.json").exists()
+
+
+def test_a_marker_cannot_name_files_elsewhere(source, out, tmp_path):
+    (tmp_path / "precious.txt").write_text("mine")
+    artefacts.artefact_file.write_json(
+        out / MARKER, "lstm_mpc run", {"files": {"../precious.txt": "0"}}
+    )
+    with pytest.raises(InputError, match=r"\.\./precious.txt lies outside the folder; delete it"):
+        begin_run(source, out, ["design.toml"], FORCE)
+    assert (tmp_path / "precious.txt").exists()
+
+
+def test_data_outside_the_design_are_not_copied(source, tmp_path):
+    with pytest.raises(InputError, match=r"\.\./log.csv lies outside the design directory"):
+        begin_run(source, tmp_path / "new", ["design.toml", "../log.csv"], Options())
+    assert not (tmp_path / "new").exists()
+
+
+def test_ctrl_c_in_a_step_that_keeps_its_result_ends_the_run(source, tmp_path, monkeypatch, capsys):
+    """Training ends at its best model, which is kept; certify does not begin."""
+
+    def train(self, origin=None):
+        parallel._interruptions += 1
+        (self.folder / "model.json").write_text("the best so far")
+
+    monkeypatch.setattr(Project, "steps", lambda self: ("train", "certify", "verify"))
+    monkeypatch.setattr(Project, "train", train)
+    monkeypatch.setattr(Project, "certify", lambda self: pytest.fail("went on"))
+    monkeypatch.setattr("lstm_mpc.cli.answers.answer", lambda *_: _nothing())
+    code = main(["run", str(source), "--out", str(tmp_path / "out"), "--quiet"])
+    err = capsys.readouterr().err
+    assert code == 130
+    assert err == (
+        f"error: interrupted; what train had found is kept in {tmp_path / 'out'}, and certify,"
+        " verify were not run\n"
+    )
+    assert (tmp_path / "out" / "model.json").exists()
+
+
+def _nothing():
+    from lstm_mpc.cli.words import Answer
+
+    return Answer(())
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """The shipped design under a policy that it does not meet, before the gate was asked."""
+    folder = shutil.copytree(SHIPPED, tmp_path / "ph", ignore=added)
+    text = (folder / "design.toml").read_text()
+    assert "min_fit = 95.0" in text
+    (folder / "design.toml").write_text(text.replace("min_fit = 95.0", "min_fit = 99.9"))
+    (folder / "release.json").unlink()
+    return folder
+
+
+def test_where_the_gate_refuses_the_report_says_why(refused):
+    with pytest.raises(Refused) as error:
+        Project(refused)._run_step("release")
+    page = (refused / "report.html").read_text()
+    assert error.value.__notes__ == [f"what was seen until then: {refused / 'report.html'}"]
+    assert "Not released, the gate refuses: validation FIT 97.24 %" in page
+    assert "below the 99.9 % of the policy" in page
+
+
+def test_the_verdict_of_a_design_that_was_never_released_is_the_gates(refused):
+    kind, sentence, claims = verdict(read(refused))
+    assert (kind, claims) == ("bad", ())
+    assert sentence.startswith("Not released, the gate refuses: validation FIT 97.24 %")
+    (refused / "verification.json").unlink()  # now it cannot be asked
+    kind, sentence, _ = verdict(read(refused))
+    assert (kind, sentence) == (
+        "open",
+        "Not released yet: the next step is `lstm-mpc release DESIGN`",
+    )
+
+
+def test_a_refused_controller_is_part_of_the_verdict(tmp_path, capsys):
+    folder = shutil.copytree(SHIPPED, tmp_path / "ph", ignore=added)
+    text = (folder / "design.toml").read_text()
+    text = text.replace("min_fit = 95.0", 'min_fit = 95.0\ncontroller = "scenario"')
+    (folder / "design.toml").write_text(text)
+    (folder / "loop-verification.json").unlink()
+    Project(folder, FORCE).release()
+    assert main(["report", str(folder), "--json", "--quiet"]) == 0
+    answer = json.loads(capsys.readouterr().out)["verdict"]
+    assert answer.startswith("Released: every check of the policy passed; its controller is not to")
+    assert "refused by the gate" in (folder / "report.html").read_text()
