@@ -33,7 +33,7 @@ ROOMS = [
 ]
 HEAVY = {
     "matplotlib": {"plots.style"},
-    "jinja2": {"report.page"},
+    "jinja2": {"io.templates"},
     "do_mpc": {"control.engines.dompc_library"},
     "onnx": {"model.importers.onnx_file"},
     "safetensors": {"model.importers.weights"},

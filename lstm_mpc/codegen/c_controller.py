@@ -1,12 +1,13 @@
 """The controller as C99: the algorithm of `control.sqp` in tables and loops, with its observer, for
 a board; model and tuning as data.
 
-The algorithm lies in `c/controller.c`; here the tables it works on are laid out and the data file
-is written."""
+The algorithm lies in `templates/controller/`, a source for each subject; here the tables it works
+on are laid out and the data file is written."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from textwrap import wrap
 
 import numpy as np
@@ -14,13 +15,13 @@ import numpy as np
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.evidence import Certificate
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.codegen.c_model import comment, identifier, number
-from lstm_mpc.codegen.templates import named
+from lstm_mpc.codegen.identifiers import identifier
 from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.observers.kalman import beyond, tuned
 from lstm_mpc.control.observers.observer import state_bound
 from lstm_mpc.control.problem import KalmanTuning, Problem, limits
 from lstm_mpc.errors import InputError
+from lstm_mpc.io.templates import WIDTH, Raw, number, render
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import Array, rest
@@ -36,7 +37,6 @@ def controller(release: Release, problem: Problem, solver: SolverOptions) -> dic
     name = identifier(release.model.name) + "_controller"
     if release.model.measured:
         raise InputError("controller: the C does not know measured inputs; use the engine 'sqp'")
-    story = "\n".join(line for sentence in _story(release) for line in comment(sentence))
     if type(problem.observer) not in (type(None), KalmanTuning):
         raise InputError(
             "controller: the C knows the observers 'open_loop' and 'kalman'; give one of them, or"
@@ -51,36 +51,26 @@ def controller(release: Release, problem: Problem, solver: SolverOptions) -> dic
         certify(release.model, condition, beyond=beyond(release.model, problem))
         for condition in ("iss", "delta_iss")
     )
-    header = named(
-        "controller.h",
-        name,
-        digest=release.model.digest,
-        Ts=number(release.model.Ts),
-        story=story,
-        dimensions=_dimensions(release, problem, (iss, delta_iss), name.upper()),
+    sizes, tables = _dimensions(release, problem)
+    header = render(
+        "codegen",
+        "controller/controller.h",
+        name=name,
+        model=release.model,
+        claims=release.claims(),
+        sizes=sizes,
+        tables=tables,
+        floors={c.condition: 0.0 if c.holds else -_NEVER for c in (iss, delta_iss)},
     )
-    data = _data(release, problem, solver, delta_iss, name)
-    return {f"{name}.h": header, f"{name}.c": named("controller.c", name), f"{name}_data.c": data}
+    return {
+        f"{name}.h": header,
+        f"{name}.c": render("codegen", "controller/controller.c", name=name),
+        f"{name}_data.c": _data(release, problem, solver, delta_iss, name),
+    }
 
 
-def _story(release: Release) -> list[str]:
-    model = release.model
-    lines = [f"LSTM model {model.name!r}, SHA-256 {model.digest}, sampling time {model.Ts!r} s"]
-    lines += [f"measures {j}: {s.label}" for j, s in enumerate(model.outputs)]
-    for j, (s, delay) in enumerate(zip(model.inputs, model.delays, strict=True)):
-        lines.append(
-            f"gives {j}: {s.label} in [{s.low!r}, {s.high!r}]"
-            + (f", {delay} sample(s) late" if delay else "")
-        )
-    return lines + [
-        "Released, because:",
-        *(f"{kind}: {sentence}" for kind, sentence in release.claims()),
-    ]
-
-
-def _dimensions(
-    release: Release, problem: Problem, certificates: tuple[Certificate, ...], upper: str
-) -> str:
+def _dimensions(release: Release, problem: Problem) -> tuple[dict[str, int], dict[str, Array]]:
+    """Sizes of the arrays and tables of whole numbers, by the names they have in the header."""
     model, bounds = release.model, limits(release, problem)
     nu, ny, N, nx = len(model.inputs), len(model.outputs), problem.horizon, model.sizes.nx
     starts = np.array(bounds.starts)
@@ -109,7 +99,7 @@ def _dimensions(
         "WEIGHTS": sum(4 * n * (m + n + 1) for n, m in zip(nx, below, strict=True)),
         "STAGE": sum(2 * n * (1 + m + n) for n, m in zip(nx, below, strict=True)),
         "LAG": problem.lag(model),
-        "LINE": int(model.uneven_delays.max()),
+        "HISTORY": int(model.uneven_delays.max()),
         "SHARED": model.shared_delay if problem.preview else 0,
         "KALMAN": int(problem.observer is not None),
         "NP": model.sizes.n + nu,
@@ -119,25 +109,14 @@ def _dimensions(
         "ROWS": 2 * nv + (2 * nv if rates else 0) + (2 * N * ny if soft else 0),
     }
     tables = {
-        "CELLS": nx,
-        "STARTS": (*starts, N),
+        "CELLS": np.array(nx),
+        "STARTS": np.array((*starts, N)),
         "ROW_LENGTH": lengths,
         "ROW_START": ny * np.concatenate([[0], np.cumsum(lengths[:-1])]),
     }
-    if sizes["LINE"]:
-        tables["LATE"] = model.uneven_delays
-    lines = [f"#define {upper}_{key} {value}" for key, value in sizes.items()]
-    lines += [
-        f"#define {upper}_{key} {{{', '.join(str(int(v)) for v in table)}}}"
-        for key, table in tables.items()
-    ]
-    for certificate in certificates:
-        floor = number(0.0 if certificate.holds else -_NEVER)
-        lines.append(
-            f"#define {upper}_{certificate.condition.upper()}_FLOOR R({floor}) /* what verify"
-            " asks */"
-        )
-    return "\n".join(lines)
+    if sizes["HISTORY"]:
+        tables["EXTRA_DELAYS"] = model.uneven_delays
+    return sizes, tables
 
 
 def numbers(
@@ -183,7 +162,7 @@ def numbers(
         "tolerance": np.array(
             solver.tolerance if real is np.float64 else max(solver.tolerance, _FLOAT_TOLERANCE)
         ),
-        "correct": np.array(min(solver.correction_threshold, _NEVER)),
+        "correction_threshold": np.array(min(solver.correction_threshold, _NEVER)),
         "radius": np.array(scaling.radius + outside),
         "start": np.round(rest(model.core, bounds.u_safe), 9),  # the same text on every processor
         "bound": state_bound(model, beyond=outside),
@@ -196,8 +175,12 @@ def _observer(model: Model, problem: Problem) -> dict[str, Array]:
     if not isinstance(problem.observer, KalmanTuning):
         return {"observer_gain": np.array(problem.observer_gain)}
     t = tuned(model, problem, problem.observer)
-    scalars = {"state_noise": t.state, "alert": t.drift_boost, "timing": t.delay_uncertainty}
-    return {"noise": t.noise, "drift": t.drift, "largest": t.max_disturbance} | {
+    scalars = {
+        "state_noise": t.state,
+        "drift_boost": t.drift_boost,
+        "delay_uncertainty": t.delay_uncertainty,
+    }
+    return {"noise": t.noise, "drift": t.drift, "max_disturbance": t.max_disturbance} | {
         key: np.array(value) for key, value in scalars.items()
     }
 
@@ -224,56 +207,44 @@ def _witness(delta_iss: Certificate, n: int) -> Array:
 def _data(
     release: Release, problem: Problem, solver: SolverOptions, delta_iss: Certificate, name: str
 ) -> str:
-    counts = np.array(
-        [
-            solver.sqp_iterations,
-            solver.qp_iterations,
-            solver.line_search_steps,
-            problem.frozen_after,
-        ],
-        dtype="<u4",
-    )
+    counts = {
+        "sqp_iterations": solver.sqp_iterations,
+        "qp_iterations": solver.qp_iterations,
+        "line_search_steps": solver.line_search_steps,
+        "frozen_after": problem.frozen_after,
+    }
     double, single = (
         numbers(release, problem, solver, delta_iss, real) for real in (np.float64, np.float32)
     )
-    switch = f"#ifdef {name.upper()}_DOUBLE"
-    lines = [
-        f"/* {name}: model and tuning. */",
-        f'#include "{name}.h"',
-        "",
-        f"#define R(x) (({name}_real)(x))",
-        "",
-    ]
-    lines += [f"const {name}_model {name}_data = {{"]
-    for key, values in double.items():
-        if np.array_equal(values.astype(np.float32), single[key].astype(np.float32)):
-            lines += _member(key, values)
-        else:
-            lines += [switch, *_member(key, values), "#else", *_member(key, single[key]), "#endif"]
-    lines += [
-        f"  .{key} = {value}u,"
-        for key, value in zip(("passes", "changes", "halvings", "frozen"), counts, strict=True)
-    ]
-    crc = {}
-    for real, held in ((np.float64, double), (np.float32, single)):
-        parts = [
-            values.astype(np.dtype(real).newbyteorder("<")).tobytes() for values in held.values()
-        ]
-        crc[real] = zlib.crc32(b"".join(parts) + counts.tobytes())
-    lines += [
-        switch,
-        f"  .crc = 0x{crc[np.float64]:08X}u",
-        "#else",
-        f"  .crc = 0x{crc[np.float32]:08X}u",
-        "#endif",
-        "};",
-        "",
-    ]
-    return "\n".join(lines)
+    return render(
+        "codegen",
+        "controller/data.c",
+        name=name,
+        members=[
+            (key, _text(values), _text(single[key]), _alike(values, single[key]))
+            for key, values in double.items()
+        ],
+        counts=counts,
+        crc={"double": _crc(double, counts, "<f8"), "single": _crc(single, counts, "<f4")},
+    )
 
 
-def _member(key: str, values: Array) -> list[str]:
+def _alike(double: Array, single: Array) -> bool:
+    """Whether one text stands for both: rounded to single precision, they are the same."""
+    return np.array_equal(double.astype(np.float32), single.astype(np.float32))
+
+
+def _crc(held: Mapping[str, Array], counts: Mapping[str, int], real: str) -> Raw:
+    """CRC-32 of the model struct as it lies in memory, little-endian."""
+    parts = [values.astype(real).tobytes() for values in held.values()]
+    whole = b"".join(parts) + np.array(list(counts.values()), dtype="<u4").tobytes()
+    return Raw(f"0x{zlib.crc32(whole):08X}u")
+
+
+def _text(values: Array) -> Raw:
+    """The initialiser of a member: a number, or an array in lines."""
     text = ", ".join(f"R({number(v)})" for v in values.ravel())
     if values.ndim == 0:
-        return [f"  .{key} = {text},"]
-    return [f"  .{key} = {{", *(f"    {line}" for line in wrap(text, 130)), "  },"]
+        return Raw(text)
+    lines = "\n".join(f"    {line}" for line in wrap(text, WIDTH - 4))
+    return Raw(f"{{\n{lines}\n  }}")

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lstm_mpc.codegen.templates import name_of, named
+from lstm_mpc.codegen.identifiers import name_of
 from lstm_mpc.control.controller import ControlAction, Status, coming, foreseen
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.export_folder import write_sources
+from lstm_mpc.io.templates import render
 from lstm_mpc.plants.system import Array
 
 FLAGS = ("-std=c99", "-O3", "-ffp-contract=off", "-fPIC", "-shared")
@@ -35,7 +36,7 @@ def library(sources: Sources, *, double: bool = False, compiler: str = "cc") -> 
     of their own."""
     name = name_of(dict(sources))
     with tempfile.TemporaryDirectory() as folder:
-        write_sources(folder, {**dict(sources), "sil.c": named("sil.c", name)})
+        write_sources(folder, {**dict(sources), "sil.c": render("codegen", "sil.c", name=name)})
         codes = [f"{name}.c", f"{name}_data.c", "sil.c"]
         command = [
             compiler,

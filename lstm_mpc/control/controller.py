@@ -44,10 +44,9 @@ WORDS = {
 }
 
 
-def status_table(prefix: str) -> str:
-    """The flags as a table in Markdown: code, its name in the C after `prefix`, meaning."""
-    rows = (f"| {flag.value} | `{prefix}_{flag.name}` | {words} |" for flag, words in WORDS.items())
-    return "\n".join(("| status | | meaning |", "|---|---|---|", *rows))
+def status_rows(prefix: str) -> list[tuple[int, str, str]]:
+    """The flags as rows of a table: code, its name in the C after `prefix`, meaning."""
+    return [(flag.value, f"{prefix}_{flag.name}", words) for flag, words in WORDS.items()]
 
 
 @dataclass(frozen=True)

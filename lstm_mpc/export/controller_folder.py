@@ -3,7 +3,6 @@ it, and a page to read."""
 
 from __future__ import annotations
 
-import math
 import re
 import subprocess
 import tempfile
@@ -15,17 +14,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.assurance.clearance import Cleared, checked_clearance
-from lstm_mpc.codegen.c_model import number
 from lstm_mpc.codegen.controller_spec import ControllerSpec
-from lstm_mpc.codegen.templates import claims_list, named
-from lstm_mpc.control.controller import status_table
+from lstm_mpc.codegen.identifiers import constant, name_of
+from lstm_mpc.control.controller import status_rows
 from lstm_mpc.errors import InputError
 from lstm_mpc.export import pil_bench as pil
 from lstm_mpc.export.golden import Golden, golden
 from lstm_mpc.export.pil_frames import Frames, differences, measured
 from lstm_mpc.io.export_folder import write_sources
 from lstm_mpc.io.targets import Export
-from lstm_mpc.plants.system import Array
+from lstm_mpc.io.templates import render
 
 KIND = "lstm_mpc C controller"
 PRODUCTS = ("selftest-float", "selftest-double", "*.o", "build/*")
@@ -56,9 +54,9 @@ def bundle(
         on_progress=lambda share: on_progress(0.6 * share, samples),
     )
     files |= {
-        "selftest.c": _selftest(name, vectors),
-        "Makefile": named("Makefile", name),
-        "CMakeLists.txt": named("CMakeLists.txt", name),
+        "selftest.c": _selftest(files, vectors),
+        "Makefile": render("export", "controller/Makefile", name=name),
+        "CMakeLists.txt": render("export", "controller/CMakeLists.txt", name=name),
     }
     agreement = {}
     for share, precision in zip((0.6, 0.7), TOLERANCE, strict=True):
@@ -79,28 +77,24 @@ def bundle(
     return Export({**files, "README.md": _readme(spec, facts)}, facts)
 
 
-def _selftest(name: str, vectors: Golden) -> str:
-    run = vectors.run
-
-    def table(values: Array) -> str:
-        return ",\n".join(
-            "  {" + ", ".join("NAN" if math.isnan(v) else number(v) for v in row.ravel()) + "}"
-            for row in values
-        )
-
-    return named(
-        "selftest.c",
-        name,
-        samples=str(len(run.y)),
-        tolerance_double=number(TOLERANCE["double"]),
-        tolerance_float=number(TOLERANCE["float"]),
-        measured=table(run.y),
-        setpoint=table(run.reference),
-        expected=table(vectors.u),
-        ipopt=table(vectors.ipopt),
-        status=", ".join(f"{int(s)}u" for s in vectors.status),
-        span=", ".join(number(s) for s in vectors.span),
-        in_force=", ".join(number(u) for u in run.u0),
+def _selftest(files: Mapping[str, str], vectors: Golden) -> str:
+    run, (nu, ny, rows) = vectors.run, (constant(files, w) for w in ("NU", "NY", "REFERENCES"))
+    tables = (
+        ("measured", ny, run.y),
+        ("setpoint", rows * ny, run.reference),
+        ("expected", nu, vectors.u),
+        ("ipopt", nu, vectors.ipopt),
+    )
+    return render(
+        "export",
+        "controller/selftest.c",
+        name=name_of(files),
+        samples=len(run.y),
+        tolerance=TOLERANCE,
+        tables=[(label, width, [row.ravel() for row in table]) for label, width, table in tables],
+        status=vectors.status,
+        span=vectors.span,
+        in_force=run.u0,
     )
 
 
@@ -173,72 +167,14 @@ def _target(files: Mapping[str, str], name: str, vectors: Golden) -> dict[str, A
 
 
 def _readme(spec: ControllerSpec, facts: Mapping[str, Any]) -> str:
-    release, solver, name = spec.release, spec.solver, spec.name
-    model, single, double = spec.model, facts["agreement"]["float"], facts["agreement"]["double"]
-    mode = (
-        "one pass a sample (real-time iteration)"
-        if solver.sqp_iterations == 1
-        else f"at most {solver.sqp_iterations} passes a sample"
+    return render(
+        "export",
+        "controller/README.md",
+        name=spec.name,
+        model=spec.model,
+        claims=spec.release.claims(),
+        statuses=status_rows(spec.name.upper()),
+        solver=spec.solver,
+        **facts["agreement"],
+        target=facts["target"],
     )
-    upper, target = name.upper(), facts["target"]
-    if target is None:
-        table = (
-            "Sizes and instruction counts were not measured: the tools for Arm were missing."
-            " `lstm-mpc pil` measures them."
-        )
-    else:
-        rows = "\n".join(
-            f"| instructions, {phase} | {n['mean']} | {n['max']} |"
-            for phase, n in target["instructions"].items()
-        )
-        table = f"""\
-Measured on an emulated {target["core"]}, `float`, -O2, over the golden vectors, which it answers with the host's very bits:
-
-| | mean | worst |
-|---|---|---|
-{rows}
-
-Flash {target["flash"]} bytes: code, weights, tables. RAM {target["ram"]} bytes, {target["stack"]} of them stack; the structs are
-state {single["state_bytes"]:.0f} and work {single["work_bytes"]:.0f} bytes."""
-    inputs, outputs = (
-        ", ".join(s.label for s in signals) for signals in (model.inputs, model.outputs)
-    )
-    return f"""\
-# {name}
-
-Model predictive controller for LSTM model {model.name!r} (model {model.digest[:12]}) with its observer, C99, {mode}.
-Takes {outputs} and setpoints, gives {inputs}, once every {model.Ts:g} s. No memory allocation, no globals, no libm, bounded loops.
-
-    static {name}_state state;
-    static {name}_work work;
-    {name}_init(&{name}_data, &state, y, u);            /* y measured, u in force; not 0: the model is refused */
-    for (;;) {{                                          /* every {model.Ts:g} s */
-      {name}_prepare(&{name}_data, &state, &work);       /* before the sample: needs no measurement */
-      status = {name}_feedback(&{name}_data, &state, &work, y, reference, u);
-      /* u to the actuator */
-      {name}_advance(&{name}_data, &state, &work);
-    }}
-
-`{name}_step` does all three. `-D{upper}_DOUBLE` switches every number to double precision. `{name}_verify` checks the checksum of the
-model and recomputes its stability margins from the weights.
-
-`make test` compiles with warnings as errors and compares both precisions with the answers of the twin in Python and of IPOPT:
-
-| largest difference of the input, share of the range used | to the twin | to IPOPT |
-|---|---|---|
-| double | {double["to_python"]:.1e} | {double["to_ipopt"]:.1e} |
-| float | {single["to_python"]:.1e} | {single["to_ipopt"]:.1e} |
-
-Compile with `-ffp-contract=off` and never with `-ffast-math`; on cores with vectors that flush small numbers to zero (Cortex-M55) with
-`-fno-tree-vectorize`. Then every IEEE machine computes the same bits.
-
-{table}
-
-{status_table(upper)}
-
-The input lies within bounds and rate limits whatever the status says.
-
-Released, because:
-
-{claims_list(release.claims())}
-"""

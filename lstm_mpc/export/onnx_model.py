@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from lstm_mpc.certificates.gate import Release, checked
-from lstm_mpc.codegen.templates import claims_list
 from lstm_mpc.errors import InputError
+from lstm_mpc.io.templates import render
 from lstm_mpc.model.importers.gates import stacked
 from lstm_mpc.model.importers.onnx_file import DOUBLE, FLOAT, Graph, Node, Tensor, Value, serialise
 from lstm_mpc.model.lstm import Layer
@@ -35,17 +35,15 @@ def onnx_model(release: Release) -> dict[str, str | bytes]:
     properties = {"model": model.digest, "Ts [s]": repr(model.Ts)}
     for role, signals in (("input", model.inputs), ("output", model.outputs)):
         properties |= {f"{role} {j}": s.label for j, s in enumerate(signals)}
-    text = "\n".join(
-        [
-            _INTERFACE,
-            "Released, because:",
-            *(f"{kind}: {sentence}" for kind, sentence in release.claims()),
-        ]
-    )
+    claims = release.claims()
+    text = render("export", "onnx/doc_string.txt", claims=claims)
     data = serialise(
         graph_of(model), name=model.name, producer="lstm_mpc", text=text, properties=properties
     )
-    return {FILE: data, "README.md": _readme(release)}
+    return {
+        FILE: data,
+        "README.md": render("export", "onnx/README.md", model=model, file=FILE, claims=claims),
+    }
 
 
 @dataclass
@@ -136,36 +134,3 @@ def _lstm(
     return made[0], [
         g.add(f"{last}_flat", "Squeeze", last, "axes_outer") for last in (made[2], made[1])
     ]
-
-
-_INTERFACE = """\
-u (N, inputs) in engineering units, clipped to the actuator limits inside -> y_next (N, outputs) in engineering units: row k is
-y(k+1), the output after u(k) acted. chi, optional, is the state [x1; xi1; x2; ...] before u(0), zero by default; chi_next is the
-state after the last sample, to go on from. LSTM nodes in single precision, everything else in double precision."""
-
-
-def _readme(release: Release) -> str:
-    model = release.model
-    signals = [
-        f"- `u[:, {j}]` {s.label}, clipped to [{s.low!r}, {s.high!r}]"
-        for j, s in enumerate(model.inputs)
-    ]
-    signals += [f"- `y_next[:, {j}]` {s.label}" for j, s in enumerate(model.outputs)]
-    listed = "\n".join(signals)
-    return f"""\
-# {model.name}
-
-ONNX model of the released LSTM model {model.name!r} (model {model.digest}), one sample every {model.Ts!r} s.
-
-    session = onnxruntime.InferenceSession("{FILE}", providers=["CPUExecutionProvider"])
-    y_next, chi = session.run(None, {{"u": u}})                    # from the start chi = 0
-    y_next, chi = session.run(None, {{"u": more, "chi": chi}})     # and on from there
-
-{listed}
-
-{_INTERFACE}
-
-The claims were made for the model in double precision; the rounding of the LSTM nodes is not part of them:
-
-{claims_list(release.claims())}
-"""

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_mpc.codegen.templates import named
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.pil_frames import CORES, Frames, Replay, Sizes
+from lstm_mpc.io.templates import render
 
 # a fused multiply-add rounds once where the host rounds twice
 _C = ("-std=c99", "-O2", "-ffp-contract=off")
@@ -268,8 +268,9 @@ def _bench(
     real = np.dtype("<f8" if double else "<f4")
     with tempfile.TemporaryDirectory() as place:
         at = Path(place)
-        for source in (resources.files("lstm_mpc.codegen") / "c" / "pil").iterdir():
-            (at / source.name).write_text(named(f"pil/{source.name}", name), encoding="utf-8")
+        for source in (resources.files("lstm_mpc.export") / "templates" / "pil").iterdir():
+            text = render("export", f"pil/{source.name}", name=name)
+            (at / source.name).write_text(text, encoding="utf-8")
         for file in (f"{name}.h", f"{name}.c", f"{name}_data.c"):
             if not Path(folder, file).is_file():
                 raise InputError(

@@ -157,9 +157,9 @@ def render_comparison(
         {picture.title: picture for picture in pictures(sections(d))} for d in (one, other)
     )
     pairs = [(title, mine.get(title), yours.get(title)) for title in dict.fromkeys([*mine, *yours])]
-    return (
+    text: str = (
         environment([*mine.values(), *yours.values()], on_picture)
-        .get_template("compare.html")
+        .get_template("report/templates/compare.html")
         .render(
             title=f"{one.name} and {other.name}",
             names=(one.name, other.name),
@@ -170,3 +170,4 @@ def render_comparison(
             pairs=pairs,
         )
     )
+    return text

@@ -1,5 +1,4 @@
-"""The page: sections through templates into one HTML file that needs nothing else. The only
-importer of jinja2."""
+"""The page: sections through templates into one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -8,10 +7,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jinja2
 from markupsafe import Markup, escape
 
 from lstm_mpc.certificates.evidence import Certificate
+from lstm_mpc.io.templates import engine
 from lstm_mpc.plots.style import svg
 from lstm_mpc.project.artefacts import PIL
 from lstm_mpc.report.blocks import Picture, Section, number, spans
@@ -69,9 +68,7 @@ def drawn(picture: Picture, prefix: str = "") -> Markup:
     )
 
 
-def environment(
-    pictures: Sequence[Picture], on_picture: Callable[[float, str], None]
-) -> jinja2.Environment:
+def environment(pictures: Sequence[Picture], on_picture: Callable[[float, str], None]) -> Any:
     """Templates that draw `pictures`, the long part of the work; `on_picture` is told the share
     that is drawn, and the next one's title."""
     count = itertools.count()
@@ -80,13 +77,7 @@ def environment(
         on_picture(next(count) / len(pictures), picture.title)
         return drawn(picture, prefix)
 
-    made = jinja2.Environment(
-        loader=jinja2.PackageLoader("lstm_mpc.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = engine("markup")
     made.filters |= {
         "prose": prose,
         "css_string": css_string,
@@ -103,9 +94,9 @@ def render_report(
     """The design report; the same artefacts give the same text."""
     kind, sentence, claims = verdict(dossier)
     parts = sections(dossier)
-    return (
+    text: str = (
         environment(pictures(parts), on_picture)
-        .get_template("report.html")
+        .get_template("report/templates/report.html")
         .render(
             title=f"Design report: {dossier.name}",
             name=dossier.name,
@@ -118,6 +109,7 @@ def render_report(
             sections=parts,
         )
     )
+    return text
 
 
 def sections(dossier: Dossier) -> list[Section]:

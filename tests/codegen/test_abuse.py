@@ -188,7 +188,7 @@ def test_a_state_that_init_left_unwritten_is_seen_by_valgrind(sources, tmp_path)
     tool("valgrind")
     text, old = (
         sources["shipped"]["ph_controller.c"],
-        "  clear_marks(state);\n  state->failures = 0u;",
+        "  clear_working_set(state);\n  state->failures = 0u;",
     )
     assert text.count(old) == 1
     forgetful = {
@@ -201,7 +201,7 @@ def test_a_state_that_init_left_unwritten_is_seen_by_valgrind(sources, tmp_path)
 
 
 HARMS = {  # a controller with one protection less
-    "chi": ("state->seen[j] = clamp(state->seen[j], -end, end);", "(void)end;", "rot"),
+    "chi": ("state->estimate[j] = clamp(state->estimate[j], -end, end);", "(void)end;", "rot"),
     "bounds": ("u[j] = clamp(near, model->u_low[j], model->u_high[j]);", "u[j] = near;", "window"),
     "rate": (
         "u[j] = clamp(near, model->u_low[j], model->u_high[j]);",
@@ -213,15 +213,15 @@ HARMS = {  # a controller with one protection less
         "if (place == NV) {\n      return @NAME@_SOLVE_FAILED;",
         "solves",
     ),
-    "scratch matters": ("  work->changes = 0u;\n  work->cost", "  work->cost", "garbage"),
+    "scratch matters": ("  work->qp_iterations = 0u;\n  work->cost", "  work->cost", "garbage"),
     "index .* out of bounds": (
         "(state->oldest + LAG) % PROBES * NU",
         "(state->oldest + LAG) * NU",
         "window",
     ),
     "AddressSanitizer|UndefinedBehavior|runtime error": (
-        "real fresh[@NAME@_WIDEST];",
-        "real fresh[@NAME@_WIDEST - 1];",
+        "real fresh[WIDEST];",
+        "real fresh[WIDEST - 1];",
         "steps",
     ),
 }

@@ -27,7 +27,7 @@ from lstm_mpc.control.problem import KalmanTuning, Problem, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.project.design import load_design
 
-SHIPPED, TABLE = ROOT / "models" / "ph", ROOT / "lstm_mpc" / "export" / "c" / "MISRA.md"
+SHIPPED, TABLE = ROOT / "models" / "ph", ROOT / "lstm_mpc" / "codegen" / "MISRA.md"
 AGREE = 1e-9  # of the range: two orders of the same sums, through a hundred solves
 SISO = {
     "horizon": 12, "move_penalty": 0.01, "max_move": 0.4, "u_low": 13.2, "u_high": 16.4,
@@ -374,7 +374,10 @@ def test_with_a_flipped_bit_init_and_every_step_refuse_with_the_safe_input(shipp
     files, passed, design = shipped
     text = files["ph_controller_data.c"]
     changed = Compiled(
-        {**files, "ph_controller_data.c": re.sub(r"\.frozen = 0u", ".frozen = 1u", text)}
+        {
+            **files,
+            "ph_controller_data.c": re.sub(r"\.frozen_after = 0u", ".frozen_after = 1u", text),
+        }
     )
     with pytest.raises(InputError, match="refuses its model"):
         changed.reset([7.0], [15.5])

@@ -168,20 +168,20 @@ def fields(made, release, problem):
     sizes = {
         "chi": n,
         "disturbance": ny,
-        "under_way": (lag + 1) * ny,
+        "delay_buffer": (lag + 1) * ny,
         "reference": ny,
-        "last": ny,
+        "last_measurement": ny,
         "applied": nu,
-        "before": nu,
+        "last_input": nu,
         "plan": nv,
     }
     layout = [(name, real, (size,)) for name, size in sizes.items()] + [
         ("oldest", np.uint32, (1,)),
-        ("still", np.uint32, (ny,)),
+        ("unchanged", np.uint32, (ny,)),
     ]
     layout += [(name, np.uint32, (1,)) for name in ("failures", "status", "ready")]
     # with rates and soft outputs
-    layout += [("mark", np.uint8, (4 * nv + 2 * problem.horizon * ny,))]
+    layout += [("working_set", np.uint8, (4 * nv + 2 * problem.horizon * ny,))]
     dtype = np.dtype(layout, align=True)
     assert dtype.itemsize == made.struct_bytes["state"]
     return np.ndarray((), dtype, made._state)
@@ -209,7 +209,7 @@ HARMS = {  # field of the C, place, value, and the same harm to the twin, where 
         lambda c: c.observer.disturbance.__setitem__(0, np.inf),
     ),
     "outputs under way": (
-        "under_way",
+        "delay_buffer",
         0,
         np.nan,
         lambda c: c.observer._under_way[0].__setitem__(0, np.nan),
@@ -245,15 +245,15 @@ def test_a_corrupt_state_is_made_anew_as_the_twin_makes_it(
     assert made.step([7.2], [7.5]).flags == OPTIMAL
 
 
-def test_marks_of_any_kind_change_the_effort_and_not_the_answer(released, made):
+def test_working_sets_of_any_kind_change_the_effort_and_not_the_answer(released, made):
     rng = np.random.default_rng(0)
     references = rng.uniform(5.5, 9.0, (20, 1))
     made.reset([7.0], [15.6])
     clean = [made.step([7.2], reference).u for reference in references]
     made.reset([7.0], [15.6])
     for reference, u in zip(references, clean, strict=True):
-        marks = fields(made, released, Problem(**PH))["mark"]
-        marks[:] = rng.integers(0, 256, len(marks))
+        status = fields(made, released, Problem(**PH))["working_set"]
+        status[:] = rng.integers(0, 256, len(status))
         move = made.step([7.2], reference)
         assert not move.flags & ~Status.BUDGET
         np.testing.assert_allclose(move.u, u, rtol=near(made))

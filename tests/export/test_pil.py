@@ -4,7 +4,7 @@ and every failure has its sentence."""
 import re
 import tempfile
 from dataclasses import replace as changed
-from importlib import resources
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from compiling import need
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.pil_bench import missing, run_on_core, run_on_host
 from lstm_mpc.export.pil_frames import CORES, Frames, Replay, Run, differences
+from lstm_mpc.io.templates import render
 
 NAME = "tiny_controller"
 SIZES = {
@@ -76,10 +77,9 @@ WEIGHTS = np.array([0.6, 0.7, 1.3, 0.25], dtype=np.float32)
 def controller(folder, new="", *, old="/* prepare */", weights=WEIGHTS):
     """An export in miniature with the interface of a real one; `new` stands in its code instead of
     `old`."""
-    header = (resources.files("lstm_mpc.codegen") / "c" / "controller.h").read_text(
-        encoding="utf-8"
-    )
-    dimensions = "\n".join(f"#define @NAME@_{size} {value}" for size, value in SIZES.items())
+    model = SimpleNamespace(name=NAME, digest="d", Ts=1.0, inputs=(), outputs=(), delays=())
+    words = {"name": NAME, "model": model, "claims": (), "tables": {}, "floors": {}}
+    header = render("codegen", "controller/controller.h", sizes=SIZES, **words)
     numbers = ", ".join(f"(@name@_real){float(w).hex()}" for w in weights)
     folder.mkdir()
     assert old in STUB
@@ -89,10 +89,8 @@ def controller(folder, new="", *, old="/* prepare */", weights=WEIGHTS):
         ("_data.c", DATA % numbers),
     ):
         for mark, value in (
-            ("@dimensions@", dimensions),
             ("@name@", NAME),
             ("@NAME@", NAME.upper()),
-            ("@Ts@", "1.0"),
         ):
             text = text.replace(mark, value)
         (folder / f"{NAME}{suffix}").write_text(text, encoding="utf-8")

@@ -13,8 +13,8 @@ import pytest
 from builders import RELEASES, released
 from controllers import NAME, cleared_of, files_of, situation, started
 
+from lstm_mpc.codegen.identifiers import constant
 from lstm_mpc.codegen.sil import Compiled
-from lstm_mpc.codegen.templates import constant
 from lstm_mpc.control.controller import WORDS, Status, coming
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.simulink_arduino import arduino, arduino_folder, simulink, simulink_folder

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from lstm_mpc.codegen.c_controller import controller
+from lstm_mpc.codegen.identifiers import name_of
 from lstm_mpc.codegen.sil import Compiled
-from lstm_mpc.codegen.templates import name_of
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.problem import input_range
 from lstm_mpc.export.pil_bench import missing

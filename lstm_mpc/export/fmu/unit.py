@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike
 from lstm_mpc.assurance.clearance import Cleared, checked_clearance
 from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.codegen.c_model import c_model
-from lstm_mpc.codegen.templates import constant, name_of, named, template
+from lstm_mpc.codegen.identifiers import constant, name_of
 from lstm_mpc.control.controller import WORDS
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
+from lstm_mpc.io.templates import render
 from lstm_mpc.plants.system import Signal
 
 _CORE = ("instance.h", "instance.c")
@@ -100,8 +101,8 @@ def model_unit(release: Release) -> Unit:
     }
     name = name_of(files)
     glue = {
-        "unit.c": named("fmu/model_unit.c", name),
-        "unit_memory.h": named("fmu/model_memory.h", name),
+        "unit.c": render("export", "fmu/model_unit.c", name=name),
+        "unit_memory.h": render("export", "fmu/model_memory.h", name=name),
     }
     starts = zip(model.inputs, model.scaling.u_mid, strict=True)
     return Unit(
@@ -147,8 +148,8 @@ def controller_unit(
         (s, _start(s, mid)) for s, mid in zip(model.outputs, model.scaling.y_mid, strict=True)
     ]
     glue = {
-        "unit.c": named("fmu/controller_unit.c", name),
-        "unit_memory.h": named("fmu/controller_memory.h", name),
+        "unit.c": render("export", "fmu/controller_unit.c", name=name),
+        "unit_memory.h": render("export", "fmu/controller_memory.h", name=name),
     }
     held = (
         ("The setpoints are held over the horizon: this unit sees no coming steps.",)
@@ -205,24 +206,10 @@ def _start(signal: Signal, otherwise: float) -> float:
 
 def sources_of(unit: Unit, version: int) -> dict[str, str]:
     """All C files of the unit behind FMI `version` 2 or 3, name -> text."""
-    starts = ", ".join(repr(0.0 if port.start is None else port.start) for port in unit.ports)
-    counts = {
-        "inputs": len(unit.inputs),
-        "outputs": len(unit.outputs),
-        "parameters": len(unit.parameters),
-        "status": int(bool(unit.codes)),
-    }
-    words = {key: str(count) for key, count in counts.items()}
-    made = template(
-        "fmu/unit.h",
-        name=unit.name,
-        token=unit.token,
-        Ts=repr(unit.Ts),
-        start="{" + starts + "}",
-        **words,
-    )
-    wrapper = {file: template(f"fmu/{file}") for file in _CORE + _INTERFACES[version]}
-    return {**unit.sources, "unit.h": made, **wrapper}
+    starts = [0.0 if port.start is None else port.start for port in unit.ports]
+    wrapper = {file: render("export", f"fmu/{file}") for file in _CORE + _INTERFACES[version]}
+    header = render("export", "fmu/unit.h", unit=unit, starts=starts)
+    return {**unit.sources, "unit.h": header, **wrapper}
 
 
 def compiled(files: Iterable[str]) -> list[str]:

@@ -1,7 +1,8 @@
 /*
- * Hostile use of the controller: `abuse steps|solves|garbage|window|rot count seed`. Prints counts; 1 with a sentence when a promise is
- * broken. LOW, HIGH, MOVE: the limits as the problem has them, before they were rounded. UNTOUCHED: for valgrind.
- * The algorithm is included, so that its own `project` makes admissible plans.
+ * Hostile use of the controller: `abuse steps|solves|garbage|window|rot count seed`. Prints counts;
+ * 1 with a sentence when a promise is broken. LOW, HIGH, MOVE: the limits as the problem has them,
+ * before they were rounded. UNTOUCHED: for valgrind. The algorithm is included, so that its own
+ * `project` makes admissible plans.
  */
 #include "@name@.c"
 
@@ -17,7 +18,7 @@ static const double u_low[NU] = {LOW}, u_high[NU] = {HIGH}, max_move[NU] = {MOVE
 
 static state_t state, twin;
 static work_t work, other;
-static real y[NY], reference[@NAME@_REFERENCES * NY], u[NU];
+static real y[NY], reference[REFERENCES * NY], u[NU];
 static unsigned long flags[9], seen, accepted;
 static double excess; /* largest move beyond the limit */
 static uint64_t seed;
@@ -29,7 +30,9 @@ static uint32_t draw(void) { /* splitmix */
   return (uint32_t)((z ^ (z >> 31)) >> 32);
 }
 
-static real between(real low, real high) { return low + (high - low) * ((real)(draw() >> 8) / R(16777216.0)); }
+static real between(real low, real high) {
+  return low + (high - low) * ((real)(draw() >> 8) / R(16777216.0));
+}
 
 static real any_bits(void) {
   unsigned char bytes[sizeof(real)];
@@ -46,17 +49,17 @@ static real any_bits(void) {
 static real hostile(real mid, real span) {
   const real zero = R(0.0) * mid, one = R(1.0);
   switch (draw() % 24u) {
-  case 0: return zero / (zero - zero); /* NaN */
-  case 1: return one / (zero * zero);
-  case 2: return -one / (zero * zero);
-  case 3: return R(1e38);
-  case 4: return R(-1e38);
-  case 5: return R(1e-38) * R(1e-4); /* subnormal in single precision */
-  case 6: return -zero;
-  case 7: return any_bits();
-  case 8: return mid + span * between(R(-1e3), R(1e3));
-  case 9: return mid + span * between(R(-1e12), R(1e12));
-  default: return mid + span * between(R(-1.5), R(1.5));
+    case 0: return zero / (zero - zero); /* NaN */
+    case 1: return one / (zero * zero);
+    case 2: return -one / (zero * zero);
+    case 3: return R(1e38);
+    case 4: return R(-1e38);
+    case 5: return R(1e-38) * R(1e-4); /* subnormal in single precision */
+    case 6: return -zero;
+    case 7: return any_bits();
+    case 8: return mid + span * between(R(-1e3), R(1e3));
+    case 9: return mid + span * between(R(-1e12), R(1e12));
+    default: return mid + span * between(R(-1.5), R(1.5));
   }
 }
 
@@ -89,7 +92,8 @@ static int keeps(const real from[NU], uint32_t status, unsigned long k) {
     if (!((double)u[j] >= u_low[j] && (double)u[j] <= u_high[j])) {
       return !broken("true bounds", k, status);
     }
-    if (!((double)u[j] - (double)from[j] <= max_move[j] && (double)from[j] - (double)u[j] <= max_move[j])) {
+    if (!((double)u[j] - (double)from[j] <= max_move[j] &&
+          (double)from[j] - (double)u[j] <= max_move[j])) {
       return !broken("true rate", k, status);
     }
 #endif
@@ -103,7 +107,8 @@ static int keeps(const real from[NU], uint32_t status, unsigned long k) {
   return 1;
 }
 
-/* A sample, which must keep them; what was in force is the safe input where the state says something that cannot be. */
+/* A sample, which must keep them; what was in force is the safe input where the state says
+ * something that cannot be. */
 static int sample(unsigned long k, uint32_t *status) {
   real from[NU];
   uint32_t j;
@@ -136,7 +141,7 @@ static void any_measurement(real share) {
 
 static void any_reference(int wild) {
   uint32_t j;
-  for (j = 0u; j < @NAME@_REFERENCES * NY; ++j) {
+  for (j = 0u; j < REFERENCES * NY; ++j) {
     const real mid = MODEL->y_mid[j % NY], span = MODEL->y_span[j % NY];
     reference[j] = wild ? hostile(mid, span) : mid + span * between(R(-2.0), R(2.0));
   }
@@ -153,7 +158,9 @@ static int steps(unsigned long count) {
     }
     for (j = 0u; j < NY && mood != 1u && !calm; ++j) {
       const real mid = MODEL->y_mid[j], span = MODEL->y_span[j];
-      y[j] = mood == 0u ? hostile(mid, span) : mood == 2u ? mid + span * between(R(-0.1), R(0.1)) : mid + span * (draw() % 2u ? R(3.0) : R(-3.0));
+      y[j] = mood == 0u   ? hostile(mid, span)
+             : mood == 2u ? mid + span * between(R(-0.1), R(0.1))
+                          : mid + span * (draw() % 2u ? R(3.0) : R(-3.0));
     }
     if (calm || draw() % 4u == 0u) {
       any_reference(mood == 0u && !calm);
@@ -161,7 +168,7 @@ static int steps(unsigned long count) {
     for (j = 0u; j < NY && calm; ++j) {
       uint32_t i;
       y[j] = MODEL->y_mid[j] + MODEL->y_span[j] * between(R(-0.05), R(0.05));
-      for (i = 0u; i < @NAME@_REFERENCES; ++i) {
+      for (i = 0u; i < REFERENCES; ++i) {
         reference[i * NY + j] = MODEL->y_mid[j];
       }
     }
@@ -186,18 +193,19 @@ static int any_state(void) {
   for (j = 0u; j < NCHI; ++j) {
     state.chi[j] = between(-MODEL->bound[j], MODEL->bound[j]);
   }
-#if @NAME@_KALMAN
+#if KALMAN
   for (j = 0u; j < NP; ++j) {
-    const real end = j < NCHI ? MODEL->bound[j] : MODEL->largest[j - NCHI];
-    state.seen[j] = between(-end, end);
+    const real end = j < NCHI ? MODEL->bound[j] : MODEL->max_disturbance[j - NCHI];
+    state.estimate[j] = between(-end, end);
     state.covariance[j * NP] = between(R(-0.1), R(0.1)); /* the vector whose square it becomes */
   }
   for (j = NP * NP; j > 0u; --j) {
-    state.covariance[j - 1u] = state.covariance[(j - 1u) / NP * NP] * state.covariance[(j - 1u) % NP * NP];
+    state.covariance[j - 1u] =
+        state.covariance[(j - 1u) / NP * NP] * state.covariance[(j - 1u) % NP * NP];
   }
   for (j = 0u; j < NY; ++j) {
-    state.variance[j] = between(R(1e-9), R(1e-2));
-    state.trend[j] = between(R(-9.0), R(9.0));
+    state.noise_variance[j] = between(R(1e-9), R(1e-2));
+    state.innovation_trend[j] = between(R(-9.0), R(9.0));
   }
 #else
   for (j = 0u; j < NY; ++j) {
@@ -205,24 +213,30 @@ static int any_state(void) {
   }
 #endif
   for (j = 0u; j < PROBES * WIDE; ++j) {
-    state.under_way[j] = between(R(-1.0), R(1.0));
+    state.delay_buffer[j] = between(R(-1.0), R(1.0));
   }
-#if @NAME@_LINE > 0
-  for (j = 0u; j < LINE * NU; ++j) {
+#if HISTORY > 0
+  for (j = 0u; j < HISTORY * NU; ++j) {
     const real low = MODEL->u_low[j % NU], high = MODEL->u_high[j % NU];
-    state.line[j] = normalised(MODEL, draw() % 4u ? clamp(between(low, high), low, high) : high, j % NU);
+    state.input_history[j] =
+        normalised(MODEL, draw() % 4u ? clamp(between(low, high), low, high) : high, j % NU);
   }
 #endif
   state.oldest = draw() % PROBES;
   for (j = 0u; j < NU; ++j) {
     const uint32_t end = draw() % 4u;
-    state.applied[j] = end == 0u ? MODEL->u_low[j] : end == 1u ? MODEL->u_high[j] : between(MODEL->u_low[j], MODEL->u_high[j]);
+    state.applied[j] = end == 0u   ? MODEL->u_low[j]
+                       : end == 1u ? MODEL->u_high[j]
+                                   : between(MODEL->u_low[j], MODEL->u_high[j]);
     state.applied[j] = clamp(state.applied[j], MODEL->u_low[j], MODEL->u_high[j]);
   }
   normalise(MODEL, &state);
   for (j = 0u; j < NV; ++j) {
     const real low = MODEL->v_low[j % NU], high = MODEL->v_high[j % NU];
-    state.plan[j] = kind == 0u ? low : kind == 1u ? high : kind == 2u ? (draw() % 2u ? low : high) : between(R(2.0) * low, R(2.0) * high);
+    state.plan[j] = kind == 0u   ? low
+                    : kind == 1u ? high
+                    : kind == 2u ? (draw() % 2u ? low : high)
+                                 : between(R(2.0) * low, R(2.0) * high);
   }
   if (kind < 7u) {
     project(&c, state.plan);
@@ -232,7 +246,10 @@ static int any_state(void) {
     /* as it is, inadmissible */
   }
   for (j = 0u; j < ROWS; ++j) {
-    state.mark[j] = (uint8_t)(marks == 0u ? draw() : marks == 1u ? draw() % 3u : marks == 2u ? (draw() % 8u == 0u) * (1u + draw() % 2u) : 0u);
+    state.working_set[j] = (uint8_t)(marks == 0u   ? draw()
+                                     : marks == 1u ? draw() % 3u
+                                     : marks == 2u ? (draw() % 8u == 0u) * (1u + draw() % 2u)
+                                                   : 0u);
   }
   return kind < 7u;
 }
@@ -256,7 +273,8 @@ static int solves(unsigned long count) {
       return broken("a sound state was refused", k, status);
     }
     for (j = 0u; j < NV; ++j) {
-      if (!finite(state.plan[j]) || state.plan[j] < MODEL->v_low[j % NU] || state.plan[j] > MODEL->v_high[j % NU]) {
+      if (!finite(state.plan[j]) || state.plan[j] < MODEL->v_low[j % NU] ||
+          state.plan[j] > MODEL->v_high[j % NU]) {
         return broken("plan", k, status);
       }
     }
@@ -286,14 +304,16 @@ static int garbage(unsigned long count) {
       return 1;
     }
     status_twin = @name@_step(MODEL, &twin, &other, y, reference, u_twin);
-    if (status != status_twin || memcmp(u, u_twin, sizeof u) != 0 || memcmp(&state, &twin, sizeof state) != 0) {
+    if (status != status_twin || memcmp(u, u_twin, sizeof u) != 0 ||
+        memcmp(&state, &twin, sizeof state) != 0) {
       return broken("scratch matters", k, status);
     }
   }
   return 0;
 }
 
-/* Bits that flip while the controller waits between prepare and feedback: the input is still one within bounds. */
+/* Bits that flip while the controller waits between prepare and feedback: the input is still one
+ * within bounds. */
 static int window(unsigned long count) {
   unsigned long k;
   for (k = 0; k < count; ++k) {
@@ -304,19 +324,19 @@ static int window(unsigned long count) {
     any_reference(0);
     @name@_prepare(MODEL, &state, &work);
     switch (draw() % 8u) {
-#if @NAME@_KALMAN
-    case 6: state.covariance[draw() % (NP * NP)] = hostile(R(0.0), R(1.0)); break;
-    case 7: state.seen[draw() % NP] = hostile(R(0.0), R(1.0)); break;
+#if KALMAN
+      case 6: state.covariance[draw() % (NP * NP)] = hostile(R(0.0), R(1.0)); break;
+      case 7: state.estimate[draw() % NP] = hostile(R(0.0), R(1.0)); break;
 #endif
-#if @NAME@_LINE > 0
-    case 5: state.line[draw() % (LINE * NU)] = hostile(R(0.0), R(1.0)); break;
+#if HISTORY > 0
+      case 5: state.input_history[draw() % (HISTORY * NU)] = hostile(R(0.0), R(1.0)); break;
 #endif
-    case 0: state.applied[draw() % NU] = hostile(R(0.0), R(1.0)); break;
-    case 1: state.plan[draw() % NV] = hostile(R(0.0), R(1.0)); break;
-    case 2: state.disturbance[draw() % NY] = hostile(R(0.0), R(1.0)); break;
-    case 3: state.before[draw() % NU] = hostile(R(0.0), R(1.0)); break;
-    case 4: state.oldest = draw(); break;
-    default: state.mark[draw() % ROWS] = (uint8_t)draw(); break;
+      case 0: state.applied[draw() % NU] = hostile(R(0.0), R(1.0)); break;
+      case 1: state.plan[draw() % NV] = hostile(R(0.0), R(1.0)); break;
+      case 2: state.disturbance[draw() % NY] = hostile(R(0.0), R(1.0)); break;
+      case 3: state.last_input[draw() % NU] = hostile(R(0.0), R(1.0)); break;
+      case 4: state.oldest = draw(); break;
+      default: state.working_set[draw() % ROWS] = (uint8_t)draw(); break;
     }
     status = @name@_feedback(MODEL, &state, &work, y, reference, u);
     for (j = 0u; j < NU; ++j) {
@@ -330,7 +350,8 @@ static int window(unsigned long count) {
   return 0;
 }
 
-/* A bit of the state tips over before every second sample: an input within bounds and rates, and a state that is one again. */
+/* A bit of the state tips over before every second sample: an input within bounds and rates, and a
+ * state that is one again. */
 static int rot(unsigned long count) {
   unsigned long k;
   for (k = 0; k < count; ++k) {
@@ -350,7 +371,8 @@ static int rot(unsigned long count) {
         return broken("chi", k, status);
       }
     }
-    if (!all_finite(state.disturbance, NY) || !all_finite(state.plan, NV) || state.oldest >= PROBES) {
+    if (!all_finite(state.disturbance, NY) || !all_finite(state.plan, NV) ||
+        state.oldest >= PROBES) {
       return broken("state", k, status);
     }
   }

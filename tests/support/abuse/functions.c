@@ -1,7 +1,8 @@
 /*
- * Elementary functions of the controller beside libm: `functions [stride]`. In single precision every stride-th float with |x| <= 25, in
- * double a grid of 25e6 / stride steps. Prints the largest absolute error and the largest in units of the last place, of the answer (of 1
- * for sigmoid, whose tail is absolute). EXACT: what libm is asked in.
+ * Elementary functions of the controller beside libm: `functions [stride]`. In single precision
+ * every stride-th float with |x| <= 25, in double a grid of 25e6 / stride steps. Prints the largest
+ * absolute error and the largest in units of the last place, of the answer (of 1 for sigmoid, whose
+ * tail is absolute). EXACT: what libm is asked in.
  */
 #include "@name@.c"
 
@@ -64,7 +65,8 @@ static int check(real x) {
 int main(int argc, char **argv) {
   const uint32_t stride = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1000u;
   const volatile real zero = R(0.0);
-  const real odd[] = {zero / zero, R(1.0) / zero, R(-1.0) / zero, -zero, R(1e38), R(-1e38), R(1e-38) * R(1e-4), R(26.0), R(-1e3)};
+  const real odd[] = {zero / zero, R(1.0) / zero,      R(-1.0) / zero, -zero,  R(1e38),
+                      R(-1e38),    R(1e-38) * R(1e-4), R(26.0),        R(-1e3)};
   uint32_t k;
   int power;
 #ifdef @NAME@_DOUBLE
@@ -83,7 +85,8 @@ int main(int argc, char **argv) {
   }
 #endif
   for (k = 0u; k < sizeof odd / sizeof *odd; ++k) {
-    if (!(magnitude(tanh_of(odd[k])) <= R(1.0)) || !(sigmoid(odd[k]) >= R(0.0) && sigmoid(odd[k]) <= R(1.0)) || !finite(root(odd[k]))) {
+    if (!(magnitude(tanh_of(odd[k])) <= R(1.0)) ||
+        !(sigmoid(odd[k]) >= R(0.0) && sigmoid(odd[k]) <= R(1.0)) || !finite(root(odd[k]))) {
       return 2;
     }
   }
@@ -92,7 +95,8 @@ int main(int argc, char **argv) {
   }
   for (power = LAST == 23 ? -125 : -1000; power < (LAST == 23 ? 127 : 1000); ++power) {
     for (k = 0u; k < 64u; ++k) {
-      const real x = (real)ldexp(1.0 + (double)k / 64.0 + (double)((k * 2654435761u) >> 8) * 0x1p-32, power);
+      const real x =
+          (real)ldexp(1.0 + (double)k / 64.0 + (double)((k * 2654435761u) >> 8) * 0x1p-32, power);
       const exact want = (exact)sqrtl((long double)x);
       compare(&root_error, x, root(x), want, unit_of(want));
     }
@@ -100,7 +104,7 @@ int main(int argc, char **argv) {
   if (root(R(0.0)) != R(0.0) || root(R(-1.0)) != R(0.0) || root(R(4.0)) != R(2.0)) {
     return 4;
   }
-  printf("%.4g %.4g %.4g %.4g %.4g %.9g\n", tanh_error.absolute, tanh_error.ulp, sigmoid_error.absolute, sigmoid_error.ulp, root_error.ulp,
-         tanh_error.at);
+  printf("%.4g %.4g %.4g %.4g %.4g %.9g\n", tanh_error.absolute, tanh_error.ulp,
+         sigmoid_error.absolute, sigmoid_error.ulp, root_error.ulp, tanh_error.at);
   return 0;
 }

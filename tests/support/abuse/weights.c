@@ -1,5 +1,6 @@
 /*
- * A model in memory that can be harmed: `weights bits|none|grown|asleep`. Exit code 0: every harm is refused.
+ * A model in memory that can be harmed: `weights bits|none|grown|asleep`. Exit code 0: every harm
+ * is refused.
  */
 #include "@name@.c"
 
@@ -20,7 +21,8 @@ static int bits(void) {
     uint8_t *byte = &((uint8_t *)&model)[bit / 8u];
     *byte ^= (uint8_t)(1u << bit % 8u);
     if (!refused()) {
-      printf("bit %lu of byte %lu is not seen\n", (unsigned long)(bit % 8u), (unsigned long)(bit / 8u));
+      printf("bit %lu of byte %lu is not seen\n", (unsigned long)(bit % 8u),
+             (unsigned long)(bit / 8u));
       ++wrong;
     }
     *byte ^= (uint8_t)(1u << bit % 8u);
@@ -32,7 +34,7 @@ static int bits(void) {
 /* Every number in turn NaN or infinite, under a checksum that fits. */
 static int none(void) {
   real *numbers = (real *)(void *)&model;
-  const size_t end = offsetof(model_t, passes) / sizeof(real);
+  const size_t end = offsetof(model_t, sqp_iterations) / sizeof(real);
   const real values[] = {(real)NAN, (real)INFINITY, -(real)INFINITY};
   int wrong = 0;
   size_t j, k;
@@ -42,7 +44,8 @@ static int none(void) {
       numbers[j] = values[k];
       model.crc = crc_of(&model);
       if (!refused()) {
-        printf("number %lu of %lu may be %g\n", (unsigned long)j, (unsigned long)end, (double)values[k]);
+        printf("number %lu of %lu may be %g\n", (unsigned long)j, (unsigned long)end,
+               (double)values[k]);
         wrong = 1;
       }
     }
@@ -69,14 +72,15 @@ static int grown(void) {
   return 0;
 }
 
-/* Without init, whatever the state holds, and with a model that init refuses, there is the safe input and nothing else is written. */
+/* Without init, whatever the state holds, and with a model that init refuses, there is the safe
+ * input and nothing else is written. */
 static int asleep(void) {
   static state_t state, held;
   static work_t work, before;
-  real y[NY], u[NU], reference[@NAME@_REFERENCES * NY];
+  real y[NY], u[NU], reference[REFERENCES * NY];
   int wrong = 0, round;
   fill(y, R(0.0), NY);
-  fill(reference, R(0.0), @NAME@_REFERENCES * NY);
+  fill(reference, R(0.0), REFERENCES * NY);
   for (round = 0; round < 3; ++round) {
     memset(&state, round == 0 ? 0 : 0xFF, sizeof state);
     memset(&work, 0x5A, sizeof work);
@@ -88,7 +92,8 @@ static int asleep(void) {
     held = state;
     fill(u, R(1e9), NU);
     wrong += @name@_step(&model, &state, &work, y, reference, u) != @NAME@_REFUSED;
-    wrong += memcmp(u, model.u_safe, sizeof u) != 0 || memcmp(&work, &before, sizeof work) != 0 || memcmp(&state, &held, sizeof state) != 0;
+    wrong += memcmp(u, model.u_safe, sizeof u) != 0 || memcmp(&work, &before, sizeof work) != 0 ||
+             memcmp(&state, &held, sizeof state) != 0;
   }
   return wrong;
 }

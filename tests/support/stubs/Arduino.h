@@ -1,4 +1,5 @@
-/* As much of an Arduino as the exported sketch uses: pins that read a ramp, a clock that leaps, and a main that runs the loop. */
+/* As much of an Arduino as the exported sketch uses: pins that read a ramp, a clock that leaps, and
+ * a main that runs the loop. */
 #ifndef ARDUINO_H
 #define ARDUINO_H
 
@@ -18,6 +19,8 @@ static uint32_t now_ms = 4294960000u; /* about to overflow */
 
 static uint32_t millis() { return now_ms; }
 static int analogRead(int pin) { return 420 + 10 * (pin - A0) + (int)(now_ms / 1000u % 7u) * 30; }
-static void analogWrite(int pin, int value) { printf("%lu %d %d\n", (unsigned long)now_ms, pin, value); }
+static void analogWrite(int pin, int value) {
+  printf("%lu %d %d\n", (unsigned long)now_ms, pin, value);
+}
 
 #endif

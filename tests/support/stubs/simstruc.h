@@ -1,4 +1,5 @@
-/* As much of Simulink's SimStruct as the exported S-function uses, so that a test can compile and drive it. */
+/* As much of Simulink's SimStruct as the exported S-function uses, so that a test can compile and
+ * drive it. */
 #ifndef SIMSTRUC_H
 #define SIMSTRUC_H
 

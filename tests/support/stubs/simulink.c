@@ -1,6 +1,8 @@
-/* The end of an S-function that mex compiles: here, a program that drives two blocks through samples read from stdin.
+/* The end of an S-function that mex compiles: here, a program that drives two blocks through
+ * samples read from stdin.
  *
- * Arguments: the parameter. Each line: measurements and setpoints of block 0, then of block 1. Prints the outputs and status of both.
+ * Arguments: the parameter. Each line: measurements and setpoints of block 0, then of block 1.
+ * Prints the outputs and status of both.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,12 +53,15 @@ int main(int count, char **words) {
     place_block(S);
     mdlInitializeConditions(S);
   }
-  printf("%g %g %d %d %d\n", blocks[0].Ts, blocks[0].offset, blocks[0].input[0].feedthrough && blocks[0].input[1].feedthrough,
-         blocks[0].input[0].contiguous && blocks[0].input[1].contiguous, blocks[0].output[1].type == SS_UINT32);
+  printf("%g %g %d %d %d\n", blocks[0].Ts, blocks[0].offset,
+         blocks[0].input[0].feedthrough && blocks[0].input[1].feedthrough,
+         blocks[0].input[0].contiguous && blocks[0].input[1].contiguous,
+         blocks[0].output[1].type == SS_UINT32);
   while (read_inputs(&blocks[0]) && read_inputs(&blocks[1])) {
     for (b = 0; b < 2; ++b) ask_for_outputs(&blocks[b]);
     for (b = 0; b < 2; ++b) {
-      for (j = 0; j < blocks[b].output[0].width; ++j) printf("%.17g ", ((double *)blocks[b].output[0].data)[j]);
+      for (j = 0; j < blocks[b].output[0].width; ++j)
+        printf("%.17g ", ((double *)blocks[b].output[0].data)[j]);
       printf("%u ", (unsigned)*(uint32_T *)blocks[b].output[1].data);
       mdlUpdate(&blocks[b], 0);
     }

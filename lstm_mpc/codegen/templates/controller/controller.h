@@ -1,0 +1,210 @@
+/*
+ * @name@: model predictive controller with its observer, C99.
+{% include "story.h" %}
+ *
+ * One sample: feedback (measurement and setpoint in, input out), then advance, then prepare for the
+ * next one. Without a hurry: step does all three. Values at this interface are in engineering
+ * units. Nothing here allocates, recurses, prints or keeps data of its own; every loop has a bound
+ * known at compile time.
+ */
+#ifndef @NAME@_H
+#define @NAME@_H
+
+#include <stdint.h>
+
+#ifdef @NAME@_DOUBLE /* one switch for every number; the default is single precision */
+typedef double @name@_real;
+#else
+typedef float @name@_real;
+#endif
+
+/* SHA-256 of the model */
+#define @NAME@_DIGEST "@model.digest@"
+#define @NAME@_TS @model.Ts | number@ /* [s] */
+{% for key, size in sizes.items() %}
+#define @NAME@_@key@ @size@
+{% endfor %}
+{% for key, table in tables.items() %}
+@("#define %s_%s {%s}" % (NAME, key, table | integers)) | folded@
+{% endfor %}
+{% for condition, floor in floors.items() %}
+#define @NAME@_@condition | upper@_FLOOR R(@floor | number@) /* what verify asks */
+{% endfor %}
+
+/* Status: 0, or a sum of these. The input that comes with it lies within bounds and rate limits
+ * always. */
+/* not finite or outside the sensor's range: the disturbance estimate is held */
+#define @NAME@_MEASUREMENT_INVALID 1u
+/* unchanged for too long: the disturbance estimate is held */
+#define @NAME@_MEASUREMENT_FROZEN 2u
+/* not finite: the last valid setpoint is kept */
+#define @NAME@_SETPOINT_INVALID 4u
+/* SQP or QP iterations ran out: the best feasible plan so far */
+#define @NAME@_BUDGET 8u
+/* no usable solution: the last good plan, shifted */
+#define @NAME@_SOLVE_FAILED 16u
+/* nothing left of that plan: on the way to the safe input */
+#define @NAME@_SAFE_INPUT 32u
+/* the state was corrupt and was made anew; delta-ISS forgets the difference */
+#define @NAME@_STATE_RESET 64u
+/* the model is corrupt or was never checked: nothing but the safe input */
+#define @NAME@_REFUSED 128u
+
+/* The model and the tuning: constant, in flash. The numbers of one precision: its bounds are
+ * rounded inwards. */
+typedef struct {
+  @name@_real weights[@NAME@_WEIGHTS]; /* per layer, gate (f, i, o, c) and cell: W row, U row, b */
+  @name@_real head[@NAME@_NY * (@NAME@_NXI + 1)]; /* per output: C row, b_y */
+  @name@_real u_mid[@NAME@_NU]; /* [input unit] normalised = (value - mid) / span */
+  @name@_real u_span[@NAME@_NU];
+  @name@_real y_mid[@NAME@_NY];
+  @name@_real y_span[@NAME@_NY];
+  @name@_real u_low[@NAME@_NU]; /* [input unit] hard bounds */
+  @name@_real u_high[@NAME@_NU];
+  @name@_real max_move[@NAME@_NU]; /* [input unit a sample] hard rate limit */
+  @name@_real u_safe[@NAME@_NU]; /* [input unit] where to go when nothing else is known */
+  @name@_real sensor_low[@NAME@_NY]; /* [output unit] what the sensor can say */
+  @name@_real sensor_high[@NAME@_NY];
+  @name@_real v_low[@NAME@_NU]; /* normalised from here on: bounds of the inputs in the program */
+  @name@_real v_high[@NAME@_NU];
+  @name@_real v_move[@NAME@_NU];
+  @name@_real y_low[@NAME@_NY]; /* soft bounds */
+  @name@_real y_high[@NAME@_NY];
+  @name@_real output_weight[@NAME@_NY];
+  @name@_real move_penalty[@NAME@_NU];
+  @name@_real violation_weight[@NAME@_NY];
+#if @NAME@_KALMAN
+  @name@_real noise[@NAME@_NY]; /* variance of the measurement that was declared */
+  @name@_real drift[@NAME@_NU]; /* variance that the input disturbance gains in a sample */
+  @name@_real max_disturbance[@NAME@_NU]; /* |input disturbance| */
+  @name@_real state_noise; /* variance that every state gains in a sample */
+  @name@_real drift_boost; /* drift times this when innovations keep their sign */
+  @name@_real delay_uncertainty; /* variance for each squared move of the output in a sample */
+#else
+  @name@_real observer_gain;
+#endif
+  @name@_real tolerance; /* expected distance from the optimum that ends the iterations */
+  @name@_real correction_threshold; /* in real-time mode a larger step is corrected once */
+  @name@_real radius; /* largest |input| */
+  @name@_real start[@NAME@_NCHI]; /* state at rest under the safe input */
+  @name@_real bound[@NAME@_NCHI]; /* no sound state is beyond this */
+  @name@_real witness[@NAME@_NCHI]; /* v of the certificate: A v < v */
+  uint32_t sqp_iterations; /* 1: real-time iteration */
+  uint32_t qp_iterations; /* of the working set, in one pass */
+  uint32_t line_search_steps; /* of a step, in one pass */
+  uint32_t frozen_after; /* equal measurements until the sensor is called frozen; 0: never */
+  uint32_t crc; /* CRC-32 of all before, as it lies in memory (little-endian) */
+} @name@_model;
+
+/* What the controller remembers from sample to sample. Normalised units. */
+typedef struct {
+  @name@_real chi[@NAME@_NCHI]; /* the model now: per layer x, xi */
+  @name@_real disturbance[@NAME@_NY]; /* of the outputs; 0 where the inputs have one */
+#if @NAME@_KALMAN
+  @name@_real estimate[@NAME@_NP]; /* state where the probe speaks, and input disturbance */
+  @name@_real covariance[@NAME@_NP * @NAME@_NP]; /* of these */
+  @name@_real delay_buffer[(@NAME@_LAG + 1) * @NAME@_NU]; /* normalised inputs since then */
+  @name@_real noise_variance[@NAME@_NY]; /* of the measurement, as learned */
+  @name@_real innovation_trend[@NAME@_NY]; /* of the innovations, in their standard deviations */
+  @name@_real innovation[@NAME@_NY]; /* last innovation, or a number that none is */
+  @name@_real output_change[@NAME@_NY]; /* how far the output moved in a sample */
+#else
+  /* predicted outputs until the probe speaks of them */
+  @name@_real delay_buffer[(@NAME@_LAG + 1) * @NAME@_NY];
+#endif
+  @name@_real reference[@NAME@_NY]; /* [output unit] last valid setpoint */
+  @name@_real last_measurement[@NAME@_NY]; /* [output unit] last measurement */
+  @name@_real applied[@NAME@_NU]; /* [input unit] the input in force */
+  @name@_real last_input[@NAME@_NU]; /* the same, normalised */
+  @name@_real plan[@NAME@_NV];
+#if @NAME@_HISTORY > 0
+  /* the last inputs, normalised, which some outputs still wait for; the newest at the end */
+  @name@_real input_history[@NAME@_HISTORY * @NAME@_NU];
+#endif
+  uint32_t oldest; /* place in delay_buffer */
+  uint32_t unchanged[@NAME@_NY]; /* equal measurements in a row */
+  uint32_t failures; /* solves in a row that failed */
+  uint32_t status; /* of this sample, as it builds up */
+  uint32_t ready; /* what init left */
+  uint8_t working_set[@NAME@_ROWS]; /* working set: 0 free, 1 active, 2 violated at full price */
+} @name@_state;
+
+/* Scratch, between prepare and feedback only; may be shared with anything else after advance. */
+typedef struct {
+  @name@_real cost; /* of the plan, in the units of the problem */
+  uint32_t sqp_iterations; /* used */
+  uint32_t qp_iterations; /* of the working set, used in all iterations */
+  uint32_t count; /* size of the working set */
+  uint16_t active[@NAME@_NV]; /* its rows */
+  @name@_real multiplier[@NAME@_NV];
+  @name@_real gradient[@NAME@_NV];
+  @name@_real step[@NAME@_NV];
+  @name@_real trial[@NAME@_NV];
+  @name@_real image[@NAME@_NV]; /* J' n */
+  @name@_real scratch[@NAME@_NV];
+  @name@_real chi[@NAME@_NCHI];
+  @name@_real outputs[@NAME@_N * @NAME@_NY]; /* predicted along the plan, without the disturbance */
+  @name@_real trial_outputs[@NAME@_N * @NAME@_NY];
+  @name@_real stage[@NAME@_STAGE]; /* linearised gates */
+#if @NAME@_KALMAN
+  /* how the outputs change with each measurement, per unit of its image */
+  @name@_real measurement_gains[@NAME@_NY * @NAME@_N * @NAME@_NY];
+#endif
+  @name@_real gains[@NAME@_GAINS]; /* d output / d plan, rows of rising length */
+  @name@_real factor[@NAME@_NV * @NAME@_NV]; /* J: inverse Hessian = J J' */
+  union { /* never needed at once */
+    /* R of the working set, packed columns */
+    @name@_real triangle[@NAME@_NV * (@NAME@_NV + 1) / 2];
+    @name@_real slope[@NAME@_NV * @NAME@_NCHI]; /* d state / d plan, a row for each variable */
+    @name@_real path[@NAME@_N * @NAME@_NCHI]; /* states along the plan */
+  } a;
+} @name@_work;
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+extern const @name@_model @name@_data;
+
+/* 0 when `model` is what was released: checksum, and the stability margins recomputed from the
+ * weights; else REFUSED. */
+uint32_t @name@_verify(const @name@_model *model);
+
+/* Recompute the margins delta of condition (7) and of incremental stability (both positive: both
+ * hold). */
+void @name@_margins(const @name@_model *model, @name@_real *iss, @name@_real *delta_iss);
+
+/* Begin at the measured output `y` with the input `u` in force. Verifies the model: what it returns
+ * is 0 or REFUSED. */
+uint32_t @name@_init(const @name@_model *model, @name@_state *state, const @name@_real y[@NAME@_NY],
+                     const @name@_real u[@NAME@_NU]);
+
+/* Everything that needs no measurement: linearise along the plan and factorise. */
+void @name@_prepare(const @name@_model *model, @name@_state *state, @name@_work *work);
+
+/* The input `u` for the measurement `y` and the setpoints `reference` (REFERENCES rows of NY;
+ * several rows: now, next sample, ...). */
+uint32_t @name@_feedback(const @name@_model *model, @name@_state *state, @name@_work *work,
+                         const @name@_real y[@NAME@_NY],
+                         const @name@_real reference[@NAME@_REFERENCES * @NAME@_NY],
+                         @name@_real u[@NAME@_NU]);
+
+/* On to the next sample: the observer moves, the plan shifts. */
+void @name@_advance(const @name@_model *model, @name@_state *state, @name@_work *work);
+
+/* prepare, feedback and advance. */
+uint32_t @name@_step(const @name@_model *model, @name@_state *state, @name@_work *work,
+                     const @name@_real y[@NAME@_NY],
+                     const @name@_real reference[@NAME@_REFERENCES * @NAME@_NY],
+                     @name@_real u[@NAME@_NU]);
+
+/* After feedback: the outputs expected at the next N samples under the plan, [output unit]; beyond
+ * a delay that all inputs share. */
+void @name@_predicted(const @name@_model *model, const @name@_state *state, const @name@_work *work,
+                      @name@_real y[@NAME@_N * @NAME@_NY]);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,160 @@
+/* -- interface --------------------------------------------------------------------------------- */
+
+uint32_t @name@_init(const model_t *model, state_t *state, const real y[NY], const real u[NU]) {
+#if KALMAN
+  real stage[STAGE];
+#endif
+  uint32_t j, k;
+  state->ready = 0u;
+  state->status = 0u;
+  if (@name@_verify(model) != 0u) {
+    return @NAME@_REFUSED;
+  }
+  for (j = 0u; j < NU; ++j) {
+    state->applied[j] =
+        finite(u[j]) ? clamp(u[j], model->u_low[j], model->u_high[j]) : model->u_safe[j];
+  }
+  normalise(model, state);
+  copy(state->chi, model->start, NCHI);
+  for (k = 0u; k < REST_SAMPLES; ++k) {
+    real held[NCHI], moved = R(0.0);
+    copy(held, state->chi, NCHI);
+    advance_chi(model, state->chi, state->last_input, NULL);
+    for (j = 0u; j < NCHI; ++j) {
+      moved = maximum(moved, magnitude(state->chi[j] - held[j]));
+    }
+    if (moved <= REST_TOLERANCE) {
+      break;
+    }
+  }
+  start_observer(model, state, state->last_input);
+  forget_measurement(state);
+#if KALMAN
+  /* the mismatch is that of a disturbance which has long been there */
+  for (k = 0u; k < COVARIANCE_SAMPLES; ++k) {
+    propagate_covariance(model, state, state->last_input, stage);
+  }
+#endif
+  (void)measurement_update(model, state, NULL, y, R(1.0));
+  forget_measurement(state); /* the first step may bring this measurement once more */
+  output(model, state->chi, state->reference);
+  for (j = 0u; j < NY; ++j) {
+    state->reference[j] =
+        model->y_mid[j] + model->y_span[j] * (state->reference[j] + state->disturbance[j]);
+  }
+  start_plan(state);
+  state->ready = READY;
+  return 0u;
+}
+
+void @name@_prepare(const model_t *model, state_t *state, work_t *work) {
+  const context c = {model, state, work, NULL, 0u};
+  if (state->ready == READY) {
+    state->status = check_state(model, state, work);
+    linearise(&c);
+  }
+}
+
+uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, const real y[NY],
+                         const real reference[REFERENCES * NY], real u[NU]) {
+  context c = {model, state, work, &reference[@NAME@_SHARED * NY], REFERENCES > 1 ? NY : 0u};
+  uint32_t j, status;
+  if (state->ready != READY) {
+    copy(u, model->u_safe, NU);
+    return @NAME@_REFUSED;
+  }
+  status = state->status;
+#if KALMAN
+  status |= measurement_update(model, state, work, y, R(1.0));
+#else
+  status |= measurement_update(model, state, work, y, status != 0u ? R(1.0) : model->observer_gain);
+#endif
+  for (j = 0u; j < REFERENCES * NY; ++j) {
+    if (!finite(reference[j])) {
+      c.reference = state->reference;
+      c.stride = 0u;
+      status |= @NAME@_SETPOINT_INVALID;
+    }
+  }
+  copy(state->reference, c.reference, NY);
+  j = plan_ahead(&c);
+  status |= j;
+  if ((j & @NAME@_SOLVE_FAILED) == 0u) {
+    state->failures = 0u;
+  } else if (state->failures < N) {
+    state->failures = state->failures + 1u;
+  } else {
+    status |= @NAME@_SAFE_INPUT;
+    for (j = 0u; j < NV; ++j) {
+      state->plan[j] = safe_input(model, j % NU);
+    }
+    project(&c, state->plan);
+  }
+  for (j = 0u; j < NU; ++j) {
+    const real near =
+        clamp(model->u_mid[j] + model->u_span[j] * state->plan[j],
+              state->applied[j] - model->max_move[j], state->applied[j] + model->max_move[j]);
+    /* bounds last: they hold whatever became of the state since prepare */
+    u[j] = clamp(near, model->u_low[j], model->u_high[j]);
+    state->applied[j] = u[j];
+  }
+  state->status = status;
+  return status;
+}
+
+void @name@_advance(const model_t *model, state_t *state, work_t *work) {
+  const context c = {model, state, work, NULL, 0u};
+  const real *v;
+  real sum[NU];
+  uint32_t block, i, k;
+  if (state->ready != READY) {
+    return;
+  }
+  normalise(model, state);
+  v = arriving(state, state->last_input, 0u, 0u, sum);
+#if KALMAN
+  time_update(model, state, v, work->stage);
+#else
+  advance_chi(model, state->chi, v, NULL);
+  output(model, state->chi, &state->delay_buffer[state->oldest % PROBES * NY]);
+  state->oldest = (state->oldest + 1u) % PROBES;
+#endif
+#if HISTORY > 0
+  copy(state->input_history, &state->input_history[NU], (HISTORY - 1) * NU);
+  copy(&state->input_history[(HISTORY - 1) * NU], state->last_input, NU);
+#endif
+  for (block = 0u; block < BLOCKS; ++block) {
+    const uint32_t single = START(block) + 1u == START(block + 1u) && block + 1u < BLOCKS ? 1u : 0u,
+                   from = (block + single) * NU;
+    for (i = 0u; i < NU; ++i) {
+      state->plan[block * NU + i] = state->plan[from + i];
+      for (k = 0u; k < HARD_ROWS; k += NV) {
+        state->working_set[k + block * NU + i] = state->working_set[k + from + i];
+      }
+    }
+  }
+  project(&c, state->plan);
+  for (k = HARD_ROWS; k < ROWS; k += N * NY) {
+    for (i = 0u; i < (N - 1u) * NY; ++i) {
+      state->working_set[k + i] = state->working_set[k + i + NY];
+    }
+  }
+}
+
+uint32_t @name@_step(const model_t *model, state_t *state, work_t *work, const real y[NY],
+                     const real reference[REFERENCES * NY], real u[NU]) {
+  uint32_t status;
+  @name@_prepare(model, state, work);
+  status = @name@_feedback(model, state, work, y, reference, u);
+  @name@_advance(model, state, work);
+  return status;
+}
+
+void @name@_predicted(const model_t *model, const state_t *state, const work_t *work,
+                      real y[N * NY]) {
+  uint32_t k;
+  for (k = 0u; k < N * NY; ++k) {
+    y[k] = model->y_mid[k % NY] +
+           model->y_span[k % NY] * (work->outputs[k] + state->disturbance[k % NY]);
+  }
+}

@@ -1,0 +1,130 @@
+/* -- the network ------------------------------------------------------------------------------- */
+
+typedef struct {
+  real f, i, o, c;
+} gates_t;
+
+/* The gates of one cell. `w` is its row of gate f, `next` the way to the same cell's row of the
+ * next gate, `z` what the rows act on. */
+static gates_t gates(const real *w, uint32_t next, const real *z, uint32_t row) {
+  gates_t g;
+  real sum[4];
+  uint32_t j;
+  for (j = 0u; j < 4u; ++j) {
+    sum[j] = short_dot(w, z, row);
+    w = &w[next];
+  }
+  g.f = sigmoid(sum[0]);
+  g.i = sigmoid(sum[1]);
+  g.o = sigmoid(sum[2]);
+  g.c = tanh_of(sum[3]);
+  return g;
+}
+
+/* chi moves on by one sample under the normalised input `v`. With a `stage`, also its slopes: per
+ * cell f, k, the row of d x+ / d [below; xi] and that of d xi+ / d [below; xi] at fixed x+, where
+ * xi+ gains k times x+. */
+static void advance_chi(const model_t *model, real chi[NCHI], const real v[NU], real *stage) {
+  real z[2 * WIDEST + 1]; /* below, xi, 1 */
+  const real *w = model->weights, *below = v;
+  real *x = chi;
+  uint32_t layer, i, j, width = NU;
+  for (layer = 0u; layer < LAYERS; ++layer) {
+    const uint32_t nx = CELLS(layer), row = width + nx + 1u, next = nx * row;
+    real *xi = &x[nx];
+    copy(z, below, width);
+    copy(&z[width], xi, nx);
+    z[row - 1u] = R(1.0);
+    for (i = 0u; i < nx; ++i) {
+      const gates_t g = gates(w, next, z, row);
+      const real old = x[i], now = g.f * old + g.i * g.c, t = tanh_of(now);
+      x[i] = now;
+      xi[i] = g.o * t;
+      if (stage != NULL) {
+        const real df = g.f * (R(1.0) - g.f) * old, di = g.i * (R(1.0) - g.i) * g.c,
+                   dc = g.i * (R(1.0) - g.c * g.c);
+        const real dout = g.o * (R(1.0) - g.o) * t;
+        stage[0] = g.f;
+        stage[1] = g.o * (R(1.0) - t * t);
+        stage = &stage[2];
+        for (j = 0u; j < row - 1u; ++j) {
+          stage[j] = df * w[j] + di * w[next + j] + dc * w[3u * next + j];
+          stage[row - 1u + j] = dout * w[2u * next + j];
+        }
+        stage = &stage[2u * (row - 1u)];
+      }
+      w = &w[row];
+    }
+    w = &w[3u * next];
+    below = xi;
+    width = nx;
+    x = &xi[nx];
+  }
+}
+
+/* One row of slopes, d chi / d variable, through a stage; `push` is what the variable does to the
+ * inputs now, NULL: nothing. */
+OUT_OF_LINE static void propagate_slopes(const real *stage, real *x, const real *push) {
+  real fresh[WIDEST];
+  const real *below = push;
+  uint32_t layer, i, width = NU;
+  for (layer = 0u; layer < LAYERS; ++layer) {
+    const uint32_t nx = CELLS(layer);
+    real *xi = &x[nx];
+    for (i = 0u; i < nx; ++i) {
+      const real *to_x = &stage[2], *to_xi = &to_x[width + nx];
+      real a = stage[0] * x[i], b = R(0.0);
+      uint32_t j;
+      if (below != NULL) {
+        a = a + short_dot(to_x, below, width);
+        b = short_dot(to_xi, below, width);
+      }
+      for (j = 0u; j < nx; ++j) {
+        a = a + to_x[width + j] * xi[j];
+        b = b + to_xi[width + j] * xi[j];
+      }
+      x[i] = a;
+      fresh[i] = stage[1] * a + b;
+      stage = &to_xi[width + nx];
+    }
+    copy(xi, fresh, nx);
+    below = xi;
+    width = nx;
+    x = &xi[nx];
+  }
+}
+
+/* The same the other way: the price of chi+ becomes the price of chi, in place, and what the input
+ * adds goes to `gradient`. */
+static void propagate_prices(const real *stage_end, real price[NCHI], real gradient[NU]) {
+  real fresh[2 * WIDEST];
+  real *x = &price[NCHI];
+  const real *stage = stage_end;
+  uint32_t layer, i;
+  for (layer = LAYERS; layer > 0u; --layer) {
+    const uint32_t nx = CELLS(layer - 1u), width = layer > 1u ? CELLS(layer - 2u) : (uint32_t)NU;
+    real *xi = &x[-(ptrdiff_t)nx];
+    /* of the layer below: its xi+ */
+    real *below = layer > 1u ? &xi[-(ptrdiff_t)(nx + width)] : gradient;
+    x = &xi[-(ptrdiff_t)nx];
+    stage = &stage[-(ptrdiff_t)(nx * 2u * (1u + width + nx))];
+    fill(fresh, R(0.0), width + nx);
+    for (i = 0u; i < nx; ++i) {
+      const real *row = &stage[i * 2u * (1u + width + nx)], *slopes = &row[2];
+      const real a = x[i] + row[1] * xi[i];
+      add_scaled(fresh, a, slopes, width + nx);
+      add_scaled(fresh, xi[i], &slopes[width + nx], width + nx);
+      x[i] = row[0] * a;
+    }
+    add_scaled(below, R(1.0), fresh, width);
+    copy(xi, &fresh[width], nx);
+  }
+}
+
+OUT_OF_LINE static void output(const model_t *model, const real chi[NCHI], real y[NY]) {
+  uint32_t i;
+  for (i = 0u; i < NY; ++i) {
+    const real *head = &model->head[i * (NXI + 1u)];
+    y[i] = short_dot(head, &chi[NCHI - NXI], NXI) + head[NXI];
+  }
+}

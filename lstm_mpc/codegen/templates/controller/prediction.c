@@ -1,0 +1,65 @@
+/* -- the outputs along a plan ------------------------------------------------------------------ */
+
+/* The input `v` with its disturbance, in `sum` where there is one. */
+static const real *with_disturbance(const state_t *state, const real v[NU], real sum[NU]) {
+#if KALMAN
+  copy(sum, v, NU);
+  add_scaled(sum, R(1.0), &state->estimate[NCHI], NU);
+  return sum;
+#else
+  (void)state;
+  (void)sum;
+  return v;
+#endif
+}
+
+/* The input that arrives at the network in sample `k`, of `block`, under `plan`; in `sum` where it
+ * is not of one block. */
+static const real *arriving(const state_t *state, const real *plan, uint32_t block, uint32_t k,
+                            real sum[NU]) {
+#if HISTORY > 0
+  uint32_t i;
+  (void)block;
+  for (i = 0u; i < NU; ++i) {
+    const uint32_t delay = extra_delay[i];
+    sum[i] = k < delay ? state->input_history[(HISTORY + k - delay) * NU + i]
+                       : plan[ROW_LENGTH(k - delay) - NU + i];
+  }
+  return sum;
+#else
+  (void)state;
+  (void)k;
+  (void)sum;
+  return &plan[block * NU];
+#endif
+}
+
+/* Does variable `j`, of a block that has begun, arrive in sample `k` of `block`? */
+static bool arrives(uint32_t block, uint32_t k, uint32_t j) {
+#if HISTORY > 0
+  const uint32_t delay = extra_delay[j % NU];
+  (void)block;
+  return k >= delay && ROW_LENGTH(k - delay) - NU == j - j % NU;
+#else
+  (void)k;
+  return j >= block * NU;
+#endif
+}
+
+/* The outputs along `plan` into `outputs`, and with a `path` the states that the stages
+ * begin with. */
+static void simulate(const context *c, const real plan[NV], real outputs[N * NY], real *path) {
+  real *chi = c->work->chi, sum[NU];
+  uint32_t block, k;
+  copy(chi, c->state->chi, NCHI);
+  for (block = 0u; block < BLOCKS; ++block) {
+    for (k = START(block); k < START(block + 1u); ++k) {
+      if (path != NULL) {
+        copy(&path[k * NCHI], chi, NCHI);
+      }
+      advance_chi(c->model, chi,
+                  with_disturbance(c->state, arriving(c->state, plan, block, k, sum), sum), NULL);
+      output(c->model, chi, &outputs[k * NY]);
+    }
+  }
+}

@@ -1,0 +1,228 @@
+/* -- the plan, by sequential quadratic programming --------------------------------------------- */
+
+OUT_OF_LINE static void clear_working_set(state_t *state) {
+  uint32_t j;
+  for (j = 0u; j < ROWS; ++j) {
+    state->working_set[j] = FREE;
+  }
+}
+
+OUT_OF_LINE static void start_plan(state_t *state) {
+  uint32_t j;
+  for (j = 0u; j < NV; ++j) {
+    state->plan[j] = state->last_input[j % NU];
+  }
+  clear_working_set(state);
+  state->failures = 0u;
+}
+
+/* `plan` brought into bounds and rates, block after block. */
+OUT_OF_LINE static void project(const context *c, real plan[NV]) {
+  uint32_t j;
+  for (j = 0u; j < NV; ++j) {
+    const uint32_t i = j % NU;
+    const real from = before(c, plan, j);
+    plan[j] = clamp(plan[j], maximum(c->model->v_low[i], from - c->model->v_move[i]),
+                    minimum(c->model->v_high[i], from + c->model->v_move[i]));
+  }
+}
+
+/* The outputs that the linearisation expects after the step. */
+static void predict(const context *c, real outputs[N * NY]) {
+  const real *gain = c->work->gains;
+  uint32_t place;
+  for (place = 0u; place < N * NY; ++place) {
+    const uint32_t length = ROW_LENGTH(place / NY);
+    outputs[place] = c->work->outputs[place] + dot(gain, c->work->step, length);
+    gain = &gain[length];
+  }
+}
+
+/* As far towards the admissible plan next to plan + step as the cost does not rise; returns the
+ * size of what was gone, 0 where it rises all the way, and in `wanted` the size of the whole. A
+ * status other than 0: there were no numbers. */
+static uint32_t line_search(const context *c, uint32_t steps, bool complete, real *taken,
+                            real *wanted) {
+  state_t *state = c->state;
+  work_t *work = c->work;
+  real size = R(0.0);
+  uint32_t j, k;
+  *taken = R(0.0);
+  copy(work->trial, state->plan, NV);
+  add_scaled(work->trial, R(1.0), work->step, NV);
+  if (!all_finite(work->trial, NV)) {
+    return @NAME@_SOLVE_FAILED;
+  }
+  project(c, work->trial);
+  for (j = 0u; j < NV; ++j) {
+    work->step[j] = work->trial[j] - state->plan[j];
+    size = maximum(size, magnitude(work->step[j]));
+  }
+  *wanted = size;
+  for (k = 0u; k <= steps; ++k) {
+    /* the next linearisation is its test */
+    const bool small =
+        complete && c->model->sqp_iterations == 1u && size <= c->model->correction_threshold;
+    real cost, roundoff;
+    if (small) {
+      predict(c, work->trial_outputs);
+    } else {
+      simulate(c, work->trial, work->trial_outputs, NULL);
+    }
+    cost = cost_of(c, work->trial, work->trial_outputs, &roundoff);
+    if (small || cost <= work->cost + ROUNDING * roundoff) {
+      copy(state->plan, work->trial, NV);
+      copy(work->outputs, work->trial_outputs, N * NY);
+      work->cost = cost;
+      *taken = size;
+      break;
+    }
+    size = R(0.5) * size;
+    for (j = 0u; j < NV; ++j) {
+      work->step[j] = R(0.5) * work->step[j];
+      work->trial[j] = state->plan[j] + work->step[j];
+    }
+  }
+  return 0u;
+}
+
+/* Linearise along the plan, factorise, and take in the rows that were active. */
+static void linearise(const context *c) {
+  work_t *work = c->work;
+  /* unit vector j of the inputs begins at NU - 1 - j */
+  static const real unit[2 * NU - 1] = {[NU - 1] = R(1.0)};
+  real *gain = work->gains, sum[NU];
+  uint32_t block, k, i, j, row;
+#if KALMAN
+  real moved[NY * NP]; /* what a measurement will change, on its way to the outputs */
+  for (j = 0u; j < NY * NP; ++j) {
+    moved[j] = short_dot(&c->model->head[j / NP * (NXI + 1u)],
+                         &c->state->covariance[j % NP * NP + NCHI - NXI], NXI);
+  }
+  copy(work->chi, c->state->estimate, NCHI);
+  for (k = 0u; k + 1u < PROBES; ++k) {
+    advance_chi(c->model, work->chi, with_disturbance(c->state, delayed_input(c->state, k), sum),
+                work->stage);
+    for (j = 0u; j < NY; ++j) {
+      propagate_slopes(work->stage, &moved[j * NP], &moved[j * NP + NCHI]);
+    }
+  }
+#endif
+  copy(work->chi, c->state->chi, NCHI);
+  for (block = 0u; block < BLOCKS; ++block) {
+    fill(&work->a.slope[block * NU * NCHI], R(0.0), NU * NCHI);
+    for (k = START(block); k < START(block + 1u); ++k) {
+      advance_chi(
+          c->model, work->chi,
+          with_disturbance(c->state, arriving(c->state, c->state->plan, block, k, sum), sum),
+          work->stage);
+      output(c->model, work->chi, &work->outputs[k * NY]);
+#if KALMAN
+      for (j = 0u; j < NY; ++j) {
+        propagate_slopes(work->stage, &moved[j * NP], &moved[j * NP + NCHI]);
+        for (i = 0u; i < NY; ++i) {
+          work->measurement_gains[(j * N + k) * NY + i] =
+              short_dot(&c->model->head[i * (NXI + 1u)], &moved[j * NP + NCHI - NXI], NXI);
+        }
+      }
+#endif
+      for (j = 0u; j < ROW_LENGTH(k); ++j) {
+        propagate_slopes(work->stage, &work->a.slope[j * NCHI],
+                         arrives(block, k, j) ? &unit[NU - 1u - j % NU] : NULL);
+      }
+      for (i = 0u; i < NY; ++i) {
+        for (j = 0u; j < ROW_LENGTH(k); ++j) {
+          gain[j] = short_dot(&c->model->head[i * (NXI + 1u)],
+                              &work->a.slope[j * NCHI + NCHI - NXI], NXI);
+        }
+        gain = &gain[ROW_LENGTH(k)];
+      }
+    }
+  }
+  factorise(c);
+  work->count = 0u;
+  for (row = 0u; row < ROWS; ++row) {
+    uint8_t *entry = &c->state->working_set[row];
+    const bool real_row = room(c, row) < NEVER * R(0.5);
+    if (*entry == ACTIVE && real_row) {
+      image_of(work, row);
+      if (!enter(work, row)) {
+        *entry = FREE;
+      }
+    } else if (*entry != CAPPED || row < HARD_ROWS || !real_row) {
+      *entry = FREE;
+    } else {
+      /* capped soft rows push from the start */
+    }
+  }
+}
+
+/* One more program with the matrices of the stage, but the gradient exact at the plan that was
+ * reached. */
+static void refine(const context *c) {
+  work_t *work = c->work;
+  real taken, wanted;
+  uint32_t k, status;
+  move_gradient(c, work->gradient);
+  exact_gradient(c, work->gradient);
+  for (k = 0u; k < work->count; ++k) { /* R anew: the sweep took its place */
+    image_of(work, work->active[k]);
+    copy(column(work, k), work->image, k + 1u);
+  }
+  status = solve_program(c);
+  /* else, as where it leads nowhere, the plan stands as it is */
+  if (status != @NAME@_SOLVE_FAILED) {
+    (void)line_search(c, 0u, status == 0u, &taken, &wanted);
+  }
+}
+
+/* The plan for this sample, and what was wrong with it. */
+OUT_OF_LINE static uint32_t plan_ahead(const context *c) {
+  const model_t *model = c->model;
+  work_t *work = c->work;
+  real last = R(0.0), taken = R(0.0), wanted = R(0.0);
+  uint32_t status = 0u, changes = 0u;
+  work->qp_iterations = 0u;
+  work->cost = cost_of(c, c->state->plan, work->outputs, &wanted);
+  for (work->sqp_iterations = 1u; work->sqp_iterations <= model->sqp_iterations;
+       ++work->sqp_iterations) {
+    if (work->sqp_iterations > 1u) {
+      linearise(c);
+      work->qp_iterations = 0u;
+    }
+    move_gradient(c, work->gradient);
+    output_gradient(c, work->gradient);
+    status = solve_program(c);
+    if (status != @NAME@_SOLVE_FAILED) {
+      status |= line_search(c, model->line_search_steps, status == 0u, &taken, &wanted);
+    }
+    if ((status & @NAME@_SOLVE_FAILED) != 0u) {
+      /* an earlier pass has left a good plan */
+      status = work->sqp_iterations > 1u ? @NAME@_BUDGET : status;
+      clear_working_set(c->state); /* the guess may be what failed */
+      break;
+    }
+    if (!(taken > R(0.0)) && wanted > model->tolerance) {
+      status |= @NAME@_BUDGET;
+    }
+    /* what a linear rate leaves */
+    if (taken <= model->tolerance || taken * taken <= model->tolerance * (last - taken)) {
+      break;
+    }
+    if (work->sqp_iterations == model->sqp_iterations) {
+      if (model->sqp_iterations > 1u) {
+        status |= @NAME@_BUDGET;
+      } else if (taken > model->correction_threshold &&
+                 4u * work->qp_iterations <= model->qp_iterations) {
+        refine(c);
+      } else {
+        /* a real-time step that was small enough, or no time left */
+      }
+      break;
+    }
+    changes += work->qp_iterations;
+    last = taken;
+  }
+  work->qp_iterations += changes;
+  return status;
+}
