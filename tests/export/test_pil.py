@@ -53,7 +53,8 @@ uint32_t @name@_feedback(const @name@_model *model, @name@_state *state, @name@_
                          const @name@_real reference[2], @name@_real u[2]) {
   int i;
   if (y[0] == y[0]) state->last_measurement[0] = y[0];
-  u[0] = (reference[0] - state->last_measurement[0]) * model->weights[0] + reference[1] / (3 + y[0] * y[0]);
+  u[0] = (reference[0] - state->last_measurement[0]) * model->weights[0];
+  u[0] = u[0] + reference[1] / (3 + y[0] * y[0]);
   for (i = 0; i < 3; ++i) u[0] -= work->chi[i] * state->chi[i];
   if (!(u[0] == u[0])) u[0] = 0;
   u[1] = state->chi[3] * 3;
