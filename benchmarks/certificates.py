@@ -1,6 +1,6 @@
 """What each certificate costs in accuracy and time, as Markdown tables.
 
-    python benchmarks/certificates.py --data FOLDER [--seeds 5] [--workers 2] [--compiled]
+    python benchmarks/certificates.py --data FOLDER [--seeds 5] [--workers 2] [--kernel casadi]
 
 (a) ph6000_train.csv → ph6000_val.csv: mean-removed FIT with no condition, (7), weighted ISS, δISS,
 and (7) with δISS, default settings. (b) Cascaded Tanks: trained on tanks_est.csv under δISS and
@@ -78,15 +78,15 @@ def one(training, validation, settings, transient, window, seed):
     }, model
 
 
-def costs(data, seeds, workers, compiled):
+def costs(data, seeds, workers, kernel):
     training, validation = recorded(data, "train"), recorded(data, "val")
     tasks = [
-        (training, validation, TrainingOptions(conditions=names, compiled=compiled), 50, 0, seed)
+        (training, validation, TrainingOptions(conditions=names, kernel=kernel), 50, 0, seed)
         for names in SETS.values()
         for seed in range(seeds)
     ]
     rows = [row for row, _ in parallel.run(one, tasks, workers=workers)]
-    print(f"## (a) ph6000, mean-removed FIT on unseen data [%], nx = {TrainingOptions().nx}\n")
+    print(f"## (a) ph6000, mean-removed FIT on unseen data [%], nx = {TrainingOptions().cells}\n")
     summary, shown = [], []
     for number, name in enumerate(SETS):
         own = rows[number * seeds : (number + 1) * seeds]
@@ -117,7 +117,7 @@ def tanks_data(*parts):
     return Dataset((Signal("u", "V", 0.0, 7.5),), (Signal("y", "V"),), 4.0, records)
 
 
-def tanks(data, seeds, workers, compiled):
+def tanks(data, seeds, workers, kernel):
     u, y = tanks_record(data / "tanks_est.csv")
     low, high = HELD
     whole, held = tanks_data((u, y)), tanks_data((u[low - WINDOW : high], y[low - WINDOW : high]))
@@ -130,7 +130,7 @@ def tanks(data, seeds, workers, compiled):
         f" {'tanks_val.csv' if test else 'not in the folder, so only the own split is shown'}.\n"
     )
     for name, settings in TANKS.items():
-        settings = TrainingOptions(**{**settings.__dict__, "compiled": compiled})
+        settings = TrainingOptions(**{**settings.__dict__, "kernel": kernel})
         tasks = [(rest, held, settings, WINDOW, WINDOW, seed) for seed in range(seeds)]
         tasks += [(whole, test or whole, settings, WINDOW, WINDOW, seed) for seed in range(seeds)]
         rows = [row for row, _ in parallel.run(one, tasks, workers=workers)]
@@ -169,12 +169,15 @@ if __name__ == "__main__":
         "--workers", type=int, default=2, help="seeds at a time (default: %(default)s)"
     )
     parser.add_argument(
-        "--compiled", action="store_true", help="machine code for the stage functions (needs cc)"
+        "--kernel",
+        choices=("auto", "c", "casadi"),
+        default="auto",
+        help="what computes (default: %(default)s)",
     )
     choice = parser.parse_args()
     print(
         f"# The cost of a certificate\n\n{machine()}; {choice.workers} seed(s) at a time, one core"
         " each.\n"
     )
-    costs(choice.data, choice.seeds, choice.workers, choice.compiled)
-    tanks(choice.data, choice.seeds, choice.workers, choice.compiled)
+    costs(choice.data, choice.seeds, choice.workers, choice.kernel)
+    tanks(choice.data, choice.seeds, choice.workers, choice.kernel)

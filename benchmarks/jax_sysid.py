@@ -86,7 +86,7 @@ class Judge:
         return conditions.smallest_margin(lstm.unpack(theta, self._sizes), ("iss",), self._radius)
 
 
-def ours(training, scaling, condition, seed, compiled):
+def ours(training, scaling, condition, seed, kernel):
     """(points, figures) of one seed: points are (seconds, θ) of each iterate."""
     points = []
     began, used = time.perf_counter(), time.process_time()
@@ -97,7 +97,7 @@ def ours(training, scaling, condition, seed, compiled):
     train(
         training,
         scaling,
-        TrainingOptions(conditions=CONDITIONS[condition], washout=WASHOUT, compiled=compiled),
+        TrainingOptions(conditions=CONDITIONS[condition], washout=WASHOUT, kernel=kernel),
         seed=seed,
         progress=note,
     )
@@ -218,15 +218,15 @@ def ratios(curves, condition):
         }
 
 
-def main(data, python, seeds, compiled):
+def main(data, python, seeds, kernel):
     training, validation = recorded(data, "train"), recorded(data, "val")
     scaling = scale(training)
-    judge = Judge(validation, scaling, lstm.Sizes(1, TrainingOptions().nx, 1))
+    judge = Judge(validation, scaling, lstm.Sizes(1, TrainingOptions().cells, 1))
     (piece,) = pieces_of(training, scaling, WASHOUT)
     curves, rows, versions = {}, [], {}
     for condition, seed in product(CONDITIONS, range(seeds)):
         runs = {
-            OURS: ours(training, scaling, condition, seed, compiled),
+            OURS: ours(training, scaling, condition, seed, kernel),
             THEIRS: theirs(python, piece, condition, seed),
         }
         for tool, run in runs.items():
@@ -242,7 +242,7 @@ def main(data, python, seeds, compiled):
         f"{training.samples} samples to learn from, {validation.samples} to judge. One seed of one"
         " tool at a time, in turn."
     )
-    means = ", with machine code made by cc" if compiled else ""
+    means = f", kernel {kernel}"
     print(
         f"{OURS} uses one thread{means}, {THEIRS} as many as it likes. jax-sysid's settings,"
         " condition by condition:\n"
@@ -279,9 +279,10 @@ if __name__ == "__main__":
     )
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0 … n−1 (default: %(default)s)")
     parser.add_argument(
-        "--compiled",
-        action="store_true",
-        help="machine code for our stage functions; cc's time is on our clock",
+        "--kernel",
+        choices=("auto", "c", "casadi"),
+        default="auto",
+        help="what computes (default: %(default)s)",
     )
     choice = parser.parse_args()
-    main(choice.data, choice.jax, choice.seeds, choice.compiled)
+    main(choice.data, choice.jax, choice.seeds, choice.kernel)

@@ -5,7 +5,8 @@
 (a) the paper's experiment, drawn anew from models/ph_paper/design.toml; (b) the same settings on
 the records ph6000_train.csv and ph6000_val.csv in FOLDER (columns q3, pH; skipped without a
 folder); (c) the Gauss–Newton Hessian beside IPOPT's own L-BFGS; (d) one Jacobian of the simulation
-error beside plain CasADi forward sensitivities. Every seed is shown, none is left out. About two
+error beside plain CasADi forward sensitivities; (e) the kernel in C beside CasADi, in processor
+seconds, on the records of (b) or else of (a). Every seed is shown, none is left out. About three
 minutes."""
 
 import argparse
@@ -190,9 +191,42 @@ def compare_jacobians(training, settings, seed):
     print(f"\n- ratio {naive / blocks:.1f}; largest difference {gap:.1e} of the largest entry")
 
 
+CONDITIONS = (("iss",), ("delta_iss",), ("iss", "delta_iss"))
+
+
+def processor_seconds(training, settings, seed):
+    """One training: (processor seconds, iterations, FIT [%] on the training data)."""
+    began = time.process_time()
+    outcome = train(training, scale(training), settings, seed=seed)
+    return time.process_time() - began, outcome.iterations, outcome.fit
+
+
+def compare_kernels(training, settings, seeds):
+    rows = []
+    for conditions in CONDITIONS:
+        for kernel in ("c", "casadi"):
+            own = replace(settings, conditions=conditions, kernel=kernel)
+            runs = [processor_seconds(training, own, seed) for seed in range(seeds)]
+            seconds, iterations, fits = zip(*runs, strict=True)
+            rows.append(
+                {
+                    "conditions": " + ".join(conditions),
+                    "kernel": kernel,
+                    "processor s, median": f"{median(seconds):.1f}",
+                    "iterations": ", ".join(map(str, iterations)),
+                    "training FIT [%]": ", ".join(f"{fit:.2f}" for fit in fits),
+                }
+            )
+    table(rows)
+
+
 def main(data, seeds, workers):
     design = load_design(REFERENCE)
-    settings, transient, records = design.train, design.search.skip, design.experiment_records()
+    settings, transient, records = (
+        design.train,
+        design.search.transient,
+        design.experiment_records(),
+    )
     training, validation = records["training"], records["validation"]
     print(
         f"# Training\n\n{machine()}; {workers} seed(s) at a time, one core each; nx ="
@@ -236,6 +270,9 @@ def main(data, seeds, workers):
 
     print("\n## (d) One Jacobian of the simulation error\n")
     compare_jacobians(training, settings, seed=0)
+
+    print("\n## (e) The kernel in C beside CasADi, processor seconds of one core\n")
+    compare_kernels(training if data is None else recorded(data, "train"), settings, seeds=3)
 
 
 if __name__ == "__main__":

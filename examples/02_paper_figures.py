@@ -28,7 +28,7 @@ def main(directory, out):
         Model.load(design.file("model.json")),
         Verification.load(design.file("verification.json")),
     )
-    validation, transient = design.experiment_records()["validation"], design.search.skip
+    validation, transient = design.experiment_records()["validation"], design.search.transient
 
     (fit,) = validate(model, validation, transient=transient, seed=0)
     print(

@@ -24,7 +24,7 @@ from lstm_mpc.identification.initial_weights import given_start, linear_start, r
 from lstm_mpc.identification.nlp import Cost, Program
 from lstm_mpc.model import lstm
 from lstm_mpc.model.input_delays import checked_delays, late
-from lstm_mpc.model.sensitivity import Piece, SimulationError
+from lstm_mpc.model.sensitivity import KERNELS, Piece, SimulationError
 from lstm_mpc.plants.system import Array
 
 STARTS = ("random", "linear")
@@ -51,8 +51,8 @@ class TrainingOptions:
       weights under them, which often ends at a better fit than their own start does.
     - `delays`: samples that each input takes until the network sees it, one for each; none: no
       delays.
-    - `compiled`: let the C compiler `cc` make machine code of the stage functions, which takes two
-      seconds and then halves the time.
+    - `kernel`: what simulates and differentiates, "c", "casadi" (slower, needs no compiler), or
+      "auto": C where there is a compiler.
     """
 
     cells: tuple[int, ...] = (5,)
@@ -74,7 +74,7 @@ class TrainingOptions:
     min_improvement: float = 5e-2
     mu_init: float = 1e-4
     free_first: bool = False
-    compiled: bool = False
+    kernel: str = "auto"
     delays: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -88,6 +88,9 @@ class TrainingOptions:
                 raise InputError(f"train: {name} must be positive, got {getattr(self, name)}")
         if self.start not in STARTS:
             raise InputError(f"train: start must be one of {', '.join(STARTS)}, got {self.start!r}")
+        if self.kernel not in KERNELS:
+            known = ", ".join(KERNELS)
+            raise InputError(f"train: kernel must be one of {known}, got {self.kernel!r}")
         if self.hessian not in ("gauss-newton", "l-bfgs"):
             raise InputError(
                 f"train: hessian must be 'gauss-newton' or 'l-bfgs', got {self.hessian!r}"
@@ -200,7 +203,7 @@ def train_once(
     began = time.perf_counter()
     sizes = lstm.Sizes(len(dataset.inputs), settings.cells, len(dataset.outputs))
     pieces = pieces_of(dataset, scaling, settings.washout, delays=settings.delays)
-    error = SimulationError(sizes, pieces, compiled=settings.compiled)
+    error = SimulationError(sizes, pieces, kernel=settings.kernel)
     cost = Cost(error, _pull(error, settings))
     watch = _Watch(cost, settings, scaling.radius, seed, growth, progress, stop)
     if begin is None:

@@ -8,18 +8,15 @@ single shooting, several times faster than running the samples one by one."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import casadi as ca
 import numpy as np
 
 from lstm_mpc.errors import InputError
+from lstm_mpc.model import kernel as kernels
 from lstm_mpc.model import lstm
 from lstm_mpc.plants.system import Array
 
@@ -36,47 +33,31 @@ class Piece:
     weight: Array
 
 
+KERNELS = ("auto", "c", "casadi")
+
+
 class SimulationError:
     """½ Σ w_kj (y_kj − ŷ_kj)² over all pieces as a function of z = [θ; χ0 of every piece] (all
     normalised).
 
     `value`, `gradient` and `hessian` (Gauss–Newton, JᵀJ) share one simulation and one Jacobian per
-    point. `compiled`: the stage functions run as machine code of the system's C compiler instead of
-    CasADi's virtual machine."""
+    point. `kernel` is what computes: "c", "casadi", or the former where there is a compiler."""
 
-    def __init__(
-        self, sizes: lstm.Sizes, pieces: Sequence[Piece], *, compiled: bool = False
-    ) -> None:
+    def __init__(self, sizes: lstm.Sizes, pieces: Sequence[Piece], *, kernel: str = "auto") -> None:
         self.sizes, self.pieces = sizes, tuple(pieces)
         self.size = sizes.parameters + sizes.n * len(self.pieces)
         self.evaluations = {"value": 0, "jacobian": 0}
-        n, nu, ny = sizes.n, sizes.nu, sizes.ny
-        theta, chi, u = (
-            ca.SX.sym("theta", sizes.parameters),
-            ca.SX.sym("chi", n),
-            ca.SX.sym("u", nu),
-        )
-        network = lstm.unpack(theta, sizes)
-        following, y = lstm.step(network, chi, u), lstm.output(network, chi)
-        step = ca.Function("step", [chi, u, theta], [following])
-        output = ca.Function("output", [chi, theta], [y])
-        A, B = ca.jacobian(following, chi), ca.jacobian(following, theta)
-        rows, columns = B.sparsity().get_triplet()
-        self._places = np.array(rows) * (sizes.parameters + n) + np.array(columns)
-        stage = ca.Function("stage", [chi, u, theta], [ca.vec(ca.densify(A.T)), B.nz[:]])
-        outer = ca.Function(
-            "outer", [chi, theta], [ca.vec(ca.densify(ca.jacobian(y, v).T)) for v in (chi, theta)]
-        )
-        if compiled:
-            step, output, stage, outer = machine_code([step, output, stage, outer])
-        self._run = [Buffered(step.mapaccum(len(p.u))) for p in self.pieces]
-        self._out = [Buffered(_shared(output, len(p.u))) for p in self.pieces]
-        self._stage = [Buffered(_shared(stage, len(p.u))) for p in self.pieces]
-        self._outer = [Buffered(_shared(outer, len(p.u))) for p in self.pieces]
         self._roots = [np.sqrt(p.weight) for p in self.pieces]
         self._targets = [np.where(p.weight > 0, p.y, 0.0) for p in self.pieces]
         self._point = self._jacobian_point = b""
-        self._ny = ny
+        inputs = [p.u for p in self.pieces]
+        library = kernels.library() if kernel != "casadi" else None
+        if kernel == "c" and library is None:
+            raise InputError(
+                "train: kernel = 'c' needs a C compiler (cc, gcc or clang); install one, or leave"
+                " kernel out"
+            )
+        self._engine = kernels.Kernel(sizes, inputs, library) if library else Stages(sizes, inputs)
 
     def residual(self, z: Array) -> Array:
         """√w (ŷ − y), all pieces, (Σ N·ny,); infinite where the simulation overflows."""
@@ -112,33 +93,72 @@ class SimulationError:
         point = z.tobytes()
         if point == self._point:
             return
-        theta, residual, states = z[: self.sizes.parameters], [], []
-        for number, (piece, start, run, out) in enumerate(
-            zip(self.pieces, self._starts(z), self._run, self._out, strict=True)
-        ):
-            (later,) = run(start, piece.u, np.tile(theta, len(piece.u)))
-            chi = np.vstack([start, later.reshape(-1, self.sizes.n)[:-1]])
-            (y,) = out(chi, theta)
-            residual.append(
-                (self._roots[number] * (y.reshape(piece.y.shape) - self._targets[number])).ravel()
-            )
-            states.append(chi)
-        self._residual, self._states, self._point = np.concatenate(residual), states, point
+        outputs = self._engine.simulate(z[: self.sizes.parameters], self._starts(z))
+        self._residual = np.concatenate(
+            [
+                (root * (y - target)).ravel()
+                for root, y, target in zip(self._roots, outputs, self._targets, strict=True)
+            ]
+        )
+        self._point = point
         self.evaluations["value"] += 1
 
     def _differentiate(self, z: Array) -> Array:
         self.evaluations["jacobian"] += 1
-        theta, n, p = z[: self.sizes.parameters], self.sizes.n, self.sizes.parameters
-        total = sum(len(piece.u) for piece in self.pieces)
-        J = np.zeros((total * self._ny, self.size))
+        return self._engine.jacobian(z[: self.sizes.parameters], self._roots)
+
+
+class Stages:
+    """The same as `kernel.Kernel` by CasADi: slower, needs no compiler, and is its oracle."""
+
+    def __init__(self, sizes: lstm.Sizes, inputs: Sequence[Array]) -> None:
+        n, nu, ny = sizes.n, sizes.nu, sizes.ny
+        self.sizes, self._u, self._ny = sizes, list(inputs), ny
+        theta, chi, u = (
+            ca.SX.sym("theta", sizes.parameters),
+            ca.SX.sym("chi", n),
+            ca.SX.sym("u", nu),
+        )
+        network = lstm.unpack(theta, sizes)
+        following, y = lstm.step(network, chi, u), lstm.output(network, chi)
+        step = ca.Function("step", [chi, u, theta], [following])
+        output = ca.Function("output", [chi, theta], [y])
+        A, B = ca.jacobian(following, chi), ca.jacobian(following, theta)
+        rows, columns = B.sparsity().get_triplet()
+        self._places = np.array(rows) * (sizes.parameters + n) + np.array(columns)
+        stage = ca.Function("stage", [chi, u, theta], [ca.vec(ca.densify(A.T)), B.nz[:]])
+        outer = ca.Function(
+            "outer", [chi, theta], [ca.vec(ca.densify(ca.jacobian(y, v).T)) for v in (chi, theta)]
+        )
+        self._run = [Buffered(step.mapaccum(len(u))) for u in inputs]
+        self._out = [Buffered(_shared(output, len(u))) for u in inputs]
+        self._stage = [Buffered(_shared(stage, len(u))) for u in inputs]
+        self._outer = [Buffered(_shared(outer, len(u))) for u in inputs]
+
+    def simulate(self, theta: Array, starts: Array) -> list[Array]:
+        """The outputs (N, ny) of every record from its start (n,)."""
+        outputs, self._states = [], []
+        for u, start, run, out in zip(self._u, starts, self._run, self._out, strict=True):
+            (later,) = run(start, u, np.tile(theta, len(u)))
+            chi = np.vstack([start, later.reshape(-1, self.sizes.n)[:-1]])
+            (y,) = out(chi, theta)
+            outputs.append(y.reshape(len(u), self._ny))
+            self._states.append(chi)
+        return outputs
+
+    def jacobian(self, theta: Array, roots: Sequence[Array]) -> Array:
+        """∂(root·y)/∂[θ; starts] of the records as they were simulated last, (Σ N·ny, size)."""
+        n, p = self.sizes.n, self.sizes.parameters
+        total = sum(len(u) for u in self._u)
+        J = np.zeros((total * self._ny, p + n * len(self._u)))
         row = 0
-        for number, (piece, chi) in enumerate(zip(self.pieces, self._states, strict=True)):
-            N = len(piece.u)
-            A, B = self._stage[number](chi, piece.u, theta)
+        for number, (u, chi, root) in enumerate(zip(self._u, self._states, roots, strict=True)):
+            N = len(u)
+            A, B = self._stage[number](chi, u, theta)
             G, D = self._outer[number](chi, theta)
             local = self._sweep(A.reshape(N, n, n), B.reshape(N, -1), G.reshape(N, self._ny, n))
             local[:, :, :p] += D.reshape(N, self._ny, p)
-            local *= self._roots[number][:, :, None]
+            local *= root[:, :, None]
             rows = slice(row, row + N * self._ny)
             J[rows, :p] = local[:, :, :p].reshape(-1, p)
             J[rows, p + number * n : p + (number + 1) * n] = local[:, :, p:].reshape(-1, n)
@@ -178,40 +198,6 @@ class SimulationError:
             moved[:, :p] += S[block, :, :p]
             result[block], start = passed.reshape(length, self._ny, p + n), moved
         return result.reshape(padded, self._ny, p + n)[:N]
-
-
-def machine_code(functions: Sequence[Any]) -> list[Any]:
-    """CasADi functions, compiled by `cc`; InputError where there is no compiler or it fails."""
-    with tempfile.TemporaryDirectory() as folder:
-        generator = ca.CodeGenerator("stages.c")
-        for function in functions:
-            generator.add(function)
-        generator.generate(folder + os.sep)
-        command = [
-            "cc",
-            "-O3",
-            "-march=native",
-            "-shared",
-            "-fPIC",
-            "stages.c",
-            "-o",
-            "stages.so",
-            "-lm",
-        ]
-        try:
-            subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
-        except FileNotFoundError as error:
-            raise InputError(
-                "train: compiled = true needs a C compiler named 'cc'; install one, or leave it out"
-            ) from error
-        except subprocess.CalledProcessError as error:
-            raise InputError(
-                f"train: the C compiler failed ({error.stderr.strip()[:200]}); leave out compiled ="
-                " true"
-            ) from error
-        return [
-            ca.external(function.name(), str(Path(folder, "stages.so"))) for function in functions
-        ]
 
 
 class Buffered:
