@@ -3,22 +3,22 @@ times it shows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from lstm_mpc.data.correlation import correlate
 from lstm_mpc.data.dataset import Dataset
+from lstm_mpc.data.look.dead_time import Delay, dead_time
+from lstm_mpc.data.look.suitability import coverage, integrations, unstable
 from lstm_mpc.data.resampling import spikes_of
 from lstm_mpc.plants.system import Array, Signal
 
 SPIKE = 8.0  # standard deviations from the running median
 _PILED = 0.02  # share of samples at one end of the range that is called saturation
 _ALIKE = 0.999  # correlation beyond which two inputs are one
-_WHITENING = 20  # order of the autoregressive model that whitens an input
-_SURE = 4.0  # a peak so many times its bound is a dead time, not luck
-_SAMPLES_A_LAG, _FEWEST_LAGS = 4, 3  # what a correlation needs
+_FEEDBACK = 3.0  # and one at negative lags is feedback
 _MOVES = 10  # level changes below which an input hardly moves
 
 
@@ -43,38 +43,17 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Delay:
-    """The dead time [samples] from an input to an output beyond the one sample that a strictly
-    proper model has: the first lag at which the correlation of the whitened signals leaves its 99 %
-    bound, less one. `peak` is the largest correlation in units of that bound, 0 where too few
-    samples are known."""
-
-    samples: int
-    peak: float
-
-    @property
-    def sure(self) -> bool:
-        return self.peak >= _SURE
-
-    def words(self, Ts: float) -> str:
-        """The dead time in words, for samples every `Ts` [s]."""
-        if not self.peak:
-            return "none can be told from these data; too few samples follow each other"
-        sure = f"{self.samples} samples ({self.samples * Ts:g} s)"
-        verdict = sure if self.sure else "none that is sure"
-        return f"{verdict}; the correlation peaks at {self.peak:.1f} × its 99 % bound"
-
-
-@dataclass(frozen=True)
 class Inspection:
     """What was seen: a `Column` a signal (inputs first), `delays[j][i]` from input i to output j,
-    the `memory` [samples] after which the outputs' autocorrelation has fallen to 1/e, and remarks
-    in sentences."""
+    the `memory` [samples] after which the outputs' autocorrelation has fallen to 1/e, remarks in
+    sentences, and the names of outputs that no model can describe, those `integrating` and
+    those `unstable`."""
 
     columns: tuple[Column, ...]
     delays: tuple[tuple[Delay, ...], ...]
     memory: int
     remarks: tuple[str, ...]
+    beyond: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def input_delays(self) -> tuple[int, ...]:
@@ -144,9 +123,9 @@ def refusals(dataset: Dataset) -> list[str]:
     return reasons
 
 
-def look(dataset: Dataset, *, lags: int = 40) -> Inspection:
-    """Look at a data set that has no `refusals`. `lags` [samples]: how far dead times are
-    searched."""
+def look(dataset: Dataset, *, lags: int = 40, kept: int = 0) -> Inspection:
+    """Look at a data set that has no `refusals`. `lags` [samples]: how far dead times are searched;
+    the last `kept` records are those for validation."""
     u, y = (np.vstack([getattr(r, which) for r in dataset.records]) for which in ("u", "y"))
     signals = dataset.inputs + dataset.outputs
     parts = [[np.hstack([r.u, r.y])[:, j] for r in dataset.records] for j in range(len(signals))]
@@ -156,9 +135,38 @@ def look(dataset: Dataset, *, lags: int = 40) -> Inspection:
     )
     usable = min(lags, min(len(r.u) for r in dataset.records) // 5)
     delays = tuple(
-        tuple(_delay(dataset, i, j, usable) for i in range(u.shape[1])) for j in range(y.shape[1])
+        tuple(dead_time(dataset, i, j, usable) for i in range(u.shape[1]))
+        for j in range(y.shape[1])
     )
-    return Inspection(columns, delays, _memory(dataset), tuple(_remarks(dataset, columns)))
+    memory = _memory(dataset)
+    levels = tuple(i for i in integrations(dataset, memory=memory) if i.integrates)
+    growing = unstable(dataset)
+    remarks = [
+        *_feedback(dataset, delays),
+        *(level.sentence for level in levels),
+        *growing.values(),
+        *_remarks(dataset, columns),
+    ]
+    if kept:
+        parts_of = dataset.records[:-kept], dataset.records[-kept:]
+        remarks += coverage(*(replace(dataset, records=records) for records in parts_of))
+    beyond = {"integrating": tuple(i.name for i in levels), "unstable": tuple(growing)}
+    return Inspection(columns, delays, memory, tuple(remarks), beyond)
+
+
+def _feedback(dataset: Dataset, delays: tuple[tuple[Delay, ...], ...]) -> list[str]:
+    """A sentence for every input that follows an output."""
+    sentences = []
+    for i, s in enumerate(dataset.inputs):
+        j = max(range(len(delays)), key=lambda j: delays[j][i].feedback)
+        times = delays[j][i].feedback
+        if times > _FEEDBACK:
+            sentences.append(
+                f"{s.name} follows {dataset.outputs[j].name} (correlation at negative lags,"
+                f" {times:.1f} × its 99 % bound): recorded under feedback; a model of such data may"
+                " describe the controller"
+            )
+    return sentences
 
 
 def _column(signal: Signal, values: Array, parts: list[Array]) -> Column:
@@ -189,50 +197,6 @@ def _column(signal: Signal, values: Array, parts: list[Array]) -> Column:
 def _share_at(values: Array, end: float) -> float:
     """The share of samples within a thousandth of the range from one end of it."""
     return float((np.abs(values - end) <= 1e-3 * np.ptp(values)).mean())
-
-
-def _delay(dataset: Dataset, i: int, j: int, lags: int) -> Delay:
-    """From input i to output j: both are filtered by what whitens the input, then correlated (Box
-    and Jenkins 1976, chapter 11). A filter reaches over fewer samples, and fewer lags are searched,
-    where few outputs are known one after another."""
-    longest = min(_WHITENING, min(len(r.u) for r in dataset.records) // 5)
-    for order in (n for n in (_WHITENING, 10, 5, 2, 1, 0) if n <= longest or n == 0):
-        whitener = _whitener([r.u[:, i] for r in dataset.records], order)
-        errors = [_filter(r.y[:, j], whitener)[:, None] for r in dataset.records]
-        samples = int(np.isfinite(np.vstack(errors)).sum())
-        if samples >= _SAMPLES_A_LAG * lags:
-            break
-    usable = min(lags, samples // _SAMPLES_A_LAG)
-    if usable < _FEWEST_LAGS or np.nanstd(np.vstack(errors)) == 0:
-        return Delay(0, 0.0)
-    inputs = [_filter(r.u[:, i], whitener)[:, None] for r in dataset.records]
-    found = correlate(errors, inputs, lags=usable)
-    past = np.abs(found.cross[found.lags :, 0, 0]) / found.cross_bound[0, 0]
-    beyond = np.flatnonzero(past > 1.0)
-    sure = np.flatnonzero(past > max(1.0, min(_SURE, 0.3 * float(past.max()))))
-    first = int(sure[0]) if sure.size else int(beyond[0]) if beyond.size else 0
-    return Delay(max(0, first - 1), float(past.max()))
-
-
-def _whitener(parts: list[Array], order: int) -> Array:
-    """The coefficients of an autoregressive model of a signal, as a filter that whitens it."""
-    mean = float(np.concatenate(parts).mean())
-    rows, targets = [], []
-    for part in parts:
-        centred = part - mean
-        shifted = [centred[order - k : len(part) - k] for k in range(1, order + 1)]
-        rows.append(np.array(shifted).reshape(order, -1).T)
-        targets.append(centred[order:])
-    if not order:
-        return np.ones(1)
-    X, t = np.vstack(rows), np.concatenate(targets)
-    ridge = 1e-6 * float((t**2).sum() + 1e-300) * np.eye(order)
-    return np.concatenate([[1.0], -np.linalg.solve(X.T @ X + ridge, X.T @ t)])
-
-
-def _filter(values: Array, whitener: Array) -> Array:
-    """NaN where not every sample is known."""
-    return np.convolve(values, whitener, mode="valid")
 
 
 def _memory(dataset: Dataset) -> int:
@@ -301,10 +265,14 @@ def describe(found: Inspection) -> dict[str, Any]:
             for c in found.columns
         ],
         "delays": [
-            [{"samples": d.samples, "peak": d.peak, "sure": d.sure} for d in row]
+            [
+                {"samples": d.samples, "peak": d.peak, "sure": d.sure, "feedback": d.feedback}
+                for d in row
+            ]
             for row in found.delays
         ],
         "memory": found.memory,
         "remarks": list(found.remarks),
+        **{kind: list(names) for kind, names in found.beyond.items()},
         "input_delays": list(found.input_delays),
     }

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from lstm_mpc.data.dataset import Dataset, Record, thin
-from lstm_mpc.errors import InputError
 from lstm_mpc.model.input_delays import checked_delays, late
-from lstm_mpc.plants.system import Array, frozen_array
+from lstm_mpc.plants.system import Array, Signal, frozen_array
 
 ORDERS = (1, 2, 3, 4)
 _MOST = 20_000  # samples that a fit looks at; of more, those windows in which the inputs move most
@@ -106,6 +105,23 @@ class LinearModel:
         moduli = [min(max(transfer.slowest, 1e-3), 1.0 - 1e-6) for transfer in self.transfers]
         return tuple(-self.Ts / float(np.log(modulus)) for modulus in moduli)
 
+    def uncertain(self, inputs: Sequence[Signal], outputs: Sequence[Signal]) -> list[str]:
+        """A sentence for every output to which the sign of a gain is not certain: two standard
+        errors hold 0."""
+        sentences = []
+        for y, gains, errors in zip(outputs, self.gain, self.gain_error, strict=True):
+            doubts = [
+                f"{u.name} ({gain:.2g} ± {2 * error:.2g} {y.unit} per {u.unit})"
+                for u, gain, error in zip(inputs, gains, errors, strict=True)
+                if abs(gain) <= 2 * error
+            ]
+            if doubts:
+                sentences.append(
+                    f"the sign of the gain to {y.name} is not certain from {', '.join(doubts)}: a"
+                    " model of these data may have it wrong"
+                )
+        return sentences
+
     def describe(self) -> dict[str, Any]:
         """As JSON types: orders, gains with their standard errors, time constants [s]."""
         return {
@@ -138,15 +154,13 @@ def fit_linear(
         The model that simulates the validation data best.
 
     Raises:
-        InputError: when an input or output never moves, or `delays` do not fit.
+        InputError: when `delays` do not fit the inputs.
     """
     if training.samples > _MOST:
         training = thin(training, samples=_MOST, window=_WINDOW)
     late_by = checked_delays(delays, len(training.inputs), name="linear model")
     u, y = (np.vstack([getattr(r, which) for r in training.records]) for which in ("u", "y"))
-    mids, spans = (u.mean(axis=0), np.nanmean(y, axis=0)), (u.std(axis=0), np.nanstd(y, axis=0))
-    if not (min(part.min() for part in spans) > 0):
-        raise InputError("linear model: an input or output never moves in the training data")
+    mids, spans = (u.mean(axis=0), np.nanmean(y, axis=0)), (_spread(u), _spread(y))
 
     def scaled(item: Record, j: int) -> tuple[Array, Array]:
         """Normalised inputs as they arrive, and output j with NaN where it does not count."""
@@ -163,6 +177,12 @@ def fit_linear(
             min(tried, key=lambda t: float((_errors(_flat(t), judges, t.order)[0] ** 2).sum()))
         )
     return LinearModel(tuple(transfers), mids[0], spans[0], mids[1], spans[1], late_by, training.Ts)
+
+
+def _spread(values: Array) -> Array:
+    """Standard deviations; 1 of what never moves, whose gain is then 0."""
+    deviation = np.nanstd(values, axis=0)
+    return np.where(deviation > 1e-12 * np.nanmax(np.abs(values), axis=0), deviation, 1.0)
 
 
 def _flat(transfer: Transfer) -> Array:

@@ -48,13 +48,29 @@ class Experiment:
 class DataOptions:
     """`[data]`: the CSV files of an own experiment, one record each, relative to the design; and
     the scaling rule. Of more than `samples` training samples only windows of `window` samples are
-    trained on, those in which the inputs move most; 0: all."""
+    trained on, those in which the inputs move most; 0: all. Outputs that are `integrating` or
+    `unstable` have no model under a stability condition: training refuses them."""
 
     training: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
     scaling: str = "limits"
     samples: int = 0
     window: int = 1000
+    integrating: tuple[str, ...] = ()
+    unstable: tuple[str, ...] = ()
+
+    def refusal(self) -> str | None:
+        """Why nothing can be trained on these data, in a sentence; None where something can."""
+        found = [(f"{name} integrates", "integrating") for name in self.integrating]
+        found += [(f"{name} is unstable", "unstable") for name in self.unstable]
+        if not found:
+            return None
+        what, keys = (list(dict.fromkeys(part)) for part in zip(*found, strict=True))
+        return (
+            f"{' and '.join(what)}: no model under iss or delta_iss can describe it; record the"
+            " plant behind a controller that holds it, with the setpoint of that controller as the"
+            f" input, or where the data deceive, empty {' and '.join(keys)} in [data]"
+        )
 
 
 @dataclass(frozen=True)

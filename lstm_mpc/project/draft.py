@@ -6,19 +6,23 @@ weights of a controller) is filled in from the data and marked CHOOSE."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from math import isfinite
 
 import numpy as np
 
+from lstm_mpc.control.first_tuning import FirstTuning, first_tuning
 from lstm_mpc.data.dataset import Dataset
-from lstm_mpc.data.inspection import Inspection
+from lstm_mpc.data.inspection import Column, Inspection
 from lstm_mpc.data.log_options import LogOptions
+from lstm_mpc.identification.linear_model import LinearModel
 from lstm_mpc.plants.system import Signal
+from lstm_mpc.project.drafting.lines import key, note, rounded, text
+from lstm_mpc.project.drafting.loop import control_lines, loop_lines, plant_lines
 
 _SHORT = 2000  # training samples below which there is time for more starts
 _SELDOM = 50  # moves of an input below which the weights are held tight
+_BEYOND = "what `new` found: no model can describe it; train refuses while it stands here"
 _THIN = 20_000  # training samples above which a design trains through windows
 
 
@@ -29,9 +33,10 @@ def draft(
     validation: Dataset,
     found: Inspection,
     guessed: Sequence[str],
+    linear: LinearModel,
 ) -> str:
     """The text of a design.toml for these data; `guessed` are the inputs whose limits come from the
-    data."""
+    data, `linear` is a linear model of them."""
     columns = {c.signal.name: c for c in found.columns}
     slow = max(2, found.memory)
     lines = [
@@ -40,19 +45,18 @@ def draft(
     ]
     lines += [
         "",
-        f"name = {_text(name)}",
+        f"name = {text(name)}",
         "",
-        _note("[log]", "the raw data as recorded, and how records are made of them"),
+        note("[log]", "the raw data as recorded, and how records are made of them"),
     ]
     lines += _log_lines(log, training, validation)
     lines += _signal_lines(training.inputs, training.outputs, guessed)
+    data = [f"{kind} = {_list(names)}" for kind, names in found.beyond.items() if names]
+    lines += ["", "[data]", note(data[0], _BEYOND), *data[1:]] if data else []
     if training.samples > _THIN:
         lines += [
-            "",
-            "[data]",
-            _note(
-                f"samples = {_THIN}", "trained on at most; windows in which the inputs move most"
-            ),
+            *([] if data else ["", "[data]"]),
+            note(f"samples = {_THIN}", "trained on at most; windows in which the inputs move most"),
             "window = 1000",
         ]
     window = min(50, min(len(r.u) for r in validation.records) // 4)
@@ -60,7 +64,7 @@ def draft(
     lines += _training_lines(training.samples, moves, found.input_delays, window)
     lines += [
         "",
-        _note(
+        note(
             "[safe_set]",
             "CHOOSE: outputs must never leave it; here half the measured span beyond it on either"
             " side",
@@ -70,16 +74,36 @@ def draft(
     for s in training.outputs:
         low = max(s.low, columns[s.name].low - 0.5 * spans[s.name])
         high = min(s.high, columns[s.name].high + 0.5 * spans[s.name])
-        lines.append(_note(f"{_key(s.name)} = [{_round(low)}, {_round(high)}]", f"[{s.unit}]"))
-    lines += _gate_lines(slow, training.Ts)
-    moved = [s.high - s.low for s in training.inputs if not s.measured]
-    lines += _control_lines(slow, moved, list(spans.values()))
-    return "\n".join(lines)
+        lines.append(note(f"{key(s.name)} = [{rounded(low)}, {rounded(high)}]", f"[{s.unit}]"))
+    outputs = [columns[s.name] for s in training.outputs]
+    tuning = first_tuning(
+        training,
+        linear,
+        noise=[c.noise for c in outputs],
+        delays=found.input_delays,
+        memory=slow,
+    )
+    lines += _gate_lines(slow, training.Ts, _asked_fit(outputs), _radius(training, tuning))
+    lines += plant_lines()
+    return "\n".join([*lines, *control_lines(tuning), *loop_lines(training, slow), ""])
 
 
-def _note(value: str, comment: str) -> str:
-    """A line with its comment, in one column with the others."""
-    return f"{value + ' ':<26}# {comment}"
+def _radius(dataset: Dataset, tuning: FirstTuning) -> float:
+    """The share of the input limits, about their middles, that holds what the controller may
+    use."""
+    moved = [s for s in dataset.inputs if not s.measured]
+    shares = [
+        max(abs(2.0 * end - s.low - s.high) for end in ends) / (s.high - s.low)
+        for s, *ends in zip(moved, tuning.u_low, tuning.u_high, strict=True)
+    ]
+    shares += [1.0 for s in dataset.inputs if s.measured]  # nobody holds it
+    return float(min(1.0, np.ceil(1e4 * max(shares)) / 1e4))
+
+
+def _asked_fit(outputs: Sequence[Column]) -> float:
+    """[%] that the gate asks: 80, or less where noise alone forbids it."""
+    ceiling = min(100.0 * (1.0 - c.noise / c.deviation) for c in outputs)
+    return float(np.floor(np.clip(ceiling - 10.0, 30.0, 80.0)))
 
 
 def _signal_lines(
@@ -89,15 +113,15 @@ def _signal_lines(
     for s in inputs:
         can = "what the signal can be" if s.measured else "what the actuator can do"
         what = f"CHOOSE: taken from the data; give {can}" if s.name in guessed else can
-        lines += ["", "[[input]]", f"name = {_text(s.name)}", f"unit = {_text(s.unit)}"]
+        lines += ["", "[[input]]", f"name = {text(s.name)}", f"unit = {text(s.unit)}"]
         if s.measured:
-            lines.append(_note('kind = "measured"', "a disturbance that is never moved"))
-        lines += [_note(f"low = {_number(s.low)}", what), f"high = {_number(s.high)}"]
+            lines.append(note('kind = "measured"', "a disturbance that is never moved"))
+        lines += [note(f"low = {_number(s.low)}", what), f"high = {_number(s.high)}"]
     for s in outputs:
-        lines += ["", "[[output]]", f"name = {_text(s.name)}", f"unit = {_text(s.unit)}"]
+        lines += ["", "[[output]]", f"name = {text(s.name)}", f"unit = {text(s.unit)}"]
         lines += (
             [
-                _note(f"low = {_number(s.low)}", "what the sensor can measure"),
+                note(f"low = {_number(s.low)}", "what the sensor can measure"),
                 f"high = {_number(s.high)}",
             ]
             if isfinite(s.low)
@@ -110,19 +134,17 @@ def _training_lines(samples: int, moves: int, delays: Sequence[int], window: int
     """[train] and [search]. An input that seldom moved tells little, and free weights would learn
     it by heart."""
     if moves < _SELDOM:
-        weights = [_note("decay = 1e-2", "pull on the weights, hard, as an input moved seldom")]
+        weights = [note("decay = 1e-2", "pull on the weights, hard, as an input moved seldom")]
     else:
         weights = [
-            _note('start = "linear"', "from a linear model of the data"),
-            _note("weight_bound = 10.0", "bound of the gates' weights"),
-            _note(
-                "output_box = 5.0", "bound of C; less makes narrower tubes and often a worse fit"
-            ),
-            _note("decay = 1e-6", "pull on the weights"),
+            note('start = "linear"', "from a linear model of the data"),
+            note("weight_bound = 10.0", "bound of the gates' weights"),
+            note("output_box = 5.0", "bound of C; less makes narrower tubes and often a worse fit"),
+            note("decay = 1e-6", "pull on the weights"),
         ]
     late = (
         [
-            _note(
+            note(
                 f"delays = {list(delays)}",
                 "[samples] dead time of each input, by cross-correlation",
             )
@@ -133,74 +155,49 @@ def _training_lines(samples: int, moves: int, delays: Sequence[int], window: int
     return [
         "",
         "[train]",
-        _note("cells = [5]", "cells per layer; `lstm-mpc order` compares"),
-        _note('conditions = ["iss", "delta_iss"]', "hard constraints of the training program"),
+        note("cells = [5]", "cells per layer; `lstm-mpc order` compares"),
+        note('conditions = ["iss", "delta_iss"]', "hard constraints of the training program"),
         *late,
         *weights,
         "output_decay = 1e-6",
-        _note(f"washout = {min(20, window)}", "[samples] of each record left out of the error"),
+        note(f"washout = {min(20, window)}", "[samples] of each record left out of the error"),
         "",
         "[search]",
         f"starts = {8 if samples < _SHORT else 4}",
-        _note(f"transient = {window}", "[samples] of validation records left out of the fit"),
-        _note(f"window = {window}", "[samples] from which their start is estimated"),
-        _note(
+        note(f"transient = {window}", "[samples] of validation records left out of the fit"),
+        note(f"window = {window}", "[samples] from which their start is estimated"),
+        note(
             "max_fit_loss = 5.0",
             "[points of FIT] delta_iss may cost; beyond, the model is trained under iss alone",
         ),
     ]
 
 
-def _gate_lines(slow: int, Ts: float) -> list[str]:
+def _gate_lines(slow: int, Ts: float, least: float, radius: float) -> list[str]:
     """[verify] and [release]; scenarios long enough for outputs that remember `slow` samples."""
-    dwell = f"[{_round(max(2, slow // 4) * Ts)}, {_round(3 * slow * Ts)}]"
+    dwell = f"[{rounded(max(2, slow // 4) * Ts)}, {rounded(3 * slow * Ts)}]"
     return [
         "",
         "[verify]",
-        _note("radii = [1.0]", "share of the input limits"),
-        _note('rule = "exact"', "N by the exact binomial tail"),
+        note(f"radii = [{radius}]", "share of the input limits that is recorded and used"),
+        note('rule = "exact"', "N by the exact binomial tail"),
         'shape = "intervals"',
         "epsilon = 1e-2",
         "beta = 1e-6",
         f"steps = {int(np.clip(20 * slow, 500, 2000))}",
-        _note(f"dwell = {dwell}", "[s] how long an input holds in a scenario"),
+        note(f"dwell = {dwell}", "[s] how long an input holds in a scenario"),
         f"settle = {min(100, 5 * slow)}",
         "",
-        _note("[release]", "the gate"),
-        _note(
+        note("[release]", "the gate"),
+        note(
             'conditions = ["iss"]',
             'add "delta_iss" if a Kalman filter or a proved tube is to be relied on',
         ),
-        _note(
-            'output_set = "either"',
-            'a controller without a [plant] to try it on is exported on "tube", with delta_iss'
-            " above",
-        ),
+        note('output_set = "either"', "sampled, or proved for every input"),
+        note('controller = "either"', "closed loops of the exported C, or a tube and delta_iss"),
         "epsilon = 1e-2",
         "beta = 1e-6",
-        _note("min_fit = 80.0", "CHOOSE: [%] mean-removed, on validation data"),
-    ]
-
-
-def _control_lines(slow: int, span_u: Sequence[float], span_y: Sequence[float]) -> list[str]:
-    """[control] and [solver]."""
-    moves = ", ".join(_round(0.2 * v) for v in span_u)
-    return [
-        "",
-        _note(
-            "[control]",
-            "CHOOSE: weights as one unit of the measured span against one of the input range",
-        ),
-        _note(f"horizon = {int(np.clip(round(slow / 2), 10, 20))}", "[samples]"),
-        f"output_weight = [{', '.join(_round(1 / v**2) for v in span_y)}]",
-        f"move_penalty = [{', '.join(_round(0.1 / v**2) for v in span_u)}]",
-        _note(f"max_move = [{moves}]", "[unit per sample]"),
-        "",
-        "[solver]",
-        _note("sqp_iterations = 1", "real-time iteration"),
-        "qp_iterations = 20",
-        "line_search_steps = 1",
-        "",
+        note(f"min_fit = {least}", "CHOOSE: [%] mean-removed, on validation data"),
     ]
 
 
@@ -208,66 +205,50 @@ def _log_lines(log: LogOptions, training: Dataset, validation: Dataset) -> list[
     lines = [f"files = {_list(log.files)}"]
     lines += [f"validation_files = {_list(log.validation_files)}"] if log.validation_files else []
     if isinstance(log.time, tuple):
-        lines += [_note(f"time = {_list(log.time)}", "date and time of day")] if log.time else []
+        lines += [note(f"time = {_list(log.time)}", "date and time of day")] if log.time else []
     elif log.time:
-        lines += [f"time = {_text(log.time)}"]
-    lines += [f"time_format = {_text(log.time_format)}"] if log.time_format else []
+        lines += [f"time = {text(log.time)}"]
+    lines += [f"time_format = {text(log.time_format)}"] if log.time_format else []
     lines += [f"header_row = {log.header_row}"] if log.header_row else []
-    lines += [f"decimal = {_text(log.decimal)}"] if log.decimal != "auto" else []
+    lines += [f"decimal = {text(log.decimal)}"] if log.decimal != "auto" else []
     if log.missing:
         numbers = ", ".join(map(_number, log.missing))
-        lines += [_note(f"missing = [{numbers}]", 'what stands for "not measured"')]
-    lines += [f"where = {_text(log.where)}"] if log.where else []
+        lines += [note(f"missing = [{numbers}]", 'what stands for "not measured"')]
+    lines += [f"where = {text(log.where)}"] if log.where else []
     periods = ", ".join(_list(period) for period in log.exclude)
     lines += [f"exclude = [{periods}]"] if periods else []
     lines += (
-        [f"columns = {{{', '.join(f'{_key(k)} = {_text(v)}' for k, v in log.columns.items())}}}"]
+        [f"columns = {{{', '.join(f'{key(k)} = {text(v)}' for k, v in log.columns.items())}}}"]
         if log.columns
         else []
     )
     lines += [
-        _note(f"Ts = {_number(training.Ts)}", "[s]"),
-        f"resample = {_text(log.resample)}",
-        _note(
+        note(f"Ts = {_number(training.Ts)}", "[s]"),
+        f"resample = {text(log.resample)}",
+        note(
             f"longest_gap = {log.longest_gap}",
             "[samples] an input may be unknown; longer ends a record",
         ),
     ]
     kept = log.validation or round(validation.samples / (training.samples + validation.samples), 2)
-    part = f"validation_part = {_text(log.validation_part)}"
+    part = f"validation_part = {text(log.validation_part)}"
     lines += (
         []
         if log.validation_files
         else [
-            _note(f"validation = {kept:g}", "share of every file"),
-            _note(part, "which part of it"),
+            note(f"validation = {kept:g}", "share of every file"),
+            note(part, "which part of it"),
         ]
     )
     shortest = log.shortest(training.samples + validation.samples)
-    lines += [_note(f"min_samples = {shortest}", "[samples] shorter records are left out")]
+    lines += [note(f"min_samples = {shortest}", "[samples] shorter records are left out")]
     lines += [f"despike = {log.despike:g}"] if log.despike else []
     return lines
 
 
-def _text(value: str) -> str:
-    """A TOML string; those of JSON are."""
-    return json.dumps(value, ensure_ascii=False)
-
-
 def _list(values: Sequence[str]) -> str:
-    return f"[{', '.join(map(_text, values))}]"
-
-
-def _key(name: str) -> str:
-    return (
-        name if name.isascii() and name.replace("_", "").replace("-", "").isalnum() else _text(name)
-    )
+    return f"[{', '.join(map(text, values))}]"
 
 
 def _number(value: float) -> str:
     return repr(float(value))
-
-
-def _round(value: float) -> str:
-    """A number that a human would write: four digits."""
-    return repr(float(f"{value:.4g}"))

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from lstm_mpc.data.dataset import Dataset, Record
-from lstm_mpc.errors import InputError
 from lstm_mpc.identification.baselines import baselines
 from lstm_mpc.identification.linear_model import LinearModel, Transfer, fit_linear
 from lstm_mpc.plants.system import Signal
@@ -71,11 +70,21 @@ def test_the_slope_is_that_of_the_simulation():
         assert np.allclose(slope[:, k], (ends[0] - ends[1]) / 2e-6, atol=1e-6)
 
 
-def test_a_signal_that_never_moves_is_refused():
-    data = recorded(200, 0)
-    still = Record("still", np.ones_like(data.records[0].u), data.records[0].y)
-    with pytest.raises(InputError, match="an input or output never moves in the training data"):
-        fit_linear(Dataset(data.inputs, data.outputs, TS, (still,)), data)
+def test_an_input_that_never_moves_has_no_gain_and_no_certain_sign():
+    data = recorded(1000, 0)
+    u = data.records[0].u.copy()
+    u[:, 1] = 0.3
+    still = Dataset(data.inputs, data.outputs, TS, (Record("still", u, data.records[0].y),))
+    found = fit_linear(still, still, orders=(1,))
+    assert abs(found.gain[0, 1]) < 1e-6
+    assert found.gain[0, 0] == pytest.approx(3.0, rel=0.1)
+    (sentence,) = found.uncertain(data.inputs, data.outputs)
+    assert sentence.startswith("the sign of the gain to y is not certain from b (")
+
+
+def test_certain_signs_are_not_doubted():
+    data = recorded(2000, 0)
+    assert fit_linear(data, data, orders=(1,)).uncertain(data.inputs, data.outputs) == []
 
 
 def exact(gain):

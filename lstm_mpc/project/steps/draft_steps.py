@@ -15,6 +15,7 @@ from lstm_mpc.data.log_options import LogOptions
 from lstm_mpc.data.log_preparation import Prepared, prepare_log
 from lstm_mpc.data.logs.table import Table, open_log, time_columns
 from lstm_mpc.errors import InputError
+from lstm_mpc.identification.linear_model import fit_linear
 from lstm_mpc.plants.system import Signal
 from lstm_mpc.project.artefacts import DEFAULT, Options
 from lstm_mpc.project.draft import draft
@@ -103,7 +104,10 @@ def new(
     training, validation = (
         Dataset(u, y, d.Ts, d.records) for d in (prepared.training, prepared.validation)
     )
-    inspection = look(_joined(training, validation))
+    inspection = look(_joined(training, validation), kept=len(validation.records))
+    linear = fit_linear(training, validation, delays=inspection.input_delays)
+    doubts = [] if any(inspection.beyond.values()) else linear.uncertain(u, y)
+    inspection = replace(inspection, remarks=(*inspection.remarks, *doubts))
     guessed = tuple(s.name for s in given if s.low is None)
     local = replace(
         log,
@@ -113,7 +117,7 @@ def new(
         missing=prepared.missing,
     )
     title = name or folder.resolve().name
-    text = draft(title, local, training, validation, inspection, guessed)
+    text = draft(title, local, training, validation, inspection, guessed, linear)
     return Draft(text, tuple(files), training, validation, inspection, guessed, prepared.story)
 
 

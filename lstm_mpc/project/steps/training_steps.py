@@ -10,7 +10,7 @@ from typing import Any
 from lstm_mpc.certificates import certification
 from lstm_mpc.certificates.evidence import Validation
 from lstm_mpc.data.dataset import Dataset, scale, thin
-from lstm_mpc.errors import InputError
+from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.identification import model_order, multistart
 from lstm_mpc.identification.baselines import Baselines, baselines
 from lstm_mpc.identification.linear_model import fit_linear
@@ -100,8 +100,11 @@ def train(design: Design, options: Options = DEFAULT, *, origin: Model | None = 
 
     Raises:
         InputError: the data or the options cannot be used.
+        Refused: an output integrates or is unstable.
         SolverError: no start ends in a certified model.
     """
+    if (why := design.data.refusal()) is not None:
+        raise Refused("train", [why])
     training, validation = design.records("training"), design.records("validation")
     settings = design.train if origin is None else _with_delays(design.train, origin)
     dataset = _thinned(design, training)

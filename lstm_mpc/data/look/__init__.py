@@ -1,0 +1,1 @@
+"""What a first look at recorded data tests: dead times, feedback, and what the data can carry."""
