@@ -161,10 +161,15 @@ def identify(
         ]
 
     done, fallback = judged(settings, seeds), list[Start]()
-    if max_fit_loss is not None and not set(settings.conditions) <= set(required):
+    first = _best(done)
+    if (
+        max_fit_loss is not None
+        and not set(settings.conditions) <= set(required)
+        and (first is None or first.fit + max_fit_loss < 100.0)  # more than 100 % no model has
+    ):
         following = [max(seeds) + 1 + k for k in range(starts)]
         fallback = judged(replace(settings, conditions=tuple(required)), following)
-    best = [_best(done), _best(fallback)]
+    best = [first, _best(fallback)]
     if best[0] is None or (
         best[1] is not None
         and max_fit_loss is not None
