@@ -359,6 +359,7 @@ def test_conditions_are_given_up_where_they_cost_more_than_their_price():
     )
     assert cheap.model.origin["settings"]["conditions"] == ("iss", "delta_iss")
     assert "iss + delta_iss certified" in cheap.starts[0].sentence
+    assert [s.outcome.seed for s in cheap.starts] == [0]  # none can be better by so much
 
 
 def test_the_smallest_structure_that_cannot_be_told_from_the_best_is_enough():
