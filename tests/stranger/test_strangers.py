@@ -1,12 +1,12 @@
-"""A stranger's log, from `new` to a controller in C, or to the physical sentence why not; nothing is
-edited and nothing is set."""
+"""A stranger's log, from `new` to a controller in C or to the physical sentence why not: nothing is
+edited, nothing is set."""
 
 import json
 import os
 import time
 
 import pytest
-from plants import PLANTS
+from stranger_plants import PLANTS
 
 from lstm_mpc.cli import main
 
