@@ -9,7 +9,7 @@ from builders import stable_network
 from lstm_mpc.assurance.model_plant import ModelPlant
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.control.engines.sqp import Sqp
-from lstm_mpc.control.simulation import close_loop
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.csv_file import write_csv
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
@@ -95,14 +95,8 @@ def test_a_design_has_its_model_as_the_plant(folder):
 def test_a_loop_runs_on_it(folder, released):
     design = load_design(folder)
     assert isinstance(released, Release)
-    scenario, ahead = design.scenarios[0], design.control.ahead(released.model)
-    run = close_loop(
-        design.plant_of(scenario),
-        Sqp(released, design.control, design.solver),
-        scenario,
-        u_start=design.u_start,
-        horizon=ahead,
-    )
+    scenario, engine = design.scenarios[0], Sqp(released, design.control, design.solver)
+    run = simulate_closed_loop(design.plant_of(scenario), engine, scenario, u_start=design.u_start)
     assert np.isfinite(run.truth).all()
     assert (np.abs(run.truth[1:] - 7.0) > 0).all()  # residuals move it for ever
 
