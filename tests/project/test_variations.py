@@ -68,7 +68,7 @@ def start(seed, fit, network=None):
     return row if network is None else {**row, "network": artefact_file.plain(network)}
 
 
-def report(folder, model, **changes):
+def report(folder, model, /, **changes):
     other = stable_network(4, 1, (3,), 1)
     weights = lstm.parameters(other)
     rows = [
@@ -77,7 +77,7 @@ def report(folder, model, **changes):
         start(2, 70.0, weights),  # much worse
         start(3, 89.0),  # not certified
     ]
-    content = {"model": model.digest, "chosen": 0, "starts": rows} | changes
+    content = {"model": model.digest, "chosen": 0, "starts": rows, **changes}
     artefact_file.write_json(folder / "training.json", REPORT_KIND, content)
 
 
@@ -102,7 +102,7 @@ def test_a_loop_runs_on_it(folder, released):
 
 
 def test_starts_of_another_model_do_not_count(folder, model):
-    report(folder, model, model="0" * 64)
+    report(folder, model, **{"model": "0" * 64})
     design = load_design(folder)
     assert "certified starts" not in design.plant_of(design.scenarios[0]).name
 
