@@ -292,7 +292,7 @@ def test_the_disturbances_of_a_plant_stay_names_of_scenarios_and_laws(tmp_path):
     law = "[verify_loop]\nsetpoint = [[6.5, 7]]\nstart = [[15.0, 15.5]]\nq1 = [16.4, 16.8]\n"
     design = load(tmp_path, FEED + table + law)
     assert np.asarray(design.scenarios[0].disturbances.levels)[:, 0].tolist() == [16.6, 17.0]
-    assert design.law.disturbances == {"q1": (16.4, 16.8)}
+    assert design.loop_law.disturbances == {"q1": (16.4, 16.8)}
 
 
 MEASURED = "[[input]]\nname='T'\nunit='C'\nkind='measured'\nlow=0.0\nhigh=9.0\n"

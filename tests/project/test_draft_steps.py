@@ -107,7 +107,7 @@ def test_a_measured_disturbance_is_drafted_as_one(tmp_path, log):
     assert (design.inputs[1].name, design.inputs[1].kind) == ("b", "measured")
     assert design.measured == ("b",)
     assert 14.0 < design.u_start[0] < 17.0  # of the one that is moved
-    assert design.law is not None
+    assert design.loop_law is not None
     assert len(np.ravel(design.control.move_penalty)) == 1
     text = (tmp_path / "d" / "design.toml").read_text()
     assert "CHOOSE: taken from the data; give what the signal can be" in text
