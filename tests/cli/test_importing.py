@@ -5,7 +5,15 @@ import shutil
 
 import numpy as np
 import pytest
-from foreign_nets import plain_onnx, pytorch, run_onnx, weights
+from foreign_nets import (
+    keras_stack,
+    plain_onnx,
+    pytorch,
+    run_onnx,
+    sequential,
+    weights,
+    write_keras,
+)
 from tolerances import SINGLE
 
 from lstm_mpc.cli.command_line import main
@@ -94,6 +102,29 @@ def test_from_a_foreign_file_to_another_one(tank, capsys):
     assert said(capsys, "import", again / "onnx" / "model.onnx", again, "--force")[0] == 0
     # float32 weights came, float32 weights went
     assert np.array_equal(simulate(Model.load(again / "model.json").system, u).y, record.y)
+
+
+def test_a_keras_model_and_a_network_fed_with_its_own_output(tank, capsys):
+    """`feedback` in the design closes the loop; without it, the remedy is named."""
+    net = weights(0, 2, (3,), 1, spread=0.1)
+    stack = keras_stack(net)
+    path = write_keras(tank.parent / "net.keras", stack, sequential(stack))
+    code, out, err = said(capsys, "import", path, tank)
+    assert (code, out) == (2, "")
+    assert "the network has 2 inputs and 1 outputs, the design has 1 and 1" in err
+    assert "say which by [import] feedback = { level = 0 }" in err
+    (tank / "design.toml").write_text(DESIGN + IMPORT + "feedback = { level = 1 }\n")
+    code, out, _ = said(capsys, "import", path, tank)
+    assert code == 0
+    assert "net.keras (Keras model (.keras)): 1 input(s), 3 cells, 1 output(s)" in out
+    assert "note: the network's own outputs go back (level into input 1): the model is the" in out
+    code, out, _ = said(capsys, "certify", tank)
+    assert code == 0
+    assert "delta_iss holds with margin" in out
+    (tank / "design.toml").write_text(DESIGN + IMPORT + "feedback = { level = 'one' }\n")
+    code, _, err = said(capsys, "import", path, tank, "--force")
+    assert code == 2
+    assert "[import] feedback level" in err
 
 
 def test_nothing_is_overwritten_without_force(tank, capsys):

@@ -23,6 +23,7 @@ _ACTIVATIONS = frozenset(
         "HardSigmoid",
         "HardSwish",
         "LeakyRelu",
+        "LogSoftmax",
         "Mish",
         "PRelu",
         "Relu",
