@@ -246,6 +246,8 @@ def test_settings_of_an_lstm(kind, config, words, tmp_path):
             "layer 'activation' has the activation 'rel",
         ),
         (keras_layer("Rescaling", scale=float("nan")), r"has scale = \[nan\], not finite numbers"),
+        (keras_layer("Rescaling", scale={}), r"settings of layers that are no numbers where Keras"),
+        (keras_layer("x" * 300), "is not that of a Keras model .*: a name is no printable text"),
         (keras_layer("Rescaling", scale=-1.0), r"scaling has the span \[-1.0\]; spans must be pos"),
         (keras_layer("Rescaling", scale=[1.0, 2.0]), r"scaling has 2 values for 1 signals"),
         (keras_layer("Normalization"), "layer 'normalization' has no mean and variance; adapt it"),
@@ -318,6 +320,13 @@ def test_arrays_that_do_not_fit(kind, tmp_path):
     stack[2][1]["lora_kernel_a"] = np.zeros((3, 1), np.float32)
     words = "layer 'dense' has an array '(lora_kernel_a|2)' that nothing explains"
     refused(saved(tmp_path, kind, stack), words)
+
+
+def test_two_arrays_of_one_name(tmp_path):
+    path = saved(tmp_path, "h5", keras_stack(weights(0)))
+    with h5py.File(path, "a") as file:
+        file["model_weights/lstm/other/kernel"] = np.zeros((1, 12), np.float32)
+    refused(path, "layer 'lstm' has two arrays 'kernel'")
 
 
 def test_graphs_of_layers_that_are_no_chain(kind, tmp_path):

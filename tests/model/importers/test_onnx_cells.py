@@ -81,3 +81,36 @@ def test_an_encoder_and_a_decoder(tmp_path):
     _, h, c = g.lstm(x, g.layers[0], outputs=3)
     Y = g.add("Squeeze", g.lstm(x, g.layers[1], extra=("", h, c)), g.keep(axes(1)))
     refused(tmp_path, g.done(g.dense(Y)), "starts from the states of another LSTM .*an encoder and")
+
+
+def test_a_cell_that_is_something_else(tmp_path):
+    """Its c from an LSTM node, its h from two samples ago, a gate that does not read h."""
+    net = weights(0)
+    g = Net(net, FIXED)
+    _, h, c = g.lstm(g.add("Transpose", "x", perm=[1, 0, 2]), g.layers[0], outputs=3)
+    h, c = (g.add("Squeeze", v, g.keep(axes(0))) for v in (h, c))
+    x = g.add("Gather", "x", g.keep(np.array(0)), axis=1)
+    y = g.dense(cell(g, g.layers[0], x, h, c)[0])
+    words = "the LSTM cell that ends in node Mul .*: its cell state comes from something else"
+    refused(tmp_path, g.done(y, rank=2), words)
+    g = Net(net, FIXED)
+    zero, past = g.keep(np.zeros((2, 3), "f4")), []
+    for k in range(3):
+        x = g.add("Gather", "x", g.keep(np.array(k)), axis=1)
+        h, c = (past[-2][0], past[-1][1]) if k > 1 else past[-1] if past else (zero, zero)
+        past.append(cell(g, g.layers[0], x, h, c))
+    y = g.add("Concat", *(g.dense(h) for h, _ in past), axis=1)
+    refused(tmp_path, g.done(y, rank=2), "reads another state than that of the cell before it")
+    g = Net(net, FIXED)
+    x = g.add("Gather", "x", g.keep(np.array(0)), axis=1)
+    h, c = cell(g, g.layers[0], x, zero_of(g), zero_of(g))
+    pre = {k: g.add("MatMul", h, g.keep(net[0][0][f"R_{k}"].T)) for k in "ifo"}
+    pre["c"] = g.add("MatMul", x, g.keep(net[0][0]["W_c"].T))
+    new = g.add("Mul", g.add("Sigmoid", pre["i"]), g.add("Tanh", pre["c"]))
+    c = g.add("Add", g.add("Mul", g.add("Sigmoid", pre["f"]), c), new)
+    y = g.dense(g.add("Mul", g.add("Sigmoid", pre["o"]), g.add("Tanh", c)))
+    refused(tmp_path, g.done(y, rank=2), "its gates do not read the same signals")
+
+
+def zero_of(g):
+    return g.keep(np.zeros((2, 3), np.float32))

@@ -207,6 +207,34 @@ def test_nodes_that_are_not_computed(op, values, tmp_path):
     refused(tmp_path, g.done(g.add("Add", y, extra)), f"node {op} .*: cannot be represented")
 
 
+def test_tables_that_the_graph_counts_out(tmp_path):
+    """Range, Tile, Dropout at rest, and a head with an axis too many."""
+    g = Net(weights(0))
+    steps = g.add("Range", *(g.keep(np.array(v)) for v in (0, 1, 1)))
+    x = g.add("Gather", "x", steps, axis=2)
+    x = g.add("Transpose", g.add("Dropout", x), perm=[1, 0, 2])
+    zeros = g.add("Tile", g.keep(np.zeros((1, 1, 1), "f4")), g.keep(axes(1, 2, 3)))
+    Y = g.lstm(x, g.layers[0], extra=("", zeros, zeros))
+    h = g.add("Transpose", g.add("Squeeze", Y, g.keep(axes(1))), perm=[1, 0, 2])
+    y = g.add("MatMul", h, g.keep(g.C.T[None]))
+    agrees(tmp_path, g.done(g.add("Add", y, g.keep(g.b_y))))
+
+
+def test_batches_come_first_by_layout(tmp_path):
+    """No runtime at hand computes layout = 1, so that the network is compared."""
+    g = Net(weights(0))
+    Y, h, c = g.lstm("x", g.layers[0], outputs=3, layout=1)
+    y = g.dense(g.add("Squeeze", Y, g.keep(axes(2))))
+    (tmp_path / "net.onnx").write_bytes(g.bytes([("x", TensorProto.FLOAT, FREE)], [y, h, c]))
+    network = read_foreign(tmp_path / "net.onnx").network
+    g = Net(weights(0))
+    data = g.done(g.dense(g.add("Transpose", g.sequence()[0], perm=[1, 0, 2])))
+    (tmp_path / "net.onnx").write_bytes(data)
+    other = read_foreign(tmp_path / "net.onnx").network
+    assert np.array_equal(network.layers[0].U_i, other.layers[0].U_i)
+    assert np.array_equal(network.C, other.C)
+
+
 # -- lengths ---------------------------------------------------------------------------------------
 
 
@@ -294,3 +322,88 @@ def test_a_function_of_the_file_is_put_in_its_place(tmp_path):
     model.functions.append(helper.make_function("local", "Twice", ["a"], ["b"], body, opset))
     model.opset_import.append(helper.make_opsetid("local", 1))
     agrees(tmp_path, model.SerializeToString())
+
+
+def behind(*parts):
+    """A graph whose last nodes are `parts`, each a function (graph, name) -> name."""
+    g = Net(weights(0))
+    y = g.dense(g.add("Transpose", g.sequence()[0], perm=[1, 0, 2]))
+    for part in parts:
+        y = part(g, y)
+    return g.done(y)
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        (
+            lambda g, y: g.add(
+                "Mul",
+                y,
+                g.add("Cast", g.add("Gather", g.add("Shape", "x"), g.keep(axes(1))), to=1),
+            ),
+            "computes another network for sequences of another length",
+        ),
+        (
+            lambda g, y: g.add(
+                "Concat",
+                y,
+                g.add("Slice", y, g.keep(axes(-1)), g.keep(axes(2**31)), g.keep(axes(1))),
+                axis=1,
+            ),
+            "gives a different number of outputs at different samples",
+        ),
+        (
+            lambda g, y: g.add("Add", y, g.add("Transpose", y, perm=[1, 0, 2])),
+            "node Add .* joins shapes that do not fit",
+        ),
+        (
+            lambda g, y: g.add("BatchNormalization", y, *[g.keep(np.ones(7, "f4"))] * 4),
+            "node BatchNormalization .* is in training mode, or does not fit its channels",
+        ),
+        (
+            lambda g, y: g.add(
+                "Cast", g.add("Unsqueeze", g.add("Shape", y), g.keep(axes(0, 1))), to=1
+            ),
+            "does not depend on an input of the graph",
+        ),
+        (
+            lambda g, y: g.add("Add", y, g.add("Sub", y, g.keep(np.ones(1, "f4")), y)),
+            "has 3 operands|is not a valid ONNX model",
+        ),
+    ],
+)
+def test_ends_that_do_not_fit(part, words, tmp_path):
+    refused(tmp_path, behind(part), words)
+
+
+def test_other_things_that_are_refused(tmp_path):
+    g = Net(weights(0), [])
+    x = g.add("Expand", "x", g.keep(axes(2, T, 1)))
+    y = g.dense(g.add("Transpose", g.sequence(x)[0], perm=[1, 0, 2]))
+    refused(tmp_path, g.done(y), "input 'x' has no declared shape, or no axes")
+    g = Net(weights(0))
+    h = g.add("Squeeze", g.sequence()[1][0], g.keep(axes(0)))
+    y = g.add("Gemm", g.add("Transpose", h, perm=[1, 0]), g.keep(g.C.T), transA=1)
+    refused(tmp_path, g.done(y, rank=2), "node Gemm .* has transA, which mixes samples and signals")
+    g = Net(weights(0))
+    head = g.add("MatMul", g.add("Transpose", g.sequence()[0], perm=[1, 0, 2]), g.keep(g.C.T))
+    data = g.bytes([("x", TensorProto.FLOAT, FREE)], [g.add("Add", head, g.keep(g.b_y)), head])
+    refused(tmp_path, data, "has a further output made of")
+    g = Net(weights(0, 2), [2, T, 2])
+    first = g.add("Slice", "x", g.keep(axes(0)), g.keep(axes(6)), g.keep(axes(1)))
+    rest = g.add("Slice", "x", g.keep(axes(6)), g.keep(axes(T)), g.keep(axes(1)))
+    x = g.add("Concat", first, g.add("Gather", rest, g.keep(axes(1, 0)), axis=2), axis=1)
+    refused(tmp_path, g.done(g.dense(g.sequence(x)[0])), "does not read the same input signals at")
+
+
+def test_a_tensor_that_is_kept_sparsely(tmp_path):
+    g = Net(weights(0))
+    y = g.add("Add", g.dense(g.add("Transpose", g.sequence()[0], perm=[1, 0, 2])), "s")
+    model = onnx.load_model_from_string(g.done(y))
+    values = helper.make_tensor("s", TensorProto.FLOAT, [1], [1.0])
+    places = helper.make_tensor("places", TensorProto.INT64, [1], [0])
+    sparse = helper.make_sparse_tensor(values, places, [1])
+    model.graph.sparse_initializer.append(sparse)
+    words = "node Add .* reads 's', which no node of the graph gives|is not a valid ONNX model"
+    refused(tmp_path, model.SerializeToString(), words)

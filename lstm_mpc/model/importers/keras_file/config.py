@@ -51,8 +51,8 @@ def _steps(listed: Any) -> list[Step]:
     """All layers as they are listed."""
     steps, numbers = [], Counter[str]()
     for layer in listed:
-        kind, config = str(layer["class_name"]), dict(layer["config"])
-        kind = kind.rpartition(">")[2]
+        config = dict(layer["config"])
+        kind, name = _name(layer["class_name"]).rpartition(">")[2], _name(config["name"])
         snake = _snake(kind)
         place = snake + (f"_{numbers[snake]}" if numbers[snake] else "")
         numbers[snake] += 1
@@ -62,12 +62,19 @@ def _steps(listed: Any) -> list[Step]:
             if not isinstance(inner, dict) or inner["class_name"] != wanted:
                 word = inner.get("class_name") if isinstance(inner, dict) else "several cells"
                 raise InputError(
-                    f"layer {config['name']!r} ({kind}) holds {str(word)[:60]!r}; only {wanted} can"
+                    f"layer {name!r} ({kind}) holds {str(word)[:60]!r}; only {wanted} can"
                     " be represented"
                 )
         cell = dict(inner["config"]) if isinstance(inner, dict) and "config" in inner else {}
-        steps.append(Step(kind, str(config["name"]), config, cell, place))
+        steps.append(Step(kind, name, config, cell, place))
     return steps
+
+
+def _name(value: Any) -> str:
+    """A name as it may stand in a sentence."""
+    if not isinstance(value, str) or not value.isprintable() or len(value) > 200:
+        raise ValueError("a name is no printable text")
+    return value
 
 
 def _printable(words: str) -> str:

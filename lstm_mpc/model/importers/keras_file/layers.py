@@ -107,7 +107,9 @@ def _lstm(at: _Reading, step: Step, tree: Tree) -> None:
     W, U = arrays["kernel"].T, arrays["recurrent_kernel"].T
     layer = stacked_layer("Keras", where, W, U, arrays.get("bias", np.zeros(len(U))))
     if config.get("units", layer.nx) != layer.nx:
-        raise InputError(f"{where} has units = {config['units']} and weights of {layer.nx} cells")
+        raise InputError(
+            f"{where} has units = {_word(config['units'])} and weights of {layer.nx} cells"
+        )
     if at.M is not None or at.shift.any():
         M = np.eye(layer.nu) if at.M is None else at.M
         if len(M) != layer.nu:
@@ -127,10 +129,10 @@ def _arrays(step: Step, tree: Tree, names: tuple[str, ...]) -> dict[str, Array]:
         last = re.sub(r":0$", "", path.rpartition("/")[2])
         name = names[int(last)] if last.isdecimal() and int(last) < len(names) else last
         if name in arrays:
-            raise InputError(f"layer {step.name!r} has two arrays {name!r}")
+            raise InputError(f"layer {step.name!r} has two arrays {name!r:.80}")
         arrays[name] = array
     if extra := [name for name in arrays if name not in names]:
-        raise InputError(f"layer {step.name!r} has an array {extra[0]!r} that nothing explains")
+        raise InputError(f"layer {step.name!r} has an array {extra[0]!r:.80} that nothing explains")
     arrays.pop("count", None)  # of samples that a normalisation has seen
     return {name: floats(f"{step.name}/{name}", array) for name, array in arrays.items()}
 

@@ -3,6 +3,7 @@ nothing in the file is ever run."""
 
 from __future__ import annotations
 
+from lstm_mpc.errors import InputError
 from lstm_mpc.model.importers import weights
 from lstm_mpc.model.importers.gates import Foreign
 from lstm_mpc.model.importers.keras_file.config import Step, chain
@@ -16,12 +17,20 @@ def read(data: bytes, kind: str) -> Foreign:
     if kind == ".keras":
         config, tree = read_archive(data, weights.LIMIT)
         steps = chain(config)
-        return network_of(steps, _by_order(steps, tree), f"Keras model ({kind})")
-    tree = read_hdf5(data, weights.LIMIT)
-    if "model_config" in tree.texts:
+        trees = _by_order(steps, tree)
+    else:
+        tree = read_hdf5(data, weights.LIMIT)
+        if "model_config" not in tree.texts:
+            return weights.network_of(_weights_only(tree), kind)
         steps = chain(parse_json(tree.texts["model_config"]))
-        return network_of(steps, _by_name(steps, tree), f"Keras model ({kind})")
-    return weights.network_of(_weights_only(tree), kind)
+        trees = _by_name(steps, tree)
+    try:
+        return network_of(steps, trees, f"Keras model ({kind})")
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise InputError(
+            "has settings of layers that are no numbers where Keras has numbers"
+            f" ({type(error).__name__}); save the model again"
+        ) from error
 
 
 # -- where the arrays of a layer are --------------------------------------------------------------

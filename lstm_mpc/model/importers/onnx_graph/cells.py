@@ -22,6 +22,7 @@ from lstm_mpc.model.importers.onnx_graph.trace import (
     Source,
     State,
     Trace,
+    same,
 )
 from lstm_mpc.model.lstm import Layer
 from lstm_mpc.plants.system import Array
@@ -130,7 +131,7 @@ def _recurrent(
     at: Reading, gate: Affine, cell: _Cell, start: Start | None, n: int, where: str
 ) -> Ids:
     """For each column of the gates the cell whose h it is, −1 for a signal from below."""
-    trace, B = at.trace, len(gate.atoms)
+    trace = at.trace
     column = np.full(gate.atoms.shape, -1)
     numbers = trace.numbers(gate.atoms)
     carrier = None if cell.before is None else trace.only(cell.before)
@@ -153,9 +154,7 @@ def _recurrent(
         if stage is carrier or (batch != np.nonzero(here)[0]).any():
             raise InputError(f"{where}: mixes samples of different batches, or h and c")
         column[here] = which
-    if (column != column[:1]).any() or B * n != cell.after.size:
-        raise InputError(f"{where}: does not read the same states in every batch")
-    cells: Ids = column[0]
+    cells: Ids = same(column, where)
     return cells
 
 

@@ -59,12 +59,11 @@ class Layers:
         number = self._number(where, layer, below, start, recurrent)
         run = self.runs[number]
         first = run.length
-        if below >= 0 and (times != np.arange(first, first + T)[:, None]).any():
+        moved = (times != np.arange(first, first + T)[:, None]) | (batches != batches[:1])
+        if below >= 0 and moved.any():
             raise InputError(
                 f"{where}: does not run along the samples of the layer before in order"
             )
-        if below >= 0 and (batches != batches[:1]).any():
-            raise InputError(f"{where}: mixes samples of different batches")
         run.length += T
         if below < 0:
             run.rows.append(atoms.reshape(T, B, -1))

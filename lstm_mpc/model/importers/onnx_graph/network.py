@@ -137,7 +137,7 @@ def _other_lengths(graph: Graph, fixed: dict[int, int]) -> list[dict[int, int]]:
 
 def _shape(value: Value, lengths: dict[int, int]) -> tuple[int, ...]:
     if not value.shape:
-        raise InputError(f"input {value.name!r} has no declared shape")
+        raise InputError(f"input {value.name!r} has no declared shape, or no axes")
     return tuple(
         size if isinstance(size, int) else lengths.get(place, _SHORT[min(place, 3)])
         for place, size in enumerate(value.shape)
