@@ -36,7 +36,7 @@ from lstm_mpc.certificates.gate import release
 from lstm_mpc.certificates.rigorous import Box, dominance
 from lstm_mpc.certificates.scenarios import verify
 from lstm_mpc.certificates.signed import certificate
-from lstm_mpc.certificates.signed.certificate import proved, witness_of
+from lstm_mpc.certificates.signed.certificate import incremental_margin, proved, witness_of
 from lstm_mpc.certificates.signed.invariant_box import entered, invariant
 from lstm_mpc.certificates.signed.search import comparison_point, sampled_radius, search, within
 from lstm_mpc.certificates.signed.solver import Point, Search
@@ -49,6 +49,8 @@ from lstm_mpc.certificates.signed.witness import (
     prove,
     slopes,
 )
+from lstm_mpc.control.observers.kalman import Kalman
+from lstm_mpc.control.problem import KalmanTuning, Problem, limits_of
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.model import lstm
 from lstm_mpc.model.lstm import Network
@@ -541,6 +543,26 @@ def test_beyond_the_limits_it_takes_a_proof_of_its_own():
     assert wider.radius == pytest.approx(1.2)
     assert wider.constants["witness"]["edges"][0][-1] == wider.radius
     assert wider.margin < certify(model, SIGNED).margin
+
+
+def test_the_margin_of_incremental_stability_is_whichever_is_proved():
+    elementwise = contracting(0, (1, (3,), 1))
+    assert incremental_margin(elementwise, 1.0) == smallest_margin(elementwise, ("delta_iss",), 1.0)
+    signed = certify(model_of(turning()), SIGNED)
+    assert incremental_margin(turning(), 1.0) == signed.margin > 0
+    # must fail
+    assert not incremental_margin(bistable(), 1.0) > 0
+
+
+def test_an_observer_of_input_disturbances_takes_it_at_the_radius_it_needs():
+    """Absolute values refuse this network at every radius."""
+    model = model_of(turning())
+    tuning = KalmanTuning(noise=0.01, drift=0.01, max_disturbance=0.1)
+    problem = Problem(observer=tuning)
+    Kalman(model, limits_of(model, problem), problem)
+    unstable = model_of(turning(size=5.0))
+    with pytest.raises(InputError, match="where δISS does not hold"):
+        Kalman(unstable, limits_of(unstable, problem), problem)
 
 
 # -- the gate --------------------------------------------------------------------------------------

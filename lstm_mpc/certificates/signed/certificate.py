@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from lstm_mpc.certificates.conditions import SIGNED
+from lstm_mpc.certificates.conditions import SIGNED, smallest_margin
 from lstm_mpc.certificates.evidence import Certificate, Inequality
 from lstm_mpc.certificates.signed.search import Attempt, sampled_radius, search
 from lstm_mpc.certificates.signed.witness import Witness, prove
@@ -35,6 +36,19 @@ def signed_margin(network: lstm.Network, radius: float) -> float:
         return -np.inf
     lines = prove(network, attempt.witness, radius)
     return 1.0 - max(attempt.rates) if all(value < 1 for *_, value, _ in lines) else -np.inf
+
+
+def incremental_margin(network: lstm.Network, radius: float) -> float:
+    """δ of incremental stability for |u| ≤ `radius`: elementwise, and where that fails as far as
+    the signed condition is proved. Not above 0 when neither holds."""
+    return _incremental_margin(lstm.pack(network).tobytes(), lstm.sizes_of(network), radius)
+
+
+@lru_cache(maxsize=64)  # observers of one model are made again and again
+def _incremental_margin(theta: bytes, sizes: lstm.Sizes, radius: float) -> float:
+    network = lstm.unpack(np.frombuffer(theta), sizes)
+    elementwise = smallest_margin(network, ("delta_iss",), radius)
+    return elementwise if elementwise > 0 else max(elementwise, signed_margin(network, radius))
 
 
 def proved(model: Model, radius: float, witness: Witness) -> Certificate:

@@ -10,7 +10,7 @@ import casadi as ca
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lstm_mpc.certificates import conditions
+from lstm_mpc.certificates.signed.certificate import incremental_margin
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.observers.observer import Observer, state_bound
 from lstm_mpc.control.problem import KalmanTuning, Limits, Problem, per_signal
@@ -81,7 +81,7 @@ def tuned(model: Model, problem: Problem, tuning: KalmanTuning) -> Tuned:
         )
     if tuning.input:
         radius = scaling.radius + beyond(model, problem)
-        margin = conditions.smallest_margin(model.network, ("delta_iss",), radius)
+        margin = incremental_margin(model.network, radius)
         if not margin > 0:
             raise InputError(
                 f"observer: with input disturbances up to {tuning.max_disturbance!r} the inputs"

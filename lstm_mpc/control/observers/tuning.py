@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lstm_mpc.certificates import conditions
+from lstm_mpc.certificates.signed.certificate import incremental_margin
 from lstm_mpc.control.observers.kalman import Kalman, beyond
 from lstm_mpc.control.problem import KalmanTuning, Problem, limits_of
 from lstm_mpc.data.dataset import Dataset
@@ -127,12 +127,8 @@ def _widest(model: Model, disturbance: str) -> Array:
     for _ in range(20):
         share = 0.5 * (low + high)
         problem = Problem(observer=KalmanTuning(1.0, 1.0, share * span))
-        holds = (
-            conditions.smallest_margin(
-                model.network, ("delta_iss",), model.scaling.radius + beyond(model, problem)
-            )
-            > 0
-        )
+        reach = model.scaling.radius + beyond(model, problem)
+        holds = incremental_margin(model.network, reach) > 0
         low, high = (share, high) if holds else (low, share)
     if low == 0.0:
         raise InputError(
