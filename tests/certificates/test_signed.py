@@ -38,7 +38,13 @@ from lstm_mpc.certificates.scenarios import verify
 from lstm_mpc.certificates.signed import certificate
 from lstm_mpc.certificates.signed.certificate import incremental_margin, proved, witness_of
 from lstm_mpc.certificates.signed.invariant_box import entered, invariant
-from lstm_mpc.certificates.signed.search import comparison_point, sampled_radius, search, within
+from lstm_mpc.certificates.signed.search import (
+    Attempt,
+    comparison_point,
+    sampled_radius,
+    search,
+    within,
+)
 from lstm_mpc.certificates.signed.solver import Point, Search
 from lstm_mpc.certificates.signed.witness import (
     QuadraticForm,
@@ -423,10 +429,17 @@ def test_many_cells_have_a_sparse_form():
 # -- the witness -----------------------------------------------------------------------------------
 
 
-def changed(change):
-    """A model, and the JSON of its certificate after `change` of the witness."""
+@cache
+def certified():
+    """A model and its certificate, as text."""
     model = model_of(contracting(0, (1, (3,), 1)))
-    content = json.loads(json.dumps(certify(model, SIGNED).content()))
+    return model, json.dumps(certify(model, SIGNED).content())
+
+
+def changed(change):
+    """That model, and the JSON of its certificate after `change` of the witness."""
+    model, text = certified()
+    content = json.loads(text)
     change(content["constants"]["witness"])
     return model, content
 
@@ -514,10 +527,9 @@ def test_a_witness_of_another_model_proves_nothing():
 
 def test_a_search_that_claims_too_much_is_not_believed(monkeypatch):
     """Must fail."""
-    model = model_of(contracting(0, (1, (3,), 1)))
-    attempt = search(model.network, 1.0)
-    forms = tuple(replace(form, rate=form.rate - 0.01) for form in attempt.witness.forms)
-    dreamt = replace(attempt, witness=replace(attempt.witness, forms=forms))
+    model, content = changed(lambda w: w["forms"][0].update(rate=w["forms"][0]["rate"] - 0.01))
+    witness = witness_of(Certificate.from_content(content))
+    dreamt = Attempt(witness, tuple(form.rate for form in witness.forms))
     monkeypatch.setattr(certificate, "search", lambda network, radius: dreamt)
     assert not certify(model, SIGNED).holds
 
