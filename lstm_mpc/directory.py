@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lstm_mpc.certificates.bounds_table import bounds_table
 from lstm_mpc.certificates.evidence import Certificate, LoopVerification, Tubes, Verification
 from lstm_mpc.certificates.gate import Release
+from lstm_mpc.codegen.compiler import compiler
 from lstm_mpc.control.problem import KalmanTuning
 from lstm_mpc.control.run_log import RunLog, write_log
 from lstm_mpc.control.simulation import Sample, Scenario
@@ -292,6 +293,7 @@ class Project:
         place = out or Path("runs") / self.folder.resolve().name
         if place.resolve() == self.folder.resolve():
             raise InputError(f"{place}: --out must be another folder than the design")
+        compiler()  # what the last steps need is there before the first begins
         artefacts.begin_run(self.folder, place, self.design.files, self.options)
         project, nouns = Project(place, self.options), dict[str, Any]()
         before, steps = parallel.interruptions(), project.steps()

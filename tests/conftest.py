@@ -14,7 +14,7 @@ from builders import SETTINGS, later, paper_policy, released_of, stable_model, v
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.gate import Release, release
 from lstm_mpc.certificates.scenarios import verify
-from lstm_mpc.codegen import sil as loaded
+from lstm_mpc.codegen import compiler as loaded
 from lstm_mpc.data.dataset import Dataset, record, scale
 from lstm_mpc.data.excitation import Mprs
 from lstm_mpc.identification.continuation import train

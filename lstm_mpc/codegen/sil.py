@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lstm_mpc.codegen.compiler import compiler
 from lstm_mpc.codegen.identifiers import name_of
 from lstm_mpc.control.controller import ControlAction, Status, coming, foreseen
 from lstm_mpc.errors import InputError
@@ -24,50 +24,28 @@ from lstm_mpc.io.export_folder import write_sources
 from lstm_mpc.io.templates import render
 from lstm_mpc.plants.system import Array
 
-FLAGS = ("-std=c99", "-O3", "-ffp-contract=off", "-fPIC", "-shared")
-
-
 Sources = tuple[tuple[str, str], ...]  # (name, text): what is compiled once in a process
 
 
 @lru_cache(maxsize=16)
-def library(sources: Sources, *, double: bool = False, compiler: str = "cc") -> ctypes.CDLL:
+def library(sources: Sources, *, double: bool = False) -> ctypes.CDLL:
     """The C compiled and loaded; the same sources are compiled once in a process. They keep no data
     of their own."""
     name = name_of(dict(sources))
     with tempfile.TemporaryDirectory() as folder:
         write_sources(folder, {**dict(sources), "sil.c": render("codegen", "sil.c", name=name)})
         codes = [f"{name}.c", f"{name}_data.c", "sil.c"]
-        command = [
-            compiler,
-            *FLAGS,
-            *([f"-D{name.upper()}_DOUBLE"] if double else []),
-            "-o",
-            "sil.so",
-            *codes,
-        ]
-        try:
-            subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
-        except FileNotFoundError as error:
-            raise InputError(
-                f"controller: a C compiler named {compiler!r} is needed to run the exported code;"
-                " install gcc"
-            ) from error
-        except subprocess.CalledProcessError as error:
-            raise InputError(
-                f"controller: {compiler} failed: {error.stderr.strip()[:200]}"
-            ) from error
-        return ctypes.CDLL(str(Path(folder, "sil.so")))
+        macros = [f"{name.upper()}_DOUBLE"] if double else []
+        path = compiler().library(Path(folder), codes, "sil.so", macros)
+        return ctypes.CDLL(str(path.resolve()))
 
 
 class Compiled:
     """The `reset / step` protocol on C sources (name -> text), in single precision, or `double`.
     Holds the state; see `Move.flags`."""
 
-    def __init__(
-        self, files: Mapping[str, str], *, double: bool = False, compiler: str = "cc"
-    ) -> None:
-        self._library = library(tuple(files.items()), double=double, compiler=compiler)
+    def __init__(self, files: Mapping[str, str], *, double: bool = False) -> None:
+        self._library = library(tuple(files.items()), double=double)
         self._digest = artefact_file.digest([dict(files), double]).encode()
         self.real: np.dtype[np.floating] = np.dtype(np.float64 if double else np.float32)
         nu, ny, self._N, self._rows, *held = _sizes(self._library)

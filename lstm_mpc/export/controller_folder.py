@@ -4,16 +4,17 @@ it, and a page to read."""
 from __future__ import annotations
 
 import re
-import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.assurance.clearance import Cleared, checked_clearance
+from lstm_mpc.codegen.compiler import compiler
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.codegen.identifiers import constant, name_of
 from lstm_mpc.control.controller import status_rows
@@ -102,28 +103,9 @@ def _agreement(files: Mapping[str, str], name: str, precision: str) -> dict[str,
     """What the self-test printed; InputError when it fails."""
     with tempfile.TemporaryDirectory() as folder:
         write_sources(folder, files)
-        try:
-            subprocess.run(
-                ["make", f"selftest-{precision}"],
-                cwd=folder,
-                check=True,
-                capture_output=True,
-                text=True,
-            )
-        except FileNotFoundError as error:
-            raise InputError(
-                "export: the self-test of the controller needs make and a C compiler; install gcc"
-                " and make"
-            ) from error
-        except subprocess.CalledProcessError as error:
-            first = next(
-                (line for line in error.stderr.splitlines() if "error" in line.lower()),
-                "no message",
-            )
-            raise InputError(f"export: the self-test does not compile: {first}") from error
-        ran = subprocess.run(
-            [f"./selftest-{precision}"], cwd=folder, check=False, capture_output=True, text=True
-        )
+        macros = [f"{name.upper()}_DOUBLE"] if precision == "double" else []
+        sources = [f"{name}.c", f"{name}_data.c", "selftest.c"]
+        ran = compiler().run(Path(folder), sources, macros)
     if ran.returncode != 0:
         raise InputError(
             "export: the C does not answer as the controller in Python does"
