@@ -25,17 +25,20 @@ from lstm_mpc.identification.model_order import Ordering
 from lstm_mpc.io import artefact_file, parallel
 from lstm_mpc.model.importers.import_file import import_model
 from lstm_mpc.model.model import Model
+from lstm_mpc.model.step_response import StepResponse, step_responses
 from lstm_mpc.project import artefacts
 from lstm_mpc.project.artefacts import DEFAULT, Options
 from lstm_mpc.project.design import Design, load_design
 from lstm_mpc.project.signal_requests import SignalRequest
 from lstm_mpc.project.steps import (
+    check_steps,
     draft_steps,
     export_steps,
     loop_steps,
     model_steps,
     training_steps,
 )
+from lstm_mpc.project.steps.check_steps import Check
 from lstm_mpc.project.steps.draft_steps import AS_IT_IS, Draft
 from lstm_mpc.project.steps.export_steps import Export, PilResult
 from lstm_mpc.project.steps.loop_steps import ClosedLoops, Replay
@@ -160,6 +163,27 @@ class Project:
         certificates = model_steps.certify_file(self.folder / artefacts.MODEL, names, self.options)
         artefacts.mark(self.folder, *certificates)
         return certificates
+
+    def validate(self, files: Sequence[Path]) -> Check:
+        """The model on a further record → figures validation-<name> and residuals-<name>."""
+        design = self.design if (self.folder / "design.toml").exists() else None
+        check = check_steps.validate(self.model, files, design, self.options)
+        name, plots, model = Path(files[0]).stem, _figures(), check.model
+        figure = plots.plot_validation(model, check.dataset, runs=check.runs, transient=0)
+        self._draw(f"validation-{name}", figure)
+        if check.residuals is not None:
+            names = [s.name for s in model.inputs], [s.name for s in model.outputs]
+            self._draw(f"residuals-{name}", plots.plot_correlations(*names, check.residuals))
+        return check
+
+    def inspect(self) -> tuple[StepResponse, ...]:
+        """Step responses and gains of the model → figure steps."""
+        from lstm_mpc.plots.step_figures import plot_step_responses
+
+        model = self.model
+        responses = step_responses(model)
+        self._draw("steps", plot_step_responses(model, responses))
+        return responses
 
     def verify(self) -> Verification:
         """Scenario verification of the model → verification.json."""

@@ -125,6 +125,25 @@ def certify(project: Project, choice: Words) -> Answer:
     return words.certified(certificates, Model.load(project.folder))
 
 
+def validate(project: Project, choice: Words) -> Answer:
+    """The model on a further record."""
+    from lstm_mpc.cli import words_check
+    from lstm_mpc.project.artefacts import FIGURES
+
+    check = project.validate(choice.data)
+    path = project.folder / FIGURES / f"validation-{choice.data[0].stem}.png"
+    return words_check.validated(check, path)
+
+
+def inspect(project: Project, _: Words) -> Answer:
+    """Step responses and gains of the model."""
+    from lstm_mpc.cli import words_check
+    from lstm_mpc.project.artefacts import FIGURES
+
+    path = project.folder / FIGURES / "steps.png"
+    return words_check.inspected(project.model, project.inspect(), path)
+
+
 def tune_observer(project: Project, choice: Words) -> Answer:
     """Propose a table for the observer."""
     from lstm_mpc.cli import words_loop

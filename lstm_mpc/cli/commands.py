@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lstm_mpc.cli import answers, arguments
-from lstm_mpc.cli.arguments import COMMON, DIRECTORY, WORKERS, Option
+from lstm_mpc.cli import answers, options
+from lstm_mpc.cli.arguments import Option, option
+from lstm_mpc.cli.options import COMMON, DIRECTORY, WORKERS
 
 if TYPE_CHECKING:  # the parser is quick without them
     from lstm_mpc.cli.words import Answer
@@ -36,7 +37,7 @@ COMMANDS = (
         "a first design from recorded data: reads logs as historians write them, looks at them,"
         " writes a commented design.toml",
         ["lstm-mpc new my_design --data log.csv --input q3:mL/s:12.5:17 --output pH"],
-        (DIRECTORY, *COMMON, *arguments.NEW),
+        (DIRECTORY, *COMMON, *options.NEW),
         answers.new,
     ),
     Command(
@@ -53,7 +54,7 @@ COMMANDS = (
             "lstm-mpc order my_design",
             "lstm-mpc order my_design --cells 3 --cells 5 --cells 4,4",
         ],
-        (DIRECTORY, *COMMON, WORKERS, *arguments.ORDER),
+        (DIRECTORY, *COMMON, WORKERS, *options.ORDER),
         answers.order,
     ),
     Command(
@@ -63,7 +64,7 @@ COMMANDS = (
             "lstm-mpc train some/design",
             "lstm-mpc train some/design --from foreign/model.json",
         ],
-        (DIRECTORY, *COMMON, WORKERS, *arguments.TRAIN),
+        (DIRECTORY, *COMMON, WORKERS, *options.TRAIN),
         answers.train,
     ),
     Command(
@@ -71,14 +72,28 @@ COMMANDS = (
         "take over a network that PyTorch, Keras or an ONNX exporter trained (.onnx, .keras, .h5,"
         " .npz, .safetensors) as the design's model.json",
         ["lstm-mpc import net.onnx my_design"],
-        (*arguments.IMPORT, DIRECTORY, *COMMON),
+        (*options.IMPORT, DIRECTORY, *COMMON),
         answers.import_network,
+    ),
+    Command(
+        "validate",
+        "the model on a further record: FIT, RMSE, tests of the residuals, a figure",
+        ["lstm-mpc validate my_design --data other.csv"],
+        (DIRECTORY, *COMMON, *options.VALIDATE),
+        answers.validate,
+    ),
+    Command(
+        "inspect",
+        "step responses of the model: sign, gain and settling of every pair, a figure",
+        [f"lstm-mpc inspect {_PH}"],
+        (DIRECTORY, *COMMON),
+        answers.inspect,
     ),
     Command(
         "certify",
         "prove the stability conditions on the saved numbers of a model (any model.json)",
         [f"lstm-mpc certify {_PH}", "lstm-mpc certify some/model.json --condition iss"],
-        (arguments.DIRECTORY_OR_MODEL, *COMMON, *arguments.CERTIFY),
+        (options.DIRECTORY_OR_MODEL, *COMMON, *options.CERTIFY),
         answers.certify,
     ),
     Command(
@@ -110,7 +125,7 @@ COMMANDS = (
             f"lstm-mpc tune-observer {_PH}",
             f"lstm-mpc tune-observer {_PH} --disturbance output",
         ],
-        (DIRECTORY, *COMMON, *arguments.TUNE_OBSERVER),
+        (DIRECTORY, *COMMON, *options.TUNE_OBSERVER),
         answers.tune_observer,
     ),
     Command(
@@ -120,7 +135,7 @@ COMMANDS = (
             f"lstm-mpc control {_PH}",
             f"lstm-mpc control {_PH} --engine c --live --log loop.csv",
         ],
-        (DIRECTORY, *COMMON, *arguments.CONTROL),
+        (DIRECTORY, *COMMON, *options.CONTROL),
         answers.control,
     ),
     Command(
@@ -128,7 +143,7 @@ COMMANDS = (
         "scenario verification of the closed loop: the exported C on plants that differ from the"
         " model",
         [f"lstm-mpc verify-loop {_PH}", f"lstm-mpc verify-loop {_PH} --replay 17"],
-        (DIRECTORY, *COMMON, WORKERS, *arguments.VERIFY_LOOP),
+        (DIRECTORY, *COMMON, WORKERS, *options.VERIFY_LOOP),
         answers.verify_loop,
     ),
     Command(
@@ -136,7 +151,7 @@ COMMANDS = (
         "the released model or its controller as C, ONNX, FMU, Simulink S-function or Arduino"
         " library",
         [f"lstm-mpc export {_PH}", f"lstm-mpc export {_PH} --target fmu"],
-        (DIRECTORY, *COMMON, *arguments.EXPORT),
+        (DIRECTORY, *COMMON, *options.EXPORT),
         answers.export,
     ),
     Command(
@@ -144,14 +159,14 @@ COMMANDS = (
         "processor in the loop: the exported controller on emulated Cortex-M cores, compared with"
         " this computer to the bit",
         [f"lstm-mpc pil {_PH}", f"lstm-mpc pil {_PH} --core cortex-m7 --double"],
-        (DIRECTORY, *COMMON, *arguments.PIL),
+        (DIRECTORY, *COMMON, *options.PIL),
         answers.pil,
     ),
     Command(
         "run",
         "everything above, in order, into a folder of its own",
         [f"lstm-mpc run {_PH} --out runs/ph"],
-        (DIRECTORY, *COMMON, WORKERS, *arguments.RUN),
+        (DIRECTORY, *COMMON, WORKERS, *options.RUN),
         answers.run,
     ),
     Command(
@@ -162,14 +177,14 @@ COMMANDS = (
             "lstm-mpc report runs/ph --pdf",
             "lstm-mpc report runs/ph --out for_the_customer.html",
         ],
-        (DIRECTORY, *COMMON, *arguments.PAGE, arguments.PDF),
+        (DIRECTORY, *COMMON, *options.PAGE, options.PDF),
         answers.report,
     ),
     Command(
         "compare",
         "two designs side by side: numbers here, numbers and figures as an HTML page",
         ["lstm-mpc compare runs/ph runs/ph_paper"],
-        (DIRECTORY, arguments.OTHER, *COMMON, *arguments.PAGE),
+        (DIRECTORY, options.OTHER, *COMMON, *options.PAGE),
         answers.compare,
     ),
     Command(
@@ -177,7 +192,7 @@ COMMANDS = (
         "a script that completes verbs, options and files in your shell: source <(lstm-mpc"
         " completion bash)",
         ["lstm-mpc completion bash", "lstm-mpc completion fish"],
-        (arguments.option("shell", choices=SHELLS, help="the shell"),),
+        (option("shell", choices=SHELLS, help="the shell"),),
         answers.completion,
     ),
 )

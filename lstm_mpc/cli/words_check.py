@@ -1,0 +1,86 @@
+"""What the commands print that look at a model: on a further record, and whether it is physical."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lstm_mpc.cli.words import Answer, fit_lines
+from lstm_mpc.data.correlation import Residuals
+from lstm_mpc.model.model import Model
+from lstm_mpc.model.step_response import StepResponse
+from lstm_mpc.project.steps.check_steps import Check
+
+_MANY = 0.05  # share of lags beyond a bound that 1 % are beyond by chance
+
+
+def validated(check: Check, path: Path) -> Answer:
+    """What `validate` measured."""
+    data, outputs = check.dataset, check.model.outputs
+    lines = [
+        f"model {check.model.digest[:12]} on {data.samples} samples in {len(data.records)}"
+        f" record(s), every {data.Ts:g} s"
+    ]
+    for against, fit in check.validation.fits.items():
+        lines += [f"against the {against} output: {line}" for line in fit_lines(fit, outputs)]
+    if check.validation.fit < 0:
+        lines.append("the mean of this record predicts it better than the model")
+    if check.residuals is None:
+        lines.append("residuals: not tested, the record is too short")
+    else:
+        lines += _residual_lines(check.residuals, check.model)
+    return Answer([*lines, f"→ {path}"], check.content())
+
+
+def _residual_lines(residuals: Residuals, model: Model) -> list[str]:
+    """The tests of the residuals, a line for each pair."""
+    lines, past = [], np.abs(residuals.cross[residuals.lags + 1 :])
+    for i, s in enumerate(model.outputs):
+        for j, u in enumerate(model.inputs):
+            share = residuals.explained[i][j]
+            verdict = "dynamics are missing" if share > _MANY else "nothing is missing"
+            lines.append(
+                f"residual of {s.name} with past {u.name}: at most {past[:, i, j].max():.2f}, 99 %"
+                f" bound {residuals.cross_bound[i, j]:.2f}, {share:.0%} of {residuals.lags} lags"
+                f" beyond it: {verdict}"
+            )
+    return lines
+
+
+def inspected(model: Model, responses: Sequence[StepResponse], path: Path) -> Answer:
+    """What `inspect` saw: sign, gain and settling of every pair."""
+    lines, rows = ["  from → to                      gain over the range   sign       settling"], []
+    for j, u in enumerate(model.inputs):
+        mine = [r for r in responses if r.input == j]
+        for i, s in enumerate(model.outputs):
+            gains, settling = [float(r.gain[i]) for r in mine], [float(r.settling[i]) for r in mine]
+            sign = _sign(gains)
+            slowest = None if any(map(np.isnan, settling)) else max(settling)
+            gain = f"{min(gains):.3g} to {max(gains):.3g} {s.unit} per {u.unit}"
+            lasting = "never within 4000 samples" if slowest is None else f"{slowest:g} s at most"
+            lines.append(f"  {f'{u.name} → {s.name}':<30} {gain:<21} {sign:<10} {lasting}")
+            rows.append(
+                {
+                    "input": u.name,
+                    "output": s.name,
+                    "levels": [r.before for r in mine],
+                    "gains": gains,
+                    "sign": sign,
+                    "settling": slowest,
+                }
+            )
+    turning = [f"{r['input']} → {r['output']}" for r in rows if r["sign"] == "CHANGES"]
+    if turning:
+        lines.append(
+            f"the gain changes its sign: {', '.join(turning)}; a controller can go the wrong way"
+            " there; is the plant like that?"
+        )
+    return Answer([*lines, f"→ {path}"], {"model": model.digest, "responses": rows})
+
+
+def _sign(gains: Sequence[float]) -> str:
+    if min(gains) > 0:
+        return "positive"
+    return "negative" if max(gains) < 0 else "CHANGES"
