@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 from typing import Any, get_args, get_type_hints
 
 from lstm_mpc.cli import command_line
+from lstm_mpc.data.excitation import Steps
 from lstm_mpc.project import design, design_tables
 
 _FIELDS = {
@@ -77,7 +78,8 @@ def _keys(kind: type, table: str) -> Iterator[str]:
     rows, own = ["| key | type | default |", "|---|---|---|"], []
     hints = get_type_hints(kind)
     for field in dataclasses.fields(kind):
-        inner = list(_dataclasses(hints[field.name]))
+        # steps are a list of pairs, not a table
+        inner = [kind for kind in _dataclasses(hints[field.name]) if kind is not Steps]
         if table == "control" and field.name == "observer":
             continue
         if table in ("scenario", "verify_loop") and field.name == "disturbances":
