@@ -66,7 +66,10 @@ def _table(table: str) -> Iterator[str]:
     elif table == "safe_set":
         kinds = ()
     else:
-        kinds = _dataclasses(get_type_hints(design.Design)[_FIELDS.get(table, table)])
+        hints = get_type_hints(design.Design)
+        kinds = _dataclasses(hints[_FIELDS.get(table, table)])
+        if table == "plant":
+            kinds = (*kinds, *_dataclasses(hints["model_plant"]))
     for kind in kinds:
         yield from _keys(kind, table)
 
@@ -87,7 +90,7 @@ def _keys(kind: type, table: str) -> Iterator[str]:
                 f"| *name of a disturbance* | {'steps' if table == 'scenario' else '[low, high]'} |"
                 " at rest |"
             )
-        elif inner:
+        elif inner and inner != [Steps]:
             own += inner
         else:
             rows.append(f"| `{field.name}` | {_type(field.type)} | {_default(field)} |")
