@@ -22,7 +22,14 @@ from lstm_mpc.certificates.scenarios import scenario_count
 from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
 from lstm_mpc.codegen.sil import Compiled, ControllerBatch, Sources
 from lstm_mpc.control.controller import Status
-from lstm_mpc.control.simulation import Probe, Run, Valve, draw_scenarios, simulate_closed_loop
+from lstm_mpc.control.simulation import (
+    Probe,
+    Run,
+    Valve,
+    draw_scenarios,
+    measured_of,
+    simulate_closed_loop,
+)
 from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.io import artefact_file, parallel
 from lstm_mpc.io.schema import noun
@@ -174,6 +181,7 @@ def run_batch(campaign: LoopExperiment, first: int, last: int) -> BatchResult:
         _quiet(draw.reference[: c.steps], draw.d),
     )
     valve, probe = Valve(before, c.law.valve_lag, c.plant.Ts), Probe(c.law.delay, c.plant.Ts)
+    at, rows = list(measured_of(c.plant, c.measured)), np.arange(c.foreseen + 1)
     low = high = twin.output(chi)
     tracking, violation, flags = (
         np.zeros_like(low),
@@ -186,9 +194,10 @@ def run_batch(campaign: LoopExperiment, first: int, last: int) -> BatchResult:
             raise KeyboardInterrupt
         truth = twin.output(chi)
         y = probe.read(truth) + draw.noise[k]
+        known = draw.d[np.minimum(k + rows, c.steps - 1)][:, at]
         if k == 0:
-            fleet.reset(y, before)
-        u, status = fleet.step(y, draw.reference[k : k + c.ahead + 1])
+            fleet.reset(y, before, known)
+        u, status = fleet.step(y, draw.reference[k : k + c.ahead + 1], known)
         low, high = np.minimum(low, truth), np.maximum(high, truth)
         tracking = np.maximum(
             tracking, np.where(quiet[k] >= c.settle, np.abs(truth - draw.reference[k]), 0.0)

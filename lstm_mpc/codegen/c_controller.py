@@ -9,8 +9,10 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from textwrap import wrap
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.evidence import Certificate
@@ -19,7 +21,7 @@ from lstm_mpc.codegen.identifiers import identifier
 from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.observers.kalman import beyond, tuned
 from lstm_mpc.control.observers.observer import state_bound
-from lstm_mpc.control.problem import KalmanTuning, Problem, limits
+from lstm_mpc.control.problem import KalmanTuning, Limits, Problem, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.io.templates import WIDTH, Raw, number, render
 from lstm_mpc.model import lstm
@@ -35,8 +37,6 @@ def controller(release: Release, problem: Problem, solver: SolverOptions) -> dic
     """The C of the controller, name -> text: header, algorithm and data. The same release, problem
     and budget give the same bytes."""
     name = identifier(release.model.name) + "_controller"
-    if release.model.measured:
-        raise InputError("controller: the C does not know measured inputs; use the engine 'sqp'")
     if type(problem.observer) not in (type(None), KalmanTuning):
         raise InputError(
             "controller: the C knows the observers 'open_loop' and 'kalman'; give one of them, or"
@@ -52,10 +52,11 @@ def controller(release: Release, problem: Problem, solver: SolverOptions) -> dic
         for condition in ("iss", "delta_iss")
     )
     sizes, tables = _dimensions(release, problem)
+    words = _words(name, release.model)
     header = render(
         "codegen",
         "controller/controller.h",
-        name=name,
+        **words,
         model=release.model,
         claims=release.claims(),
         sizes=sizes,
@@ -64,17 +65,36 @@ def controller(release: Release, problem: Problem, solver: SolverOptions) -> dic
     )
     return {
         f"{name}.h": header,
-        f"{name}.c": render("codegen", "controller/controller.c", name=name),
+        f"{name}.c": render("codegen", "controller/controller.c", **words),
         f"{name}_data.c": _data(release, problem, solver, delta_iss, name),
     }
+
+
+def _words(name: str, model: Model) -> dict[str, Any]:
+    """What the texts of a controller are made with: the width of the network's inputs, the variable
+    with the part of them that is pushed, and the one with the inputs of a rest."""
+    measured = bool(model.measured)
+    return {
+        "name": name,
+        "measured": measured,
+        "NW": "NW" if measured else "NU",
+        "pushed": "pushed" if measured else "width",
+        "rest": Raw("v" if measured else "state->last_input"),
+    }
+
+
+def _order(model: Model) -> NDArray[np.intp]:
+    """Where in the model the inputs stand that the C takes one after the other: those that are
+    moved, then the measured ones."""
+    return np.concatenate([model.roles.manipulated, model.roles.measured])
 
 
 def _dimensions(release: Release, problem: Problem) -> tuple[dict[str, int], dict[str, Array]]:
     """Sizes of the arrays and tables of whole numbers, by the names they have in the header."""
     model, bounds = release.model, limits(release, problem)
-    nu, ny, N, nx = len(model.inputs), len(model.outputs), problem.horizon, model.sizes.nx
+    nu, ny, N, nx = len(model.manipulated), len(model.outputs), problem.horizon, model.sizes.nx
     starts = np.array(bounds.starts)
-    below = (nu, *nx[:-1])
+    below = (len(model.inputs), *nx[:-1])
     lengths = nu * np.searchsorted(starts, np.arange(N), side="right")
     nv, gains = nu * len(starts), ny * int(lengths.sum())
     rates, soft = (
@@ -95,7 +115,7 @@ def _dimensions(release: Release, problem: Problem) -> tuple[dict[str, int], dic
         "LAYERS": len(nx),
         "NXI": nx[-1],
         "NCHI": model.sizes.n,
-        "WIDEST": max(nu, *nx),
+        "WIDEST": max(below[0], *nx),
         "WEIGHTS": sum(4 * n * (m + n + 1) for n, m in zip(nx, below, strict=True)),
         "STAGE": sum(2 * n * (1 + m + n) for n, m in zip(nx, below, strict=True)),
         "LAG": problem.lag(model),
@@ -114,8 +134,10 @@ def _dimensions(release: Release, problem: Problem) -> tuple[dict[str, int], dic
         "ROW_LENGTH": lengths,
         "ROW_START": ny * np.concatenate([[0], np.cumsum(lengths[:-1])]),
     }
+    if model.measured:
+        sizes |= {"NM": len(model.measured), "FORESEEN": problem.foreseen(model) + 1}
     if sizes["HISTORY"]:
-        tables["EXTRA_DELAYS"] = model.uneven_delays
+        tables["EXTRA_DELAYS"] = model.uneven_delays[_order(model)]
     return sizes, tables
 
 
@@ -127,13 +149,20 @@ def numbers(
     model, bounds = release.model, limits(release, problem)
     scaling, network, outside = model.scaling, model.network, beyond(model, problem)
     largest = np.maximum(np.abs(bounds.u_low), np.abs(bounds.u_high))
+    order, roles = _order(model), model.roles
+    mid, span = roles.moved(scaling.u_mid), roles.moved(scaling.u_span)
+    at_rest = roles.joined(bounds.u_safe, bounds.measured_rest)
     return {
         "weights": np.concatenate(
-            [np.hstack(layer.gate(g)).ravel() for layer in network.layers for g in lstm.GATES]
+            [
+                np.hstack([W[:, order] if number == 0 else W, U, b]).ravel()
+                for number, layer in enumerate(network.layers)
+                for W, U, b in map(layer.gate, lstm.GATES)
+            ]
         ),
         "head": np.hstack([network.C, network.b_y]).ravel(),
-        "u_mid": scaling.u_mid,
-        "u_span": scaling.u_span,
+        "u_mid": scaling.u_mid[order],
+        "u_span": scaling.u_span[order],
         "y_mid": scaling.y_mid,
         "y_span": scaling.y_span,
         "u_low": _rounded(bounds.u_low, real, up=True),
@@ -148,15 +177,16 @@ def numbers(
             _rounded(bounds.u_low, real, up=True),
             _rounded(bounds.u_high, real, up=False),
         ),
+        **_measured(bounds),
         "sensor_low": _within(bounds.sensor_low),
         "sensor_high": _within(bounds.sensor_high),
-        "v_low": scaling.u_in(bounds.u_low),
-        "v_high": scaling.u_in(bounds.u_high),
-        "v_move": _within(bounds.max_move / scaling.u_span),
+        "v_low": (bounds.u_low - mid) / span,
+        "v_high": (bounds.u_high - mid) / span,
+        "v_move": _within(bounds.max_move / span),
         "y_low": _within(scaling.y_in(bounds.y_low)),
         "y_high": _within(scaling.y_in(bounds.y_high)),
         "output_weight": bounds.output_weight * scaling.y_span**2,
-        "move_penalty": bounds.move_penalty * scaling.u_span**2,
+        "move_penalty": bounds.move_penalty * span**2,
         "violation_weight": bounds.violation_weight * scaling.y_span,
         **_observer(model, problem),
         "tolerance": np.array(
@@ -164,10 +194,18 @@ def numbers(
         ),
         "correction_threshold": np.array(min(solver.correction_threshold, _NEVER)),
         "radius": np.array(scaling.radius + outside),
-        "start": np.round(rest(model.core, bounds.u_safe), 9),  # the same text on every processor
+        "start": np.round(rest(model.core, at_rest), 9),  # the same text on every processor
         "bound": state_bound(model, beyond=outside),
         "witness": _witness(delta_iss, model.sizes.n),
     }
+
+
+def _measured(bounds: Limits) -> dict[str, Array]:
+    """The members that only measured inputs have."""
+    if not bounds.measured_low.size:
+        return {}
+    names = ("measured_low", "measured_high", "measured_rest")
+    return {name: getattr(bounds, name) for name in names}
 
 
 def _observer(model: Model, problem: Problem) -> dict[str, Array]:

@@ -33,11 +33,17 @@ def library(sources: Sources, *, double: bool = False) -> ctypes.CDLL:
     of their own."""
     name = name_of(dict(sources))
     with tempfile.TemporaryDirectory() as folder:
-        write_sources(folder, {**dict(sources), "sil.c": render("codegen", "sil.c", name=name)})
+        write_sources(folder, {**dict(sources), "sil.c": _glue(dict(sources), name)})
         codes = [f"{name}.c", f"{name}_data.c", "sil.c"]
         macros = [f"{name.upper()}_DOUBLE"] if double else []
         path = compiler().library(Path(folder), codes, "sil.so", macros)
         return ctypes.CDLL(str(path.resolve()))
+
+
+def _glue(files: Mapping[str, str], name: str) -> str:
+    """What is compiled beside a controller, for this process to call it."""
+    measured = f"#define {name.upper()}_NM " in files[f"{name}.h"]
+    return render("codegen", "sil.c", name=name, measured=measured)
 
 
 class Compiled:
@@ -48,7 +54,8 @@ class Compiled:
         self._library = library(tuple(files.items()), double=double)
         self._digest = artefact_file.digest([dict(files), double]).encode()
         self.real: np.dtype[np.floating] = np.dtype(np.float64 if double else np.float32)
-        nu, ny, self._N, self._rows, *held = _sizes(self._library)
+        nu, ny, self._N, self._rows, *held, nm, foreseen_rows = _sizes(self._library)
+        self._measured = np.zeros((foreseen_rows, nm), self.real)
         self.struct_bytes = dict(zip(("state", "work", "model"), held, strict=True))
         self._state, self._work = (ctypes.create_string_buffer(size) for size in held[:2])
         self._y, self._u, self._reference = (
@@ -63,24 +70,26 @@ class Compiled:
         self._counts = np.zeros(3, np.uint32)
 
     def reset(self, y: ArrayLike, u: ArrayLike, measured: ArrayLike = ()) -> None:
-        """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force; InputError when
-        the model is refused."""
-        foreseen(measured, 1, 0)
+        """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force and the
+        `measured` inputs (nd,); InputError when the model is refused."""
         self._y[:], self._u[:] = y, u
-        if self._library.sil_init(self._state, _at(self._y), _at(self._u)):
+        self._measured[:] = foreseen(measured, *self._measured.shape)
+        places = _at(self._y), _at(self._u), _at(self._measured)
+        if self._library.sil_init(self._state, *places):
             raise InputError("controller: the exported code refuses its model")
 
     def step(self, y: ArrayLike, reference: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
-        """Measurement (ny,) and setpoint (ny,) or, with preview, (`Problem.ahead` + 1, ny) → the
-        move for this sample."""
-        foreseen(measured, 1, 0)
+        """Measurement (ny,), setpoint (ny,) or, with preview, (`Problem.ahead` + 1, ny), and the
+        `measured` inputs, (nd,) or as many rows as are foreseen → the move for this sample."""
         self._y[:] = y
+        self._measured[:] = foreseen(measured, *self._measured.shape)
         self._reference[:] = coming(reference, self._rows - 1, len(self._y))
         places = [
             _at(array)
             for array in (
                 self._y,
                 self._reference,
+                self._measured,
                 self._u,
                 self._predicted,
                 self._said,
@@ -135,34 +144,42 @@ class ControllerBatch:
 
     def __init__(self, sources: Sources, count: int) -> None:
         self._library, self._count = library(sources), count
-        nu, ny, _, rows, state, work, _ = _sizes(self._library)
+        nu, ny, _, rows, state, work, _, nm, foreseen_rows = _sizes(self._library)
         self._states, self._work = (
             ctypes.create_string_buffer(count * state),
             ctypes.create_string_buffer(work),
         )
         self._y, self._u = np.zeros((count, ny), np.float32), np.zeros((count, nu), np.float32)
-        self._reference, self._status = (
+        self._reference, self._status, self._measured = (
             np.zeros((count, rows, ny), np.float32),
             np.zeros(count, np.uint32),
+            np.zeros((count, foreseen_rows, nm), np.float32),
         )
 
-    def reset(self, y: Array, u: Array) -> None:
-        """Begin at the measured outputs `y` (ny, B) with the inputs `u` (nu, B) in force."""
-        self._y[:], self._u[:] = y.T, u.T
-        if self._library.sil_init_many(self._states, self._count, _at(self._y), _at(self._u)):
+    def reset(self, y: Array, u: Array, measured: Array) -> None:
+        """Begin at the measured outputs `y` (ny, B) with the inputs `u` (nu, B) in force and the
+        `measured` inputs (rows, nd, B)."""
+        self._y[:], self._u[:], self._measured[:] = y.T, u.T, measured.transpose(2, 0, 1)
+        places = [_at(array) for array in (self._y, self._u, self._measured)]
+        if self._library.sil_init_many(self._states, self._count, *places):
             raise InputError("controller: the exported code refuses its model")
 
-    def step(self, y: Array, reference: Array) -> tuple[Array, Any]:
-        """Measurements (ny, B) and setpoints (rows, ny, B), one or, with preview, `Problem.ahead` +
-        1, → inputs (nu, B) and status (B,)."""
+    def step(self, y: Array, reference: Array, measured: Array) -> tuple[Array, Any]:
+        """Measurements (ny, B), setpoints (rows, ny, B), one or, with preview, `Problem.ahead` + 1,
+        and `measured` inputs (rows, nd, B), one or as many as are foreseen → inputs (nu, B) and
+        status (B,)."""
         self._y[:], self._reference[:] = y.T, reference.transpose(2, 0, 1)
-        places = [_at(array) for array in (self._y, self._reference, self._u, self._status)]
+        self._measured[:] = measured.transpose(2, 0, 1)
+        places = [
+            _at(array)
+            for array in (self._y, self._reference, self._measured, self._u, self._status)
+        ]
         self._library.sil_step_many(self._states, self._work, self._count, *places)
         return self._u.T.astype(np.float64), self._status
 
 
 def _sizes(of: ctypes.CDLL) -> tuple[int, ...]:
-    sizes = (ctypes.c_uint32 * 7)()
+    sizes = (ctypes.c_uint32 * 9)()
     of.sil_sizes(sizes)
     return tuple(sizes)
 

@@ -44,9 +44,17 @@ WORDS = {
 }
 
 
-def status_rows(prefix: str) -> list[tuple[int, str, str]]:
+def meanings(*, measured: bool) -> dict[Status, str]:
+    """What flags mean; those of measured inputs where a controller has such."""
+    return {f: words for f, words in WORDS.items() if measured or f != Status.MEASURED_INVALID}
+
+
+def status_rows(prefix: str, *, measured: bool) -> list[tuple[int, str, str]]:
     """The flags as rows of a table: code, its name in the C after `prefix`, meaning."""
-    return [(flag.value, f"{prefix}_{flag.name}", words) for flag, words in WORDS.items()]
+    return [
+        (flag.value, f"{prefix}_{flag.name}", words)
+        for flag, words in meanings(measured=measured).items()
+    ]
 
 
 @dataclass(frozen=True)

@@ -80,17 +80,21 @@ def bundle(
 
 def _selftest(files: Mapping[str, str], vectors: Golden) -> str:
     run, (nu, ny, rows) = vectors.run, (constant(files, w) for w in ("NU", "NY", "REFERENCES"))
-    tables = (
+    tables = [
         ("measured", ny, run.y),
         ("setpoint", rows * ny, run.reference),
         ("expected", nu, vectors.u),
         ("ipopt", nu, vectors.ipopt),
-    )
+    ]
+    _, foreseen, nd = run.measured.shape
+    if nd:
+        tables.append(("known", foreseen * nd, run.measured))
     return render(
         "export",
         "controller/selftest.c",
         name=name_of(files),
         samples=len(run.y),
+        known=nd > 0,
         tolerance=TOLERANCE,
         tables=[(label, width, [row.ravel() for row in table]) for label, width, table in tables],
         status=vectors.status,
@@ -155,7 +159,7 @@ def _readme(spec: ControllerSpec, facts: Mapping[str, Any]) -> str:
         name=spec.name,
         model=spec.model,
         claims=spec.release.claims(),
-        statuses=status_rows(spec.name.upper()),
+        statuses=status_rows(spec.name.upper(), measured=bool(spec.measured)),
         solver=spec.solver,
         **facts["agreement"],
         target=facts["target"],

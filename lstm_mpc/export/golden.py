@@ -18,6 +18,8 @@ from lstm_mpc.plants.system import Array, rest
 SAMPLES = 60
 # samples: output disturbance from, no measurement at, no setpoint at
 _DISTURBED, _DEAF, _LOST = 30, 15, 45
+# samples that a measured input is held, and the one in which it is missing
+_HELD, _UNKNOWN = 7, 20
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,9 @@ def golden(
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> Golden:
     """The loop closed on the model itself: setpoints all over the reachable outputs, an output
-    disturbance, noise, and samples without a measurement or a setpoint. The same arguments give the
-    same numbers."""
+    disturbance, noise, and samples without a measurement or a setpoint. Measured inputs move all
+    over their limits, as foreseen; in one sample they are missing. The same arguments give the same
+    numbers."""
     spec = checked_spec(spec)
     model, problem = spec.model, spec.problem
     (low, high), rng = input_range(model, problem), np.random.default_rng(0)
@@ -61,7 +64,10 @@ def golden(
     spread, step = 1e-3 * np.ptp(aims, axis=0), 0.05 * np.ptp(aims, axis=0)
     twin, ipopt = MPC.of(spec), MPC.of(spec, "dompc")
     u0 = np.asarray(spec.u_start if u_start is None else u_start, dtype=np.float64).ravel()
-    chi = rest(model.system, u0)
+    known, joined = _known(spec), model.roles.joined
+    extra = [(rows,) if spec.measured else () for rows in known]
+    acting = known[0, 0]  # what is measured now, where it was not missing
+    chi = rest(model.system, joined(u0, acting))
     y, u, status, beside = (
         np.empty((SAMPLES, n)) for n in (len(model.outputs), len(u0), 1, len(u0))
     )
@@ -73,10 +79,25 @@ def golden(
         )
         y[k] = np.nan if k == _DEAF else y[k]
         if k == 0:
-            twin.reset(y[0], u0)
-            ipopt.reset(y[0], u0)
-        move = twin.step(y[k], reference[k])
-        u[k], status[k], beside[k] = move.u, move.flags, ipopt.step(y[k], reference[k]).u
-        chi = np.asarray(model.system.step(chi, u[k], np.zeros(0))).ravel()
+            twin.reset(y[0], u0, *extra[0])
+            ipopt.reset(y[0], u0, *extra[0])
+        move = twin.step(y[k], reference[k], *extra[k])
+        beside[k] = ipopt.step(y[k], reference[k], *extra[k]).u
+        u[k], status[k] = move.u, move.flags
+        acting = np.where(np.isnan(known[k, 0]), acting, known[k, 0])
+        chi = np.asarray(model.system.step(chi, joined(u[k], acting), np.zeros(0))).ravel()
         on_progress((k + 1) / SAMPLES)
-    return Golden(Run(y[0], u0, y, reference), u, status[:, 0].astype(np.uint32), beside)
+    return Golden(Run(y[0], u0, y, reference, known), u, status[:, 0].astype(np.uint32), beside)
+
+
+def _known(spec: ControllerSpec) -> Array:
+    """What the controller is told of the measured inputs, (K, rows, nd)."""
+    model, rows, rng = spec.model, spec.foreseen + 1, np.random.default_rng(1)
+    at = model.roles.measured
+    levels = rng.uniform(
+        model.u_low[at], model.u_high[at], ((SAMPLES + rows) // _HELD + 1, at.size)
+    )
+    whole = np.repeat(levels, _HELD, axis=0)
+    known = np.stack([whole[k : k + rows] for k in range(SAMPLES)])
+    known[_UNKNOWN, 0] = np.nan
+    return known

@@ -267,9 +267,10 @@ def _bench(
         raise InputError(lacks)
     real = np.dtype("<f8" if double else "<f4")
     with tempfile.TemporaryDirectory() as place:
-        at = Path(place)
+        at, header = Path(place), Path(folder, f"{name}.h")
+        measured = header.is_file() and f"#define {name.upper()}_NM " in header.read_text("utf-8")
         for source in (resources.files("lstm_mpc.export") / "templates" / "pil").iterdir():
-            text = render("export", f"pil/{source.name}", name=name)
+            text = render("export", f"pil/{source.name}", name=name, measured=measured)
             (at / source.name).write_text(text, encoding="utf-8")
         for file in (f"{name}.h", f"{name}.c", f"{name}_data.c"):
             if not Path(folder, file).is_file():

@@ -3,7 +3,7 @@ bit."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,15 +43,20 @@ CORES = {
 @dataclass(frozen=True)
 class Run:
     """One scenario in engineering units: it begins at y0 (ny,), u0 (nu,), then samples y (K, ny),
-    reference (K, rows, ny). May hold NaN."""
+    reference (K, rows, ny) and, where inputs are measured, `measured` (K, rows, nd), the first of
+    which it begins at, too. May hold NaN."""
 
     y0: Array
     u0: Array
     y: Array
     reference: Array
+    measured: Array = field(default_factory=lambda: np.zeros((0, 1, 0)))
 
     def __post_init__(self) -> None:
-        for name, ndim in (("y0", 1), ("u0", 1), ("y", 2), ("reference", 3)):
+        if not np.size(self.measured):
+            object.__setattr__(self, "measured", np.zeros((len(self.y), 1, 0)))
+        dimensions = {"y0": 1, "u0": 1, "y": 2, "reference": 3, "measured": 3}
+        for name, ndim in dimensions.items():
             array = np.array(getattr(self, name), dtype=np.float64)
             if array.ndim != ndim:
                 raise InputError(
@@ -65,11 +70,17 @@ class Run:
                 f"frames: y0 {self.y0.shape}, y {self.y.shape} and reference {(K, rows, ny)} do not"
                 " belong together"
             )
+        if len(self.measured) != K:
+            raise InputError(
+                f"frames: y {self.y.shape} and measured {self.measured.shape} do not belong"
+                " together"
+            )
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Inputs, outputs, setpoint rows."""
-        return len(self.u0), len(self.y0), self.reference.shape[1]
+    def shape(self) -> tuple[int, ...]:
+        """Inputs, outputs, setpoint rows and, where there are any, values of measured inputs."""
+        known = self.measured.shape[1] * self.measured.shape[2]
+        return len(self.u0), len(self.y0), self.reference.shape[1], *([known] if known else [])
 
 
 @dataclass(frozen=True)
@@ -89,14 +100,15 @@ class Frames:
 
     def to_bytes(self, real: np.dtype[Any]) -> bytes:
         """frames.bin of pil_main.c, numbers rounded to `real`."""
-        parts = [
-            np.array([real.itemsize, *self.runs[0].shape, len(self.runs)], dtype="<u4").tobytes()
-        ]
+        head = [real.itemsize, *self.runs[0].shape[:3], len(self.runs), *self.runs[0].shape[3:]]
+        parts = [np.array(head, dtype="<u4").tobytes()]
         with np.errstate(over="ignore"):  # what is beyond single precision is infinite there
             for run in self.runs:
-                samples = np.hstack([run.y, run.reference.reshape(len(run.y), -1)])
+                known = run.measured.reshape(len(run.y), -1)
+                samples = np.hstack([run.y, run.reference.reshape(len(run.y), -1), known])
+                begin = (run.y0, run.u0, known[:1])
                 parts += [np.array(len(samples), dtype="<u4").tobytes()]
-                parts += [values.astype(real).tobytes() for values in (run.y0, run.u0, samples)]
+                parts += [values.astype(real).tobytes() for values in (*begin, samples)]
         return b"".join(parts)
 
 

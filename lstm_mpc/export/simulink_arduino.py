@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from lstm_mpc.assurance.clearance import Cleared, checked_clearance
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.codegen.identifiers import constant
-from lstm_mpc.control.controller import WORDS, status_rows
+from lstm_mpc.control.controller import meanings, status_rows
 from lstm_mpc.export.fmu.unit import compiled, controller_unit
 from lstm_mpc.io.artefact_file import VERSION
 from lstm_mpc.io.templates import render
@@ -35,13 +35,13 @@ def arduino(cleared: Cleared, *, u_start: ArrayLike | None = None) -> dict[str, 
     `u_start` (nu,) [input unit] are the inputs that the sketch takes to be in force before the
     first sample, as in `controller_unit`."""
     spec = checked_clearance(cleared).spec
-    unit = controller_unit(cleared, u_start=u_start)
+    unit, ny = controller_unit(cleared, u_start=u_start), len(spec.model.outputs)
     words = _words(spec) | {
         "version": VERSION,
         "digest": unit.digest,
         "start": [port.start for port in unit.parameters],
-        "setpoint": [port.start for port in unit.inputs[len(spec.model.outputs) :]],
-        "meanings": list(WORDS.values()),
+        "setpoint": [port.start for port in unit.inputs[ny : 2 * ny]],
+        "meanings": list(meanings(measured=bool(spec.measured)).values()),
     }
     made = {
         "examples/loop/loop.ino": "loop.ino",
@@ -65,6 +65,7 @@ def simulink_folder(cleared: Cleared, *, u_start: ArrayLike | None = None) -> di
         sources=compiled(spec.sources),
         in_force=[port.start for port in controller_unit(cleared, u_start=u_start).parameters],
         rows=constant(spec.sources, "REFERENCES"),
+        foreseen=spec.foreseen + 1,
     )
     return {**simulink(cleared), "README.md": page}
 
@@ -80,7 +81,8 @@ def _words(spec: ControllerSpec) -> dict[str, Any]:
     return {
         "name": spec.name,
         "Ts": float(spec.model.Ts),
-        "statuses": status_rows(spec.name.upper()),
+        "statuses": status_rows(spec.name.upper(), measured=bool(spec.measured)),
         "measurements": [s.label for s in spec.model.outputs],
-        "inputs": [s.label for s in spec.model.inputs],
+        "known": [s.label for s in spec.model.measured],
+        "inputs": [s.label for s in spec.model.manipulated],
     }

@@ -30,7 +30,7 @@ def files_of(release, *, preview=False):
 
 def started(model):
     """Inputs in force that are not the default ones."""
-    return model.u_low + 0.3 * (model.u_high - model.u_low)
+    return model.roles.moved(model.u_low + 0.3 * (model.u_high - model.u_low))
 
 
 def situation(model, steps):

@@ -71,10 +71,12 @@ class Instance:
         return self
 
 
-def named(model, y, r):
-    """Measurements and setpoints by the names that a controller's FMU has for them."""
+def named(model, y, r, measured=()):
+    """Measurements, setpoints and measured inputs by the names that a controller's FMU has for
+    them."""
     names = [s.name for s in model.outputs]
-    return dict(zip(names + [f"{name}_setpoint" for name in names], [*y, *r], strict=True))
+    names += [*(f"{name}_setpoint" for name in names), *(s.name for s in model.measured)]
+    return dict(zip(names, [*y, *r, *measured], strict=True))
 
 
 class Imported:
@@ -83,11 +85,13 @@ class Imported:
     def __init__(self, importer, model):
         self._importer, self._model, self._instance = importer, model, None
 
-    def reset(self, y, u):
-        names = [f"{s.name}_start" for s in self._model.inputs]
+    def reset(self, y, u, measured=()):
+        names = [f"{s.name}_start" for s in self._model.manipulated]
         self._instance = self._importer.make(**dict(zip(names, map(float, u), strict=True)))
 
-    def step(self, y, reference):
-        instance = self._instance.step(**named(self._model, y, np.atleast_2d(reference)[0]))
-        u, nothing = np.array(instance.get(*(s.name for s in self._model.inputs))), np.zeros(0)
+    def step(self, y, reference, measured=()):
+        values = named(self._model, y, np.atleast_2d(reference)[0], np.ravel(measured))
+        instance = self._instance.step(**values)
+        names = [s.name for s in self._model.manipulated]
+        u, nothing = np.array(instance.get(*names)), np.zeros(0)
         return ControlAction(u, Status(instance.status()), 0, 0.0, nothing, nothing, 0.0)

@@ -2,17 +2,28 @@
  * for many. */
 #include "@name@.h"
 
-void sil_sizes(uint32_t size[7]);
-uint32_t sil_init(@name@_state *state, const @name@_real *y, const @name@_real *u);
-void sil_step(@name@_state *state, @name@_work *work, const @name@_real *y,
-              const @name@_real *reference, @name@_real *u, @name@_real *predicted,
-              @name@_real *values, uint32_t *counts);
-uint32_t sil_init_many(@name@_state *states, uint32_t count, const @name@_real *y,
-                       const @name@_real *u);
-void sil_step_many(@name@_state *states, @name@_work *work, uint32_t count, const @name@_real *y,
-                   const @name@_real *reference, @name@_real *u, uint32_t *status);
+/* What is measured of the inputs, where anything is; else never read. */
+{% if measured %}
+enum { NM = @NAME@_NM, FORESEEN = @NAME@_FORESEEN };
+#define MEASURED(rows) , rows
+{% else %}
+enum { NM = 0, FORESEEN = 1 };
+#define MEASURED(rows)
+{% endif %}
 
-void sil_sizes(uint32_t size[7]) {
+void sil_sizes(uint32_t size[9]);
+uint32_t sil_init(@name@_state *state, const @name@_real *y, const @name@_real *u,
+                  const @name@_real *measured);
+void sil_step(@name@_state *state, @name@_work *work, const @name@_real *y,
+              const @name@_real *reference, const @name@_real *measured, @name@_real *u,
+              @name@_real *predicted, @name@_real *values, uint32_t *counts);
+uint32_t sil_init_many(@name@_state *states, uint32_t count, const @name@_real *y,
+                       const @name@_real *u, const @name@_real *measured);
+void sil_step_many(@name@_state *states, @name@_work *work, uint32_t count, const @name@_real *y,
+                   const @name@_real *reference, const @name@_real *measured, @name@_real *u,
+                   uint32_t *status);
+
+void sil_sizes(uint32_t size[9]) {
   size[0] = @NAME@_NU;
   size[1] = @NAME@_NY;
   size[2] = @NAME@_N;
@@ -20,21 +31,26 @@ void sil_sizes(uint32_t size[7]) {
   size[4] = (uint32_t)sizeof(@name@_state);
   size[5] = (uint32_t)sizeof(@name@_work);
   size[6] = (uint32_t)sizeof(@name@_model);
+  size[7] = NM;
+  size[8] = FORESEEN;
 }
 
-uint32_t sil_init(@name@_state *state, const @name@_real *y, const @name@_real *u) {
-  return @name@_init(&@name@_data, state, y, u);
+uint32_t sil_init(@name@_state *state, const @name@_real *y, const @name@_real *u,
+                  const @name@_real *measured) {
+  (void)measured;
+  return @name@_init(&@name@_data, state, y, u MEASURED(measured));
 }
 
 /* `predicted` begins with the output now; `values` are the cost, then the disturbances of the outputs
  * and of the inputs in their units. */
 void sil_step(@name@_state *state, @name@_work *work, const @name@_real *y,
-              const @name@_real *reference, @name@_real *u, @name@_real *predicted,
-              @name@_real *values, uint32_t *counts) {
+              const @name@_real *reference, const @name@_real *measured, @name@_real *u,
+              @name@_real *predicted, @name@_real *values, uint32_t *counts) {
   const @name@_model *model = &@name@_data;
   uint32_t i;
+  (void)measured;
   @name@_prepare(model, state, work);
-  counts[0] = @name@_feedback(model, state, work, y, reference, u);
+  counts[0] = @name@_feedback(model, state, work, y, reference MEASURED(measured), u);
   counts[1] = work->sqp_iterations;
   counts[2] = work->qp_iterations;
   values[0] = work->cost;
@@ -60,10 +76,11 @@ void sil_step(@name@_state *state, @name@_work *work, const @name@_real *y,
 }
 
 uint32_t sil_init_many(@name@_state *states, uint32_t count, const @name@_real *y,
-                       const @name@_real *u) {
+                       const @name@_real *u, const @name@_real *measured) {
   uint32_t refused = 0u, i;
   for (i = 0u; i < count; ++i) {
-    refused |= sil_init(&states[i], &y[i * @NAME@_NY], &u[i * @NAME@_NU]);
+    refused |= sil_init(&states[i], &y[i * @NAME@_NY], &u[i * @NAME@_NU],
+                        &measured[i * FORESEEN * NM]);
   }
   return refused;
 }
@@ -71,10 +88,14 @@ uint32_t sil_init_many(@name@_state *states, uint32_t count, const @name@_real *
 /* Controllers side by side; rows of `y`, `reference`, `u` and `status` are controllers. One scratch
  * serves them all. */
 void sil_step_many(@name@_state *states, @name@_work *work, uint32_t count, const @name@_real *y,
-                   const @name@_real *reference, @name@_real *u, uint32_t *status) {
+                   const @name@_real *reference, const @name@_real *measured, @name@_real *u,
+                   uint32_t *status) {
   uint32_t i;
+  (void)measured;
   for (i = 0u; i < count; ++i) {
     status[i] = @name@_step(&@name@_data, &states[i], work, &y[i * @NAME@_NY],
-                            &reference[i * @NAME@_REFERENCES * @NAME@_NY], &u[i * @NAME@_NU]);
+                            &reference[i * @NAME@_REFERENCES * @NAME@_NY]
+                                MEASURED(&measured[i * FORESEEN * NM]),
+                            &u[i * @NAME@_NU]);
   }
 }

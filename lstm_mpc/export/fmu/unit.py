@@ -14,7 +14,7 @@ from lstm_mpc.assurance.clearance import Cleared, checked_clearance
 from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.codegen.c_model import c_model
 from lstm_mpc.codegen.identifiers import constant, name_of
-from lstm_mpc.control.controller import WORDS
+from lstm_mpc.control.controller import meanings
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.templates import render
@@ -141,21 +141,22 @@ def controller_unit(
     release, model, files, name = spec.release, spec.model, spec.sources, spec.name
     Ts = float(model.Ts)
     in_force = np.ravel(spec.u_start if u_start is None else u_start).tolist()
-    if len(in_force) != len(model.inputs):
-        raise InputError(f"u_start needs {len(model.inputs)} value(s), got {len(in_force)}")
-    started = zip(model.inputs, in_force, strict=True)
+    moved, measured = model.manipulated, bool(spec.measured)
+    if len(in_force) != len(moved):
+        raise InputError(f"u_start needs {len(moved)} value(s), got {len(in_force)}")
+    started = zip(moved, in_force, strict=True)
     at_rest = [
         (s, _start(s, mid)) for s, mid in zip(model.outputs, model.scaling.y_mid, strict=True)
     ]
     glue = {
-        "unit.c": render("export", "fmu/controller_unit.c", name=name),
+        "unit.c": render("export", "fmu/controller_unit.c", name=name, measured=measured),
         "unit_memory.h": render("export", "fmu/controller_memory.h", name=name),
     }
-    held = (
-        ("The setpoints are held over the horizon: this unit sees no coming steps.",)
-        if constant(files, "REFERENCES") > 1
-        else ()
-    )
+    held = []
+    if constant(files, "REFERENCES") > 1:
+        held.append("The setpoints are held over the horizon: this unit sees no coming steps.")
+    if spec.foreseen > 0:
+        held.append("Measured inputs are held over the horizon: this unit sees no forecast.")
     return Unit(
         name=name,
         Ts=Ts,
@@ -163,12 +164,13 @@ def controller_unit(
         + tuple(
             Port(f"{s.name}_setpoint", s.unit, f"setpoint of {s.name}", start)
             for s, start in at_rest
-        ),
-        outputs=tuple(Port(s.name, s.unit, "input of the plant") for s in model.inputs),
+        )
+        + tuple(Port(s.name, s.unit, "measured input", s.typical) for s in model.measured),
+        outputs=tuple(Port(s.name, s.unit, "input of the plant") for s in moved),
         parameters=tuple(
             Port(f"{s.name}_start", s.unit, "in force before the first step", u) for s, u in started
         ),
-        codes={int(flag): words for flag, words in WORDS.items()},
+        codes={int(flag): words for flag, words in meanings(measured=measured).items()},
         digest=model.digest,
         description=(
             f"predictive controller of the LSTM model {model.name!r} ({model.digest[:12]}), one"

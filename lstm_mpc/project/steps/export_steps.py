@@ -171,5 +171,7 @@ def _recorded(design: Design, spec: ControllerSpec, double: bool) -> dict[float,
         run = simulation.simulate_closed_loop(
             design.plant_of(scenario), here, scenario, u_start=design.u_start
         )
-        runs.setdefault(believed, []).append(Run(run.y[0], run.u_start, run.y, run.ahead))
+        runs.setdefault(believed, []).append(
+            Run(run.y[0], run.u_start, run.y, run.ahead, run.known)
+        )
     return {dead_time: Frames(tuple(part)) for dead_time, part in runs.items()}

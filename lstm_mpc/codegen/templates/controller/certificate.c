@@ -25,7 +25,7 @@ OUT_OF_LINE static real absolute(const real *w, const real *v, uint32_t count) {
 void @name@_margins(const model_t *model, real *iss, real *delta_iss) {
   const real *w = model->weights, *v = model->witness;
   real radius = model->radius;
-  uint32_t layer, i, j, g, width = NU;
+  uint32_t layer, i, j, g, width = @NW@;
   *iss = R(1.0);
   *delta_iss = R(1.0);
   for (layer = 0u; layer < LAYERS; ++layer) {

@@ -49,20 +49,35 @@ typedef float @name@_real;
 #define @NAME@_STATE_RESET 64u
 /* the model is corrupt or was never checked: nothing but the safe input */
 #define @NAME@_REFUSED 128u
+{% if measured %}
+/* a measured input is not finite or beyond its limits: the last valid one is kept */
+#define @NAME@_MEASURED_INVALID 256u
+{% endif %}
 
 /* The model and the tuning: constant, in flash. The numbers of one precision: its bounds are
  * rounded inwards. */
 typedef struct {
   @name@_real weights[@NAME@_WEIGHTS]; /* per layer, gate (f, i, o, c) and cell: W row, U row, b */
   @name@_real head[@NAME@_NY * (@NAME@_NXI + 1)]; /* per output: C row, b_y */
+{% if measured %}
+  /* [input unit] normalised = (value - mid) / span, of inputs that are moved, then of measured ones */
+  @name@_real u_mid[@NAME@_NU + @NAME@_NM];
+  @name@_real u_span[@NAME@_NU + @NAME@_NM];
+{% else %}
   @name@_real u_mid[@NAME@_NU]; /* [input unit] normalised = (value - mid) / span */
   @name@_real u_span[@NAME@_NU];
+{% endif %}
   @name@_real y_mid[@NAME@_NY];
   @name@_real y_span[@NAME@_NY];
   @name@_real u_low[@NAME@_NU]; /* [input unit] hard bounds */
   @name@_real u_high[@NAME@_NU];
   @name@_real max_move[@NAME@_NU]; /* [input unit a sample] hard rate limit */
   @name@_real u_safe[@NAME@_NU]; /* [input unit] where to go when nothing else is known */
+{% if measured %}
+  @name@_real measured_low[@NAME@_NM]; /* [input unit] between which a measured input is believed */
+  @name@_real measured_high[@NAME@_NM];
+  @name@_real measured_rest[@NAME@_NM]; /* [input unit] before the first valid one */
+{% endif %}
   @name@_real sensor_low[@NAME@_NY]; /* [output unit] what the sensor can say */
   @name@_real sensor_high[@NAME@_NY];
   @name@_real v_low[@NAME@_NU]; /* normalised from here on: bounds of the inputs in the program */
@@ -103,7 +118,12 @@ typedef struct {
 #if @NAME@_KALMAN
   @name@_real estimate[@NAME@_NP]; /* state where the probe speaks, and input disturbance */
   @name@_real covariance[@NAME@_NP * @NAME@_NP]; /* of these */
+{% if measured %}
+  /* normalised inputs since then */
+  @name@_real delay_buffer[(@NAME@_LAG + 1) * (@NAME@_NU + @NAME@_NM)];
+{% else %}
   @name@_real delay_buffer[(@NAME@_LAG + 1) * @NAME@_NU]; /* normalised inputs since then */
+{% endif %}
   @name@_real noise_variance[@NAME@_NY]; /* of the measurement, as learned */
   @name@_real innovation_trend[@NAME@_NY]; /* of the innovations, in their standard deviations */
   @name@_real innovation[@NAME@_NY]; /* last innovation, or a number that none is */
@@ -117,9 +137,17 @@ typedef struct {
   @name@_real applied[@NAME@_NU]; /* [input unit] the input in force */
   @name@_real last_input[@NAME@_NU]; /* the same, normalised */
   @name@_real plan[@NAME@_NV];
+{% if measured %}
+  @name@_real last_measured[@NAME@_NM]; /* measured inputs, the last valid ones */
+  @name@_real measured[@NAME@_FORESEEN * @NAME@_NM]; /* and what is expected of them */
+{% endif %}
 #if @NAME@_HISTORY > 0
   /* the last inputs, normalised, which some outputs still wait for; the newest at the end */
+{% if measured %}
+  @name@_real input_history[@NAME@_HISTORY * (@NAME@_NU + @NAME@_NM)];
+{% else %}
   @name@_real input_history[@NAME@_HISTORY * @NAME@_NU];
+{% endif %}
 #endif
   uint32_t oldest; /* place in delay_buffer */
   uint32_t unchanged[@NAME@_NY]; /* equal measurements in a row */
@@ -176,17 +204,30 @@ void @name@_margins(const @name@_model *model, @name@_real *iss, @name@_real *de
 
 /* Begin at the measured output `y` with the input `u` in force. Verifies the model: what it returns
  * is 0 or REFUSED. */
+{% if measured %}
+uint32_t @name@_init(const @name@_model *model, @name@_state *state, const @name@_real y[@NAME@_NY],
+                     const @name@_real u[@NAME@_NU],
+                     const @name@_real measured[@NAME@_FORESEEN * @NAME@_NM]);
+{% else %}
 uint32_t @name@_init(const @name@_model *model, @name@_state *state, const @name@_real y[@NAME@_NY],
                      const @name@_real u[@NAME@_NU]);
+{% endif %}
 
 /* Everything that needs no measurement: linearise along the plan and factorise. */
 void @name@_prepare(const @name@_model *model, @name@_state *state, @name@_work *work);
 
 /* The input `u` for the measurement `y` and the setpoints `reference` (REFERENCES rows of NY;
  * several rows: now, next sample, ...). */
+{% if measured %}
+/* And for the measured inputs (FORESEEN rows of NM): where they are not as expected, it linearises
+ * once more. */
+{% endif %}
 uint32_t @name@_feedback(const @name@_model *model, @name@_state *state, @name@_work *work,
                          const @name@_real y[@NAME@_NY],
                          const @name@_real reference[@NAME@_REFERENCES * @NAME@_NY],
+{% if measured %}
+                         const @name@_real measured[@NAME@_FORESEEN * @NAME@_NM],
+{% endif %}
                          @name@_real u[@NAME@_NU]);
 
 /* On to the next sample: the observer moves, the plan shifts. */
@@ -196,6 +237,9 @@ void @name@_advance(const @name@_model *model, @name@_state *state, @name@_work 
 uint32_t @name@_step(const @name@_model *model, @name@_state *state, @name@_work *work,
                      const @name@_real y[@NAME@_NY],
                      const @name@_real reference[@NAME@_REFERENCES * @NAME@_NY],
+{% if measured %}
+                     const @name@_real measured[@NAME@_FORESEEN * @NAME@_NM],
+{% endif %}
                      @name@_real u[@NAME@_NU]);
 
 /* After feedback: the outputs expected at the next N samples under the plan, [output unit]; beyond

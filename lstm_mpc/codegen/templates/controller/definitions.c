@@ -37,9 +37,14 @@ enum {
   STAGE = @NAME@_STAGE, /* reals of a linearised step of the network */
   WIDEST = @NAME@_WIDEST, /* layer, or inputs */
   REFERENCES = @NAME@_REFERENCES, /* rows of setpoints */
+{% if measured %}
+  NM = @NAME@_NM, /* measured inputs */
+  NW = NU + NM, /* inputs of the network: those that are moved, then those that are measured */
+  FORESEEN = @NAME@_FORESEEN, /* rows of measured inputs */
+{% endif %}
 #if KALMAN
   NP = @NAME@_NP, /* states and input disturbances */
-  WIDE = NU, /* ... inputs */
+  WIDE = @NW@, /* ... inputs */
 #else
   WIDE = NY, /* ... outputs */
 #endif
@@ -104,7 +109,7 @@ static const uint16_t row_length[N] = @NAME@_ROW_LENGTH; /* ... this length */
 
 #if HISTORY > 0
 /* samples that an input arrives after the quickest */
-static const uint16_t extra_delay[NU] = @NAME@_EXTRA_DELAYS;
+static const uint16_t extra_delay[@NW@] = @NAME@_EXTRA_DELAYS;
 #endif
 
 /* What a sample works on. `reference` is read with `stride`: 0 where one setpoint is held. */

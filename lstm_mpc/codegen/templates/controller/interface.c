@@ -1,6 +1,13 @@
 /* -- interface --------------------------------------------------------------------------------- */
 
+{% if measured %}
+uint32_t @name@_init(const model_t *model, state_t *state, const real y[NY], const real u[NU],
+                     const real measured[FORESEEN * NM]) {
+  real v[NW];
+  bool changed;
+{% else %}
 uint32_t @name@_init(const model_t *model, state_t *state, const real y[NY], const real u[NU]) {
+{% endif %}
 #if KALMAN
   real stage[STAGE];
 #endif
@@ -15,11 +22,20 @@ uint32_t @name@_init(const model_t *model, state_t *state, const real y[NY], con
         finite(u[j]) ? clamp(u[j], model->u_low[j], model->u_high[j]) : model->u_safe[j];
   }
   normalise(model, state);
+{% if measured %}
+  for (j = 0u; j < NM; ++j) {
+    state->last_measured[j] = normalised_measured(model, model->measured_rest[j], j);
+  }
+  fill(state->measured, R(0.0), FORESEEN * NM);
+  (void)take_measured(model, state, measured, &changed);
+  copy(v, state->last_input, NU);
+  copy(&v[NU], state->last_measured, NM);
+{% endif %}
   copy(state->chi, model->start, NCHI);
   for (k = 0u; k < REST_SAMPLES; ++k) {
     real held[NCHI], moved = R(0.0);
     copy(held, state->chi, NCHI);
-    advance_chi(model, state->chi, state->last_input, NULL);
+    advance_chi(model, state->chi, @rest@, NULL);
     for (j = 0u; j < NCHI; ++j) {
       moved = maximum(moved, magnitude(state->chi[j] - held[j]));
     }
@@ -27,12 +43,12 @@ uint32_t @name@_init(const model_t *model, state_t *state, const real y[NY], con
       break;
     }
   }
-  start_observer(model, state, state->last_input);
+  start_observer(model, state, @rest@);
   forget_measurement(state);
 #if KALMAN
   /* the mismatch is that of a disturbance which has long been there */
   for (k = 0u; k < COVARIANCE_SAMPLES; ++k) {
-    propagate_covariance(model, state, state->last_input, stage);
+    propagate_covariance(model, state, @rest@, stage);
   }
 #endif
   (void)measurement_update(model, state, NULL, y, R(1.0));
@@ -55,8 +71,15 @@ void @name@_prepare(const model_t *model, state_t *state, work_t *work) {
   }
 }
 
+{% if measured %}
+uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, const real y[NY],
+                         const real reference[REFERENCES * NY], const real measured[FORESEEN * NM],
+                         real u[NU]) {
+  bool changed;
+{% else %}
 uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, const real y[NY],
                          const real reference[REFERENCES * NY], real u[NU]) {
+{% endif %}
   context c = {model, state, work, &reference[@NAME@_SHARED * NY], REFERENCES > 1 ? NY : 0u};
   uint32_t j, status;
   if (state->ready != READY) {
@@ -64,11 +87,20 @@ uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, con
     return @NAME@_REFUSED;
   }
   status = state->status;
+{% if measured %}
+  j = take_measured(model, state, measured, &changed);
+  if (changed) {
+    linearise(&c); /* along the same plan, under what is measured now */
+  }
+{% endif %}
 #if KALMAN
   status |= measurement_update(model, state, work, y, R(1.0));
 #else
   status |= measurement_update(model, state, work, y, status != 0u ? R(1.0) : model->observer_gain);
 #endif
+{% if measured %}
+  status |= j;
+{% endif %}
   for (j = 0u; j < REFERENCES * NY; ++j) {
     if (!finite(reference[j])) {
       c.reference = state->reference;
@@ -105,7 +137,7 @@ uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, con
 void @name@_advance(const model_t *model, state_t *state, work_t *work) {
   const context c = {model, state, work, NULL, 0u};
   const real *v;
-  real sum[NU];
+  real sum[@NW@];
   uint32_t block, i, k;
   if (state->ready != READY) {
     return;
@@ -120,9 +152,15 @@ void @name@_advance(const model_t *model, state_t *state, work_t *work) {
   state->oldest = (state->oldest + 1u) % PROBES;
 #endif
 #if HISTORY > 0
-  copy(state->input_history, &state->input_history[NU], (HISTORY - 1) * NU);
-  copy(&state->input_history[(HISTORY - 1) * NU], state->last_input, NU);
+  copy(state->input_history, &state->input_history[@NW@], (HISTORY - 1) * @NW@);
+  copy(&state->input_history[(HISTORY - 1) * @NW@], state->last_input, NU);
+{% if measured %}
+  copy(&state->input_history[(HISTORY - 1) * NW + NU], state->last_measured, NM);
+{% endif %}
 #endif
+{% if measured %}
+  copy(state->measured, &state->measured[NM], (FORESEEN - 1) * NM); /* as it was foreseen */
+{% endif %}
   for (block = 0u; block < BLOCKS; ++block) {
     const uint32_t single = START(block) + 1u == START(block + 1u) && block + 1u < BLOCKS ? 1u : 0u,
                    from = (block + single) * NU;
@@ -141,11 +179,26 @@ void @name@_advance(const model_t *model, state_t *state, work_t *work) {
   }
 }
 
+{% if measured %}
+uint32_t @name@_step(const model_t *model, state_t *state, work_t *work, const real y[NY],
+                     const real reference[REFERENCES * NY], const real measured[FORESEEN * NM],
+                     real u[NU]) {
+  const context c = {model, state, work, NULL, 0u};
+  bool changed;
+  uint32_t status;
+  if (state->ready == READY) {
+    state->status = check_state(model, state, work);
+    (void)take_measured(model, state, measured, &changed); /* before the one linearisation */
+    linearise(&c);
+  }
+  status = @name@_feedback(model, state, work, y, reference, measured, u);
+{% else %}
 uint32_t @name@_step(const model_t *model, state_t *state, work_t *work, const real y[NY],
                      const real reference[REFERENCES * NY], real u[NU]) {
   uint32_t status;
   @name@_prepare(model, state, work);
   status = @name@_feedback(model, state, work, y, reference, u);
+{% endif %}
   @name@_advance(model, state, work);
   return status;
 }

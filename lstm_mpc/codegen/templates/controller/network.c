@@ -24,11 +24,11 @@ static gates_t gates(const real *w, uint32_t next, const real *z, uint32_t row) 
 /* chi moves on by one sample under the normalised input `v`. With a `stage`, also its slopes: per
  * cell f, k, the row of d x+ / d [below; xi] and that of d xi+ / d [below; xi] at fixed x+, where
  * xi+ gains k times x+. */
-static void advance_chi(const model_t *model, real chi[NCHI], const real v[NU], real *stage) {
+static void advance_chi(const model_t *model, real chi[NCHI], const real v[@NW@], real *stage) {
   real z[2 * WIDEST + 1]; /* below, xi, 1 */
   const real *w = model->weights, *below = v;
   real *x = chi;
-  uint32_t layer, i, j, width = NU;
+  uint32_t layer, i, j, width = @NW@;
   for (layer = 0u; layer < LAYERS; ++layer) {
     const uint32_t nx = CELLS(layer), row = width + nx + 1u, next = nx * row;
     real *xi = &x[nx];
@@ -67,7 +67,11 @@ static void advance_chi(const model_t *model, real chi[NCHI], const real v[NU], 
 OUT_OF_LINE static void propagate_slopes(const real *stage, real *x, const real *push) {
   real fresh[WIDEST];
   const real *below = push;
+{% if measured %}
+  uint32_t layer, i, width = NW, pushed = NU; /* what is measured, nothing here pushes */
+{% else %}
   uint32_t layer, i, width = NU;
+{% endif %}
   for (layer = 0u; layer < LAYERS; ++layer) {
     const uint32_t nx = CELLS(layer);
     real *xi = &x[nx];
@@ -76,8 +80,8 @@ OUT_OF_LINE static void propagate_slopes(const real *stage, real *x, const real 
       real a = stage[0] * x[i], b = R(0.0);
       uint32_t j;
       if (below != NULL) {
-        a = a + short_dot(to_x, below, width);
-        b = short_dot(to_xi, below, width);
+        a = a + short_dot(to_x, below, @pushed@);
+        b = short_dot(to_xi, below, @pushed@);
       }
       for (j = 0u; j < nx; ++j) {
         a = a + to_x[width + j] * xi[j];
@@ -90,6 +94,9 @@ OUT_OF_LINE static void propagate_slopes(const real *stage, real *x, const real 
     copy(xi, fresh, nx);
     below = xi;
     width = nx;
+{% if measured %}
+    pushed = nx;
+{% endif %}
     x = &xi[nx];
   }
 }
@@ -102,7 +109,7 @@ static void propagate_prices(const real *stage_end, real price[NCHI], real gradi
   const real *stage = stage_end;
   uint32_t layer, i;
   for (layer = LAYERS; layer > 0u; --layer) {
-    const uint32_t nx = CELLS(layer - 1u), width = layer > 1u ? CELLS(layer - 2u) : (uint32_t)NU;
+    const uint32_t nx = CELLS(layer - 1u), width = layer > 1u ? CELLS(layer - 2u) : (uint32_t)@NW@;
     real *xi = &x[-(ptrdiff_t)nx];
     /* of the layer below: its xi+ */
     real *below = layer > 1u ? &xi[-(ptrdiff_t)(nx + width)] : gradient;
@@ -116,7 +123,11 @@ static void propagate_prices(const real *stage_end, real price[NCHI], real gradi
       add_scaled(fresh, xi[i], &slopes[width + nx], width + nx);
       x[i] = row[0] * a;
     }
+{% if measured %}
+    add_scaled(below, R(1.0), fresh, layer > 1u ? width : (uint32_t)NU); /* nothing moves the rest */
+{% else %}
     add_scaled(below, R(1.0), fresh, width);
+{% endif %}
     copy(xi, &fresh[width], nx);
   }
 }

@@ -1,7 +1,7 @@
 /* -- the observer ------------------------------------------------------------------------------ */
 
 /* The observer begins at rest in state->chi under the normalised input `v`. */
-OUT_OF_LINE static void start_observer(const model_t *model, state_t *state, const real v[NU]) {
+OUT_OF_LINE static void start_observer(const model_t *model, state_t *state, const real v[@NW@]) {
   uint32_t k;
 #if KALMAN
   copy(state->estimate, state->chi, NCHI);
@@ -18,7 +18,7 @@ OUT_OF_LINE static void start_observer(const model_t *model, state_t *state, con
 #endif
   for (k = 0u; k < PROBES; ++k) {
 #if KALMAN
-    copy(&state->delay_buffer[k * NU], v, NU);
+    copy(&state->delay_buffer[k * @NW@], v, @NW@);
 #else
     (void)v;
     output(model, state->chi, &state->delay_buffer[k * NY]);
@@ -26,7 +26,7 @@ OUT_OF_LINE static void start_observer(const model_t *model, state_t *state, con
   }
 #if HISTORY > 0
   for (k = 0u; k < HISTORY; ++k) {
-    copy(&state->input_history[k * NU], v, NU);
+    copy(&state->input_history[k * @NW@], v, @NW@);
   }
 #endif
   fill(state->disturbance, R(0.0), NY);
@@ -36,12 +36,12 @@ OUT_OF_LINE static void start_observer(const model_t *model, state_t *state, con
 #if KALMAN
 /* The normalised input `k` samples after the moment that the probe speaks of. */
 static const real *delayed_input(const state_t *state, uint32_t k) {
-  return &state->delay_buffer[(state->oldest + k) % PROBES * NU];
+  return &state->delay_buffer[(state->oldest + k) % PROBES * @NW@];
 }
 
 /* The state now, from what the probe speaks of. */
 OUT_OF_LINE static void predict_to_now(const model_t *model, state_t *state) {
-  real sum[NU];
+  real sum[@NW@];
   uint32_t k;
   copy(state->chi, state->estimate, NCHI);
   for (k = 0u; k + 1u < PROBES; ++k) {
@@ -51,9 +51,9 @@ OUT_OF_LINE static void predict_to_now(const model_t *model, state_t *state) {
 
 /* What the probe speaks of moves on by one sample under the input `v`, and its
  * covariance: A P A'. */
-OUT_OF_LINE static void propagate_covariance(const model_t *model, state_t *state, const real v[NU],
+OUT_OF_LINE static void propagate_covariance(const model_t *model, state_t *state, const real v[@NW@],
                                              real stage[STAGE]) {
-  real *P = state->covariance, sum[NU];
+  real *P = state->covariance, sum[@NW@];
   uint32_t side, r, j;
   advance_chi(model, state->estimate, with_disturbance(state, v, sum), stage);
   /* each row through the stage: P A', then the same of its transpose */
@@ -163,10 +163,10 @@ static uint32_t measurement_update(const model_t *model, state_t *state, work_t 
 
 #if KALMAN
 /* The filter goes to the next sample, in which the input `v` arrives. */
-static void time_update(const model_t *model, state_t *state, const real v[NU], real stage[STAGE]) {
+static void time_update(const model_t *model, state_t *state, const real v[@NW@], real stage[STAGE]) {
   real y[NY], *P = state->covariance, alarm = R(0.0);
   uint32_t j;
-  copy(&state->delay_buffer[(state->oldest + LAG) % PROBES * NU], v, NU);
+  copy(&state->delay_buffer[(state->oldest + LAG) % PROBES * @NW@], v, @NW@);
   output(model, state->estimate, y);
   propagate_covariance(model, state, delayed_input(state, 0u), stage);
   state->oldest = (state->oldest + 1u) % PROBES;

@@ -1,9 +1,9 @@
 /* -- the outputs along a plan ------------------------------------------------------------------ */
 
 /* The input `v` with its disturbance, in `sum` where there is one. */
-static const real *with_disturbance(const state_t *state, const real v[NU], real sum[NU]) {
+static const real *with_disturbance(const state_t *state, const real v[@NW@], real sum[@NW@]) {
 #if KALMAN
-  copy(sum, v, NU);
+  copy(sum, v, @NW@);
   add_scaled(sum, R(1.0), &state->estimate[NCHI], NU);
   return sum;
 #else
@@ -16,16 +16,31 @@ static const real *with_disturbance(const state_t *state, const real v[NU], real
 /* The input that arrives at the network in sample `k`, of `block`, under `plan`; in `sum` where it
  * is not of one block. */
 static const real *arriving(const state_t *state, const real *plan, uint32_t block, uint32_t k,
-                            real sum[NU]) {
+                            real sum[@NW@]) {
 #if HISTORY > 0
   uint32_t i;
   (void)block;
   for (i = 0u; i < NU; ++i) {
     const uint32_t delay = extra_delay[i];
-    sum[i] = k < delay ? state->input_history[(HISTORY + k - delay) * NU + i]
+    sum[i] = k < delay ? state->input_history[(HISTORY + k - delay) * @NW@ + i]
                        : plan[ROW_LENGTH(k - delay) - NU + i];
   }
+{% if measured %}
+  for (i = NU; i < NW; ++i) {
+    const uint32_t delay = extra_delay[i];
+    sum[i] = k < delay ? state->input_history[(HISTORY + k - delay) * NW + i]
+                       : state->measured[(FORESEEN > 1 ? k - delay : 0u) * NM + i - NU];
+  }
+{% endif %}
   return sum;
+{% if measured %}
+#else
+  copy(sum, &plan[block * NU], NU);
+  copy(&sum[NU], &state->measured[(FORESEEN > 1 ? k : 0u) * NM], NM);
+  return sum;
+#endif
+}
+{% else %}
 #else
   (void)state;
   (void)k;
@@ -33,6 +48,7 @@ static const real *arriving(const state_t *state, const real *plan, uint32_t blo
   return &plan[block * NU];
 #endif
 }
+{% endif %}
 
 /* Does variable `j`, of a block that has begun, arrive in sample `k` of `block`? */
 static bool arrives(uint32_t block, uint32_t k, uint32_t j) {
@@ -49,7 +65,7 @@ static bool arrives(uint32_t block, uint32_t k, uint32_t j) {
 /* The outputs along `plan` into `outputs`, and with a `path` the states that the stages
  * begin with. */
 static void simulate(const context *c, const real plan[NV], real outputs[N * NY], real *path) {
-  real *chi = c->work->chi, sum[NU];
+  real *chi = c->work->chi, sum[@NW@];
   uint32_t block, k;
   copy(chi, c->state->chi, NCHI);
   for (block = 0u; block < BLOCKS; ++block) {

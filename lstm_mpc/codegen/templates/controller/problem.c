@@ -67,7 +67,7 @@ static void output_gradient(const context *c, real gradient[NV]) {
 /* ... or exact at the plan, by one sweep back; R of the working set is lost. */
 static void exact_gradient(const context *c, real gradient[NV]) {
   work_t *work = c->work;
-  real *price = work->chi, sum[NU];
+  real *price = work->chi, sum[@NW@];
   uint32_t block, k, i;
 #if HISTORY > 0
   real arrived[NU];

@@ -91,7 +91,7 @@ static void linearise(const context *c) {
   work_t *work = c->work;
   /* unit vector j of the inputs begins at NU - 1 - j */
   static const real unit[2 * NU - 1] = {[NU - 1] = R(1.0)};
-  real *gain = work->gains, sum[NU];
+  real *gain = work->gains, sum[@NW@];
   uint32_t block, k, i, j, row;
 #if KALMAN
   real moved[NY * NP]; /* what a measurement will change, on its way to the outputs */

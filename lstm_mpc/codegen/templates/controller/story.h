@@ -7,7 +7,12 @@
 {% set delay = model.delays[loop.index0] %}
 {% set late = ", %d sample(s) late" % delay if delay else "" %}
 {% set ends = " in [%r, %r]" % (signal.low, signal.high) %}
-@("gives %d: %s" % (loop.index0, signal.label) ~ ends ~ late) | comment@
+{% set place = loop.index0 %}
+{% if measured %}
+{% set place = (model.measured if signal.measured else model.manipulated).index(signal) %}
+{% endif %}
+{% set gives = "is told" if signal.measured else "gives" %}
+@("%s %d: %s" % (gives, place, signal.label) ~ ends ~ late) | comment@
 {% endfor %}
 @"Released, because:" | comment@
 {% for kind, sentence in claims %}

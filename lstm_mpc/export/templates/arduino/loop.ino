@@ -5,6 +5,12 @@
 {% for signal in measurements %}
 @signal | comment(" *   ")@
 {% endfor %}
+{% if known %}
+ * and, of the measured inputs, at those after them:
+{% for signal in known %}
+@signal | comment(" *   ")@
+{% endfor %}
+{% endif %}
  * The inputs of the plant, as duty cycles at pins 9, 10, ...:
 {% for signal in inputs %}
 @signal | comment(" *   ")@
@@ -36,6 +42,18 @@ static void measure(@name@_real y[@NAME@_NY]) {
   }
 }
 
+{% if known %}
+/* The measured inputs, held over the rows that are foreseen. */
+static void measure_inputs(@name@_real known[@NAME@_FORESEEN * @NAME@_NM]) {
+  for (int j = 0; j < @NAME@_FORESEEN * @NAME@_NM; ++j) {
+    const int i = j % @NAME@_NM;
+    const @name@_real share = (@name@_real)analogRead(A0 + @NAME@_NY + i) / 1023;
+    const @name@_real low = @name@_data.measured_low[i], high = @name@_data.measured_high[i];
+    known[j] = low + share * (high - low);
+  }
+}
+
+{% endif %}
 static void actuate(const @name@_real u[@NAME@_NU]) {
   for (int j = 0; j < @NAME@_NU; ++j) {
     const @name@_real low = @name@_data.u_low[j], high = @name@_data.u_high[j];
@@ -51,9 +69,17 @@ static void tell(uint32_t status) {
 
 void setup() {
   @name@_real y[@NAME@_NY];
+{% if known %}
+  @name@_real known[@NAME@_FORESEEN * @NAME@_NM];
+{% endif %}
   Serial.begin(115200);
   measure(y);
+{% if known %}
+  measure_inputs(known);
+  tell(@name@_init(&@name@_data, &state, y, BEFORE, known));
+{% else %}
   tell(@name@_init(&@name@_data, &state, y, BEFORE));
+{% endif %}
   @name@_prepare(&@name@_data, &state, &work);
   due = millis();
 }
@@ -66,7 +92,14 @@ void loop() {
   /* One row of setpoints; with preview several: now, next sample, ... */
   for (int j = 0; j < @NAME@_REFERENCES * @NAME@_NY; ++j) reference[j] = SETPOINT[j % @NAME@_NY];
   measure(y);
+{% if known %}
+  @name@_real known[@NAME@_FORESEEN * @NAME@_NM];
+  measure_inputs(known);
+  const uint32_t status =
+      @name@_feedback(&@name@_data, &state, &work, y, reference, known, u);
+{% else %}
   const uint32_t status = @name@_feedback(&@name@_data, &state, &work, y, reference, u);
+{% endif %}
   actuate(u);
   tell(status);
   /* from here on there is time until the next sample */

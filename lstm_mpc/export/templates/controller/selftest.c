@@ -31,12 +31,18 @@ static @name@_work work;
 
 int main(void) {
   @name@_real y[@NAME@_NY], r[@NAME@_REFERENCES * @NAME@_NY], u[@NAME@_NU], iss, delta_iss;
+{% if known %}
+  @name@_real m[@NAME@_FORESEEN * @NAME@_NM];
+{% endif %}
   double worst = 0.0, beside = 0.0;
   int k, i, statuses = 0, good;
   @name@_margins(&@name@_data, &iss, &delta_iss);
   for (i = 0; i < @NAME@_NU; ++i) u[i] = (@name@_real)in_force[i];
   for (i = 0; i < @NAME@_NY; ++i) y[i] = (@name@_real)measured[0][i];
-  if (@name@_init(&@name@_data, &state, y, u) != 0u) {
+{% if known %}
+  for (i = 0; i < @NAME@_FORESEEN * @NAME@_NM; ++i) m[i] = (@name@_real)known[0][i];
+{% endif %}
+  if (@name@_init(&@name@_data, &state, y, u@", m" | raw if known else ""@) != 0u) {
     printf("@name@ " PRECISION ": the model is refused\n");
     return 1;
   }
@@ -44,7 +50,10 @@ int main(void) {
     uint32_t flags;
     for (i = 0; i < @NAME@_NY; ++i) y[i] = (@name@_real)measured[k][i];
     for (i = 0; i < @NAME@_REFERENCES * @NAME@_NY; ++i) r[i] = (@name@_real)setpoint[k][i];
-    flags = @name@_step(&@name@_data, &state, &work, y, r, u);
+{% if known %}
+    for (i = 0; i < @NAME@_FORESEEN * @NAME@_NM; ++i) m[i] = (@name@_real)known[k][i];
+{% endif %}
+    flags = @name@_step(&@name@_data, &state, &work, y, r, @"m, " | raw if known else ""@u);
     /* round-off may decide whether a budget was just enough */
     statuses += (flags | @NAME@_BUDGET) != (status[k] | @NAME@_BUDGET);
     for (i = 0; i < @NAME@_NU; ++i) {

@@ -20,6 +20,9 @@
 
 typedef struct {
   uint32_t real, inputs, outputs, references, runs;
+{% if measured %}
+  uint32_t measured;
+{% endif %}
 } header;
 
 typedef struct {
@@ -50,23 +53,32 @@ static uint32_t elapsed(int *failed) {
 
 static int run(void) {
   static @name@_real y[@NAME@_NY], u[@NAME@_NU], reference[@NAME@_REFERENCES * @NAME@_NY];
+{% if measured %}
+  static @name@_real known[@NAME@_FORESEEN * @NAME@_NM];
+{% endif %}
   static begun first;
   static answer now;
   uint32_t length;
   int failed = 0;
   if (port_read(&length, sizeof length) || port_read(y, sizeof y) || port_read(u, sizeof u))
     return PORT_FILES;
+{% if measured %}
+  if (port_read(known, sizeof known)) return PORT_FILES;
+{% endif %}
   port_start();
-  first.status = @name@_init(&@name@_data, &state, y, u);
+  first.status = @name@_init(&@name@_data, &state, y, u@", known" | raw if measured else ""@);
   first.ticks = elapsed(&failed);
   if (port_write(&first, sizeof first)) return PORT_FILES;
   for (; length > 0 && failed == 0; --length) {
     if (port_read(y, sizeof y) || port_read(reference, sizeof reference)) return PORT_FILES;
+{% if measured %}
+    if (port_read(known, sizeof known)) return PORT_FILES;
+{% endif %}
     port_start();
     @name@_prepare(&@name@_data, &state, &work);
     now.prepare = elapsed(&failed);
     port_start();
-    now.status = @name@_feedback(&@name@_data, &state, &work, y, reference, now.u);
+    now.status = @name@_feedback(&@name@_data, &state, &work, y, reference, @"known, " | raw if measured else ""@now.u);
     now.feedback = elapsed(&failed);
     port_start();
     @name@_advance(&@name@_data, &state, &work);
@@ -82,6 +94,9 @@ int main(void) {
   int failed = 0;
   if (port_open() || port_read(&shape, sizeof shape)) return PORT_FILES;
   if (shape.real != sizeof(@name@_real) || shape.inputs != @NAME@_NU ||
+{% if measured %}
+      shape.measured != @NAME@_FORESEEN * @NAME@_NM ||
+{% endif %}
       shape.outputs != @NAME@_NY || shape.references != @NAME@_REFERENCES) {
     return PORT_SHAPES;
   }

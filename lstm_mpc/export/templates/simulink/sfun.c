@@ -8,6 +8,12 @@
 @signal | comment(" *              ")@
 {% endfor %}
  * Input 2    their setpoints; with preview @NAME@_REFERENCES rows of them: now, next sample, ...
+{% if known %}
+ * Input 3    measured inputs; with a forecast @NAME@_FORESEEN rows of them
+{% for signal in known %}
+@signal | comment(" *              ")@
+{% endfor %}
+{% endif %}
  * Output 1   inputs of the plant
 {% for signal in inputs %}
 @signal | comment(" *              ")@
@@ -25,7 +31,7 @@
 #include "simstruc.h"
 #include "@name@.h"
 
-enum { Y, SETPOINT, IN_PORTS };
+enum { Y, SETPOINT, @"KNOWN, " | raw if known else ""@IN_PORTS };
 enum { U, STATUS, OUT_PORTS };
 enum { STATE, NEXT, WORK, BEGUN, DWORKS };
 
@@ -53,7 +59,14 @@ static void mdlInitializeSizes(SimStruct *S) {
   ssSetSFcnParamTunable(S, 0, 0);
   if (!ssSetNumInputPorts(S, IN_PORTS) || !ssSetNumOutputPorts(S, OUT_PORTS)) return;
   for (i = 0; i < IN_PORTS; ++i) {
+{% if known %}
+    ssSetInputPortWidth(S, i,
+                        i == SETPOINT ? @NAME@_REFERENCES * @NAME@_NY
+                        : i == KNOWN  ? @NAME@_FORESEEN * @NAME@_NM
+                                      : @NAME@_NY);
+{% else %}
     ssSetInputPortWidth(S, i, i == SETPOINT ? @NAME@_REFERENCES * @NAME@_NY : @NAME@_NY);
+{% endif %}
     ssSetInputPortRequiredContiguous(S, i, 1);
     ssSetInputPortDirectFeedThrough(S, i, 1);
   }
@@ -88,18 +101,25 @@ static void mdlOutputs(SimStruct *S, int_T tid) {
   @name@_work *work = (@name@_work *)ssGetDWork(S, WORK);
   uint32_T status = 0;
   @name@_real y[@NAME@_NY], reference[@NAME@_REFERENCES * @NAME@_NY], u[@NAME@_NU];
+{% if known %}
+  const real_T *signals = ssGetInputPortRealSignal(S, KNOWN);
+  @name@_real known[@NAME@_FORESEEN * @NAME@_NM];
+{% endif %}
   int_T j;
   UNUSED_ARG(tid);
+{% if known %}
+  for (j = 0; j < @NAME@_FORESEEN * @NAME@_NM; ++j) known[j] = (@name@_real)signals[j];
+{% endif %}
   for (j = 0; j < @NAME@_NY; ++j) y[j] = (@name@_real)measured[j];
   for (j = 0; j < @NAME@_REFERENCES * @NAME@_NY; ++j) reference[j] = (@name@_real)wanted[j];
   for (j = 0; j < @NAME@_NU; ++j) u[j] = (@name@_real)mxGetPr(ssGetSFcnParam(S, 0))[j];
   if (*(uint32_T *)ssGetDWork(S, BEGUN)) {
     *state = *(const @name@_state *)ssGetDWork(S, STATE);
   } else {
-    status = @name@_init(&@name@_data, state, y, u);
+    status = @name@_init(&@name@_data, state, y, u@", known" | raw if known else ""@);
   }
   @name@_prepare(&@name@_data, state, work);
-  status |= @name@_feedback(&@name@_data, state, work, y, reference, u);
+  status |= @name@_feedback(&@name@_data, state, work, y, reference, @"known, " | raw if known else ""@u);
   for (j = 0; j < @NAME@_NU; ++j) ssGetOutputPortRealSignal(S, U)[j] = (real_T)u[j];
   *(uint32_T *)ssGetOutputPortSignal(S, STATUS) = status;
 }
