@@ -95,6 +95,8 @@ def other_magnitude(values: Array, rows: Array) -> tuple[int, int, float] | None
         between = np.isfinite(size) & ~off & ~main
         if not 3 <= off.sum() <= 0.5 * len(size) or between.sum() > 0.01 * len(size):
             continue
+        if len(np.unique(size[main])) < _LEVELS:
+            continue
         low, high = float(size[main].min()), float(size[main].max())
         ratio = float(np.median(size[off])) / middle
         inside = (size[off] / factor > 0.5 * low) & (size[off] / factor < 2 * high)

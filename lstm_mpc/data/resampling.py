@@ -46,14 +46,17 @@ def typical_step(raw: Raw, nu: int) -> float:
     """The step [s] of a grid for a log whose first `nu` columns are inputs.
 
     It is the median step between stamps, free of their round-off; of a log that notes changes only,
-    a round number near the median interval between the notes of a signal.
+    the interval of the signal that is noted most often, rounded where that is irregular.
     """
     steps = np.diff(raw.t)
     if not (steps > 0).any():
         raise DataError("every row has the same time stamp", file=raw.file)
     if sparse_inputs(raw, nu):
-        intervals = [np.median(np.diff(raw.t[k])) for k in _noted(raw).T if k.sum() > 1]
-        return _round_step(float(np.median(intervals)))
+        noted = _noted(raw).T
+        intervals = {j: np.median(np.diff(raw.t[k])) for j, k in enumerate(noted) if k.sum() > 1}
+        j = min(intervals, key=lambda j: intervals[j])
+        shortest = float(f"{intervals[j]:.6g}")
+        return shortest if _regular(raw, j) else _round_step(shortest)
     step = float(f"{np.median(steps[steps > 0]):.6g}")
     total = raw.t[-1] / max(1.0, np.rint(raw.t[-1] / step))
     finer = float(f"{total:.9g}")

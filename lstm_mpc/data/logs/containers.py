@@ -6,6 +6,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from datetime import datetime, time
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +88,14 @@ def _workbook(path: Path, progress: Progress) -> Iterator[Row]:
     try:
         for sheet in book.worksheets:
             sheet.reset_dimensions()
-            count = 0
-            for line, cells in enumerate(sheet.iter_rows(values_only=True), start=1):
-                if any(cell is not None for cell in cells):
-                    count += 1
-                    yield line, [_text(cell) for cell in cells]
-            if count > 1:
+            rows = (
+                (line, [_text(cell) for cell in cells])
+                for line, cells in enumerate(sheet.iter_rows(values_only=True), start=1)
+                if any(cell is not None for cell in cells)
+            )
+            first = list(islice(rows, 2))
+            if len(first) > 1:
+                yield from chain(first, rows)
                 return
     finally:
         book.close()

@@ -65,15 +65,15 @@ def dead_time(dataset: Dataset, i: int, j: int, lags: int) -> Delay:
 
 def _whitener(parts: list[Array], order: int) -> Array:
     """The coefficients of an autoregressive model of a signal, as a filter that whitens it."""
+    if not order:
+        return np.ones(1)
     mean = float(np.concatenate(parts).mean())
     rows, targets = [], []
     for part in parts:
         centred = part - mean
         shifted = [centred[order - k : len(part) - k] for k in range(1, order + 1)]
-        rows.append(np.array(shifted).reshape(order, -1).T)
+        rows.append(np.column_stack(shifted))
         targets.append(centred[order:])
-    if not order:
-        return np.ones(1)
     X, t = np.vstack(rows), np.concatenate(targets)
     ridge = 1e-6 * float((t**2).sum() + 1e-300) * np.eye(order)
     return np.concatenate([[1.0], -np.linalg.solve(X.T @ X + ridge, X.T @ t)])
