@@ -14,6 +14,8 @@ from pathlib import Path
 from mpmath import iv
 
 iv.prec = 100
+if len(sys.argv) != 3:
+    sys.exit("usage: python 04_check_certificate.py model.json certificate-delta_iss.json")
 
 
 def tanh(z):

@@ -3,6 +3,7 @@ safe."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field, replace
 from pathlib import Path
@@ -131,7 +132,7 @@ class _Advice:
     def of(cls, folder: str | None) -> _Advice:
         if folder is None:
             return cls()
-        command = f"lstm-mpc verify-loop {folder}"
+        command = f"lstm-mpc verify-loop {shlex.quote(str(folder))}"
         return cls(
             f"`{command}` does", f"`{command} --force` makes it anew", f"`{command} --replay {{}}`"
         )

@@ -273,7 +273,7 @@ WIDEST = 48  # letters of a column
 
 def compared(comparison: Comparison, path: Path) -> Answer:
     """What `compare` set side by side."""
-    names = [comparison.one.name, comparison.other.name]
+    names = list(comparison.names)
     lines = columns([("", *names), *comparison.numbers])
     if comparison.settings:
         rows = [(f"  {key}", *values) for key, *values in comparison.settings]

@@ -102,6 +102,25 @@ def _layout(value: Any, indent: str) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
+_MAKERS = {  # kind of an artefact -> the step that writes it
+    "lstm_mpc model": "train",
+    "lstm_mpc training report": "train",
+    "lstm_mpc certificate": "certify",
+    "lstm_mpc verification": "verify",
+    "lstm_mpc tubes": "reach",
+    "lstm_mpc release": "release",
+    "lstm_mpc closed loop": "control",
+    "lstm_mpc loop verification": "verify-loop",
+    "lstm_mpc processor in the loop": "pil",
+}
+
+
+def _maker(kind: str) -> str:
+    if kind in _MAKERS:
+        return f"`lstm-mpc {_MAKERS[kind]}` writes the {kind}"
+    return f"the {kind} is written by an earlier step"
+
+
 def read_json(path: str | Path, kind: str) -> dict[str, Any]:
     """The content of an artefact `kind`; InputError when it is missing, of another kind, newer, or
     altered by even a digit."""
@@ -109,9 +128,7 @@ def read_json(path: str | Path, kind: str) -> dict[str, Any]:
     try:
         body = json.loads(read_bytes(path, limit=_LIMIT).decode("utf-8"))
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); the {kind} is made by an earlier step"
-        ) from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {_maker(kind)}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON ({error}); make the {kind} again") from error
     if not isinstance(body, dict) or body.get("kind") != kind:

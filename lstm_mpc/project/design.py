@@ -4,6 +4,7 @@ package's option records; others are errors."""
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ from lstm_mpc.project.design_tables import (
     DataOptions,
     Experiment,
     Plant,
+    ReportOptions,
     SearchOptions,
     VerifyOptions,
 )
@@ -70,6 +72,7 @@ class Design:
     verify_loop: LoopVerifyOptions = field(default=LoopVerifyOptions())
     log: LogOptions = field(default=LogOptions())
     model_plant: ModelPlant | None = None
+    report: ReportOptions = field(default=ReportOptions())
 
     @property
     def system(self) -> System | None:
@@ -205,8 +208,8 @@ def load_design(folder: str | Path) -> Design:
                 f"{folder}: is a file; a verb takes the directory that holds design.toml"
             ) from error
         remedy = (
-            f"a design directory holds a design.toml; `lstm-mpc new {folder} --data log.csv` writes"
-            " one from your data"
+            "a design directory holds a design.toml; `lstm-mpc new"
+            f" {shlex.quote(str(folder))} --data log.csv` writes one from your data"
         )
         raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
     except (
@@ -269,6 +272,7 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
         ),
         foreign=tables.options(ImportOptions, content, "import"),
         log=tables.options(LogOptions, content, "log"),
+        report=tables.options(ReportOptions, content, "report"),
         loop_law=law,
         verify_loop=loop,
         model_plant=model_plant,

@@ -45,6 +45,17 @@ class Experiment:
 
 
 @dataclass(frozen=True)
+class ReportOptions:
+    """`[report]`: what the head of the design report says of the `plant`, the `author`, the
+    `revision` and the `date`."""
+
+    plant: str = ""
+    author: str = ""
+    revision: str = ""
+    date: str = ""
+
+
+@dataclass(frozen=True)
 class DataOptions:
     """`[data]`: the CSV files of an own experiment, one record each, relative to the design; and
     the scaling rule. Of more than `samples` training samples only windows of `window` samples are
@@ -125,6 +136,7 @@ TABLES = (
     "import",
     "verify_loop",
     "log",
+    "report",
 )
 OBSERVERS: dict[str, type] = {"kalman": KalmanTuning, "gated": GatedTuning, "mhe": MheTuning}
 RENAMED: dict[str, dict[str, str]] = {  # table -> {key of earlier versions: its name today}

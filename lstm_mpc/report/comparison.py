@@ -32,6 +32,13 @@ def check(one: Dossier, other: Dossier) -> None:
         )
 
 
+def names_of(one: Dossier, other: Dossier) -> tuple[str, str]:
+    """What the designs are called; those of one name by their folders, too."""
+    if one.name != other.name:
+        return one.name, other.name
+    return f"{one.name} ({one.folder})", f"{other.name} ({other.folder})"
+
+
 def numbers(one: Dossier, other: Dossier) -> Rows:
     """(what, of the one, of the other), – where it is missing; stale evidence counts as missing.
     Scenarios only where both ran them."""
@@ -161,8 +168,8 @@ def render_comparison(
         environment([*mine.values(), *yours.values()], on_picture)
         .get_template("report/templates/compare.html")
         .render(
-            title=f"{one.name} and {other.name}",
-            names=(one.name, other.name),
+            title=" and ".join(names_of(one, other)),
+            names=names_of(one, other),
             digests=[d.model.digest if d.model else "" for d in (one, other)],
             verdicts=[verdict(d) for d in (one, other)],
             numbers=numbers(one, other),

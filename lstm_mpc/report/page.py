@@ -30,7 +30,7 @@ from lstm_mpc.report.sections_model import (
     linear_is_better,
     training_section,
 )
-from lstm_mpc.report.verdict import controller_state, verdict
+from lstm_mpc.report.verdict import controller_state, head_of, in_plain_words, verdict
 
 SECTIONS = (
     data_section,
@@ -103,6 +103,8 @@ def render_report(
             digest=dossier.model.digest if dossier.model else "",
             kind=kind,
             sentence=sentence,
+            plain=in_plain_words(dossier),
+            head=head_of(dossier),
             first=linear_is_better(dossier),
             claims=claims,
             facts=glance(dossier),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lstm_mpc.plants.phrases import within
 from lstm_mpc.project.artefacts import MODEL, RELEASE
 from lstm_mpc.report.dossier import EXPORT, Dossier
+from lstm_mpc.report.sections_model import fit_rows
 
 
 def verdict(dossier: Dossier) -> tuple[str, str, Sequence[tuple[str, str]]]:
@@ -40,3 +42,60 @@ def controller_state(dossier: Dossier) -> str:
     if export.value is not None and not export.stale:
         return "exported; its size was not measured"
     return "not exported yet"
+
+
+def in_plain_words(dossier: Dossier) -> str:
+    """The first paragraph, for who decides and has no use for formulas."""
+    model = dossier.model
+    if model is None:
+        return "There is no model of this plant yet, so nothing can be said of it."
+    inputs, outputs = (
+        " and ".join(s.name for s in signals) for signals in (model.inputs, model.outputs)
+    )
+    parts = [f"This report is about a model that predicts {outputs} from {inputs}, and about the"]
+    parts[0] += " controller that is built on it."
+    errors = _typical_errors(dossier)
+    if errors:
+        parts.append(f"On data that it was not trained on its typical error is {errors}.")
+    kind = verdict(dossier)[0]
+    parts.append(_DECISIONS[kind])
+    release = dossier.files[RELEASE]
+    if release.value is not None and not release.stale and release.value.tube is not None:
+        ends = within(model.outputs, release.value.tube.whole, "{:.4g}".format)
+        parts.append(f"Whatever the controller does, the model keeps {ends}; that is proved.")
+    parts.append(
+        "What was simulated holds for the simulated plants; the first start on the real plant needs"
+        " somebody beside it."
+    )
+    return " ".join(parts)
+
+
+_DECISIONS = {
+    "good": "Every check that was asked for has passed, and the controller may be tried.",
+    "bad": "Not every check has passed: the controller must not be used before what stands in the"
+    " verdict is settled or accepted by name.",
+    "open": "The checks are not finished, and nothing may be used yet.",
+}
+
+
+def _typical_errors(dossier: Dossier) -> str:
+    """The largest root mean square error of every output on validation data."""
+    fits = [
+        fit
+        for which, _, fit in fit_rows(dossier)
+        if which == "validation" and fit.against == "measured"
+    ]
+    if not fits:
+        return ""
+    return ", ".join(
+        f"{max(fit.rmse[j] for fit in fits):.2g} {s.unit} of {s.name}"
+        for j, s in enumerate(dossier.outputs)
+    )
+
+
+def head_of(dossier: Dossier) -> list[tuple[str, str]]:
+    """What `[report]` says of plant, author, revision and date."""
+    if dossier.design is None:
+        return []
+    entries = dossier.design.report.__dict__
+    return [(name.capitalize(), value) for name, value in entries.items() if value]

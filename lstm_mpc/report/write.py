@@ -77,6 +77,11 @@ class Comparison:
     html: str
 
     @property
+    def names(self) -> tuple[str, str]:
+        """What the designs are called, told apart."""
+        return comparison.names_of(self.one, self.other)
+
+    @property
     def numbers(self) -> comparison.Rows:
         """(what, of the one, of the other)."""
         return comparison.numbers(self.one, self.other)

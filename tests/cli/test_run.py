@@ -2,7 +2,10 @@
 and an end where Ctrl-C ends it."""
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 from documents import added
@@ -14,8 +17,9 @@ from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.io import parallel
 from lstm_mpc.project import artefacts
 from lstm_mpc.project.artefacts import MARKER, Options, begin_run, mark
+from lstm_mpc.report.comparison import names_of
 from lstm_mpc.report.dossier import read
-from lstm_mpc.report.verdict import verdict
+from lstm_mpc.report.verdict import in_plain_words, verdict
 
 SHIPPED = ROOT / "models" / "ph"
 DESIGN = '[plant]\nkind = "ph"\n'
@@ -153,3 +157,48 @@ def test_a_refused_controller_is_part_of_the_verdict(tmp_path, capsys):
     answer = json.loads(capsys.readouterr().out)["verdict"]
     assert answer.startswith("Released: every check of the policy passed; its controller is not to")
     assert "refused by the gate" in (folder / "report.html").read_text()
+
+
+def test_the_report_begins_with_what_it_means_and_whose_it_is(tmp_path):
+    folder = shutil.copytree(SHIPPED, tmp_path / "ph", ignore=added)
+    with (folder / "design.toml").open("a") as file:
+        file.write('\n[report]\nplant = "Tank <3>"\nauthor = "A. Person"\nrevision = "B"\n')
+    page = Project(folder).report().html
+    assert "Plant: Tank &lt;3&gt; · Author: A. Person · Revision: B</p>" in page
+    words = in_plain_words(read(folder))
+    assert f"<p>{words}</p>" in page.replace("&#39;", "'")
+    assert page.index(words[:40]) < page.index('<p class="verdict')
+    assert words.startswith("This report is about a model that predicts pH from q3, and about the")
+    assert "Every check that was asked for has passed" in words
+    assert "the model keeps pH in [5.545, 9.215] pH; that is proved" in words
+    assert not re.search("[α-ωΑ-Ω*]", words)
+
+
+def test_a_refused_design_is_not_to_be_used_in_plain_words(refused):
+    assert "the controller must not be used before" in in_plain_words(read(refused))
+
+
+def test_designs_of_one_name_are_told_apart(tmp_path, capsys):
+    one, other = (
+        shutil.copytree(SHIPPED, tmp_path / name / "ph", ignore=added) for name in ("a", "b")
+    )
+    assert names_of(read(one), read(other)) == (f"ph ({one})", f"ph ({other})")
+
+
+def test_a_path_with_a_space_is_quoted_in_the_command_that_is_advised(tmp_path, capsys):
+    assert main(["train", str(tmp_path / "my design")]) == 2
+    assert f"`lstm-mpc new '{tmp_path / 'my design'}' --data log.csv`" in capsys.readouterr().err
+
+
+def test_what_is_missing_names_the_command_that_writes_it(source, capsys):
+    assert main(["certify", str(source)]) == 2
+    assert "model.json: cannot be read" in (err := capsys.readouterr().err)
+    assert "`lstm-mpc train` writes the lstm_mpc model" in err
+
+
+def test_the_checker_without_arguments_says_how_it_is_called():
+    call = [sys.executable, str(ROOT / "examples" / "04_check_certificate.py")]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    usage = "usage: python 04_check_certificate.py model.json certificate-delta_iss.json"
+    assert done.stderr.strip() == usage

@@ -127,7 +127,7 @@ def test_a_file_that_cannot_be_trusted_is_refused_by_name(tmp_path, change, word
 def test_a_missing_or_oversized_file_is_refused_by_name(tmp_path, monkeypatch):
     with pytest.raises(
         InputError,
-        match=r"gone.json: cannot be read .No such file.*; the noun is made by an earlier",
+        match=r"gone.json: cannot be read .No such file.*; the noun is written by an earlier",
     ):
         artefact_file.read_json(tmp_path / "gone.json", KIND)
     artefact_file.write_json(tmp_path / "a.json", KIND, {})
@@ -136,6 +136,6 @@ def test_a_missing_or_oversized_file_is_refused_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(artefact_file, "_LIMIT", 10)
     with pytest.raises(
         InputError,
-        match=r"a.json: cannot be read .larger than 9.53674e-06 MiB.; the noun is made by",
+        match=r"a.json: cannot be read .larger than 9.53674e-06 MiB.; the noun is written",
     ):
         artefact_file.read_json(tmp_path / "a.json", KIND)
