@@ -405,7 +405,7 @@ def scenario_section(dossier: Dossier) -> Section:
 
 def release_section(dossier: Dossier) -> Section:
     found = dossier.files[RELEASE]
-    blocks: list[Any] = list(lacks(found)) if not dossier.refusals else []
+    blocks: list[Any] = list(lacks(found)) if found.digest or not dossier.refusals else []
     blocks += [Text(f"The gate refuses: {why}", "wrong") for why in dossier.refusals]
     passed, design = found.value, dossier.design
     if passed is not None:

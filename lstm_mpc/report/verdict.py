@@ -24,12 +24,12 @@ def verdict(dossier: Dossier) -> tuple[str, str, Sequence[tuple[str, str]]]:
         if refused:
             sentence += f"; its controller is not to be exported: {'; '.join(refused)}"
         return "bad" if waived or refused else "good", sentence, found.value.claims()
-    if dossier.refusals:
-        return "bad", f"Not released, the gate refuses: {'; '.join(dossier.refusals)}", ()
-    if found.problem:
-        return "bad", f"Not released: {found.problem}", ()
     if found.stale:
         return "bad", f"Not released: release.json {found.stale}", ()
+    if dossier.refusals and not found.problem:
+        return "bad", f"Not released: the gate refuses, {'; '.join(dossier.refusals)}", ()
+    if found.problem:
+        return "bad", f"Not released: {found.problem}", ()
     step = RELEASE.removesuffix(".json") if dossier.of(MODEL) is not None else "train"
     return "open", f"Not released yet: the next step is `lstm-mpc {step} DESIGN`", ()
 

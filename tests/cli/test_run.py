@@ -130,14 +130,14 @@ def test_where_the_gate_refuses_the_report_says_why(refused):
         Project(refused)._run_step("release")
     page = (refused / "report.html").read_text()
     assert error.value.__notes__ == [f"what was seen until then: {refused / 'report.html'}"]
-    assert "Not released, the gate refuses: validation FIT 97.24 %" in page
+    assert "Not released: the gate refuses, validation FIT 97.24 %" in page
     assert "below the 99.9 % of the policy" in page
 
 
 def test_the_verdict_of_a_design_that_was_never_released_is_the_gates(refused):
     kind, sentence, claims = verdict(read(refused))
     assert (kind, claims) == ("bad", ())
-    assert sentence.startswith("Not released, the gate refuses: validation FIT 97.24 %")
+    assert sentence.startswith("Not released: the gate refuses, validation FIT 97.24 %")
     (refused / "verification.json").unlink()  # now it cannot be asked
     kind, sentence, _ = verdict(read(refused))
     assert (kind, sentence) == (

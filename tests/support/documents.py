@@ -224,7 +224,7 @@ def answer_from_artefacts(monkeypatch):
     )
     monkeypatch.setattr(simulation, "metrics", lambda run, **_: runs[run.scenario.name]["metrics"])
     monkeypatch.setattr(words_loop, "metrics", lambda run: {})  # of a replay
-    monkeypatch.setattr(loop_steps, "series", lambda run: runs[run.scenario.name]["series"])
+    monkeypatch.setattr(loop_steps, "series", lambda run, _: runs[run.scenario.name]["series"])
     monkeypatch.setattr(loop_steps, "MPC", SimpleNamespace(of=lambda *_: None))
     monkeypatch.setattr(
         loop_verification,

@@ -117,7 +117,7 @@ def evidence(folder, model):
     run = _loop(model, passed)
     content = {
         "metrics": metrics(run, limits=limits(passed, design.control)),
-        "series": series(run),
+        "series": series(run, model.system),
     }
     artefact_file.write_json(
         folder / "closed-loop.json",
