@@ -25,7 +25,7 @@ from lstm_mpc.certificates.gate import Release
 from lstm_mpc.cli.command_line import main
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.codegen.sil import Compiled
-from lstm_mpc.control.controller import WORDS
+from lstm_mpc.control.controller import meanings
 from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.fmu.archive import fmu, fmu_folder
@@ -148,7 +148,9 @@ def test_fmpy_finds_nothing_wrong(opened, kind, of, version):
     said = [v.description for v in described.modelVariables if v.name == "status"]
     assert len(said) == (of == "controller")
     assert all(
-        f"{flag.value} ({words})" in sentence for sentence in said for flag, words in WORDS.items()
+        f"{flag.value} ({words})" in sentence
+        for sentence in said
+        for flag, words in meanings(measured=False).items()
     )
 
 
@@ -164,7 +166,9 @@ def test_the_folder_is_complete(kind):
         page.count(f"- *{label}*: {sentence}\n") == 1
         for label, sentence in release_of(kind).claims()
     )
-    assert all(f"{flag.value} ({words})" in page for flag, words in WORDS.items())
+    assert all(
+        f"{flag.value} ({words})" in page for flag, words in meanings(measured=False).items()
+    )
     assert ("The setpoints are held over the horizon: this unit sees no coming steps." in page) == (
         kind == "mimo"
     )
