@@ -1,7 +1,6 @@
 """A stranger's log, from `new` to a controller in C or to the physical sentence why not: nothing is
 edited, nothing is set."""
 
-import json
 import os
 import time
 
@@ -9,6 +8,8 @@ import pytest
 from stranger_plants import PLANTS
 
 from lstm_mpc.cli import main
+from lstm_mpc.export.controller_folder import KIND
+from lstm_mpc.io import artefact_file
 
 LIMIT = 240.0  # [s] from the log to the controller, on two cores
 
@@ -20,8 +21,8 @@ REFUSED = {
 
 def cleared(folder):
     """What stands in the manifest of the exported controller about its loops."""
-    manifest = json.loads((folder / "controller" / "manifest.json").read_text(encoding="utf-8"))
-    return " ".join(sentence for _, sentence in manifest["content"]["cleared"])
+    manifest = artefact_file.read_json(folder / "controller" / "manifest.json", KIND)
+    return " ".join(sentence for _, sentence in manifest["cleared"])
 
 
 def test_a_level_is_refused_before_anything_is_trained(tmp_path, capsys):
