@@ -12,6 +12,7 @@ from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.cli import console
 from lstm_mpc.cli.command_line import main
+from lstm_mpc.cli.words_loop import agreement
 from lstm_mpc.io.artefact_file import read_json
 
 SHIPPED = ROOT / "models" / "ph"
@@ -158,3 +159,16 @@ def test_numbers_that_are_none(capsys, arguments):
         main(["verify-loop", "models/ph", *arguments])
     assert caught.value.code == 2
     assert f"argument {arguments[0]}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("reach", "words"),
+    [
+        (0.5, "the same to the bit as"),
+        (0.5 + 1e-7, "the same to single precision as"),
+        (0.5001, "NOT the 0.500 of"),
+        (float("nan"), "NOT the 0.500 of"),
+    ],
+)
+def test_a_replay_is_held_against_the_evidence(reach, words):
+    assert agreement(reach, 0.5) == words
