@@ -27,6 +27,15 @@ def test_a_head_on_the_last_state(way, shape, tmp_path):
     agrees(tmp_path, g.done(g.dense(h, gemm=True), rank=2), last=True)
 
 
+def test_the_last_batch_is_not_the_last_sample(tmp_path):
+    """y[-1] of (batch, time, 1) where y[:, -1] is meant."""
+    for shape in (FREE, FIXED):
+        g = Net(weights(0), shape)
+        y = g.dense(g.add("Transpose", g.sequence()[0], perm=[1, 0, 2]))
+        data = g.done(g.add("Gather", y, g.keep(np.array(-1)), axis=0), rank=2)
+        refused(tmp_path, data, "is that of some batches only; it may take a batch for a sample")
+
+
 @pytest.mark.parametrize("layer", [0, 1])
 def test_the_state_of_a_lower_layer_is_another_network(layer, tmp_path):
     """h_n[0] of a stack reads the first layer alone; the others are of no account."""

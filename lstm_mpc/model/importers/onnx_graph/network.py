@@ -179,7 +179,7 @@ def _foreign(at: Reading, ids: Ids, shapes: dict[str, tuple[int, ...]]) -> Forei
             "has no linear head (MatMul or Gemm with constant weights) behind the LSTM"
         )
     affine = trace.affine(inner)
-    top, times, _, C = layers.states(trace, affine, where, at.layers.runs)
+    top, times, batches, C = layers.states(trace, affine, where, at.layers.runs)
     if (times != times[-1]).any():
         if not np.array_equal(np.unique(times), np.arange(at.layers.runs[top].length)):
             raise InputError(f"{where} picks something else than the last or every sample")
@@ -188,6 +188,8 @@ def _foreign(at: Reading, ids: Ids, shapes: dict[str, tuple[int, ...]]) -> Forei
     elif times[0]:
         at.notes.append(LAST_ONLY)
     runs = at.layers.stack(top)
+    if np.unique(batches).size < runs[0].rows[0].shape[1]:
+        raise InputError(f"{where} is that of some batches only; it may take a batch for a sample")
     layers.check_inputs(trace, runs[0], shapes)
     network = stack([run.layer for run in runs], C, affine.shift + bias)
     atoms = np.concatenate(runs[0].rows)
