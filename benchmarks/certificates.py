@@ -20,7 +20,7 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 import numpy as np
 from training import machine, recorded, table
 
-from lstm_mpc import Dataset, Record, Signal, TrainingOptions, certify, scale, train, validate
+from lstm_mpc import Dataset, Record, Signal, TrainingOptions, certify, record_fits, scale, train
 from lstm_mpc.identification.multistart import model_of
 from lstm_mpc.io import parallel
 
@@ -69,7 +69,7 @@ def one(training, validation, settings, transient, window, seed):
     if outcome.network is None:
         return {**row, "δ": np.nan, "FIT": -np.inf, "RMSE": np.inf}, None
     model = model_of(outcome.network, training, scaling, {"seed": seed}, "benchmark")
-    (fit,) = validate(model, validation, transient=transient, seed=0, window=window)
+    (fit,) = record_fits(model, validation, transient=transient, seed=0, window=window)
     return {
         **row,
         "δ": smallest_margin(model, settings.conditions),

@@ -33,12 +33,12 @@ from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.evidence import Validation
 from lstm_mpc.certificates.gate import Release, release
 from lstm_mpc.certificates.policy import Policy
-from lstm_mpc.certificates.scenarios import verify
+from lstm_mpc.certificates.scenarios import VerifyOptions, verify
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
-from lstm_mpc.control.problem import Problem, limits
+from lstm_mpc.control.problem import ControlProblem, limits
 from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.dataset import Scaling
 from lstm_mpc.data.excitation import Steps
@@ -268,7 +268,7 @@ def random_release(nx):
             "rmse": [0.01],
         }
     }
-    evidence = verify(model, safe_set=safe, steps=20, settle=5)
+    evidence = verify(model, VerifyOptions(steps=20, settle=5), safe_set=safe)
     policy, claim = (
         Policy(conditions=("iss", "delta_iss"), output_set="scenario"),
         Validation(model.digest, "0" * 64, 100, 0, figures),
@@ -302,7 +302,7 @@ def footprint(released, problem, solver, run):
 
 def sizes(solver, cells):
     """The rows of (b), one after the other."""
-    problem = Problem(
+    problem = ControlProblem(
         horizon=20, move_penalty=0.02, u_low=-0.6, max_move=0.3, y_low=-0.6, y_high=0.6
     )
     scenario = Scenario(

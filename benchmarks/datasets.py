@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_mpc import Model, validate
+from lstm_mpc import Model, record_fits
 from lstm_mpc.data.dataset import Dataset, Record, fit_index
 from lstm_mpc.identification.linear_model import fit_linear
 from lstm_mpc.io import parallel
@@ -130,7 +130,7 @@ def judge(name, source, folder, keep):
         records = tuple(Record(f"test-{k}", t[:, :nu], t[:, nu:]) for k, t in enumerate(tested))
         test = Dataset(model.inputs, model.outputs, model.Ts, records)
         window = min(50, min(len(r.u) for r in records) // 5)
-        fits = validate(model, test, transient=window, seed=0, window=window)
+        fits = record_fits(model, test, transient=window, seed=0, window=window)
         units = [s.unit for s in model.outputs]
         recorded = (design.records("training"), design.records("validation"))
         line = fit_linear(*recorded, transient=window, delays=model.delays)

@@ -23,7 +23,7 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 import casadi as ca
 import numpy as np
 
-from lstm_mpc import Dataset, Record, Signal, certify, scale, train, validate
+from lstm_mpc import Dataset, Record, Signal, certify, record_fits, scale, train
 from lstm_mpc.identification.initial_weights import random_start
 from lstm_mpc.identification.multistart import model_of
 from lstm_mpc.identification.training import pieces_of
@@ -65,7 +65,7 @@ def one(training, validation, settings, transient, seed):
     row |= {"δ": certify(model).margin, "train": outcome.fit}
     for against, suffix in (("measured", ""), ("noise-free", ", noise-free")):
         if against == "measured" or validation.records[0].truth is not None:
-            (fit,) = validate(model, validation, transient=transient, seed=0, against=against)
+            (fit,) = record_fits(model, validation, transient=transient, seed=0, against=against)
             row |= {
                 f"FIT (12){suffix}": fit.normalised[0],
                 f"mean-removed{suffix}": fit.mean_removed[0],

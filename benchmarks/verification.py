@@ -24,7 +24,7 @@ import casadi as ca
 import numpy as np
 
 from lstm_mpc import Model, simulate, verify
-from lstm_mpc.certificates.scenarios import explore, network_law, scenario_count
+from lstm_mpc.certificates.scenarios import VerifyOptions, explore, network_law, scenario_count
 from lstm_mpc.io import parallel
 from lstm_mpc.project.design import load_design
 
@@ -122,7 +122,11 @@ def main(path, workers, seed):
     settings = {**v.__dict__, "seed": seed}
     (both,) = timed(
         lambda: verify(
-            model, safe_set=design.safe_set, plant=design.system, workers=workers, **settings
+            model,
+            VerifyOptions(**settings),
+            safe_set=design.safe_set,
+            plant=design.system,
+            workers=workers,
         ),
         1,
     )

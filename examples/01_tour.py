@@ -23,13 +23,15 @@ from lstm_mpc import (
     identify,
     record,
     release,
-    validation_of,
+    validate,
     verify,
 )
+from lstm_mpc.certificates.scenarios import VerifyOptions
 from lstm_mpc.codegen.c_model import c_model
 from lstm_mpc.control.engines.dompc import DoMpc
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
+from lstm_mpc.identification.multistart import SearchOptions
 from lstm_mpc.plants.ph import Plant
 
 SAFE_SET = ((4.5, 9.5),)  # [pH]
@@ -81,8 +83,7 @@ def main():
         training,
         validation,
         TrainingOptions(cells=(3,), iterations=80),
-        starts=2,
-        seed=0,
+        SearchOptions(starts=2, seed=0),
         workers=2,
         name="tour",
     )
@@ -92,7 +93,9 @@ def main():
     certificate = certify(model, "iss")
     print(f"certify: {certificate}")
 
-    verification = verify(model, safe_set=SAFE_SET, rule="exact", steps=1000, seed=20, plant=plant)
+    verification = verify(
+        model, VerifyOptions(rule="exact", steps=1000, seed=20), safe_set=SAFE_SET, plant=plant
+    )
     bound, beside = verification.bound("model", 1.0), verification.bound("plant", 1.0)
     print(
         f"verify: {verification.scenarios} scenarios of {verification.steps * plant.Ts / 3600:.1f}"
@@ -106,7 +109,7 @@ def main():
         sep="\n",
     )
 
-    evidence = validation_of(model, validation)
+    evidence = validate(model, validation)
     passed = release(model, [certificate], verification, evidence, POLICY, safe_set=SAFE_SET)
     print("release:", *(f"  {kind}: {sentence}" for kind, sentence in passed.claims()), sep="\n")
 
@@ -131,7 +134,7 @@ def main():
         setpoint=Steps((0.0, 300.0, 1000.0), [7.0, 8.0, 6.5]),  # [s], [pH]
         disturbances=Steps((0.0, 1600.0), [[16.6, 0.55], [16.6, 0.45]]),  # [s], q1 and q2 [mL/s]
     )
-    problem = Problem(horizon=15, move_penalty=0.02, max_move=1.0)
+    problem = ControlProblem(horizon=15, move_penalty=0.02, max_move=1.0)
     run = simulate_closed_loop(plant, DoMpc(passed, problem), scenario, u_start=[15.55])
     figures = metrics(run)
     for step in figures["steps"]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_mpc import Model, Verification, validate
+from lstm_mpc import Model, Verification, record_fits
 from lstm_mpc.certificates.scenarios import ScenarioLaw, replay
 from lstm_mpc.plots.figures import plot_bounds, plot_scenarios, plot_validation
 from lstm_mpc.plots.style import save
@@ -30,7 +30,7 @@ def main(directory, out):
     )
     validation, transient = design.experiment_records()["validation"], design.search.transient
 
-    (fit,) = validate(model, validation, transient=transient, seed=0)
+    (fit,) = record_fits(model, validation, transient=transient, seed=0)
     print(
         f"Fig. 2   model {model.digest[:12]}, {model.sizes.nx[0]} cells, {validation.samples}"
         f" unseen samples\n  {fit}"

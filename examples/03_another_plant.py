@@ -25,12 +25,14 @@ from lstm_mpc import (
     identify,
     record,
     release,
-    validation_of,
+    validate,
     verify,
 )
+from lstm_mpc.certificates.scenarios import VerifyOptions
 from lstm_mpc.control.engines.dompc import DoMpc
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
+from lstm_mpc.identification.multistart import SearchOptions
 
 A, a, g, Ts = 150.0, 0.5, 981.0, 5.0  # [cm²] cross-section, [cm²] outlet, [cm/s²], [s]
 DWELL = (30.0, 300.0)  # [s] how long a level of the pump is held
@@ -62,29 +64,29 @@ def main():
         for seed in (1, 2)
     ]
     model = identify(
-        *data, TrainingOptions(cells=(3,), iterations=80), starts=2, workers=2, name="tank"
+        *data,
+        TrainingOptions(cells=(3,), iterations=80),
+        SearchOptions(starts=2),
+        workers=2,
+        name="tank",
     ).model
     certificate = certify(model)
     verification = verify(
         model,
+        VerifyOptions(rule="exact", shape="intervals", steps=500, dwell=DWELL, seed=20),
         safe_set=SAFE_SET,
-        rule="exact",
-        shape="intervals",
-        steps=500,
-        dwell=DWELL,
-        seed=20,
         plant=plant,
     )
     own, beside = (verification.bound(system, 1.0) for system in ("model", "plant"))
     policy = Policy(conditions=("iss",), output_set="scenario")
     passed = release(
-        model, [certificate], verification, validation_of(model, data[1]), policy, safe_set=SAFE_SET
+        model, [certificate], verification, validate(model, data[1]), policy, safe_set=SAFE_SET
     )
     leak = Steps((0.0, 1000.0), [0.0, -8.0])  # [s], [cm³/s]
     scenario = Scenario(
         "levels and a leak", Steps((0.0, 100.0, 500.0), [7.0, 12.0, 5.0]), 1500.0, leak
     )
-    controller = DoMpc(passed, Problem(horizon=15, move_penalty=1e-4, max_move=20.0))
+    controller = DoMpc(passed, ControlProblem(horizon=15, move_penalty=1e-4, max_move=20.0))
     figures = metrics(simulate_closed_loop(plant, controller, scenario, u_start=[58.6]))
 
     print(*(f"{kind}: {sentence}" for kind, sentence in passed.claims()), sep="\n")

@@ -24,12 +24,14 @@ from lstm_mpc import (
     identify,
     record,
     release,
-    validation_of,
+    validate,
     verify,
 )
+from lstm_mpc.certificates.scenarios import VerifyOptions
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
+from lstm_mpc.identification.multistart import SearchOptions
 
 C, P, K0, K1, LAG, Ts = 60.0, 80.0, 0.8, 0.04, 8.0, 5.0  # [J/K], [W], [W/K], [W/(K %)], [s], [s]
 DWELL = (30.0, 300.0)  # [s] how long a fan speed is held
@@ -75,24 +77,20 @@ def main():
     model = identify(
         *data,
         TrainingOptions(cells=(4,), conditions=("delta_iss",), iterations=60),
-        starts=1,
+        SearchOptions(starts=1),
         name="heater",
     ).model
     certificate = certify(model, "delta_iss")
     verification = verify(
         model,
+        VerifyOptions(rule="exact", shape="intervals", steps=500, dwell=DWELL, seed=20),
         safe_set=SAFE_SET,
-        rule="exact",
-        shape="intervals",
-        steps=500,
-        dwell=DWELL,
-        seed=20,
         plant=plant,
     )
     own, beside = (verification.bound(system, 1.0) for system in ("model", "plant"))
     policy = Policy(conditions=("delta_iss",), output_set="scenario")
     passed = release(
-        model, [certificate], verification, validation_of(model, data[1]), policy, safe_set=SAFE_SET
+        model, [certificate], verification, validate(model, data[1]), policy, safe_set=SAFE_SET
     )
     warmer = Steps((0.0, 900.0), [20.0, 26.0])  # [s], [°C] somebody opens the door
     scenario = Scenario(
@@ -102,7 +100,9 @@ def main():
         warmer,
         noise=0.05,
     )
-    controller = Sqp(passed, Problem(horizon=15, move_penalty=1e-3, max_move=20.0), SolverOptions())
+    controller = Sqp(
+        passed, ControlProblem(horizon=15, move_penalty=1e-3, max_move=20.0), SolverOptions()
+    )
     figures = metrics(simulate_closed_loop(plant, controller, scenario, u_start=[40.0]))
 
     print(*(f"{kind}: {sentence}" for kind, sentence in passed.claims()), sep="\n")

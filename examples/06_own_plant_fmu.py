@@ -25,12 +25,14 @@ from lstm_mpc import (
     identify,
     record,
     release,
-    validation_of,
+    validate,
     verify,
 )
+from lstm_mpc.certificates.scenarios import VerifyOptions
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
+from lstm_mpc.identification.multistart import SearchOptions
 
 SOURCE = Path(__file__).parent / "fmu" / "two_tanks.c"
 VARIABLES = {  # name -> value reference and attributes
@@ -133,16 +135,18 @@ def main():
     model = identify(
         *data,
         TrainingOptions(cells=(4,), conditions=("delta_iss",), iterations=60),
-        starts=1,
+        SearchOptions(starts=1),
         name="two_tanks",
     ).model
     certificate = certify(model, "delta_iss")
     verification = verify(
-        model, safe_set=SAFE_SET, rule="exact", shape="intervals", steps=500, dwell=DWELL, seed=20
+        model,
+        VerifyOptions(rule="exact", shape="intervals", steps=500, dwell=DWELL, seed=20),
+        safe_set=SAFE_SET,
     )
     policy = Policy(conditions=("delta_iss",), output_set="scenario")
     passed = release(
-        model, [certificate], verification, validation_of(model, data[1]), policy, safe_set=SAFE_SET
+        model, [certificate], verification, validate(model, data[1]), policy, safe_set=SAFE_SET
     )
     scenario = Scenario(
         "levels and a leak",
@@ -150,7 +154,9 @@ def main():
         1800.0,
         Steps((0.0, 1200.0), [0.0, -5.0]),
     )
-    controller = Sqp(passed, Problem(horizon=20, move_penalty=1e-3, max_move=20.0), SolverOptions())
+    controller = Sqp(
+        passed, ControlProblem(horizon=20, move_penalty=1e-3, max_move=20.0), SolverOptions()
+    )
     figures = metrics(simulate_closed_loop(plant, controller, scenario, u_start=[62.6]))
 
     print(*(f"{kind}: {sentence}" for kind, sentence in passed.claims()), sep="\n")

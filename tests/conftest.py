@@ -13,7 +13,7 @@ from builders import SETTINGS, later, paper_policy, released_of, stable_model, v
 
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.gate import Release, release
-from lstm_mpc.certificates.scenarios import verify
+from lstm_mpc.certificates.scenarios import VerifyOptions, verify
 from lstm_mpc.codegen import compiler as loaded
 from lstm_mpc.data.dataset import Dataset, record, scale
 from lstm_mpc.data.excitation import Mprs
@@ -92,7 +92,7 @@ def certificate(model):
 
 @pytest.fixture(scope="session")
 def verification(model):
-    return verify(model, safe_set=((0.0, 14.0),), steps=100, settle=20)
+    return verify(model, VerifyOptions(steps=100, settle=20), safe_set=((0.0, 14.0),))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status, coming
-from lstm_mpc.control.problem import Limits, Problem
+from lstm_mpc.control.problem import ControlProblem, Limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.system import Array, System
 
@@ -21,8 +21,8 @@ _IPOPT = {"print_level": 0, "sb": "yes", "mu_strategy": "adaptive"}
 
 
 class Ideal:
-    """The `Problem` with the true plant in place of a model, solved to the end by IPOPT. A `Seer`:
-    the loop tells it the truth, and it takes no notice of the measurement. Present disturbances are
+    """The `ControlProblem` with the true plant in place of a model, solved to the end by IPOPT: the
+    loop tells it the truth, and it takes no notice of the measurement. Present disturbances are
     taken to stay; the valve's time constant `valve_lag` [s] is known. It minimises the cost of the
     problem over its horizon, without hindsight: tuned for the very run, another may be lucky, or
     better in IAE.
@@ -33,7 +33,7 @@ class Ideal:
     def __init__(
         self,
         plant: System,
-        problem: Problem,
+        problem: ControlProblem,
         *,
         limits: Limits,
         valve_lag: float = 0.0,

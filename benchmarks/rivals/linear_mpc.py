@@ -12,7 +12,7 @@ from scipy.linalg import solve_discrete_are
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status, coming
 from lstm_mpc.control.engines.qp import FREE, Rows, WorkingSet, solve
-from lstm_mpc.control.problem import Problem, limits
+from lstm_mpc.control.problem import ControlProblem, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.input_delays import delayed
 from lstm_mpc.plants.system import Array, rest
@@ -23,16 +23,16 @@ _STEADY = 1e-9  # variance of the noise on the states themselves: the Riccati eq
 
 
 class LinearMpc:
-    """The `Problem` with x⁺ = A x + B (u + w), y = C x around rest under the input `at` (nu,)
-    [engineering] (default: the safe input), exact in one quadratic program. A steady-state Kalman
-    filter estimates the state and w, a random walk with steps of `drift` [input unit], from
+    """The `ControlProblem` with x⁺ = A x + B (u + w), y = C x around rest under the input `at`
+    (nu,) [engineering] (default: the safe input), exact in one quadratic program. A steady-state
+    Kalman filter estimates the state and w, a random walk with steps of `drift` [input unit], from
     measurements with `noise` [output unit], so that no offset stays; it runs as late as the probe,
     and the model bridges the dead time."""
 
     def __init__(
         self,
         release: Release,
-        problem: Problem,
+        problem: ControlProblem,
         *,
         at: ArrayLike | None = None,
         drift: ArrayLike = 0.1,

@@ -23,13 +23,14 @@ Pairs = tuple[tuple[float, float], ...]
 class LoopLaw:
     """How closed loops are drawn: setpoints within `setpoint`, one (low, high) per output [unit],
     and `disturbances`, name -> (low, high) [unit], the others at rest; each level uniform and held
-    for a time uniform in `dwell` [s]. The plant begins at rest under inputs uniform in `start`, one
+    for a time uniform in `dwell` [s], by default 30 to 200 samples. The plant begins at rest under
+    inputs uniform in `start`, one
     (low, high) per input [unit]. `noise`, `delay`, `valve_lag` and `mismatch` are those of a
     `Scenario`."""
 
     setpoint: Pairs
     start: Pairs
-    dwell: tuple[float, float] = (600.0, 1800.0)
+    dwell: tuple[float, float] | None = None
     disturbances: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     noise: float = 0.0
     delay: float = 0.0

@@ -13,7 +13,7 @@ from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import ControlAction, Controller
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.engines.supervisor import Supervisor
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
 
 ENGINES = ("dompc", "sqp", "c", "c-double")
@@ -50,11 +50,11 @@ class MPC:
     def __init__(
         self,
         release: Release,
-        problem: Problem | None = None,
+        problem: ControlProblem | None = None,
         engine: str = "sqp",
         solver: SolverOptions | None = None,
     ) -> None:
-        self._spec = ControllerSpec(release, problem or Problem(), solver or SolverOptions())
+        self._spec = ControllerSpec(release, problem or ControlProblem(), solver or SolverOptions())
         self._engine, self._name = _engine(self._spec, engine), engine
 
     @classmethod

@@ -17,7 +17,7 @@ from scipy.special import bdtr
 
 from lstm_mpc.certificates.evidence import Bound, Verification
 from lstm_mpc.data.dataset import Scaling
-from lstm_mpc.data.excitation import Mprs, Segments
+from lstm_mpc.data.excitation import Mprs, Segments, default_dwell
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import parallel
 from lstm_mpc.model.model import Model
@@ -275,65 +275,91 @@ def replay(
     return simulate(system, segments.signal(steps + 1), x0=start)
 
 
+@dataclass(frozen=True)
+class VerifyOptions:
+    """How a model is verified by scenarios; `[verify]` of a design.
+
+    `radii` are the ρu (normalised input); `epsilon` ε and `beta` β decide by `rule` how many
+    scenarios there are, each of `steps` samples from the `seed`; `shape` is "ball" (d = 1) or
+    "intervals" (d = 2 per output). The first `settle` samples do not count for the settled bound.
+    Each input level is held for a time uniform in `dwell` [s], by default 30 to 200 samples; starts
+    are uniform within ±`start_box` around rest."""
+
+    radii: tuple[float, ...] = (1.0,)
+    epsilon: float = 1e-2
+    beta: float = 1e-6
+    rule: str = "paper"
+    shape: str = "ball"
+    steps: int = 2000
+    settle: int = 100
+    dwell: tuple[float, float] | None = None
+    start_box: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "radii", tuple(float(radius) for radius in self.radii))
+        if self.shape not in ("ball", "intervals"):
+            raise InputError(f"verify: shape must be 'ball' or 'intervals', got {self.shape!r}")
+        scenario_count(self.epsilon, self.beta, rule=self.rule)
+
+
 def verify(
     model: Model,
+    options: VerifyOptions | None = None,
     *,
     safe_set: Sequence[tuple[float, float]],
-    radii: Sequence[float] = (1.0,),
-    epsilon: float = 1e-2,
-    beta: float = 1e-6,
-    rule: str = "paper",
-    shape: str = "ball",
-    steps: int = 2000,
-    settle: int = 100,
-    dwell: tuple[float, float] = (300.0, 2000.0),
-    start_box: float = 0.1,
-    seed: int = 0,
     plant: System | None = None,
     workers: int = 1,
     on_progress: Progress = lambda label, share: None,
 ) -> Verification:
-    """Scenario verification of a model, and of the plant beside it where one is given (Section 4,
-    Fig. 3b).
+    """Scenario verification of a model (Section 4 of the paper, Fig. 3b).
 
-    `safe_set` is one (low, high) per output in its unit; `radii` are the ρu (normalised input);
-    `shape` "ball" (d = 1) or "intervals" (d = 2 per output). Scenarios are drawn once, from `seed`;
-    a failed verification is a value, not a reason to draw again: repeating until it passes would
-    void β."""
-    if shape not in ("ball", "intervals"):
-        raise InputError(f"verify: shape must be 'ball' or 'intervals', got {shape!r}")
-    radii = [float(radius) for radius in radii]
-    if not radii or min(radii) <= 0 or max(radii) > model.scaling.radius * (1 + 1e-12):
+    Scenarios are drawn once, from the seed; a failed verification is a value, not a reason to draw
+    again: repeating until it passes would void β.
+
+    Args:
+        model: The model.
+        options: How many scenarios there are and of which law; by default `VerifyOptions()`.
+        safe_set: (low, high) of each output [engineering].
+        plant: A simulated plant that is verified beside the model.
+        workers: Processes that share the work.
+        on_progress: Hears what is under way, and the share of it that is done.
+
+    Returns:
+        What may be claimed of the outputs, for every radius.
+
+    Raises:
+        InputError: The options or the safe set do not fit the model.
+    """
+    o = options or VerifyOptions()
+    if not o.radii or min(o.radii) <= 0 or max(o.radii) > model.scaling.radius * (1 + 1e-12):
         raise InputError(
-            f"verify: radii {list(radii)} must lie in (0, {model.scaling.radius:g}], the model's"
+            f"verify: radii {list(o.radii)} must lie in (0, {model.scaling.radius:g}], the model's"
             " own input radius"
         )
-    d = 1 if shape == "ball" else 2 * len(model.outputs)
-    scenarios = scenario_count(epsilon, beta, d=d, rule=rule)
+    d = 1 if o.shape == "ball" else 2 * len(model.outputs)
+    scenarios = scenario_count(o.epsilon, o.beta, d=d, rule=o.rule)
     common: dict[str, Any] = {
-        "radii": radii,
+        "radii": o.radii,
         "scenarios": scenarios,
-        "steps": steps,
-        "settle": settle,
-        "seed": seed,
+        "steps": o.steps,
+        "settle": o.settle,
+        "seed": o.seed,
     }
-    common |= {"safe_set": safe_set, "shape": shape, "workers": workers, "on_progress": on_progress}
-    law = network_law(model, dwell=dwell, start_box=start_box)
+    common |= {"safe_set": safe_set, "shape": o.shape, "workers": workers}
+    common |= {"on_progress": on_progress}
+    dwell = o.dwell or default_dwell(model.Ts)
+    law = network_law(model, dwell=dwell, start_box=o.start_box)
     bounds = explore(model.system, law, model.scaling, label="model", **common)
     if plant is not None:
         its_law = plant_law(plant, model.scaling, dwell=dwell)
         bounds += explore(plant, its_law, model.scaling, label="plant", **common)
+    names = ("epsilon", "beta", "rule", "shape", "steps", "settle", "seed")
     return Verification(
         model=model.digest,
-        epsilon=epsilon,
-        beta=beta,
-        rule=rule,
-        shape=shape,
         scenarios=scenarios,
-        steps=steps,
-        settle=settle,
-        seed=seed,
         law=law.describe(),
         safe_set=tuple((float(a), float(b)) for a, b in safe_set),
         bounds=bounds,
+        **{name: getattr(o, name) for name in names},
     )

@@ -21,7 +21,7 @@ from lstm_mpc.codegen.identifiers import identifier
 from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.observers.kalman import beyond, tuned
 from lstm_mpc.control.observers.observer import state_bound
-from lstm_mpc.control.problem import KalmanTuning, Limits, Problem, limits
+from lstm_mpc.control.problem import KalmanTuning, Limits, ControlProblem, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.io.templates import WIDTH, Raw, number, render
 from lstm_mpc.model import lstm
@@ -33,7 +33,7 @@ _NEVER = 1e30  # a limit that nothing reaches, NEVER in the C
 _FLOAT_TOLERANCE = 1e-6  # what single precision can tell apart in a plan
 
 
-def controller(release: Release, problem: Problem, solver: SolverOptions) -> dict[str, str]:
+def controller(release: Release, problem: ControlProblem, solver: SolverOptions) -> dict[str, str]:
     """The C of the controller, name -> text: header, algorithm and data. The same release, problem
     and budget give the same bytes."""
     name = identifier(release.model.name) + "_controller"
@@ -89,7 +89,7 @@ def _order(model: Model) -> NDArray[np.intp]:
     return np.concatenate([model.roles.manipulated, model.roles.measured])
 
 
-def _dimensions(release: Release, problem: Problem) -> tuple[dict[str, int], dict[str, Array]]:
+def _dimensions(release: Release, problem: ControlProblem) -> tuple[dict[str, int], dict[str, Array]]:
     """Sizes of the arrays and tables of whole numbers, by the names they have in the header."""
     model, bounds = release.model, limits(release, problem)
     nu, ny, N, nx = len(model.manipulated), len(model.outputs), problem.horizon, model.sizes.nx
@@ -142,7 +142,11 @@ def _dimensions(release: Release, problem: Problem) -> tuple[dict[str, int], dic
 
 
 def numbers(
-    release: Release, problem: Problem, solver: SolverOptions, delta_iss: Certificate, real: Real
+    release: Release,
+    problem: ControlProblem,
+    solver: SolverOptions,
+    delta_iss: Certificate,
+    real: Real,
 ) -> dict[str, Array]:
     """The reals of the model struct in order, as a build with `real` is to hold them: limits are
     rounded inwards."""
@@ -208,7 +212,7 @@ def _measured(bounds: Limits) -> dict[str, Array]:
     return {name: getattr(bounds, name) for name in names}
 
 
-def _observer(model: Model, problem: Problem) -> dict[str, Array]:
+def _observer(model: Model, problem: ControlProblem) -> dict[str, Array]:
     """The members that only its kind of observer has."""
     if not isinstance(problem.observer, KalmanTuning):
         return {"observer_gain": np.array(problem.observer_gain)}
@@ -243,7 +247,11 @@ def _witness(delta_iss: Certificate, n: int) -> Array:
 
 
 def _data(
-    release: Release, problem: Problem, solver: SolverOptions, delta_iss: Certificate, name: str
+    release: Release,
+    problem: ControlProblem,
+    solver: SolverOptions,
+    delta_iss: Certificate,
+    name: str,
 ) -> str:
     counts = {
         "sqp_iterations": solver.sqp_iterations,

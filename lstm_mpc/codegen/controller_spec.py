@@ -14,7 +14,7 @@ import numpy as np
 from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.control.engines.sqp import SolverOptions
-from lstm_mpc.control.problem import Limits, Problem, limits
+from lstm_mpc.control.problem import ControlProblem, Limits, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.model import Model
@@ -30,12 +30,12 @@ class ControllerSpec:
     asked for."""
 
     release: Release
-    problem: Problem = field(default_factory=Problem)
+    problem: ControlProblem = field(default_factory=ControlProblem)
     solver: SolverOptions = field(default_factory=SolverOptions)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "release", checked(self.release))
-        for name, kind in (("problem", Problem), ("solver", SolverOptions)):
+        for name, kind in (("problem", ControlProblem), ("solver", SolverOptions)):
             if type(value := getattr(self, name)) is not kind:
                 raise InputError(
                     f"controller: {name} must be {kind.__name__}(…), got {type(value).__name__}"
@@ -105,7 +105,7 @@ class ControllerSpec:
         return replace(self, problem=replace(self.problem, dead_time=dead_time))
 
 
-def tuning_digest(problem: Problem, solver: SolverOptions) -> str:
+def tuning_digest(problem: ControlProblem, solver: SolverOptions) -> str:
     """SHA-256 of every number of problem and solver options, the infinite ones too; `forecast`
     where it is asked for."""
     numbers = problem.__dict__ | solver.__dict__

@@ -79,7 +79,7 @@ class Compiled:
             raise InputError("controller: the exported code refuses its model")
 
     def step(self, y: ArrayLike, reference: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
-        """Measurement (ny,), setpoint (ny,) or, with preview, (`Problem.ahead` + 1, ny), and the
+        """Measurement (ny,), setpoint (ny,) or, with preview, (`ahead` + 1, ny), and the
         `measured` inputs, (nd,) or as many rows as are foreseen → the move for this sample."""
         self._y[:] = y
         self._measured[:] = foreseen(measured, *self._measured.shape)
@@ -165,7 +165,7 @@ class ControllerBatch:
             raise InputError("controller: the exported code refuses its model")
 
     def step(self, y: Array, reference: Array, measured: Array) -> tuple[Array, Any]:
-        """Measurements (ny, B), setpoints (rows, ny, B), one or, with preview, `Problem.ahead` + 1,
+        """Measurements (ny, B), setpoints (rows, ny, B), one or, with preview, `ahead` + 1,
         and `measured` inputs (rows, nd, B), one or as many as are foreseen → inputs (nu, B) and
         status (B,)."""
         self._y[:], self._reference[:] = y.T, reference.transpose(2, 0, 1)

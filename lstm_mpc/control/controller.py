@@ -97,8 +97,8 @@ class Controller(Protocol):
 
     def step(self, y: ArrayLike, reference: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
         """The input for this sample from the measurement `y` (ny,) and the setpoint: (ny,), or as
-        many rows from now on as the preview asks for, `Problem.ahead` + 1. The `measured` inputs
-        (nd,) of this sample, or as many rows from now on as are foreseen, the last one held."""
+        many rows from now on as the preview asks for, `ahead` + 1 of the problem. The `measured`
+        inputs (nd,) of this sample, or as many rows as are foreseen, the last one held."""
 
 
 @runtime_checkable

@@ -91,7 +91,7 @@ class MheTuning(KalmanTuning):
 
 
 @dataclass(frozen=True)
-class Problem:
+class ControlProblem:
     """minimise Σ_{k=1..N} q (y_k − r_k)² + Σ_{k=0..N−1} s (u_k − u_{k−1})² + v·(violation of soft
     output bounds)
 
@@ -262,7 +262,7 @@ def moves_of(plan: Array, before: Array) -> Array:
     return moves
 
 
-def input_range(model: Model, problem: Problem) -> tuple[Array, Array]:
+def input_range(model: Model, problem: ControlProblem) -> tuple[Array, Array]:
     """The range of every input (nu + nd,) [engineering]: of those that the controller moves its
     bounds within the actuator limits, of measured ones their own limits."""
     nu, moved, full_low, full_high = (
@@ -285,7 +285,7 @@ def input_range(model: Model, problem: Problem) -> tuple[Array, Array]:
     return model.roles.joined(low, full_low[at]), model.roles.joined(high, full_high[at])
 
 
-def limits(release: Release, problem: Problem) -> Limits:
+def limits(release: Release, problem: ControlProblem) -> Limits:
     """The problem's limits; InputError when it asks for inputs outside the range its release
     covers."""
     found, moved = limits_of(release.model, problem), release.model.roles.moved
@@ -299,7 +299,7 @@ def limits(release: Release, problem: Problem) -> Limits:
     return found
 
 
-def limits_of(model: Model, problem: Problem) -> Limits:
+def limits_of(model: Model, problem: ControlProblem) -> Limits:
     """The problem's limits on a model, for what needs no release."""
     if abs(problem.dead_time / model.Ts - round(problem.dead_time / model.Ts)) > 1e-9:
         raise InputError(

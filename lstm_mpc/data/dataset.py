@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from lstm_mpc.data.excitation import InputClass
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
+from lstm_mpc.io.data_frame import column_of, sampling_time
 from lstm_mpc.plants.system import Array, Signal, System, frozen_array, simulate
 
 
@@ -81,6 +82,97 @@ class Dataset:
     def missing(self) -> int:
         """Output values that were not measured."""
         return sum(int(np.isnan(record.y).sum()) for record in self.records)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        inputs: Mapping[str, str | Signal],
+        outputs: Mapping[str, str | Signal],
+        *,
+        limits: Mapping[str, tuple[float, float]] | None = None,
+        time: str | None = None,
+        Ts: float | None = None,
+        name: str = "record",
+    ) -> Dataset:
+        """One record from a data frame of pandas, polars or the like.
+
+        Args:
+            frame: One column per signal, time down the rows.
+            inputs: Column -> unit, or the signal itself, of what is manipulated.
+            outputs: Column -> unit, or the signal itself, of what is measured; NaN counts nowhere.
+            limits: Column -> (low, high) [its unit]: what an actuator can do, or the range of a
+                sensor; by default inputs are taken to reach as far as in the data.
+            time: The column of stamps, dates or seconds; by default the index or the one column of
+                dates.
+            Ts: The sampling time [s], where there are no stamps.
+            name: Of the record.
+
+        Returns:
+            The data, in the units of their columns.
+
+        Raises:
+            InputError: A column is missing or holds no numbers, the stamps are uneven, or an input
+                never moves and has no limits.
+        """
+        given = dict(limits or {})
+        if unknown := set(given) - {*inputs, *outputs}:
+            raise InputError(f"from_frame: limits of {min(unknown)!r}, which is no signal")
+        if both := set(inputs) & set(outputs):
+            raise InputError(f"from_frame: {min(both)!r} is an input and an output; choose one")
+        u, y = (
+            np.column_stack([column_of(frame, column) for column in signals])
+            for signals in (inputs, outputs)
+        )
+        if np.isnan(u).any():
+            k, j = (int(place[0]) for place in np.nonzero(np.isnan(u)))
+            raise InputError(
+                f"from_frame: input {list(inputs)[j]!r} is missing in row {k}; fill it first, as"
+                " the plant received something there"
+            )
+        for column, values in zip(inputs, u.T, strict=True):
+            if isinstance(inputs[column], str) and column not in given:
+                if np.ptp(values) == 0:
+                    raise InputError(
+                        f"from_frame: input {column!r} never moves; give its limits=… or leave it"
+                        " out"
+                    )
+                given[column] = (float(values.min()), float(values.max()))
+        u_signals, y_signals = (
+            tuple(
+                unit if isinstance(unit, Signal) else Signal(column, unit, *given.get(column, ()))
+                for column, unit in signals.items()
+            )
+            for signals in (inputs, outputs)
+        )
+        return cls(u_signals, y_signals, sampling_time(frame, time, Ts), (Record(name, u, y),))
+
+    def split(self, share: float = 0.25) -> tuple[Dataset, Dataset]:
+        """The first part of every record, and the last.
+
+        Args:
+            share: The share of each record that goes to the second set, in (0, 1).
+
+        Returns:
+            Data to train on, and data to validate on.
+
+        Raises:
+            InputError: The share is none, or a record is too short for two parts.
+        """
+        if not 0 < share < 1:
+            raise InputError(f"split: the share must lie between 0 and 1, got {share}")
+        parts: tuple[list[Record], list[Record]] = ([], [])
+        for item in self.records:
+            at = len(item.u) - round(share * len(item.u))
+            if not 2 <= at <= len(item.u) - 2:
+                raise InputError(
+                    f"split: record {item.name!r} of {len(item.u)} samples is too short for a"
+                    f" share of {share:g}; both parts need 2 samples"
+                )
+            for part, rows in zip(parts, (slice(at), slice(at, None)), strict=True):
+                truth = None if item.truth is None else item.truth[rows]
+                part.append(Record(item.name, item.u[rows], item.y[rows], truth))
+        return replace(self, records=tuple(parts[0])), replace(self, records=tuple(parts[1]))
 
     def clipped(self) -> Dataset:
         """The same data with inputs clipped to the actuator limits: noise on a recorded input

@@ -39,27 +39,33 @@ class InputClass(Protocol):
     def describe(self) -> dict[str, Any]: ...
 
 
+def default_dwell(Ts: float) -> tuple[float, float]:
+    """How long a level is held where nobody says: 30 to 200 samples of `Ts` [s]."""
+    return 30.0 * Ts, 200.0 * Ts
+
+
 @dataclass(frozen=True)
 class Mprs:
     """Multilevel pseudo-random signal: levels uniform in [low, high] (per input), each held for a
-    time uniform in `dwell` [s].
+    time uniform in `dwell` [s], by default 30 to 200 samples.
 
     The paper trains on one such signal and verifies on the class of all of them (Section 4). Inputs
     switch independently."""
 
     low: tuple[float, ...]
     high: tuple[float, ...]
-    dwell: tuple[float, float] = (300.0, 2000.0)
+    dwell: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        low, high, dwell = (tuple(map(float, v)) for v in (self.low, self.high, self.dwell))
+        low, high = (tuple(map(float, v)) for v in (self.low, self.high))
+        dwell: Any = None if self.dwell is None else tuple(map(float, self.dwell))
         if (
             len(low) != len(high)
             or not low
             or any(not a <= b for a, b in zip(low, high, strict=True))
         ):
             raise InputError(f"Mprs: low {low} must lie below high {high}, one pair per input")
-        if len(dwell) != 2 or not 0 < dwell[0] <= dwell[1]:
+        if dwell is not None and (len(dwell) != 2 or not 0 < dwell[0] <= dwell[1]):
             raise InputError(
                 f"Mprs: dwell {dwell} must be (shortest, longest) in seconds, positive"
             )
@@ -67,10 +73,11 @@ class Mprs:
             object.__setattr__(self, name, value)
 
     def draw(self, rng: np.random.Generator, steps: int, Ts: float) -> Segments:
-        most = 1 + ceil(steps / max(1, floor(self.dwell[0] / Ts)))
+        dwell = self.dwell or default_dwell(Ts)
+        most = 1 + ceil(steps / max(1, floor(dwell[0] / Ts)))
         starts, levels = [], []
         for low, high in zip(self.low, self.high, strict=True):
-            hold = np.maximum(1, np.rint(rng.uniform(*self.dwell, most) / Ts).astype(np.int64))
+            hold = np.maximum(1, np.rint(rng.uniform(*dwell, most) / Ts).astype(np.int64))
             begin = np.concatenate([[0], np.cumsum(hold)[:-1]])
             level = rng.uniform(low, high, most)
             keep = begin < steps

@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from lstm_mpc.certificates.certification import certify
-from lstm_mpc.certificates.evidence import Validation
 from lstm_mpc.data.dataset import Dataset, Scaling, scale
 from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.identification.continuation import first_conditions, train
 from lstm_mpc.identification.training import Outcome, Progress, TrainingOptions
 from lstm_mpc.io import artefact_file, parallel
 from lstm_mpc.model import lstm
-from lstm_mpc.model.model import Model, validate
+from lstm_mpc.model.model import Model, record_fits
 
 SCREENING = 15  # iterations of a start that is only looked at
 
@@ -88,77 +87,94 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
+@dataclass(frozen=True)
+class SearchOptions:
+    """How the best of several starts is found; `[search]` of a design.
+
+    `starts` of them from the `seed` on, chosen among `screen` short ones where that is more. The
+    first `transient` samples of a validation record are the transient from a random start and do
+    not count; with a `window` (at most `transient`) the start is estimated from the first samples
+    instead. `max_fit_loss` [points of FIT] is what conditions that the gate does not ask for may
+    cost: where training under those that it does ask for is better by more, that model is
+    taken."""
+
+    starts: int = 4
+    screen: int = 0
+    seed: int = 0
+    transient: int = 50
+    window: int = 0
+    max_fit_loss: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.starts < 1 or self.screen < 0:
+            raise InputError(
+                f"train: starts must be at least 1 and screen at least 0, got {self.starts} and"
+                f" {self.screen}"
+            )
+
+
 def identify(
-    dataset: Dataset,
+    training: Dataset,
     validation: Dataset,
-    settings: TrainingOptions,
+    options: TrainingOptions | None = None,
+    search: SearchOptions | None = None,
     *,
     scaling: Scaling | None = None,
     network: lstm.Network | None = None,
-    starts: int = 4,
-    screen: int = 0,
-    seed: int = 0,
-    transient: int = 50,
-    window: int = 0,
-    max_fit_loss: float | None = None,
     required: Sequence[str] = (),
     workers: int = 1,
     name: str = "model",
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Identification:
-    """Train from `starts` seeds (seed, seed + 1, …) in `workers` processes and keep the best.
+    """Train from several starts and keep the best certified model.
 
-    With `screen` > `starts`, as many seeds are first trained for 15 iterations and the `starts` of
-    the lowest error go on. `network` gives the weights to start from (see `train`), counted from
-    seed 0, and the boxes are widened to hold them.
+    The choice uses the validation data, so that its FIT is slightly optimistic for the chosen
+    model. Ctrl-C ends all starts at their best feasible iterate.
 
-    With a `max_fit_loss` [points of FIT] as many starts are also trained under the `required`
-    conditions alone, with the seeds that follow. Where the best of these fits validation data
-    better by more than that, it is taken: the other conditions cost too much on this plant.
+    Args:
+        training: What is trained on.
+        validation: What the starts are compared on; of the same signals and sampling time.
+        options: How a start is trained; by default `TrainingOptions()`.
+        search: How many starts there are and how they are compared; by default `SearchOptions()`.
+        scaling: By default that of the training data by the limits, see `scale`.
+        network: Weights to start from, counted from seed 0; the boxes are widened to hold them.
+        required: Conditions that the gate asks for: with a `max_fit_loss` as many starts are also
+            trained under these alone, with the seeds that follow.
+        workers: Processes that share the starts.
+        name: Of the model.
+        on_progress: Hears of every iteration of every start.
 
-    The choice uses `validation` (its first `transient` samples left out, its start estimated from
-    the first `window` samples, or random without a window), so its FIT is slightly optimistic for
-    the chosen model. Raises SolverError with every start's sentence when no start ends in a
-    certified model. Ctrl-C ends all starts at their best feasible iterate."""
-    if starts < 1 or screen < 0:
-        raise InputError(
-            f"train: starts must be at least 1 and screen at least 0, got {starts} and {screen}"
-        )
+    Returns:
+        Every start, and the chosen model.
+
+    Raises:
+        InputError: The data or the options cannot be used.
+        SolverError: No start ends in a certified model; with the sentence of each.
+    """
     if (
-        validation.Ts != dataset.Ts
-        or validation.inputs != dataset.inputs
-        or validation.outputs != dataset.outputs
+        validation.Ts != training.Ts
+        or validation.inputs != training.inputs
+        or validation.outputs != training.outputs
     ):
         raise InputError("train: training and validation data must share signals and sampling time")
-    scaling = scale(dataset) if scaling is None else scaling
+    settings, search = options or TrainingOptions(), search or SearchOptions()
+    scaling = scale(training) if scaling is None else scaling
     if network is not None:
-        settings, seed = _holding(settings, network), 0
+        settings, search = _holding(settings, network), replace(search, seed=0)
+    starts, max_fit_loss = search.starts, search.max_fit_loss
 
     def run(own: TrainingOptions, seeds: Sequence[int]) -> list[Outcome]:
-        tasks = [(dataset, scaling, own, number, network) for number in seeds]
+        tasks = [(training, scaling, own, number, network) for number in seeds]
         return parallel.run(one_start, tasks, workers=workers, on_report=on_progress, graceful=True)
 
-    seeds = list(range(seed, seed + max(starts, screen)))
-    if screen > starts:
-        short = replace(
-            settings,
-            conditions=first_conditions(settings),
-            free_first=False,
-            iterations=min(SCREENING, settings.iterations),
-        )
-        looked = run(short, seeds)
-        seeds = sorted(
-            o.seed
-            for o in sorted(looked, key=lambda o: min(p.objective for p in o.history))[:starts]
-        )
+    seeds = list(range(search.seed, search.seed + max(starts, search.screen)))
+    if search.screen > starts:
+        seeds = _promising(run, settings, seeds, starts)
 
     def judged(own: TrainingOptions, seeds: Sequence[int]) -> list[Start]:
-        return [
-            judge(
-                o, dataset, validation, scaling, own, transient=transient, window=window, name=name
-            )
-            for o in run(own, seeds)
-        ]
+        how: dict[str, Any] = {"transient": search.transient, "window": search.window}
+        data = training, validation, scaling
+        return [judge(o, *data, own, **how, name=name) for o in run(own, seeds)]
 
     done, fallback = judged(settings, seeds), list[Start]()
     first = _best(done)
@@ -182,6 +198,23 @@ def identify(
             + " | ".join(start.sentence for start in done + fallback)
         )
     return Identification((*done, *fallback), best[0].model)
+
+
+def _promising(
+    run: Callable[[TrainingOptions, Sequence[int]], list[Outcome]],
+    settings: TrainingOptions,
+    seeds: Sequence[int],
+    count: int,
+) -> list[int]:
+    """The seeds whose short starts reach the lowest errors."""
+    short = replace(
+        settings,
+        conditions=first_conditions(settings),
+        free_first=False,
+        iterations=min(SCREENING, settings.iterations),
+    )
+    looked = sorted(run(short, seeds), key=lambda o: min(p.objective for p in o.history))
+    return sorted(o.seed for o in looked[:count])
 
 
 def _best(starts: Sequence[Start]) -> Start | None:
@@ -251,7 +284,7 @@ def judge(
     }
     model = model_of(outcome.network, dataset, scaling, origin, name, delays=settings.delays)
     certified = all(certify(model, condition).holds for condition in settings.conditions)
-    fits = validate(model, validation, transient=transient, seed=0, window=window)
+    fits = record_fits(model, validation, transient=transient, seed=0, window=window)
     return Start(outcome, model, certified, min(min(fit.mean_removed) for fit in fits))
 
 
@@ -268,26 +301,3 @@ def model_of(
     return Model(
         network, scaling, dataset.inputs, dataset.outputs, dataset.Ts, origin, name, tuple(delays)
     )
-
-
-def validation_of(
-    model: Model, dataset: Dataset, *, transient: int = 50, seed: int = 0, window: int = 0
-) -> Validation:
-    """The evidence for the gate: fits against the measured and where known the noise-free output,
-    the worst record of each figure. The start is random, or estimated from the first `window`
-    samples."""
-    fits: dict[str, dict[str, Any]] = {}
-    references: Sequence[str] = ["measured"]
-    if all(record.truth is not None for record in dataset.records):
-        references = ["measured", "noise-free"]
-    for against in references:
-        records = validate(
-            model, dataset, transient=transient, seed=seed, against=against, window=window
-        )
-        worst = {"normalised": min, "engineering": min, "mean_removed": min, "rmse": max}
-        per_output = {
-            f: [pick(v) for v in zip(*(getattr(r, f) for r in records), strict=True)]
-            for f, pick in worst.items()
-        }
-        fits[against] = {**records[0].describe(), **per_output}
-    return Validation(model.digest, dataset.digest, dataset.samples, seed, fits)

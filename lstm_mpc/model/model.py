@@ -158,6 +158,55 @@ class Model:
             batch=_folded(self),
         )
 
+    def simulate(self, u: ArrayLike, *, x0: ArrayLike | None = None) -> Array:
+        """Simulate the model.
+
+        Args:
+            u: Its inputs, (N, nu) or (N,) of one [engineering], clipped to their limits.
+            x0: The state of `system` to begin from, (n,), as `estimate_start` finds it; by default
+                that at rest under the first input.
+
+        Returns:
+            The outputs, (N, ny) [engineering]; the first one is that of the start.
+
+        Raises:
+            InputError: The inputs or the start do not fit the model.
+        """
+        u = np.asarray(u, dtype=np.float64)
+        u = u[:, None] if u.ndim == 1 else u
+        start = rest(self.system, u[0]) if x0 is None else np.asarray(x0, dtype=np.float64)
+        return simulate(self.system, u, x0=start).y
+
+    def predict(self, u: ArrayLike, y: ArrayLike, *, x0: ArrayLike | None = None) -> Array:
+        """Predict every output one step ahead.
+
+        The prediction is the simulation, moved by its error at the sample before, as the observer
+        with an output disturbance moves it; what was not measured moves nothing.
+
+        Args:
+            u: Inputs, (N, nu) or (N,) of one [engineering].
+            y: Measured outputs, (N, ny) or (N,) of one [engineering]; NaN where there is none.
+            x0: The start, as in `simulate`.
+
+        Returns:
+            The outputs expected at each sample from what was measured before it, (N, ny).
+
+        Raises:
+            InputError: Inputs, outputs or the start do not fit the model.
+        """
+        simulated = self.simulate(u, x0=x0)
+        measured = np.asarray(y, dtype=np.float64).reshape(-1, simulated.shape[1])
+        if measured.shape != simulated.shape:
+            raise InputError(
+                f"predict: y {measured.shape} must have as many rows as u, {len(simulated)}"
+            )
+        predicted, disturbance = simulated.copy(), np.zeros(simulated.shape[1])
+        for k in range(len(simulated)):
+            predicted[k] += disturbance
+            error = measured[k] - simulated[k]
+            disturbance = np.where(np.isnan(error), disturbance, error)
+        return predicted
+
     # -- on disk -----------------------------------------------------------------------------------
 
     def content(self) -> dict[str, Any]:
@@ -361,7 +410,7 @@ def start_of(model: Model, item: Record, rng: np.random.Generator, *, window: in
     return model.state(rng.uniform(-0.1, 0.1, model.sizes.n), item.u[0])
 
 
-def validate(
+def record_fits(
     model: Model,
     dataset: Dataset,
     *,

@@ -16,8 +16,9 @@ from lstm_mpc.assurance.loop_law import LoopLaw
 from lstm_mpc.assurance.loop_verification import LoopVerifyOptions
 from lstm_mpc.assurance.model_plant import REPLAY, ModelPlant
 from lstm_mpc.certificates.policy import Policy
+from lstm_mpc.certificates.scenarios import VerifyOptions
 from lstm_mpc.control.engines.sqp import SolverOptions
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.simulation import Scenario
 from lstm_mpc.data.csv_file import read_csv
 from lstm_mpc.data.dataset import Dataset, Record
@@ -26,6 +27,7 @@ from lstm_mpc.data.excitation import Mprs
 from lstm_mpc.data.log_options import LogOptions
 from lstm_mpc.data.log_preparation import Prepared, prepare_log
 from lstm_mpc.errors import InputError
+from lstm_mpc.identification.multistart import SearchOptions
 from lstm_mpc.identification.training import TrainingOptions
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.schema import fits, noun, refuse_unknown, table_of, tables_of
@@ -39,8 +41,6 @@ from lstm_mpc.project.design_tables import (
     Experiment,
     Plant,
     ReportOptions,
-    SearchOptions,
-    VerifyOptions,
 )
 from lstm_mpc.project.variations import variations
 
@@ -63,7 +63,7 @@ class Design:
     safe_set: tuple[tuple[float, float], ...]
     verify: VerifyOptions
     release: Policy
-    control: Problem
+    control: ControlProblem
     solver: SolverOptions
     u_start: tuple[float, ...]
     scenarios: tuple[Scenario, ...] = field(default=())
@@ -238,9 +238,9 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
     safe, control = table_of(content, "safe_set"), table_of(content, "control")
     refuse_unknown(safe, [s.name for s in outputs], "[safe_set]")
     u_start = _u_start(control.pop("u_start", None), inputs)
-    names = [f.name for f in dataclasses.fields(Problem) if f.name != "observer"]
+    names = [f.name for f in dataclasses.fields(ControlProblem) if f.name != "observer"]
     refuse_unknown(control, names, "[control]")
-    problem: Problem = noun(Problem, control, "[control]")
+    problem: ControlProblem = noun(ControlProblem, control, "[control]")
     policy: Policy = tables.options(Policy, content, "release")
     law, loop = (
         tables.loop_options(table_of(content, "verify_loop"), disturbances)

@@ -37,7 +37,7 @@ class Experiment:
 
     training_samples: int = 4400
     validation_samples: int = 2250
-    dwell: tuple[float, float] = (300.0, 2000.0)
+    dwell: tuple[float, float] | None = None
     input_noise: float = 0.0
     output_noise: float = 0.0
     resolution: float = 0.0
@@ -82,39 +82,6 @@ class DataOptions:
             " plant behind a controller that holds it, with the setpoint of that controller as the"
             f" input, or where the data deceive, empty {' and '.join(keys)} in [data]"
         )
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """`[search]`: how many starts, from which seed, chosen among `screen` short ones where that is
-    more; the first `transient` samples of a validation record are the transient from a random start
-    and do not count. With a `window` (at most `transient`) the start of a validation record is
-    estimated from its first samples instead. `max_fit_loss` [points of FIT] is what conditions that
-    the gate does not ask for may cost: where training under those of `[release]` alone is better by
-    more, that model is taken."""
-
-    starts: int = 4
-    screen: int = 0
-    seed: int = 0
-    transient: int = 50
-    window: int = 0
-    max_fit_loss: float | None = None
-
-
-@dataclass(frozen=True)
-class VerifyOptions:
-    """`[verify]`: the keyword arguments of `scenario.verify`."""
-
-    radii: tuple[float, ...] = (1.0,)
-    epsilon: float = 1e-2
-    beta: float = 1e-6
-    rule: str = "paper"
-    shape: str = "ball"
-    steps: int = 2000
-    settle: int = 100
-    dwell: tuple[float, float] = (300.0, 2000.0)
-    start_box: float = 0.1
-    seed: int = 0
 
 
 TABLES = (

@@ -18,6 +18,7 @@ from lstm_mpc.data.csv_file import read_csv
 from lstm_mpc.data.dataset import Dataset, thin
 from lstm_mpc.errors import InputError, LstmMpcError, Refused
 from lstm_mpc.export import controller_folder
+from lstm_mpc.identification.multistart import SearchOptions
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.export_folder import MANIFEST
 from lstm_mpc.model.model import Model, simulations
@@ -34,7 +35,6 @@ from lstm_mpc.project.artefacts import (
     certificate_file,
 )
 from lstm_mpc.project.design import Design, load_design
-from lstm_mpc.project.design_tables import SearchOptions
 from lstm_mpc.project.steps import model_steps
 
 EXPORT = f"controller/{MANIFEST}"

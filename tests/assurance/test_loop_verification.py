@@ -25,7 +25,7 @@ from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.controller_spec import ControllerSpec, tuning_digest
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import Status
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.simulation import draw_scenario, draw_scenarios, simulate_closed_loop
 from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.io import artefact_file
@@ -238,7 +238,7 @@ def test_preview_sees_the_coming_setpoints(passed, uncertain):
 
 @pytest.mark.parametrize("preview", [False, True])
 def test_several_inputs_and_outputs(mimo, preview):
-    problem, system = Problem(horizon=4, max_move=0.5, preview=preview), mimo.model.system
+    problem, system = ControlProblem(horizon=4, max_move=0.5, preview=preview), mimo.model.system
     law = LoopLaw(
         setpoint=((-0.2, 0.3), (-1.5, -0.5)),
         start=((0.5, 1.5), (3.0, 5.0)),

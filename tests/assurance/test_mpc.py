@@ -9,12 +9,12 @@ from compiling import need
 
 from lstm_mpc.assurance.mpc import ENGINES, MPC
 from lstm_mpc.control.engines.sqp import Sqp
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError, Refused
 
-PROBLEM = Problem(horizon=8, max_move=0.5)
+PROBLEM = ControlProblem(horizon=8, max_move=0.5)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -32,7 +32,7 @@ def test_every_engine_answers_alike(released, engine):
 
 
 def test_preview_is_handed_over_by_itself(released, plant):
-    problem = Problem(horizon=8, preview=True)
+    problem = ControlProblem(horizon=8, preview=True)
     scenario = Scenario("step", Steps((0.0, 60.0), [6.8, 7.4]), 120.0)
     by_mpc = simulate_closed_loop(plant, MPC(released, problem), scenario)
     by_engine = simulate_closed_loop(

@@ -18,7 +18,7 @@ from lstm_mpc.codegen.c_model import c_model
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import Sqp
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.export.controller_folder import bundle
 from lstm_mpc.export.fmu.archive import fmu_folder
@@ -29,7 +29,7 @@ from lstm_mpc.export.pil_frames import Frames, Run
 from lstm_mpc.export.simulink_arduino import arduino_folder, simulink_folder
 from lstm_mpc.io.targets import CONTROLLER, MODEL, targets
 
-PROBLEM = Problem(horizon=4)
+PROBLEM = ControlProblem(horizon=4)
 FRAMES = Frames((Run([7.0], [15.0], [[7.0]], [[[7.0]]]),))
 
 
@@ -223,7 +223,7 @@ def test_a_clearance_says_what_was_checked(cleared, released):
         Cleared(cleared.spec, {})
     with pytest.raises(InputError, match=r"a ControllerSpec\(release, problem\) is needed"):
         Cleared(released)
-    with pytest.raises(InputError, match="problem must be Problem"):
+    with pytest.raises(InputError, match="problem must be ControlProblem"):
         ControllerSpec(released, SimpleNamespace(**PROBLEM.__dict__))
 
 

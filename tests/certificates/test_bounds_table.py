@@ -9,7 +9,7 @@ from builders import DEPTHS, bistable, model_of, random_network, stable_network
 from lstm_mpc.certificates.bounds_table import bounds_table
 from lstm_mpc.certificates.evidence import Tubes
 from lstm_mpc.certificates.reachability import reach
-from lstm_mpc.certificates.scenarios import verify
+from lstm_mpc.certificates.scenarios import VerifyOptions, verify
 
 WIDE = (-100.0, 100.0)
 
@@ -26,7 +26,9 @@ def tubes_of(model, radii=(0.5, 1.0)):
 @pytest.mark.parametrize("shape", DEPTHS)
 def test_every_bound_holds_the_sampled_outputs_and_the_looser_ones_hold_the_tighter(shape):
     model = model_of(stable_network(5, *shape))
-    sampled = verify(model, safe_set=[WIDE] * shape[2], radii=(0.5, 1.0), steps=60, settle=0)
+    sampled = verify(
+        model, VerifyOptions(radii=(0.5, 1.0), steps=60, settle=0), safe_set=[WIDE] * shape[2]
+    )
     rows = bounds_table(model, tubes_of(model), sampled)
     assert [row["radius"] for row in rows] == [0.5, 1.0]
     for row in rows:

@@ -5,7 +5,7 @@ from builders import WIDE, model_of, random_network, stable_model, validation_fo
 
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.evidence import Bound, Certificate, Inequality, Validation, Verification
-from lstm_mpc.certificates.scenarios import verify
+from lstm_mpc.certificates.scenarios import VerifyOptions, verify
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.schema import noun
@@ -15,7 +15,9 @@ def evidence():
     """One record of every kind, from a two-layer model."""
     model = stable_model(0, nx=(2, 3), ny=2)
     checked = verify(
-        model, safe_set=2 * WIDE, radii=(0.5, 1.0), epsilon=0.1, beta=0.01, steps=10, settle=2
+        model,
+        VerifyOptions(radii=(0.5, 1.0), epsilon=0.1, beta=0.01, steps=10, settle=2),
+        safe_set=2 * WIDE,
     )
     return [certify(model), certify(model_of(random_network(0))), checked, validation_for(model)]
 

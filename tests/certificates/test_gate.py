@@ -7,7 +7,7 @@ from builders import WIDE, model_of, paper_policy, random_network, stable_model,
 
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.gate import KIND, Release, release
-from lstm_mpc.certificates.scenarios import scenario_count, verify
+from lstm_mpc.certificates.scenarios import VerifyOptions, scenario_count, verify
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.io import artefact_file
 
@@ -80,7 +80,9 @@ def test_every_claim_says_what_kind_it_is(gate, verification):
 
 
 def test_intervals_are_claimed_as_intervals(gate, model):
-    checked = verify(model, safe_set=SAFE, shape="intervals", rule="exact", steps=50, settle=10)
+    checked = verify(
+        model, VerifyOptions(shape="intervals", rule="exact", steps=50, settle=10), safe_set=SAFE
+    )
     bound = checked.bounds[0]
     sampled = dict(gate(verification=checked).claims())["sampled"]
     assert f"leave pH in [{bound.low[0]:.3f}, {bound.high[0]:.3f}] pH" in sampled
@@ -88,7 +90,9 @@ def test_intervals_are_claimed_as_intervals(gate, model):
 
 def test_a_stronger_verification_and_a_narrower_controller_pass(gate, model):
     strong = verify(
-        model, safe_set=((4.0, 10.0),), epsilon=5e-3, beta=1e-8, steps=30, settle=5, radii=(0.5,)
+        model,
+        VerifyOptions(epsilon=5e-3, beta=1e-8, steps=30, settle=5, radii=(0.5,)),
+        safe_set=((4.0, 10.0),),
     )
     done = gate(verification=strong, u_low=14.0, u_high=[15.5])
     assert (done.u_low.tolist(), done.u_high.tolist()) == ([14.0], [15.5])
@@ -110,7 +114,7 @@ def test_evidence_of_another_model_is_refused(gate, model):
         f"certificate 'iss' speaks of model {stranger}, not of {model.digest[:12]}",
         "no certificate of 'iss' for this model",
     )
-    verified = verify(other, safe_set=SAFE, steps=5, settle=0)
+    verified = verify(other, VerifyOptions(steps=5, settle=0), safe_set=SAFE)
     assert refused(gate, verification=verified) == (
         f"the verification speaks of model {stranger}, not of {model.digest[:12]}",
     )
@@ -141,7 +145,7 @@ def test_an_edited_certificate_is_refused(gate, certificate):
 
 def test_an_unstable_model_is_refused_whatever_its_certificate_says(gate, certificate):
     bad = model_of(random_network(0))
-    verified = verify(bad, safe_set=WIDE, steps=5, settle=0)
+    verified = verify(bad, VerifyOptions(steps=5, settle=0), safe_set=WIDE)
     for claim in (certify(bad), replace(certificate, model=bad.digest)):
         (reason,) = refused(
             gate,
@@ -189,7 +193,7 @@ def test_exactly_what_the_policy_asks_is_enough(gate, verification):
 
 
 def test_an_output_set_outside_the_safe_set_is_refused(gate, model):
-    unsafe = verify(model, safe_set=((6.9, 7.1),), steps=50, settle=10)
+    unsafe = verify(model, VerifyOptions(steps=50, settle=10), safe_set=((6.9, 7.1),))
     (reason,) = refused(gate, verification=unsafe, safe_set=((6.9, 7.1),))
     bound = unsafe.bounds[0]
     low, high = (
@@ -211,7 +215,7 @@ def test_an_output_set_outside_the_safe_set_is_refused(gate, model):
 )
 def test_a_controller_may_not_go_where_nothing_was_verified(gate, model, limits, passes):
     # covers 14.75 ± 1.125
-    narrow = verify(model, safe_set=SAFE, radii=(0.2, 0.5), steps=20, settle=5)
+    narrow = verify(model, VerifyOptions(radii=(0.2, 0.5), steps=20, settle=5), safe_set=SAFE)
     if passes:
         assert gate(verification=narrow, **limits)
     else:
@@ -295,7 +299,7 @@ def test_a_waived_certificate_proves_nothing(gate, certificate):
     done = gate(
         model=bad,
         certificates=[forged],
-        verification=verify(bad, safe_set=WIDE, steps=5, settle=0),
+        verification=verify(bad, VerifyOptions(steps=5, settle=0), safe_set=WIDE),
         validation=validation_for(bad),
         safe_set=WIDE,
         policy=paper_policy(waive={"certificate": "bench test"}),
@@ -451,7 +455,7 @@ def test_limits_that_are_no_numbers_do_not_pass(gate, options):
 
 def test_a_release_of_a_mimo_model_needs_one_safe_interval_per_output():
     model = stable_model(0, nu=2, nx=(3, 2), ny=2)
-    checked = verify(model, safe_set=2 * WIDE, steps=10, settle=0)
+    checked = verify(model, VerifyOptions(steps=10, settle=0), safe_set=2 * WIDE)
     evidence = [certify(model)], checked, validation_for(model)
     assert len(release(model, *evidence, paper_policy(), safe_set=2 * WIDE).u_low) == 2
     with pytest.raises(InputError, match="must be numbers, one per signal"):

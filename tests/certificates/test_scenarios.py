@@ -12,6 +12,7 @@ from tolerances import ROUND_OFF
 from lstm_mpc.certificates.scenarios import (
     CHUNK,
     ScenarioLaw,
+    VerifyOptions,
     explore,
     network_law,
     plant_law,
@@ -126,7 +127,7 @@ def test_the_plant_starts_at_rest_under_the_mid_input(plant):
 
 
 def test_a_larger_input_range_reaches_further():
-    result = verify(stable_model(2), safe_set=WIDE, radii=(0.2, 0.6, 1.0), **QUICK)
+    result = verify(stable_model(2), VerifyOptions(radii=(0.2, 0.6, 1.0), **QUICK), safe_set=WIDE)
     reached = [bound.radius_y for bound in result.bounds]
     assert reached == sorted(reached)
     assert reached[0] < reached[2]
@@ -136,11 +137,11 @@ def test_the_artificial_start_is_told_apart():
     """A bistable network at no input: all that is seen is where it starts and to which side it
     falls."""
     model = model_of(bistable())
-    result = verify(model, safe_set=WIDE, start_box=0.9, **QUICK)
+    result = verify(model, VerifyOptions(start_box=0.9, **QUICK), safe_set=WIDE)
     assert result.bounds[0].radius_y > 0.8
-    decaying = verify(stable_model(0), safe_set=WIDE, start_box=0.9, radii=(1e-6,), **QUICK).bounds[
-        0
-    ]
+    decaying = verify(
+        stable_model(0), VerifyOptions(start_box=0.9, radii=(1e-6,), **QUICK), safe_set=WIDE
+    ).bounds[0]
     assert decaying.settled < decaying.radius_y
 
 
@@ -152,10 +153,8 @@ def test_bounds_are_the_same_bits_for_any_number_of_workers():
     results = [
         verify(
             model,
+            VerifyOptions(steps=20, settle=5, seed=4),
             safe_set=2 * WIDE,
-            steps=20,
-            settle=5,
-            seed=4,
             workers=n,
             on_progress=lambda label, s, n=n: shares[n].append(s),
         )
@@ -169,7 +168,9 @@ def test_bounds_are_the_same_bits_for_any_number_of_workers():
 
 def test_the_seed_decides(plant):
     model = stable_model(5)
-    one, same, other = (verify(model, safe_set=WIDE, seed=seed, **QUICK) for seed in (1, 1, 2))
+    one, same, other = (
+        verify(model, VerifyOptions(seed=seed, **QUICK), safe_set=WIDE) for seed in (1, 1, 2)
+    )
     assert one == same
     assert one.bounds[0].radius_y != other.bounds[0].radius_y
 
@@ -178,11 +179,10 @@ def test_a_verification_states_what_was_done(plant, model):
     seen = []
     result = verify(
         model,
+        VerifyOptions(radii=(0.5, 1.0), **QUICK),
         safe_set=((0, 14),),
-        radii=(0.5, 1.0),
         plant=plant,
         on_progress=lambda *p: seen.append(p),
-        **QUICK,
     )
     assert (result.model, result.scenarios, result.rule, result.shape) == (
         model.digest,
@@ -212,29 +212,36 @@ def test_a_verification_states_what_was_done(plant, model):
 
 def test_safe_is_said_both_ways_just_around_the_claimed_ball():
     model = stable_model(3, ny=2)
-    (bound,) = verify(model, safe_set=2 * WIDE, **QUICK).bounds
+    (bound,) = verify(model, VerifyOptions(**QUICK), safe_set=2 * WIDE).bounds
     assert bound.safe
     mid, reach = model.scaling.y_mid, bound.radius_y * model.scaling.y_span
     for factor, safe in ((1.001, True), (0.999, False)):
         around = list(zip(mid - factor * reach, mid + factor * reach, strict=True))
-        assert verify(model, safe_set=around, **QUICK).bounds[0].safe is safe
+        assert verify(model, VerifyOptions(**QUICK), safe_set=around).bounds[0].safe is safe
         # one side of one output alone is enough to be unsafe
         for j, side in product((0, 1), (0, 1)):
             one = np.array(2 * WIDE)
             one[j, side] = around[j][side]
-            assert verify(model, safe_set=one.tolist(), **QUICK).bounds[0].safe is safe
+            assert (
+                verify(model, VerifyOptions(**QUICK), safe_set=one.tolist()).bounds[0].safe is safe
+            )
 
 
 def test_intervals_need_more_scenarios_and_claim_per_output():
     model = stable_model(3, ny=2)
-    ball = verify(model, safe_set=2 * WIDE, **QUICK)
-    result = verify(model, safe_set=2 * WIDE, shape="intervals", **QUICK)
+    ball = verify(model, VerifyOptions(**QUICK), safe_set=2 * WIDE)
+    result = verify(model, VerifyOptions(shape="intervals", **QUICK), safe_set=2 * WIDE)
     assert (ball.scenarios, result.scenarios) == (113, scenario_count(0.1, 1e-2, d=4))
     (bound,) = result.bounds
     for grow, safe in ((1e-6, True), (-1e-6, False)):
         around = [(a - grow, b + grow) for a, b in zip(bound.low, bound.high, strict=True)]
-        assert verify(model, safe_set=around, shape="intervals", **QUICK).bounds[0].safe is safe
-    exact = verify(model, safe_set=2 * WIDE, shape="intervals", rule="exact", **QUICK)
+        assert (
+            verify(model, VerifyOptions(shape="intervals", **QUICK), safe_set=around).bounds[0].safe
+            is safe
+        )
+    exact = verify(
+        model, VerifyOptions(shape="intervals", rule="exact", **QUICK), safe_set=2 * WIDE
+    )
     assert exact.scenarios == scenario_count(0.1, 1e-2, d=4, rule="exact") < result.scenarios
 
 
@@ -259,20 +266,23 @@ def test_intervals_need_more_scenarios_and_claim_per_output():
             "unknown scenario rule 'magic'; use 'paper' or 'exact'",
         ),
         (
-            lambda m: verify(m, safe_set=WIDE, shape="box"),
+            lambda m: verify(m, VerifyOptions(shape="box"), safe_set=WIDE),
             "shape must be 'ball' or 'intervals', got 'box'",
         ),
-        (lambda m: verify(m, safe_set=WIDE, radii=()), r"verify: radii \[\] must lie in \(0, 1\]"),
         (
-            lambda m: verify(m, safe_set=WIDE, radii=(0.5, 1.01)),
+            lambda m: verify(m, VerifyOptions(radii=()), safe_set=WIDE),
+            r"verify: radii \[\] must lie in \(0, 1\]",
+        ),
+        (
+            lambda m: verify(m, VerifyOptions(radii=(0.5, 1.01)), safe_set=WIDE),
             r"radii \[0.5, 1.01\] must lie in \(0, 1\], the model's own",
         ),
-        (lambda m: verify(m, safe_set=WIDE, radii=(0.0,)), r"radii \[0.0\]"),
+        (lambda m: verify(m, VerifyOptions(radii=(0.0,)), safe_set=WIDE), r"radii \[0.0\]"),
         (
-            lambda m: verify(m, safe_set=WIDE, settle=41, steps=40),
+            lambda m: verify(m, VerifyOptions(settle=41, steps=40), safe_set=WIDE),
             "settle = 41 must lie between 0 and steps = 40",
         ),
-        (lambda m: verify(m, safe_set=WIDE, settle=-1), "settle = -1"),
+        (lambda m: verify(m, VerifyOptions(settle=-1), safe_set=WIDE), "settle = -1"),
         (
             lambda m: verify(m, safe_set=2 * WIDE),
             "the safe set has 2 intervals, model has 1 outputs",
@@ -287,4 +297,6 @@ def test_misuse_is_named(make, words):
 def test_radii_may_fill_the_wider_range_of_the_papers_scaling():
     model = stable_model(0)
     wide = replace(model, scaling=replace(model.scaling, radius=1.2))
-    assert verify(wide, safe_set=WIDE, radii=(1.2,), **QUICK).bounds[0].radius_u == 1.2
+    assert (
+        verify(wide, VerifyOptions(radii=(1.2,), **QUICK), safe_set=WIDE).bounds[0].radius_u == 1.2
+    )

@@ -34,7 +34,7 @@ from lstm_mpc.certificates.conditions import SIGNED, Numbers, comparison, smalle
 from lstm_mpc.certificates.evidence import Certificate
 from lstm_mpc.certificates.gate import release
 from lstm_mpc.certificates.rigorous import Box, dominance
-from lstm_mpc.certificates.scenarios import verify
+from lstm_mpc.certificates.scenarios import VerifyOptions, verify
 from lstm_mpc.certificates.signed import certificate
 from lstm_mpc.certificates.signed.certificate import incremental_margin, proved, witness_of
 from lstm_mpc.certificates.signed.invariant_box import entered, invariant
@@ -56,7 +56,7 @@ from lstm_mpc.certificates.signed.witness import (
     slopes,
 )
 from lstm_mpc.control.observers.kalman import Kalman
-from lstm_mpc.control.problem import KalmanTuning, Problem, limits_of
+from lstm_mpc.control.problem import ControlProblem, KalmanTuning, limits_of
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.model import lstm
 from lstm_mpc.model.lstm import Network
@@ -570,7 +570,7 @@ def test_an_observer_of_input_disturbances_takes_it_at_the_radius_it_needs():
     """Absolute values refuse this network at every radius."""
     model = model_of(turning())
     tuning = KalmanTuning(noise=0.01, drift=0.01, max_disturbance=0.1)
-    problem = Problem(observer=tuning)
+    problem = ControlProblem(observer=tuning)
     Kalman(model, limits_of(model, problem), problem)
     unstable = model_of(turning(size=5.0))
     with pytest.raises(InputError, match="where δISS does not hold"):
@@ -584,7 +584,7 @@ def test_an_observer_of_input_disturbances_takes_it_at_the_radius_it_needs():
 def evidence():
     model = stable_model(0)
     options = {"safe_set": WIDE, "steps": 20, "settle": 5, "radii": (1.0,)}
-    return model, verify(model, **options), validation_for(model)
+    return model, verify(model, VerifyOptions(**options)), validation_for(model)
 
 
 def passed(evidence, certificates, conditions):

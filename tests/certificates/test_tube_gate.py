@@ -8,7 +8,7 @@ from builders import paper_policy, stable_model, validation_for
 from lstm_mpc.certificates import reachability
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.gate import Release, release
-from lstm_mpc.certificates.scenarios import verify
+from lstm_mpc.certificates.scenarios import VerifyOptions, verify
 from lstm_mpc.errors import InputError, Refused
 
 SAFE = ((-100.0, 100.0),)
@@ -18,7 +18,7 @@ SAFE = ((-100.0, 100.0),)
 def proven():
     """What a release on the strength of a tube is made of."""
     model = stable_model(0)
-    unsafe = verify(model, safe_set=SAFE, steps=5, settle=0)
+    unsafe = verify(model, VerifyOptions(steps=5, settle=0), safe_set=SAFE)
     evidence = (
         [certify(model), certify(model, "weighted_iss")],
         replace(unsafe, scenarios=1),
@@ -81,7 +81,7 @@ def test_unknown_output_set_and_too_many_limits():
         InputError, match="output_set must be one of scenario, tube, either, got 'luck'"
     ):
         paper_policy(output_set="luck")
-    checked = verify(model, safe_set=SAFE, steps=5, settle=0)
+    checked = verify(model, VerifyOptions(steps=5, settle=0), safe_set=SAFE)
     with pytest.raises(InputError, match=r"the input range needs 1 number\(s\)"):
         release(
             model,

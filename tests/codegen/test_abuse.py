@@ -18,7 +18,7 @@ from places import ROOT
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.control.engines.sqp import SolverOptions
-from lstm_mpc.control.problem import KalmanTuning, Problem, limits
+from lstm_mpc.control.problem import ControlProblem, KalmanTuning, limits
 from lstm_mpc.project.design import load_design
 
 SHIPPED = ROOT / "models" / "ph"
@@ -44,7 +44,7 @@ def designs(mimo):
     """Release, problem and budget of each; the shipped ones have the Kalman filter, "mimo" the
     open-loop observer, "mimo kalman" inputs that are not equally late."""
     design, passed = load_design(SHIPPED), Release.load(SHIPPED / "release.json")
-    everything = Problem(**all_at_once(dead_time=20.0, blocks=(1, 1, 2, 3), frozen_after=4))
+    everything = ControlProblem(**all_at_once(dead_time=20.0, blocks=(1, 1, 2, 3), frozen_after=4))
     filtered = replace(
         everything, observer=KalmanTuning(noise=0.003, drift=0.01, max_disturbance=0.2)
     )

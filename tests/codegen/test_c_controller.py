@@ -23,7 +23,7 @@ from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines import qp, sqp
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
-from lstm_mpc.control.problem import KalmanTuning, Problem, limits
+from lstm_mpc.control.problem import ControlProblem, KalmanTuning, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.project.design import load_design
 
@@ -119,7 +119,7 @@ def test_it_builds_without_a_warning_needs_no_library_and_keeps_no_data(
     tool(compiler)
     everything = controller(
         later(mimo, (0, 2)),
-        Problem(**all_at_once(dead_time=20.0, blocks=(1, 2, 3))),
+        ControlProblem(**all_at_once(dead_time=20.0, blocks=(1, 2, 3))),
         SolverOptions(),
     )
     for number, files in enumerate((shipped[0], everything)):
@@ -184,7 +184,7 @@ def test_the_numbers_of_double_precision_are_those_of_the_twin(shipped, word, va
 )
 def test_in_double_precision_it_is_its_twin(siso, mimo, kind, options, solver, delays):
     item = later(mimo if kind == "mimo" else siso, delays)
-    problem = Problem(**options)
+    problem = ControlProblem(**options)
     (y, u), rows, files = loop(item, problem, solver)
     made = compiled(files, double=True)
     made.reset(y, u)
@@ -224,7 +224,7 @@ def test_in_double_precision_it_is_its_twin(siso, mimo, kind, options, solver, d
 @pytest.mark.parametrize("name", ["a delay", "unequal delays", "Kalman, unequal delays"])
 def test_in_single_precision_delays_are_the_twins_too(siso, mimo, name):
     kind, options, solver, delays = LATE[name]
-    item, problem = later(mimo if kind == "mimo" else siso, delays), Problem(**options)
+    item, problem = later(mimo if kind == "mimo" else siso, delays), ControlProblem(**options)
     (y, u), rows, files = loop(item, problem, solver)
     made, bounds = compiled(files), limits(item, problem)
     made.reset(y, u)
@@ -240,7 +240,7 @@ def test_every_fault_has_the_same_name_in_both(siso, mimo, kind, filtered):
     item = mimo if kind == "mimo" else siso
     options = {"frozen_after": 3, "sensor_low": -9.0, "sensor_high": 9.2}
     options |= {"observer": TWO if kind == "mimo" else KALMAN} if filtered else {}
-    problem = Problem(**(all_at_once(**options) if kind == "mimo" else {**SISO, **options}))
+    problem = ControlProblem(**(all_at_once(**options) if kind == "mimo" else {**SISO, **options}))
     (y, u), rows, files = loop(item, problem, samples=50)
     made, twin = compiled(files, double=True), Sqp(item, problem)
     made.reset(y, u)
@@ -268,7 +268,7 @@ def test_every_fault_has_the_same_name_in_both(siso, mimo, kind, filtered):
 
 @pytest.mark.parametrize("harm", [np.nan, np.inf, 1.01])
 def test_a_line_that_cannot_be_is_noticed_in_both(mimo, harm):
-    item, problem = later(mimo, (0, 2)), Problem(**all_at_once())
+    item, problem = later(mimo, (0, 2)), ControlProblem(**all_at_once())
     (y, u), rows, files = loop(item, problem, samples=5)
     made, twin = compiled(files, double=True), Sqp(item, problem)
     # chi; disturbance, under way, setpoint, last; applied, before; plan
@@ -290,7 +290,9 @@ def test_a_line_that_cannot_be_is_noticed_in_both(mimo, harm):
 
 
 def test_the_header_says_which_input_is_late(mimo):
-    header = controller(later(mimo, (0, 2)), Problem(), SolverOptions())["model_controller.h"]
+    header = controller(later(mimo, (0, 2)), ControlProblem(), SolverOptions())[
+        "model_controller.h"
+    ]
     assert re.search(r"gives 1: u2 \[V\] in \[.*\], 2 sample\(s\) late\n", header)
     assert "late" not in header.split("gives 1")[0]
 
@@ -392,7 +394,7 @@ def test_with_a_flipped_bit_init_and_every_step_refuse_with_the_safe_input(shipp
 def test_its_margins_are_those_of_the_certificates(siso, mimo, kind):
     item = mimo if kind == "mimo" else siso
     options = all_at_once() if kind == "mimo" else SISO
-    made = compiled(controller(item, Problem(**options), SolverOptions()), double=True)
+    made = compiled(controller(item, ControlProblem(**options), SolverOptions()), double=True)
     name = "ph_controller" if kind == "siso" else "model_controller"
     data = ctypes.addressof(ctypes.c_char.in_dll(made._library, f"{name}_data"))
     iss, delta = ctypes.c_double(), ctypes.c_double()
@@ -409,7 +411,7 @@ def test_its_margins_are_those_of_the_certificates(siso, mimo, kind):
 def test_another_processors_last_digits_give_the_same_text(siso, monkeypatch):
     """Linear algebra rounds otherwise there: evidence would not belong to the C that is exported
     here."""
-    item, problem = siso, Problem(**SISO)
+    item, problem = siso, ControlProblem(**SISO)
     noise, witnesses, equilibrium = (
         np.random.default_rng(4),
         conditions.Quantities.witnesses,
@@ -496,7 +498,9 @@ def test_rules_not_kept_are_those_that_are_written_down(shipped, mimo, tmp_path)
         f"misra-c2012-{rule}"
         for rule in re.findall(r"^\| (\d+\.\d+) \|", TABLE.read_text(encoding="utf-8"), re.M)
     }
-    late = controller(later(mimo, (0, 2)), Problem(**all_at_once(observer=TWO)), SolverOptions())
+    late = controller(
+        later(mimo, (0, 2)), ControlProblem(**all_at_once(observer=TWO)), SolverOptions()
+    )
     for number, files in enumerate((shipped[0], late)):
         assert rules(files, tmp_path / str(number)) <= written
 

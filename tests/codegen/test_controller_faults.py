@@ -11,7 +11,7 @@ from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.problem import ControlProblem
 
 INVALID, FROZEN, SETPOINT = (
     Status.MEASUREMENT_INVALID,
@@ -63,7 +63,7 @@ CASES = {  # model, problem, budget, what of the input range single precision ma
 @pytest.mark.parametrize(("which", "problem", "solver", "share"), CASES.values(), ids=CASES)
 def test_single_precision_is_near_the_twin(request, which, problem, solver, share):
     release = request.getfixturevalue(which)
-    (y, u), rows, files = loop(release, Problem(**problem), solver, samples=40)
+    (y, u), rows, files = loop(release, ControlProblem(**problem), solver, samples=40)
     made, span = Compiled(files), release.model.u_high - release.model.u_low
     made.reset(y, u)
     for y, reference, twin in rows:
@@ -108,7 +108,7 @@ def script(width):
 
 @pytest.mark.parametrize("preview", [False, True], ids=["now", "preview"])
 def test_every_fault_is_told_as_the_twin_tells_it(released, preview):
-    problem = Problem(
+    problem = ControlProblem(
         **PH
         | {
             "horizon": 6,
@@ -134,7 +134,7 @@ def test_every_fault_is_told_as_the_twin_tells_it(released, preview):
 
 def test_a_second_beginning_remembers_no_measurement_of_the_first(released):
     """A sensor that was frozen when control began anew is believed once more, in both."""
-    problem = Problem(**PH | {"frozen_after": 2})
+    problem = ControlProblem(**PH | {"frozen_after": 2})
     twin, made = (
         Sqp(released, problem),
         Compiled(controller(released, problem, SolverOptions()), double=True),
@@ -190,12 +190,14 @@ def fields(made, release, problem):
 @pytest.fixture(scope="module")
 def twin(released):
     """As new after every `reset`, like the C beside it."""
-    return Sqp(released, Problem(**PH))
+    return Sqp(released, ControlProblem(**PH))
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["float", "double"])
 def made(released, request):
-    return Compiled(controller(released, Problem(**PH), SolverOptions()), double=request.param)
+    return Compiled(
+        controller(released, ControlProblem(**PH), SolverOptions()), double=request.param
+    )
 
 
 HARMS = {  # field of the C, place, value, and the same harm to the twin, where it has that field
@@ -231,7 +233,7 @@ def test_a_corrupt_state_is_made_anew_as_the_twin_makes_it(
         one.reset([7.0], [15.6])
         for _ in range(3):
             assert one.step([7.1], [7.5]).flags == OPTIMAL
-    fields(made, released, Problem(**PH))[field][place] = value
+    fields(made, released, ControlProblem(**PH))[field][place] = value
     move = made.step([7.2], [7.5])
     assert move.flags == RESET
     assert 13.2 <= move.u[0] <= 16.4
@@ -252,7 +254,7 @@ def test_working_sets_of_any_kind_change_the_effort_and_not_the_answer(released,
     clean = [made.step([7.2], reference).u for reference in references]
     made.reset([7.0], [15.6])
     for reference, u in zip(references, clean, strict=True):
-        status = fields(made, released, Problem(**PH))["working_set"]
+        status = fields(made, released, ControlProblem(**PH))["working_set"]
         status[:] = rng.integers(0, 256, len(status))
         move = made.step([7.2], reference)
         assert not move.flags & ~Status.BUDGET
@@ -267,7 +269,7 @@ def test_working_sets_of_any_kind_change_the_effort_and_not_the_answer(released,
 def test_harmed_models_are_refused(request, tmp_path, which, double):
     release = request.getfixturevalue(which)
     program = built(
-        tmp_path, controller(release, Problem(horizon=3), BOARD), "weights.c", double=double
+        tmp_path, controller(release, ControlProblem(horizon=3), BOARD), "weights.c", double=double
     )
     assert int(run(program, "bits").split()[0]) > 3000  # every bit of the data
     run(program, "none")  # NaN and infinity, under a checksum that fits
@@ -287,7 +289,7 @@ def test_harmed_models_are_refused(request, tmp_path, which, double):
 
 def test_a_watch_that_trusts_any_number_is_seen(released, tmp_path):
     """Must fail: the margins alone do not see every weight that is none."""
-    files = controller(released, Problem(horizon=3), BOARD)
+    files = controller(released, ControlProblem(horizon=3), BOARD)
     name = next(file for file in files if file.endswith("_controller.c"))
     assert files[name].count("if (!all_finite(model->weights") == 1
     blind = files | {

@@ -16,7 +16,7 @@ from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
 from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.faults import KINDS, Fault, Loop
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
@@ -301,7 +301,7 @@ def test_at_rest_without_noise_the_shipped_controller_sees_no_frozen_sensor(benc
 def files_of(**options):
     return controller(
         builders.released("siso"),
-        Problem(**{"horizon": 6, "max_move": 0.4, "dead_time": 20.0} | options),
+        ControlProblem(**{"horizon": 6, "max_move": 0.4, "dead_time": 20.0} | options),
         SolverOptions(),
     )
 

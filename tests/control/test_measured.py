@@ -13,14 +13,14 @@ from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.faults import Fault
-from lstm_mpc.control.problem import KalmanTuning, MheTuning, Problem, limits_of
+from lstm_mpc.control.problem import ControlProblem, KalmanTuning, MheTuning, limits_of
 from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.roles import as_plant
 
 CLOSE = 1e-6  # [share of the range] two problems that are the same, each solved to its tolerance
-PROBLEM = Problem(horizon=8, move_penalty=1e-3, max_move=0.5)
+PROBLEM = ControlProblem(horizon=8, move_penalty=1e-3, max_move=0.5)
 DELAYS = {"none": (0, 0), "shared": (2, 2), "feed later": (1, 3), "feed sooner": (2, 0)}
 
 
@@ -124,7 +124,7 @@ def test_a_controller_that_sees_the_feed_is_better_than_one_that_does_not():
     steps = Steps((0.0, 200.0), [m.tolist(), (0.5 * (m + model.u_high[at])).tolist()])
     y = np.asarray(plant.output(plant.x0)).ravel()
     scenario = Scenario("feed", Steps((0.0,), [y.tolist()]), 600.0, steps)
-    problem = Problem(horizon=8, move_penalty=1e-4)
+    problem = ControlProblem(horizon=8, move_penalty=1e-4)
     errors = []
     for release_, measured in (
         (released_of(model), [model.measured[0].name]),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import ROUND_OFF
 
-from lstm_mpc.control.problem import Limits, Problem, input_range, limits, moves_of
+from lstm_mpc.control.problem import ControlProblem, Limits, input_range, limits, moves_of
 from lstm_mpc.errors import InputError
 
 numbers = st.one_of(st.floats(-1, 5), st.floats(-10, 10))
@@ -77,7 +77,7 @@ def test_an_admitted_plan_keeps_bounds_and_rates_and_what_keeps_them_is_left_alo
     ],
 )
 def test_a_shifted_plan_is_the_one_of_a_sample_later_blocked_again(blocks, starts, shifted):
-    assert Problem(horizon=4, blocks=blocks).starts == starts
+    assert ControlProblem(horizon=4, blocks=blocks).starts == starts
     lengths = np.diff(starts, append=4)
     plan = {
         (): [1, 2, 3, 4],
@@ -96,8 +96,10 @@ def test_a_shifted_plan_is_the_one_of_a_sample_later_blocked_again(blocks, start
 
 def test_the_input_range_lies_within_the_actuator_limits():
     model = stable_model(0, nu=2)  # [-1, 3] and [1, 7]
-    assert [v.tolist() for v in input_range(model, Problem())] == [[-1.0, 1.0], [3.0, 7.0]]
-    assert [v.tolist() for v in input_range(model, Problem(u_low=0.0, u_high=[9.0, 5.0]))] == [
+    assert [v.tolist() for v in input_range(model, ControlProblem())] == [[-1.0, 1.0], [3.0, 7.0]]
+    assert [
+        v.tolist() for v in input_range(model, ControlProblem(u_low=0.0, u_high=[9.0, 5.0]))
+    ] == [
         [0.0, 1.0],
         [3.0, 5.0],
     ]
@@ -106,7 +108,9 @@ def test_the_input_range_lies_within_the_actuator_limits():
 def test_limits_are_one_number_per_signal(released):
     found = limits(
         released,
-        Problem(u_low=13.0, max_move=0.5, y_high=8.0, output_weight=2.0, violation_weight=7.0),
+        ControlProblem(
+            u_low=13.0, max_move=0.5, y_high=8.0, output_weight=2.0, violation_weight=7.0
+        ),
     )
     fields = {
         "u_low": 13.0,
@@ -123,17 +127,20 @@ def test_limits_are_one_number_per_signal(released):
 
 
 def test_the_safe_input_is_the_nominal_one_within_the_bounds_unless_given(released, mimo):
-    assert limits(released, Problem()).u_safe.tolist() == [15.6]
-    assert limits(released, Problem(u_high=15.0)).u_safe.tolist() == [15.0]
-    assert limits(released, Problem(safe_input=13.0)).u_safe.tolist() == [13.0]
-    assert limits(mimo, Problem()).u_safe.tolist() == [1.0, 4.0]  # no nominal inputs: the middle
+    assert limits(released, ControlProblem()).u_safe.tolist() == [15.6]
+    assert limits(released, ControlProblem(u_high=15.0)).u_safe.tolist() == [15.0]
+    assert limits(released, ControlProblem(safe_input=13.0)).u_safe.tolist() == [13.0]
+    assert limits(mimo, ControlProblem()).u_safe.tolist() == [
+        1.0,
+        4.0,
+    ]  # no nominal inputs: the middle
 
 
 def test_sensors_are_believed_within_the_range_of_the_output(released):
     """The pH probe says 0 … 14."""
     for asked, believed in (
-        (Problem(), (0.0, 14.0)),
-        (Problem(sensor_low=4.0, sensor_high=99.0), (4.0, 14.0)),
+        (ControlProblem(), (0.0, 14.0)),
+        (ControlProblem(sensor_low=4.0, sensor_high=99.0), (4.0, 14.0)),
     ):
         found = limits(released, asked)
         assert (found.sensor_low.tolist(), found.sensor_high.tolist()) == (
@@ -144,51 +151,54 @@ def test_sensors_are_believed_within_the_range_of_the_output(released):
 
 def test_a_release_for_a_narrower_range_binds_the_controller(released):
     narrow = replace(released, u_low=np.array([14.0]))
-    assert limits(narrow, Problem(u_low=14.0)).u_low.tolist() == [14.0]
+    assert limits(narrow, ControlProblem(u_low=14.0)).u_low.tolist() == [14.0]
     with pytest.raises(
         InputError, match=r"inputs in \[\[13.5\], \[17.0\]\] are not covered by the release, .*14.0"
     ):
-        limits(narrow, Problem(u_low=13.5))
+        limits(narrow, ControlProblem(u_low=13.5))
 
 
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Problem(horizon=0), "control: horizon must be at least 1 sample, got 0"),
+        (lambda: ControlProblem(horizon=0), "control: horizon must be at least 1 sample, got 0"),
         (
-            lambda: Problem(observer_gain=0.0),
+            lambda: ControlProblem(observer_gain=0.0),
             r"control: observer_gain must lie in \(0, 2\), got 0.0: outside, the obs",
         ),
-        (lambda: Problem(observer_gain=2.0), "got 2.0"),
-        (lambda: Problem(observer_gain=float("nan")), "got nan"),
+        (lambda: ControlProblem(observer_gain=2.0), "got 2.0"),
+        (lambda: ControlProblem(observer_gain=float("nan")), "got nan"),
         (
-            lambda: Problem(dead_time=-1.0),
+            lambda: ControlProblem(dead_time=-1.0),
             "control: dead_time must be a number of seconds, not negative, got -1.0",
         ),
-        (lambda: Problem(max_move=0.0), "control: max_move must be positive, got 0.0"),
-        (lambda: Problem(max_move=[1.0, -1.0]), "max_move must be positive"),
+        (lambda: ControlProblem(max_move=0.0), "control: max_move must be positive, got 0.0"),
+        (lambda: ControlProblem(max_move=[1.0, -1.0]), "max_move must be positive"),
         (
-            lambda: Problem(max_move=[0.0] * 999),
+            lambda: ControlProblem(max_move=[0.0] * 999),
             r"max_move must be positive, got \[0.0(, 0.0){11},?\s?$",
         ),
         (
-            lambda: Problem(output_weight=-1.0),
+            lambda: ControlProblem(output_weight=-1.0),
             "control: output_weight must be a number or a list of numbers, not negative, got -1.0",
         ),
         (
-            lambda: Problem(move_penalty=[0.1, -0.1]),
+            lambda: ControlProblem(move_penalty=[0.1, -0.1]),
             "move_penalty must be a number or a list of numbers, not negative",
         ),
         (
-            lambda: Problem(violation_weight=-1.0),
+            lambda: ControlProblem(violation_weight=-1.0),
             "violation_weight must be a number or a list of numbers, not negative",
         ),
         (
-            lambda: Problem(horizon=3, blocks=(1, 0)),
+            lambda: ControlProblem(horizon=3, blocks=(1, 0)),
             r"control: blocks must be at least 1 sample long and fit into 3 samples, got \[1, 0\]",
         ),
-        (lambda: Problem(horizon=3, blocks=(2, 2)), r"fit into 3 samples, got \[2, 2\]"),
-        (lambda: Problem(frozen_after=-1), "control: frozen_after must not be negative, got -1"),
+        (lambda: ControlProblem(horizon=3, blocks=(2, 2)), r"fit into 3 samples, got \[2, 2\]"),
+        (
+            lambda: ControlProblem(frozen_after=-1),
+            "control: frozen_after must not be negative, got -1",
+        ),
     ],
 )
 def test_misuse_is_named(make, words):
@@ -227,4 +237,4 @@ def test_misuse_is_named(make, words):
 )
 def test_numbers_that_do_not_fit_the_signals_are_named(released, options, words):
     with pytest.raises(InputError, match=words):
-        limits(released, Problem(**options))
+        limits(released, ControlProblem(**options))

@@ -7,7 +7,7 @@ from tolerances import IPOPT_INPUT, OFFSET, ROUND_OFF
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import Sqp
-from lstm_mpc.control.problem import Problem, limits
+from lstm_mpc.control.problem import ControlProblem, limits
 from lstm_mpc.control.simulation import (
     Probe,
     Run,
@@ -140,7 +140,7 @@ def test_the_observer_takes_the_offset_away_on_a_plant_the_model_does_not_know(
     plant, released, engine
 ):
     run = simulate_closed_loop(
-        plant, engine(released, Problem(horizon=12)), MISMATCH, u_start=[15.6]
+        plant, engine(released, ControlProblem(horizon=12)), MISMATCH, u_start=[15.6]
     )
     before, after = metrics(run)["steps"]
     assert run.failures == ()
@@ -152,7 +152,9 @@ def test_the_observer_takes_the_offset_away_on_a_plant_the_model_does_not_know(
 
 def test_the_engines_run_the_same_loop(plant, released):
     runs = [
-        simulate_closed_loop(plant, engine(released, Problem(horizon=12)), MISMATCH, u_start=[15.6])
+        simulate_closed_loop(
+            plant, engine(released, ControlProblem(horizon=12)), MISMATCH, u_start=[15.6]
+        )
         for engine in (DoMpc, Sqp)
     ]
     np.testing.assert_allclose(runs[0].u, runs[1].u, atol=IPOPT_INPUT)
@@ -161,7 +163,10 @@ def test_the_engines_run_the_same_loop(plant, released):
 def test_without_it_an_offset_stays(plant, released):
     """Must fail: an observer that hardly listens."""
     run = simulate_closed_loop(
-        plant, Sqp(released, Problem(horizon=12, observer_gain=1e-9)), MISMATCH, u_start=[15.6]
+        plant,
+        Sqp(released, ControlProblem(horizon=12, observer_gain=1e-9)),
+        MISMATCH,
+        u_start=[15.6],
     )
     assert metrics(run)["steps"][-1]["offset"] > 10 * OFFSET
 
@@ -170,7 +175,10 @@ def test_a_known_probe_delay_is_handled(plant, released):
     scenario = Scenario("late", Steps((0.0,), [7.6]), 600.0, delay=30.0)
     runs = {
         dead: simulate_closed_loop(
-            plant, Sqp(released, Problem(horizon=12, dead_time=dead)), scenario, u_start=[15.6]
+            plant,
+            Sqp(released, ControlProblem(horizon=12, dead_time=dead)),
+            scenario,
+            u_start=[15.6],
         )
         for dead in (0.0, 30.0)
     }
@@ -181,10 +189,16 @@ def test_a_known_probe_delay_is_handled(plant, released):
 def test_a_late_probe_reads_what_a_plant_with_a_delay_gives(plant, released):
     scenario = Scenario("late", Steps((0.0, 100.0), [7.0, 7.6]), 600.0, noise=0.01, seed=3)
     built_in = simulate_closed_loop(
-        Plant(delay=30.0).system(), Sqp(released, Problem(horizon=12)), scenario, u_start=[15.6]
+        Plant(delay=30.0).system(),
+        Sqp(released, ControlProblem(horizon=12)),
+        scenario,
+        u_start=[15.6],
     )
     run = simulate_closed_loop(
-        plant, Sqp(released, Problem(horizon=12)), replace(scenario, delay=30.0), u_start=[15.6]
+        plant,
+        Sqp(released, ControlProblem(horizon=12)),
+        replace(scenario, delay=30.0),
+        u_start=[15.6],
     )
     np.testing.assert_allclose(run.y, built_in.y, atol=ROUND_OFF)
     np.testing.assert_array_equal(
@@ -309,7 +323,7 @@ def test_of_several_outputs_and_inputs_the_worst_counts():
 
 
 def test_violations_are_counted_against_the_limits_that_were_given(released):
-    bounds = limits(released, Problem(max_move=1.0, y_low=6.0, y_high=8.0))
+    bounds = limits(released, ControlProblem(max_move=1.0, y_low=6.0, y_high=8.0))
     run = replace(
         made([7.0, 8.25, 5.5, 7.0, 7.0], [7.0] * 5, [15.0, 16.0, 17.1, 16.5, 15.0]),
         u_start=np.array([15.5]),

@@ -14,7 +14,7 @@ from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.observers.kalman import Kalman
 from lstm_mpc.control.observers.observer import OpenLoop
-from lstm_mpc.control.problem import KalmanTuning, Problem, limits
+from lstm_mpc.control.problem import ControlProblem, KalmanTuning, limits
 from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
@@ -55,7 +55,7 @@ def observer(request, mimo):
     """Makes an observer of the model."""
 
     def make(lag=0, **options):
-        problem = Problem(observer=request.param, dead_time=lag * mimo.model.Ts, **options)
+        problem = ControlProblem(observer=request.param, dead_time=lag * mimo.model.Ts, **options)
         return (OpenLoop if request.param is None else Kalman)(
             mimo.model, limits(mimo, problem), problem
         )
@@ -195,7 +195,7 @@ def test_without_looking_on_there_is_a_bump(design, engine):
 
 @pytest.mark.parametrize("engine", [Sqp, DoMpc, Plain], ids=lambda engine: engine.__name__)
 def test_every_engine_tracks(released, engine):
-    controller = engine(released, Problem(horizon=2, u_low=13.0, u_high=16.5, max_move=0.3))
+    controller = engine(released, ControlProblem(horizon=2, u_low=13.0, u_high=16.5, max_move=0.3))
     controller.reset([7.0], [15.6])
     move = controller.track([7.1], [17.0])
     assert move.u.tolist() == [17.0]  # the operator may go where the controller may not

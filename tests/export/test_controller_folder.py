@@ -13,7 +13,7 @@ from lstm_mpc.codegen import controller_spec
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control.controller import Status, meanings
 from lstm_mpc.control.engines.sqp import SolverOptions
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
 from lstm_mpc.export import controller_folder as module
 from lstm_mpc.export import pil_bench as pil
@@ -21,7 +21,7 @@ from lstm_mpc.export.controller_folder import KIND, PRODUCTS, bundle
 from lstm_mpc.export.golden import SAMPLES, golden
 from lstm_mpc.io.export_folder import write_folder
 
-PROBLEM = Problem(horizon=8, move_penalty=0.02, max_move=0.8, y_low=6.0, y_high=9.0)
+PROBLEM = ControlProblem(horizon=8, move_penalty=0.02, max_move=0.8, y_low=6.0, y_high=9.0)
 BUDGET = SolverOptions(sqp_iterations=5)
 
 

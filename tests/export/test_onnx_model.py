@@ -10,7 +10,7 @@ from tolerances import SINGLE
 
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.gate import release
-from lstm_mpc.certificates.scenarios import verify
+from lstm_mpc.certificates.scenarios import VerifyOptions, verify
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.onnx_model import FILE, KIND, graph_of, onnx_model
 from lstm_mpc.io.export_folder import write_folder
@@ -27,7 +27,7 @@ STEPS = 1000
 def passed(request):
     model = stable_model(*SHAPES[request.param])
     safe = [(-100.0, 100.0)] * len(model.outputs)
-    evidence = verify(model, safe_set=safe, steps=20, settle=5)
+    evidence = verify(model, VerifyOptions(steps=20, settle=5), safe_set=safe)
     return release(
         model, [certify(model)], evidence, validation_for(model), paper_policy(), safe_set=safe
     )

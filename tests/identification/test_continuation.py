@@ -13,7 +13,7 @@ from lstm_mpc.data.dataset import Dataset, Record, scale
 from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.identification import continuation
 from lstm_mpc.identification.continuation import first_conditions, train
-from lstm_mpc.identification.multistart import identify
+from lstm_mpc.identification.multistart import SearchOptions, identify
 from lstm_mpc.identification.training import TrainingOptions, train_once
 from lstm_mpc.plants.system import Signal
 
@@ -105,7 +105,7 @@ def test_no_start_that_is_not_proved_is_chosen(swing, monkeypatch):
     """Must fail."""
     monkeypatch.setattr(continuation, "signed_margin", lambda network, radius: -np.inf)
     with pytest.raises(SolverError, match="training gave no certified model"):
-        identify(swing, swing, replace(OPTIONS, iterations=2), starts=1)
+        identify(swing, swing, replace(OPTIONS, iterations=2), SearchOptions(starts=1))
 
 
 def test_other_conditions_hold_from_the_first_solve_on(swing):
@@ -124,7 +124,9 @@ def test_a_stop_keeps_a_network_only_if_it_is_proved(swing):
 
 
 def test_identification_certifies_it_and_screens_with_the_first_solve(swing):
-    found = identify(swing, swing, replace(OPTIONS, iterations=25), starts=1, screen=2)
+    found = identify(
+        swing, swing, replace(OPTIONS, iterations=25), SearchOptions(starts=1, screen=2)
+    )
     assert certify(found.model, SIGNED).holds
     assert f"{SIGNED} certified" in found.starts[0].sentence
 

@@ -15,12 +15,12 @@ from lstm_mpc.identification.initial_weights import (
     random_start,
     realise,
 )
-from lstm_mpc.identification.multistart import SCREENING, identify
+from lstm_mpc.identification.multistart import SCREENING, SearchOptions, identify
 from lstm_mpc.identification.training import TrainingOptions
 from lstm_mpc.io import parallel
 from lstm_mpc.model import lstm
 from lstm_mpc.model.lstm import Sizes
-from lstm_mpc.model.model import estimate_start, validate
+from lstm_mpc.model.model import estimate_start, record_fits
 from lstm_mpc.plants.system import Signal, simulate
 
 
@@ -152,7 +152,9 @@ def test_identify_widens_the_boxes_to_hold_given_weights(dataset, monkeypatch):
 
     monkeypatch.setattr(parallel, "run", run)
     with pytest.raises(KeyboardInterrupt):
-        identify(dataset, dataset, TrainingOptions(cells=(9,)), network=network, starts=1)
+        identify(
+            dataset, dataset, TrainingOptions(cells=(9,)), SearchOptions(starts=1), network=network
+        )
     settings, leaves = seen[0][2], lstm.parameters(network)
     assert settings.cells == (3,)
     assert settings.weight_bound == max(
@@ -173,7 +175,10 @@ def test_screening_keeps_the_starts_of_the_lowest_error(dataset, monkeypatch):
 
     monkeypatch.setattr(parallel, "run", run)
     found = identify(
-        dataset, dataset, TrainingOptions(cells=(2,), iterations=20), starts=2, screen=4, seed=3
+        dataset,
+        dataset,
+        TrainingOptions(cells=(2,), iterations=20),
+        SearchOptions(starts=2, screen=4, seed=3),
     )
     looked, kept = rounds
     assert [seed for seed, *_ in looked] == [3, 4, 5, 6]
@@ -183,7 +188,7 @@ def test_screening_keeps_the_starts_of_the_lowest_error(dataset, monkeypatch):
     )
     assert [start.outcome.seed for start in found.starts] == [seed for seed, *_ in kept]
     with pytest.raises(InputError, match="screen at least 0, got 1 and -1"):
-        identify(dataset, dataset, TrainingOptions(), starts=1, screen=-1)
+        identify(dataset, dataset, TrainingOptions(), SearchOptions(starts=1, screen=-1))
 
 
 # -- the start of a record -------------------------------------------------------------------------
@@ -207,12 +212,12 @@ def test_a_window_is_used_by_validate_and_must_be_skipped(rng):
     y = simulate(model.system, u, x0=np.full(6, 0.7)).y
     data = Dataset(model.inputs, (Signal("y1", "m"),), model.Ts, (Record("a", u, y),))
     with_window, without = (
-        validate(model, data, transient=4, seed=0, window=w)[0].rmse[0] for w in (4, 0)
+        record_fits(model, data, transient=4, seed=0, window=w)[0].rmse[0] for w in (4, 0)
     )
     assert with_window < 0.2 * without
     with pytest.raises(
         InputError, match="a window of 5 samples must lie within the 4 that are skipped"
     ):
-        validate(model, data, transient=4, seed=0, window=5)
+        record_fits(model, data, transient=4, seed=0, window=5)
     with pytest.raises(InputError, match=r"estimate_start: u \(3, 1\) and y \(2, 1\) must be"):
         estimate_start(model, np.zeros((3, 1)), np.zeros((2, 1)))

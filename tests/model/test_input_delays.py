@@ -23,19 +23,19 @@ from lstm_mpc.control.observers.gated import Gated
 from lstm_mpc.control.observers.kalman import Kalman
 from lstm_mpc.control.observers.mhe import Mhe
 from lstm_mpc.control.observers.observer import OpenLoop
-from lstm_mpc.control.problem import GatedTuning, KalmanTuning, MheTuning, Problem, limits_of
+from lstm_mpc.control.problem import ControlProblem, GatedTuning, KalmanTuning, MheTuning, limits_of
 from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.dataset import Dataset, Record, scale
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.onnx_model import onnx_model
-from lstm_mpc.identification.multistart import identify
+from lstm_mpc.identification.multistart import SearchOptions, identify
 from lstm_mpc.identification.multistart import model_of as identified
 from lstm_mpc.identification.training import TrainingOptions, pieces_of
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.input_delays import delayed, late
 from lstm_mpc.model.lstm import Network
-from lstm_mpc.model.model import Model, estimate_start, validate
+from lstm_mpc.model.model import Model, estimate_start, record_fits
 from lstm_mpc.plants.system import Signal, System, rest, simulate, simulate_batch
 from lstm_mpc.project.steps.training_steps import _with_delays
 
@@ -157,19 +157,17 @@ def lags():
 @pytest.fixture(scope="module")
 def knowing(lags):
     own = TrainingOptions(cells=(3,), iterations=40, delays=(4, 0), conditions=("iss",))
-    return identify(*lags, own, starts=1, seed=1, transient=20, name="knows").model
+    return identify(*lags, own, SearchOptions(starts=1, seed=1, transient=20), name="knows").model
 
 
 def test_training_with_the_delays_fits_what_training_without_cannot(lags, knowing):
     ignorant = identify(
         *lags,
         TrainingOptions(cells=(3,), iterations=40, conditions=("iss",)),
-        starts=1,
-        seed=1,
-        transient=20,
+        SearchOptions(starts=1, seed=1, transient=20),
     ).model
     with_them, without = (
-        validate(model, lags[1], transient=20, seed=0)[0].mean_removed[0]
+        record_fits(model, lags[1], transient=20, seed=0)[0].mean_removed[0]
         for model in (knowing, ignorant)
     )
     assert with_them > 96.0
@@ -219,12 +217,12 @@ def test_the_start_of_a_record_is_found_through_the_line():
     found = simulate(model.system, u, x0=estimate_start(model, u[:60], y[:60])).y
     assert np.abs(found - y)[60:].max() < 1e-3
     data = Dataset(model.inputs, model.outputs, model.Ts, (Record("r", u, y),))
-    assert validate(model, data, transient=60, seed=0, window=60)[0].mean_removed[0] > 99.0
-    assert validate(model, data, transient=60, seed=0)[0].mean_removed[0] > 95.0
+    assert record_fits(model, data, transient=60, seed=0, window=60)[0].mean_removed[0] > 99.0
+    assert record_fits(model, data, transient=60, seed=0)[0].mean_removed[0] > 95.0
     assert (
-        validate(replace(model, delays=()), data, transient=60, seed=0, window=60)[0].mean_removed[
+        record_fits(replace(model, delays=()), data, transient=60, seed=0, window=60)[
             0
-        ]
+        ].mean_removed[0]
         < 90.0
     )
     same = identified(model.network, data, model.scaling, {}, "m", delays=(3, 1))
@@ -310,7 +308,7 @@ OBSERVERS = {
 
 def observer_of(model, kind, lag=0):
     make, tuning = OBSERVERS[kind]
-    problem = Problem(observer=tuning, dead_time=lag * model.Ts)
+    problem = ControlProblem(observer=tuning, dead_time=lag * model.Ts)
     return make(model, limits_of(model, problem), problem)
 
 
@@ -383,7 +381,7 @@ def test_a_line_with_what_cannot_have_been_applied_is_made_anew(model, kind, har
 
 @pytest.mark.slow
 def test_the_moving_horizon_estimator_knows_the_delays(model):
-    problem = Problem(observer=MheTuning(**TUNING, window=5))
+    problem = ControlProblem(observer=MheTuning(**TUNING, window=5))
     observer = Mhe(model, limits_of(model, problem), problem)
     u = np.clip(wild(model, 12), model.u_low, model.u_high)
     y = simulate(model.system, u, x0=rest(model.system, u[0])).y
@@ -397,7 +395,7 @@ def test_the_moving_horizon_estimator_knows_the_delays(model):
 # -- the loop --------------------------------------------------------------------------------------
 
 
-BOTH = Problem(horizon=12, output_weight=[4.0, 2.0], move_penalty=[0.002, 0.001])
+BOTH = ControlProblem(horizon=12, output_weight=[4.0, 2.0], move_penalty=[0.002, 0.001])
 
 
 def iae(loop):
@@ -488,7 +486,7 @@ def test_a_dead_time_written_down_nowhere_is_worth_half_the_error(plant, shipped
         delayed(plant, (3,), [15.6]),
         Scenario("s", Steps((0.0, 200.0, 600.0), [7.0, 7.6, 6.8]), 1000.0),
     )
-    problem, loops = Problem(horizon=12, move_penalty=0.05, max_move=1.0), []
+    problem, loops = ControlProblem(horizon=12, move_penalty=0.05, max_move=1.0), []
     for delays in ((3,), (0,)):
         loops.append(
             simulate_closed_loop(
@@ -509,8 +507,8 @@ def test_a_horizon_that_a_late_input_does_not_reach_is_refused(passed):
         r" 2: an input would act on nothing"
     )
     with pytest.raises(InputError, match=told):
-        Sqp(later(passed, (1, 3)), Problem(horizon=2))
-    Sqp(later(passed, (1, 3)), Problem(horizon=3))
+        Sqp(later(passed, (1, 3)), ControlProblem(horizon=2))
+    Sqp(later(passed, (1, 3)), ControlProblem(horizon=3))
 
 
 def test_onnx_is_refused(passed):

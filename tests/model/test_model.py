@@ -12,7 +12,7 @@ from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model import lstm
-from lstm_mpc.model.model import KIND, Model, compare, validate
+from lstm_mpc.model.model import KIND, Model, compare, record_fits
 from lstm_mpc.plants.system import Mapped, Signal, simulate, simulate_batch
 
 # -- simulation ------------------------------------------------------------------------------------
@@ -257,15 +257,15 @@ def validation_data(model, rng, *, truth=True):
 def test_validation_forgets_the_random_start_and_sees_an_offset(rng):
     model = model_of(random_network(2, spread=0.5))
     data = validation_data(model, rng)
-    exact, shifted = validate(model, data, transient=100, seed=3)
+    exact, shifted = record_fits(model, data, transient=100, seed=3)
     assert exact.mean_removed[0] > 99.9 > shifted.mean_removed[0]
     assert exact.skipped == 100
     assert shifted.rmse[0] == pytest.approx(0.1, rel=1e-3)
-    clean = validate(model, data, transient=100, seed=3, against="noise-free")
+    clean = record_fits(model, data, transient=100, seed=3, against="noise-free")
     assert clean[1].mean_removed[0] > 99.9
     assert clean[1].against == "noise-free"
-    assert validate(model, data, transient=0, seed=3)[0].mean_removed[0] < exact.mean_removed[0]
-    assert validate(model, data, transient=100, seed=3) == (exact, shifted)
+    assert record_fits(model, data, transient=0, seed=3)[0].mean_removed[0] < exact.mean_removed[0]
+    assert record_fits(model, data, transient=100, seed=3) == (exact, shifted)
 
 
 def test_records_without_noise_free_output_say_so(rng):

@@ -13,7 +13,7 @@ from tolerances import ROUND_OFF
 from lstm_mpc import Mprs, Signal, Steps, from_python, record, simulate
 from lstm_mpc.certificates.scenarios import explore, plant_law
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
-from lstm_mpc.control.problem import Problem, limits_of
+from lstm_mpc.control.problem import ControlProblem, limits_of
 from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.dataset import Scaling
 from lstm_mpc.errors import InputError
@@ -117,7 +117,7 @@ def test_it_closes_the_loop_like_its_twin(tanks):
 
 
 def test_what_differentiates_it_is_told(twin):
-    plant, asked = from_python(step, output, **GIVEN), Problem(horizon=3)
+    plant, asked = from_python(step, output, **GIVEN), ControlProblem(horizon=3)
     bounds = limits_of(
         Model(
             stable_network(0, 1, (2,), 2),

@@ -24,7 +24,7 @@ from lstm_mpc.data.log_options import LogOptions
 from lstm_mpc.data.logs.table import open_log, time_columns
 from lstm_mpc.directory import Project
 from lstm_mpc.identification.model_order import Candidate, Ordering
-from lstm_mpc.identification.multistart import Start
+from lstm_mpc.identification.multistart import SearchOptions, Start
 from lstm_mpc.project.artefacts import Options
 from lstm_mpc.project.design import load_design
 from lstm_mpc.project.signal_requests import ask_signals, columns_in, signals_of, wanted
@@ -350,13 +350,19 @@ def test_conditions_are_given_up_where_they_cost_more_than_their_price():
     ]
     settings = TrainingOptions(cells=(3,), conditions=("iss", "delta_iss"), iterations=40)
     dear = identify(
-        *data, settings, starts=1, transient=30, window=30, max_fit_loss=5.0, required=("iss",)
+        *data,
+        settings,
+        SearchOptions(starts=1, transient=30, window=30, max_fit_loss=5.0),
+        required=("iss",),
     )
     assert [s.outcome.seed for s in dear.starts] == [0, 1]
     assert dear.starts[1].fit > dear.starts[0].fit + 5.0
     assert dear.model.origin["settings"]["conditions"] == ("iss",)
     cheap = identify(
-        *data, settings, starts=1, transient=30, window=30, max_fit_loss=1e6, required=("iss",)
+        *data,
+        settings,
+        SearchOptions(starts=1, transient=30, window=30, max_fit_loss=1e6),
+        required=("iss",),
     )
     assert cheap.model.origin["settings"]["conditions"] == ("iss", "delta_iss")
     assert "iss + delta_iss certified" in cheap.starts[0].sentence

@@ -22,14 +22,14 @@ from rivals.arena import (
 from rivals.pi import Pi
 
 from lstm_mpc.control.controller import OPTIMAL, ControlAction
-from lstm_mpc.control.problem import Problem, limits
+from lstm_mpc.control.problem import ControlProblem, limits
 from lstm_mpc.control.simulation import Scenario
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.ph import Plant
 from lstm_mpc.plots import figures
 
-PROBLEM = Problem(max_move=1.0, y_low=5.8, y_high=9.2)
+PROBLEM = ControlProblem(max_move=1.0, y_low=5.8, y_high=9.2)
 U_START = [15.55]
 BY_NAME = {condition.name: condition for condition in CONDITIONS}
 

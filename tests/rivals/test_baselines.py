@@ -21,7 +21,7 @@ from lstm_mpc.control.controller import FullInformation, Status
 from lstm_mpc.control.delay_line import Line
 from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.faults import Fault
-from lstm_mpc.control.problem import Problem, limits
+from lstm_mpc.control.problem import ControlProblem, limits
 from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
@@ -130,7 +130,7 @@ def test_the_tuning_finds_the_optimum_that_is_known(gain):
 
 
 def test_the_tuning_sees_what_the_loop_sees(released):
-    plant, held = Plant(uncertain=True).system(), limits(released, Problem(max_move=0.5))
+    plant, held = Plant(uncertain=True).system(), limits(released, ControlProblem(max_move=0.5))
     disturbed = Steps((0.0, 50.0), [[16.6, 0.55], [16.4, 0.6]])
     hard = {"noise": 0.05, "delay": 20.0, "valve_lag": 15.0, "mismatch": 0.02}
     scenarios = [
@@ -189,7 +189,7 @@ JUMP = Scenario("jump", Steps((0.0,), [7.6]), 200.0)
 
 
 def test_who_knows_everything_beats_everyone(plant, released):
-    problem = Problem(horizon=10, move_penalty=0.02, max_move=1.0)
+    problem = ControlProblem(horizon=10, move_penalty=0.02, max_move=1.0)
     held = limits(released, problem)
     tuned = tune_pi(plant, [JUMP], limits=held, u_start=[15.6])
     rivals = [
@@ -208,7 +208,7 @@ def test_who_knows_everything_beats_everyone(plant, released):
 
 def test_it_solves_the_problem_itself(released):
     """On the model as plant it is the plain program: blocks, soft outputs, rates and bounds."""
-    problem = Problem(
+    problem = ControlProblem(
         horizon=12,
         move_penalty=0.01,
         max_move=0.4,
@@ -233,7 +233,7 @@ def test_it_solves_the_problem_itself(released):
 
 
 def test_it_knows_the_slow_valve(plant, released):
-    problem, scenario = Problem(horizon=10, move_penalty=0.02), replace(JUMP, valve_lag=30.0)
+    problem, scenario = ControlProblem(horizon=10, move_penalty=0.02), replace(JUMP, valve_lag=30.0)
     held = limits(released, problem)
     ideals = [Ideal(plant, problem, limits=held, valve_lag=lag) for lag in (30.0, 0.0)]
     runs = [simulate_closed_loop(plant, ideal, scenario, u_start=[15.6]) for ideal in ideals]
@@ -250,7 +250,7 @@ def test_with_preview_it_moves_before_the_setpoint_does(plant, released):
     late = replace(STEP, setpoint=Steps((0.0, 60.0), [7.0, 7.6]), duration=40.0)
     moved = []
     for preview in (True, False):
-        problem = Problem(horizon=4, preview=preview)
+        problem = ControlProblem(horizon=4, preview=preview)
         ideal = Ideal(plant, problem, limits=limits(released, problem))
         run = simulate_closed_loop(
             plant, ideal, late, u_start=[15.55], horizon=problem.ahead(released.model)
@@ -260,7 +260,7 @@ def test_with_preview_it_moves_before_the_setpoint_does(plant, released):
 
 
 def test_a_failed_solve_is_reported_and_the_last_plan_applied(plant, released):
-    problem = Problem(horizon=4, max_move=1.0)
+    problem = ControlProblem(horizon=4, max_move=1.0)
     held = limits(released, problem)
     run = simulate_closed_loop(
         plant,
@@ -276,7 +276,7 @@ def test_a_failed_solve_is_reported_and_the_last_plan_applied(plant, released):
 
 
 def test_it_must_be_told(plant, released):
-    problem = Problem(horizon=2)
+    problem = ControlProblem(horizon=2)
     ideal = Ideal(plant, problem, limits=limits(released, problem))
     ideal.see(plant.x0, plant.d_nominal, np.array([15.6]))
     ideal.step([7.0], [7.0])
@@ -291,7 +291,7 @@ def test_it_must_be_told(plant, released):
 
 
 def test_for_small_signals_linear_mpc_is_the_nonlinear_one(released):
-    problem = Problem(horizon=12, move_penalty=0.01, blocks=(1, 2, 4))
+    problem = ControlProblem(horizon=12, move_penalty=0.01, blocks=(1, 2, 4))
     y = np.asarray(released.model.system.output(rest(released.model.system, [15.6]))).ravel()
     moves = []
     for controller in (LinearMpc(released, problem), Sqp(released, problem)):
@@ -303,7 +303,7 @@ def test_for_small_signals_linear_mpc_is_the_nonlinear_one(released):
 
 def test_linear_mpc_solves_its_program(released):
     """Beside CasADi's solver, on a model differentiated by differences, with all limits active."""
-    problem = Problem(
+    problem = ControlProblem(
         horizon=12, move_penalty=0.01, max_move=0.4, u_high=16.3, y_high=7.3, violation_weight=50.0
     )
     controller, system, N = LinearMpc(released, problem), released.model.system, 12
@@ -370,17 +370,17 @@ def test_linear_mpc_leaves_no_offset_and_bridges_the_dead_time(plant, released, 
     )
     run = simulate_closed_loop(
         plant,
-        LinearMpc(released, Problem(horizon=12, dead_time=delay, max_move=1.0)),
+        LinearMpc(released, ControlProblem(horizon=12, dead_time=delay, max_move=1.0)),
         scenario,
         u_start=[15.6],
     )
-    found = metrics(run, limits=limits(released, Problem(max_move=1.0)))
+    found = metrics(run, limits=limits(released, ControlProblem(max_move=1.0)))
     assert found["steps"][-1]["offset"] < OFFSET
     assert (found["inadmissible"], found["failures"]) == (0, 0)
 
 
 def test_what_linear_mpc_cannot_believe_is_flagged(released):
-    controller = LinearMpc(released, Problem(horizon=12))
+    controller = LinearMpc(released, ControlProblem(horizon=12))
     controller.reset([7.0], [15.6])
     lost, kept = controller.step([np.nan], [7.2]), controller.step([7.0], [np.nan])
     assert (lost.flags, kept.flags) == (Status.MEASUREMENT_INVALID, Status.SETPOINT_INVALID)
@@ -394,4 +394,4 @@ def test_linear_mpc_needs_an_input_for_every_output(monkeypatch):
         InputError,
         match=r"linear MPC: needs as many outputs as inputs for its disturbances, got 2 and 1",
     ):
-        LinearMpc(builders.released("tall"), Problem())
+        LinearMpc(builders.released("tall"), ControlProblem())

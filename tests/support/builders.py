@@ -12,7 +12,7 @@ from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.evidence import Validation
 from lstm_mpc.certificates.gate import release
 from lstm_mpc.certificates.policy import Policy
-from lstm_mpc.certificates.scenarios import verify
+from lstm_mpc.certificates.scenarios import VerifyOptions, verify
 from lstm_mpc.control.problem import Limits
 from lstm_mpc.data.dataset import Scaling
 from lstm_mpc.identification.training import TrainingOptions
@@ -142,7 +142,7 @@ def released(kind):
 def released_of(model):
     """A stable model through a gate that asks little, with a safe set that nothing leaves."""
     safe = [(-100.0, 100.0)] * len(model.outputs)
-    evidence = verify(model, safe_set=safe, steps=5, settle=0)
+    evidence = verify(model, VerifyOptions(steps=5, settle=0), safe_set=safe)
     policy = paper_policy(waive={"controller": "a bench, nobody near"})
     evidence = [certify(model)], evidence, validation_for(model)
     return release(model, *evidence, policy, safe_set=safe)

@@ -7,14 +7,14 @@ from lstm_mpc.assurance.clearance import clear
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.engines.sqp import SolverOptions
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.problem import ControlProblem
 
 NAME = "model_controller"  # of the files, since the models are called "model"
 
 
 def spec_of(release, *, preview=False):
     """A controller; a rate limit makes the inputs in force matter."""
-    problem = Problem(horizon=5, move_penalty=1e-3, max_move=1.0, preview=preview)
+    problem = ControlProblem(horizon=5, move_penalty=1e-3, max_move=1.0, preview=preview)
     return ControllerSpec(release, problem, SolverOptions())
 
 

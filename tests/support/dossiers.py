@@ -10,14 +10,14 @@ from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.evidence import Tubes
 from lstm_mpc.certificates.gate import release
 from lstm_mpc.certificates.reachability import reach
-from lstm_mpc.certificates.scenarios import verify
+from lstm_mpc.certificates.scenarios import VerifyOptions, verify
 from lstm_mpc.control.engines.sqp import Sqp
-from lstm_mpc.control.problem import Problem, limits
+from lstm_mpc.control.problem import ControlProblem, limits
 from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
 from lstm_mpc.data.csv_file import write_csv
 from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.data.excitation import Mprs, Steps
-from lstm_mpc.identification.multistart import validation_of
+from lstm_mpc.identification.validation import validate
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import rest, simulate
@@ -92,13 +92,15 @@ def evidence(folder, model):
     design = load_design(folder)
     certificate = certify(model)
     certificate.save(folder / "certificate-iss.json")
-    checked = verify(model, safe_set=design.safe_set, radii=(0.5, 1.0), steps=20, settle=5)
+    checked = verify(
+        model, VerifyOptions(radii=(0.5, 1.0), steps=20, settle=5), safe_set=design.safe_set
+    )
     checked.save(folder / "verification.json")
     Tubes(
         model.digest,
         tuple(reach(model, safe_set=design.safe_set, radius=r, steps=50) for r in (0.5, 1.0)),
     ).save(folder / "tubes.json")
-    fits = validation_of(model, design.records("validation"), transient=50)
+    fits = validate(model, design.records("validation"), transient=50)
     passed = release(model, [certificate], checked, fits, design.release, safe_set=design.safe_set)
     passed.save(folder / "release.json")
     history = [[0, 1.0, 10.0, 0.1], [1, 0.1, 90.0, 0.05]]
@@ -134,7 +136,7 @@ def _loop(model, passed):
     ]
     scenario = Scenario("step", Steps((0.0, 100.0), np.array(aims)), 300.0, noise=1e-3)
     return simulate_closed_loop(
-        model.system, Sqp(passed, Problem(horizon=4)), scenario, u_start=middle
+        model.system, Sqp(passed, ControlProblem(horizon=4)), scenario, u_start=middle
     )
 
 

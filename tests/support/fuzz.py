@@ -46,7 +46,7 @@ from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.evidence import Certificate, LoopVerification, Tubes, Verification
 from lstm_mpc.certificates.gate import Release, release
 from lstm_mpc.certificates.reachability import reach
-from lstm_mpc.certificates.scenarios import verify
+from lstm_mpc.certificates.scenarios import VerifyOptions, verify
 from lstm_mpc.data.csv_file import read_csv
 from lstm_mpc.data.log_reader import read_raw
 from lstm_mpc.errors import LstmMpcError
@@ -633,7 +633,7 @@ def tiny() -> dict[str, Any]:
     model = stable_model(0, 1, (1,), 1)
     model = replace(model, inputs=(replace(model.inputs[0], nominal=0.5),))
     safe = ((-100.0, 100.0),)
-    checked = verify(model, safe_set=safe, steps=4, settle=1)
+    checked = verify(model, VerifyOptions(steps=4, settle=1), safe_set=safe)
     tube = reach(model, safe_set=safe, steps=5)
     certificates = [certify(model, name) for name in ("iss", "delta_iss")]
     passed = release(

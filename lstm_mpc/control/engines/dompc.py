@@ -15,7 +15,7 @@ import numpy as np
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.control.engines import dompc_library
 from lstm_mpc.control.engines.supervisor import Solution, Supervisor
-from lstm_mpc.control.problem import Limits, Problem
+from lstm_mpc.control.problem import ControlProblem, Limits
 from lstm_mpc.plants.system import Array
 
 IPOPT = {"ipopt.tol": 1e-12, "ipopt.bound_relax_factor": 0.0}
@@ -23,9 +23,9 @@ _HISTORY = 200  # samples after which do-mpc's growing record is dropped
 
 
 class DoMpc(Supervisor):
-    """See `Supervisor` for the protocol and `Problem` for what is optimised."""
+    """See `Supervisor` for the protocol and `ControlProblem` for what is optimised."""
 
-    def __init__(self, release: Release, problem: Problem) -> None:
+    def __init__(self, release: Release, problem: ControlProblem) -> None:
         super().__init__(release, problem)
         self._ahead = np.zeros((problem.horizon + 1, len(release.model.outputs)))
         self._known = np.zeros((problem.horizon, len(release.model.measured)))
@@ -70,7 +70,7 @@ class DoMpc(Supervisor):
         return Solution(None, detail=problem)
 
 
-def _build(release: Release, problem: Problem, bounds: Limits, now: Any) -> Any:
+def _build(release: Release, problem: ControlProblem, bounds: Limits, now: Any) -> Any:
     """The do-mpc controller: SX, discrete, state [χ; u_{k−1}; the inputs under way, the oldest
     first], setpoint, disturbances and the measured inputs as they arrive as time-varying
     parameters."""

@@ -18,7 +18,7 @@ from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.engines.qp import ACTIVE, CAPPED, FREE, Rows, Step, WorkingSet, solve
 from lstm_mpc.control.engines.supervisor import Solution, Supervisor
-from lstm_mpc.control.problem import Limits, Problem, admit, limits, moves_of
+from lstm_mpc.control.problem import ControlProblem, Limits, admit, limits, moves_of
 from lstm_mpc.errors import InputError
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
@@ -57,10 +57,10 @@ class SolverOptions:
 
 
 class Sqp(Supervisor):
-    """See `Supervisor` for the protocol and `Problem` for what is optimised."""
+    """See `Supervisor` for the protocol and `ControlProblem` for what is optimised."""
 
     def __init__(
-        self, release: Release, problem: Problem, solver: SolverOptions | None = None
+        self, release: Release, problem: ControlProblem, solver: SolverOptions | None = None
     ) -> None:
         release = checked(release)
         self.solver = solver or SolverOptions()

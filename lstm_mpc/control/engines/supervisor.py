@@ -17,7 +17,14 @@ from lstm_mpc.control.observers.gated import Gated
 from lstm_mpc.control.observers.kalman import Kalman
 from lstm_mpc.control.observers.mhe import Mhe
 from lstm_mpc.control.observers.observer import Observer, OpenLoop
-from lstm_mpc.control.problem import GatedTuning, KalmanTuning, Limits, MheTuning, Problem, limits
+from lstm_mpc.control.problem import (
+    ControlProblem,
+    GatedTuning,
+    KalmanTuning,
+    Limits,
+    MheTuning,
+    limits,
+)
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.sensitivity import Buffered
 from lstm_mpc.plants.system import Array
@@ -44,15 +51,15 @@ class Solution:
 
 
 class Supervisor(ABC):
-    """A controller that keeps the `reset / step` protocol around a solver of `Problem`; engines say
-    how to `_solve`, and to `_restart`.
+    """A controller that keeps the `reset / step` protocol around a solver of the problem; engines
+    say how to `_solve`, and to `_restart`.
 
     When a solve fails, the plan of the last good one is shifted and applied; after a whole horizon
     of failures the input goes to the safe one. Both, like every input, stay within bounds and
     rates, and the move's flags say so. A measured input that is not finite or beyond its limits is
     not believed: the last valid value stays."""
 
-    def __init__(self, release: Release, problem: Problem) -> None:
+    def __init__(self, release: Release, problem: ControlProblem) -> None:
         release = checked(release)
         self.release, self.problem = release, problem
         self.limits: Limits = limits(release, problem)

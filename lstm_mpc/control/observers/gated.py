@@ -35,7 +35,7 @@ from lstm_mpc.certificates.certification import enclose
 from lstm_mpc.certificates.evidence import Certificate, Inequality
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.observers.observer import Observer
-from lstm_mpc.control.problem import GatedTuning, Limits, Problem
+from lstm_mpc.control.problem import ControlProblem, GatedTuning, Limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
@@ -221,7 +221,7 @@ class Gated(Observer):
     the state now is that one run on without corrections. What is not believed corrects nothing.
     Made only where the certificate holds."""
 
-    def __init__(self, model: Model, limits: Limits, problem: Problem) -> None:
+    def __init__(self, model: Model, limits: Limits, problem: ControlProblem) -> None:
         super().__init__(model, limits, problem)
         tuning = problem.observer
         assert isinstance(tuning, GatedTuning)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from lstm_mpc.certificates.signed.certificate import incremental_margin
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.observers.observer import Observer, state_bound
-from lstm_mpc.control.problem import KalmanTuning, Limits, Problem, per_signal
+from lstm_mpc.control.problem import ControlProblem, KalmanTuning, Limits, per_signal
 from lstm_mpc.errors import InputError
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
@@ -26,7 +26,7 @@ MEMORY = 0.5  # of the trend of the innovations
 WHITE = 2.0  # squared trend, of white innovations 1, that is none yet
 
 
-def beyond(model: Model, problem: Problem) -> float:
+def beyond(model: Model, problem: ControlProblem) -> float:
     """How far [normalised] the inputs of the model go beyond the actuator limits, with the
     disturbance that the observer may put there."""
     if not isinstance(problem.observer, KalmanTuning) or not problem.observer.input:
@@ -52,7 +52,7 @@ class Tuned:
     delay_uncertainty: float
 
 
-def tuned(model: Model, problem: Problem, tuning: KalmanTuning) -> Tuned:
+def tuned(model: Model, problem: ControlProblem, tuning: KalmanTuning) -> Tuned:
     """The numbers of `tuning` for this model; InputError where the model forgets its start no more
     under the largest disturbance."""
     scaling, nu, ny = model.scaling, len(model.manipulated), len(model.outputs)
@@ -113,7 +113,7 @@ class Kalman(Observer):
     innovations: tuple[Array, Array]
     learning = True  # r
 
-    def __init__(self, model: Model, limits: Limits, problem: Problem) -> None:
+    def __init__(self, model: Model, limits: Limits, problem: ControlProblem) -> None:
         super().__init__(model, limits, problem)
         tuning = problem.observer
         assert isinstance(tuning, KalmanTuning)

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines import dompc_library
 from lstm_mpc.control.observers.kalman import Kalman
-from lstm_mpc.control.problem import Limits, MheTuning, Problem
+from lstm_mpc.control.problem import ControlProblem, Limits, MheTuning
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import Array, rest
@@ -33,7 +33,7 @@ class Mhe(Kalman):
     """See the module's docstring. A sample whose solve failed keeps what was predicted, says that
     its measurement was not taken in, and the next one begins afresh."""
 
-    def __init__(self, model: Model, limits: Limits, problem: Problem) -> None:
+    def __init__(self, model: Model, limits: Limits, problem: ControlProblem) -> None:
         tuning = problem.observer
         assert isinstance(tuning, MheTuning)
         # [y; v], each measurement with the input before it

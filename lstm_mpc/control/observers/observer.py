@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from lstm_mpc.certificates import conditions
 from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.delay_line import Line
-from lstm_mpc.control.problem import Limits, Problem
+from lstm_mpc.control.problem import ControlProblem, Limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.model import Model, estimate_core
 from lstm_mpc.plants.system import Array, rest
@@ -39,7 +39,7 @@ class Observer(ABC):
     # prior and change, where a correction changed the state
     _corrected: tuple[tuple[Array, Array], tuple[Array, Array]] | None = None
 
-    def __init__(self, model: Model, limits: Limits, problem: Problem) -> None:
+    def __init__(self, model: Model, limits: Limits, problem: ControlProblem) -> None:
         self._model, self._system, self._limits, self._frozen_after = (
             model,
             model.core,
@@ -180,7 +180,7 @@ class OpenLoop(Observer):
     output predicted for the moment it speaks of. What is not believed leaves its disturbance as it
     was."""
 
-    def __init__(self, model: Model, limits: Limits, problem: Problem) -> None:
+    def __init__(self, model: Model, limits: Limits, problem: ControlProblem) -> None:
         super().__init__(model, limits, problem)
         self._gain, self._bound = problem.observer_gain, state_bound(model)
         self._rest(self._safe)

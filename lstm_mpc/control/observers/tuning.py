@@ -10,7 +10,7 @@ import numpy as np
 
 from lstm_mpc.certificates.signed.certificate import incremental_margin
 from lstm_mpc.control.observers.kalman import Kalman, beyond
-from lstm_mpc.control.problem import KalmanTuning, Problem, limits_of
+from lstm_mpc.control.problem import ControlProblem, KalmanTuning, limits_of
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.model import Model, estimate_start
@@ -103,7 +103,7 @@ def _replay(
 ) -> tuple[float, float]:
     """−2 log likelihood per innovation along all records, with the best common scale, and that
     scale, a variance."""
-    problem = Problem(observer=tuning, dead_time=dead_time)
+    problem = ControlProblem(observer=tuning, dead_time=dead_time)
     observer, innovations = _Steady(model, limits_of(model, problem), problem), []
     for record in dataset.records:
         observer.reset(record.y[0], record.u[0])
@@ -126,7 +126,7 @@ def _widest(model: Model, disturbance: str) -> Array:
     low, high, span = 0.0, 1.0, model.roles.moved(model.scaling.u_span)
     for _ in range(20):
         share = 0.5 * (low + high)
-        problem = Problem(observer=KalmanTuning(1.0, 1.0, share * span))
+        problem = ControlProblem(observer=KalmanTuning(1.0, 1.0, share * span))
         reach = model.scaling.radius + beyond(model, problem)
         holds = incremental_margin(model.network, reach) > 0
         low, high = (share, high) if holds else (low, share)

@@ -13,7 +13,7 @@ from lstm_mpc.data.csv_file import read_csv
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.data.log_preparation import prepare_log
 from lstm_mpc.errors import DataError, InputError
-from lstm_mpc.identification.multistart import validation_of
+from lstm_mpc.identification import validation as judging
 from lstm_mpc.model.model import Model, simulations
 from lstm_mpc.plants.system import Array
 from lstm_mpc.project.artefacts import DEFAULT, Options
@@ -80,7 +80,7 @@ def validate(
             [r.u[skip:] for r in dataset.records],
             lags=min(_LAGS, samples // 8),
         )
-    return Check(model, dataset, validation_of(model, dataset, **judge), tuple(runs), residuals)
+    return Check(model, dataset, judging.validate(model, dataset, **judge), tuple(runs), residuals)
 
 
 def _read(model: Model, files: Sequence[Path], design: Design | None, options: Options) -> Dataset:

@@ -10,7 +10,7 @@ from lstm_mpc.certificates import certification, gate, reachability, scenarios
 from lstm_mpc.certificates.evidence import Certificate, Tubes, Verification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.control.problem import input_range
-from lstm_mpc.identification.multistart import validation_of
+from lstm_mpc.identification.validation import validate
 from lstm_mpc.model.model import Model
 from lstm_mpc.project.artefacts import (
     DEFAULT,
@@ -91,11 +91,11 @@ def verify(design: Design, options: Options = DEFAULT) -> Verification:
     """
     return scenarios.verify(
         Model.load(design.file(MODEL)),
+        design.verify,
         safe_set=design.safe_set,
         plant=design.experiment_plant,
         workers=options.workers,
         on_progress=lambda label, share: options.progress("verify", share, f"{label}: {share:.0%}"),
-        **design.verify.__dict__,
     )
 
 
@@ -154,7 +154,7 @@ def release(design: Design, options: Options = DEFAULT) -> Release:
         model,
         certificates,
         Verification.load(design.file(VERIFICATION)),
-        validation_of(model, design.records("validation"), **design.judge),
+        validate(model, design.records("validation"), **design.judge),
         design.release,
         safe_set=design.safe_set,
         u_low=low,

@@ -15,8 +15,9 @@ from lstm_mpc.identification import model_order, multistart
 from lstm_mpc.identification.baselines import Baselines, baselines
 from lstm_mpc.identification.linear_model import fit_linear
 from lstm_mpc.identification.model_order import Ordering
-from lstm_mpc.identification.multistart import Identification, validation_of
+from lstm_mpc.identification.multistart import Identification
 from lstm_mpc.identification.training import Progress, TrainingOptions
+from lstm_mpc.identification.validation import validate
 from lstm_mpc.model.model import Model
 from lstm_mpc.project.artefacts import DEFAULT, Options
 from lstm_mpc.project.design import Design
@@ -112,15 +113,15 @@ def train(design: Design, options: Options = DEFAULT, *, origin: Model | None = 
         dataset,
         validation,
         settings,
+        design.search,
         scaling=scale(training, rule=design.data.scaling) if origin is None else origin.scaling,
         network=None if origin is None else origin.network,
         workers=options.workers,
         name=design.name,
         on_progress=_training_progress(design, settings, dataset, options),
         required=design.release.conditions,
-        **design.search.__dict__,
     )
-    evidence = validation_of(identification.model, validation, **design.judge)
+    evidence = validate(identification.model, validation, **design.judge)
     transient, delays = design.search.transient, identification.model.delays
     simple = baselines(
         fit_linear(dataset, validation, transient=transient, delays=delays),
@@ -184,7 +185,7 @@ def _with_delays(settings: TrainingOptions, origin: Model) -> TrainingOptions:
 
 def _origin(model: Model, design: Design, validation: Dataset) -> Origin:
     failed = [n for n in design.train.conditions if not certification.certify(model, n).holds]
-    return Origin(model, validation_of(model, validation, **design.judge).fit, tuple(failed))
+    return Origin(model, validate(model, validation, **design.judge).fit, tuple(failed))
 
 
 def order(

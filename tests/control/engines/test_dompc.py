@@ -11,7 +11,7 @@ from tolerances import IPOPT_BOX, IPOPT_COST, IPOPT_INPUT, ROUND_OFF
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines import dompc
 from lstm_mpc.control.engines.dompc import DoMpc
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.problem import ControlProblem
 
 
 def agrees(controller, *arguments):
@@ -30,23 +30,23 @@ def agrees(controller, *arguments):
 
 @pytest.mark.parametrize("options", PROBLEMS.values(), ids=PROBLEMS)
 def test_a_step_is_the_optimum_of_the_stated_problem(released, options):
-    controller = DoMpc(released, Problem(**options))
+    controller = DoMpc(released, ControlProblem(**options))
     found = agrees(controller, [7.0], [15.6], [7.6], 0.05)
     assert found.move.predicted.shape == (controller.problem.horizon + 1, 1)
     not_idle(options, found, IPOPT_INPUT)
 
 
 def test_a_step_is_the_optimum_with_two_inputs_and_outputs_and_all_limits_at_once(mimo):
-    agrees(DoMpc(mimo, Problem(**all_at_once())), Y_REST, [1.0, 4.0], RAMP, KICK)
+    agrees(DoMpc(mimo, ControlProblem(**all_at_once())), Y_REST, [1.0, 4.0], RAMP, KICK)
 
 
 def test_a_step_is_the_optimum_under_unequal_delays(late_mimo):
-    agrees(DoMpc(late_mimo, Problem(**all_at_once())), Y_REST, [1.0, 4.0], RAMP, KICK)
+    agrees(DoMpc(late_mimo, ControlProblem(**all_at_once())), Y_REST, [1.0, 4.0], RAMP, KICK)
 
 
 def test_a_wrong_program_would_be_seen(released):
     """Must fail: a plain program with another weight disagrees by far more than the tolerance."""
-    controller = DoMpc(released, Problem(horizon=6))
+    controller = DoMpc(released, ControlProblem(horizon=6))
     other = replace(controller.limits, move_penalty=np.array([0.11]))
     found = compared(controller, [7.0], [15.6], [7.6], 0.0, limits=other)
     assert abs(found.cost - found.move.cost) > 1e3 * IPOPT_COST * found.move.cost
@@ -56,7 +56,7 @@ def test_a_wrong_program_would_be_seen(released):
 
 
 def test_bounds_and_rates_are_kept_under_a_wild_plant(mimo, rng):
-    problem = Problem(
+    problem = ControlProblem(
         horizon=5, move_penalty=0.0, u_low=[-0.5, 2.0], u_high=[2.0, 6.0], max_move=[0.4, 0.7]
     )
     controller, before = DoMpc(mimo, problem), np.array([1.0, 4.0])
@@ -72,7 +72,7 @@ def test_bounds_and_rates_are_kept_under_a_wild_plant(mimo, rng):
 
 def test_a_start_outside_the_bounds_is_taken_for_the_nearest_within(released):
     """Actuators saturate: what is in force cannot lie outside, whatever is said."""
-    controller = DoMpc(released, Problem(horizon=5, u_high=15.0, max_move=0.1))
+    controller = DoMpc(released, ControlProblem(horizon=5, u_high=15.0, max_move=0.1))
     controller.reset([7.0], [15.6])
     move = controller.step([7.0], [7.0])
     assert 14.9 - ROUND_OFF <= move.u <= 15.0
@@ -80,7 +80,7 @@ def test_a_start_outside_the_bounds_is_taken_for_the_nearest_within(released):
 
 @pytest.mark.parametrize("preview", [True, False])
 def test_preview_acts_before_the_setpoint_does(released, preview):
-    controller = DoMpc(released, Problem(horizon=10, move_penalty=0.01, preview=preview))
+    controller = DoMpc(released, ControlProblem(horizon=10, move_penalty=0.01, preview=preview))
     controller.reset([7.0], [15.6])
     for _ in range(3):
         still = controller.step([7.0], [7.0]).u
@@ -91,7 +91,7 @@ def test_preview_acts_before_the_setpoint_does(released, preview):
 
 
 def test_a_reset_forgets_everything(released):
-    controller = DoMpc(released, Problem(horizon=5))
+    controller = DoMpc(released, ControlProblem(horizon=5))
 
     def three():
         controller.reset([7.1], [15.6])
@@ -109,7 +109,7 @@ def test_a_reset_forgets_everything(released):
 def broken(released, monkeypatch):
     """A controller whose solver may be told to give up: one iteration is all it gets while
     `failing` is set."""
-    controller = DoMpc(released, Problem(horizon=4, max_move=0.3))
+    controller = DoMpc(released, ControlProblem(horizon=4, max_move=0.3))
     failing, solve = {"now": False}, controller._mpc.make_step
 
     def make_step(state):
@@ -146,7 +146,7 @@ def test_a_failed_solve_applies_the_last_good_plan(broken):
 
 @pytest.mark.parametrize("good", [0, 1])
 def test_an_exception_of_the_solver_is_a_failed_solve(released, monkeypatch, good):
-    controller = DoMpc(released, Problem(horizon=4, max_move=0.2))
+    controller = DoMpc(released, ControlProblem(horizon=4, max_move=0.2))
     controller.reset([7.0], [15.6])
     for _ in range(good):
         controller.step([7.0], [8.0])
@@ -167,7 +167,7 @@ def test_an_exception_of_the_solver_is_a_failed_solve(released, monkeypatch, goo
 def test_a_real_iteration_limit_is_noticed(released, monkeypatch):
     """do-mpc itself says nothing: it returns the last iterate of IPOPT as if it were a solution."""
     monkeypatch.setitem(dompc.IPOPT, "ipopt.max_iter", 1)
-    controller = DoMpc(released, Problem(horizon=6, max_move=0.3))
+    controller = DoMpc(released, ControlProblem(horizon=6, max_move=0.3))
     controller.reset([7.0], [15.6])
     moves = [controller.step([7.0], [8.5]) for _ in range(3)]
     assert {move.status for move in moves} == {
@@ -178,7 +178,7 @@ def test_a_real_iteration_limit_is_noticed(released, monkeypatch):
 
 def test_do_mpcs_growing_history_is_dropped(released, monkeypatch):
     monkeypatch.setattr(dompc, "_HISTORY", 5)
-    controller = DoMpc(released, Problem(horizon=3))
+    controller = DoMpc(released, ControlProblem(horizon=3))
     controller.reset([7.0], [15.6])
     moves = [controller.step([7.0], [7.2]) for _ in range(12)]
     assert all(move.optimal for move in moves)

@@ -16,7 +16,7 @@ from lstm_mpc.control.engines import sqp
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.qp import ACTIVE, CAPPED
 from lstm_mpc.control.engines.sqp import Condensed, Sample, SolverOptions, Sqp
-from lstm_mpc.control.problem import Limits, Problem, moves_of
+from lstm_mpc.control.problem import ControlProblem, Limits, moves_of
 from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
@@ -38,7 +38,7 @@ MIMO = {
 
 def beside_plain(item, options, **qp_iterations):
     """The engine and one of its steps beside the plain program."""
-    controller = Sqp(item, Problem(**options | qp_iterations))
+    controller = Sqp(item, ControlProblem(**options | qp_iterations))
     if len(item.model.inputs) == 1:
         return controller, compared(controller, [7.0], [15.6], [7.6], 0.05)
     return controller, compared(
@@ -97,7 +97,7 @@ def test_a_step_is_the_optimum_with_two_inputs_two_outputs_and_two_layers(
 
 
 def test_the_engines_agree_on_blocks(mimo):
-    options = Problem(**all_at_once(blocks=(1, 1, 2, 3)))
+    options = ControlProblem(**all_at_once(blocks=(1, 1, 2, 3)))
     one, other = (
         compared(engine(mimo, options), Y_REST, [1.0, 4.0], RAMP, KICK) for engine in (Sqp, DoMpc)
     )
@@ -128,7 +128,7 @@ def test_a_step_is_the_optimum_under_a_delay(late_siso):
 )
 def test_a_wrong_program_would_be_seen(mimo, changed):
     """Must fail: the plain program with a number that is one per cent off."""
-    controller = Sqp(mimo, Problem(**all_at_once(violation_weight=0.5)))
+    controller = Sqp(mimo, ControlProblem(**all_at_once(violation_weight=0.5)))
     other = replace(controller.limits, **{changed: getattr(controller.limits, changed) * 1.01})
     found = compared(controller, Y_REST, [1.0, 4.0], RAMP, KICK, limits=other)
     assert np.abs(found.plan - found.best).max() > 100 * AGREE
@@ -169,7 +169,7 @@ def engines(mimo):
         made.append(
             Sqp(
                 mimo,
-                Problem(
+                ControlProblem(
                     **all_at_once(horizon=6, preview=False, violation_weight=2.0, **qp_iterations),
                     dead_time=10.0,
                 ),
@@ -209,7 +209,7 @@ def test_a_plan_that_moves_little_in_real_time_costs_no_more_either(mimo, qp_ite
     engine, rng = (
         Sqp(
             mimo,
-            Problem(**tight),
+            ControlProblem(**tight),
             SolverOptions(sqp_iterations=1, qp_iterations=qp_iterations, correction_threshold=0.3),
         ),
         np.random.default_rng(0),
@@ -253,7 +253,7 @@ def test_without_the_check_of_the_true_cost_plans_get_worse(mimo, monkeypatch):
     monkeypatch.setattr(sqp, "_ROUNDING", np.inf)
     engine = Sqp(
         mimo,
-        Problem(**all_at_once(horizon=6, preview=False)),
+        ControlProblem(**all_at_once(horizon=6, preview=False)),
         SolverOptions(sqp_iterations=1, qp_iterations=3),
     )
     engine.reset(Y_REST, [1.0, 4.0])
@@ -276,7 +276,7 @@ def test_without_the_check_of_the_true_cost_plans_get_worse(mimo, monkeypatch):
     ],
 )
 def test_a_budget_that_ran_out_is_told(mimo, solver, flags, sqp_iterations):
-    engine = Sqp(mimo, Problem(**all_at_once()), solver)
+    engine = Sqp(mimo, ControlProblem(**all_at_once()), solver)
     engine.reset(Y_REST, [1.0, 4.0])
     move = engine.step(Y_REST + 3 * KICK, RAMP)
     assert move.flags == flags
@@ -284,7 +284,7 @@ def test_a_budget_that_ran_out_is_told(mimo, solver, flags, sqp_iterations):
 
 
 def test_a_step_that_cannot_be_shortened_enough_is_told(mimo, monkeypatch):
-    engine = Sqp(mimo, Problem(**all_at_once()), SolverOptions(line_search_steps=0))
+    engine = Sqp(mimo, ControlProblem(**all_at_once()), SolverOptions(line_search_steps=0))
     engine.reset(Y_REST, [1.0, 4.0])
     # worse
     monkeypatch.setattr(
@@ -310,7 +310,8 @@ def test_a_corrupt_guess_changes_nothing_but_the_work(mimo, seed):
     ):
         options = MIMO[name]
         clean, corrupt = (
-            Sqp(mimo, Problem(**options), SolverOptions(qp_iterations=1000)) for _ in range(2)
+            Sqp(mimo, ControlProblem(**options), SolverOptions(qp_iterations=1000))
+            for _ in range(2)
         )
         for engine in (clean, corrupt):
             engine.reset(Y_REST, [1.0, 4.0])
@@ -327,12 +328,12 @@ def test_a_long_step_in_real_time_is_corrected_once(mimo):
     for correct in (np.inf, 0.0):
         engine = Sqp(
             mimo,
-            Problem(**all_at_once(max_move=np.inf)),
+            ControlProblem(**all_at_once(max_move=np.inf)),
             SolverOptions(sqp_iterations=1, correction_threshold=correct),
         )
         engine.reset(Y_REST, [1.0, 4.0])
         costs[correct] = engine.step(Y_REST, RAMP).cost
-    best = Sqp(mimo, Problem(**all_at_once(max_move=np.inf)))
+    best = Sqp(mimo, ControlProblem(**all_at_once(max_move=np.inf)))
     best.reset(Y_REST, [1.0, 4.0])
     least = best.step(Y_REST, RAMP).cost
     assert least < costs[0.0] < costs[np.inf]
@@ -344,7 +345,7 @@ def test_real_time_ends_where_the_converged_engine_does(plant, released):
     runs = [
         simulate_closed_loop(
             plant,
-            Sqp(released, Problem(horizon=12), SolverOptions(sqp_iterations=n)),
+            Sqp(released, ControlProblem(horizon=12), SolverOptions(sqp_iterations=n)),
             scenario,
             u_start=[15.6],
         )

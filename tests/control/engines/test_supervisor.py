@@ -14,7 +14,7 @@ from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.qp import ACTIVE, FREE
 from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.engines.supervisor import Solution
-from lstm_mpc.control.problem import Problem, moves_of
+from lstm_mpc.control.problem import ControlProblem, moves_of
 from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError, LstmMpcError
@@ -34,7 +34,9 @@ def made(request, released):
     """Makes a controller of the pH model that has begun at pH 7 under 15.6 mL/s."""
 
     def make(**options):
-        controller = request.param(released, Problem(**{"horizon": 5, "max_move": 0.3} | options))
+        controller = request.param(
+            released, ControlProblem(**{"horizon": 5, "max_move": 0.3} | options)
+        )
         controller.reset([7.0], [15.6])
         return controller
 
@@ -66,7 +68,7 @@ def test_a_lost_measurement_is_left_out_and_told(made, lost):
 
 
 def test_of_two_measurements_only_the_lost_one_is_left_out(mimo):
-    controller = Sqp(mimo, Problem(**all_at_once(preview=False)))
+    controller = Sqp(mimo, ControlProblem(**all_at_once(preview=False)))
     controller.reset(Y_REST, [1.0, 4.0])
     first = controller.step(Y_REST, Y_REST)
     move = controller.step([np.nan, Y_REST[1] + 0.01], Y_REST)
@@ -178,7 +180,7 @@ def test_the_predicted_outputs_and_the_cost_are_those_of_inputs_that_can_be_appl
 
 
 def test_a_program_without_any_weight_is_a_failed_solve(released):
-    controller = Sqp(released, Problem(horizon=3, output_weight=0.0, move_penalty=0.0))
+    controller = Sqp(released, ControlProblem(horizon=3, output_weight=0.0, move_penalty=0.0))
     controller.reset([7.0], [15.0])
     controller._marks[:] = ACTIVE
     move = controller.step([7.0], [8.0])
@@ -190,7 +192,7 @@ def test_a_program_without_any_weight_is_a_failed_solve(released):
 
 
 def test_the_plain_program_does_not_fall_back(released):
-    controller = Plain(released, Problem(horizon=2, max_move=1.0))
+    controller = Plain(released, ControlProblem(horizon=2, max_move=1.0))
     controller.reset([7.0], [15.6])
     assert controller.step([7.0], [7.2]).optimal
     # from where no move within the rates leads into the bounds
@@ -247,7 +249,7 @@ def test_a_sound_state_is_left_alone(made):
 
 
 def test_without_a_reset_a_controller_begins_at_rest_under_the_safe_input(released):
-    controller = Sqp(released, Problem(horizon=3, max_move=0.1))
+    controller = Sqp(released, ControlProblem(horizon=3, max_move=0.1))
     move = controller.step([7.0], [np.nan])
     assert move.flags == SETPOINT
     assert abs(move.u - 15.6) <= 0.1 + ROUND_OFF
@@ -269,7 +271,7 @@ def test_without_a_reset_a_controller_begins_at_rest_under_the_safe_input(releas
 )
 def test_a_reset_with_what_does_not_fit_is_an_input_error(released, y, u, words):
     with pytest.raises(InputError, match=words):
-        Sqp(released, Problem(horizon=2)).reset(y, u)
+        Sqp(released, ControlProblem(horizon=2)).reset(y, u)
 
 
 # -- all at once -----------------------------------------------------------------------------------
@@ -297,7 +299,7 @@ strange = st.sampled_from([np.nan, np.inf, -np.inf, -1.0, 0.0, 7.0, 7.4, 14.0, 1
 @pytest.fixture(scope="module")
 def fast(released):
     return Sqp(
-        released, Problem(horizon=4, max_move=0.3, frozen_after=2, blocks=(1, 2), y_high=8.0)
+        released, ControlProblem(horizon=4, max_move=0.3, frozen_after=2, blocks=(1, 2), y_high=8.0)
     )
 
 
@@ -350,7 +352,7 @@ def test_when_the_faults_have_gone_no_offset_is_left(plant, released, engine):
     """On the plant itself, which the model does not know, with faults after each other in the
     middle of the run."""
     names = [*["measurement"] * 4, "setpoint", *(name for name in CORRUPT if "block" not in name)]
-    controller = engine(released, Problem(horizon=8, max_move=0.5))
+    controller = engine(released, ControlProblem(horizon=8, max_move=0.5))
     scenario = Scenario("accidents", Steps((0.0, 100.0), [7.0, 7.6]), 1000.0)
     run = simulate_closed_loop(
         plant, Faulty(controller, dict(enumerate(names, start=8))), scenario, u_start=[15.6]

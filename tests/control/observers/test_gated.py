@@ -18,7 +18,7 @@ from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.observers.gated import Compared, Gated, certify_gated, choose
 from lstm_mpc.control.observers.observer import OpenLoop
-from lstm_mpc.control.problem import GatedTuning, Problem, limits, limits_of
+from lstm_mpc.control.problem import ControlProblem, GatedTuning, limits, limits_of
 from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
@@ -27,7 +27,9 @@ from lstm_mpc.project.design import load_design
 
 
 def made(model, gains=(), *, lag=0, **options):
-    problem = Problem(observer=GatedTuning(tuple(gains)), dead_time=lag * model.Ts, **options)
+    problem = ControlProblem(
+        observer=GatedTuning(tuple(gains)), dead_time=lag * model.Ts, **options
+    )
     return Gated(model, limits_of(model, problem), problem)
 
 
@@ -89,7 +91,7 @@ def test_without_gains_it_is_the_open_loop_observer_and_its_certificate(mimo):
         Compared(model, 0.6).rates(gains)[0]
         <= certify(model, "delta_iss").constants["layers"][-1]["rate"]
     )
-    problem = Problem()
+    problem = ControlProblem()
     open_loop, gated = OpenLoop(model, limits(mimo, problem), problem), made(model, gains)
     rng = np.random.default_rng(0)
     for observer in (open_loop, gated):
@@ -218,7 +220,7 @@ def test_what_is_refused(mimo, pytestconfig, shipped, tmp_path):
         match=r"observer: gains must be 16 numbers, those of f, i, o, c, got \[1.0, 2.0\]",
     ):
         made(mimo.model, [1.0, 2.0])
-    problem = Problem(observer=GatedTuning())
+    problem = ControlProblem(observer=GatedTuning())
     with pytest.raises(
         InputError,
         match=(

@@ -19,7 +19,7 @@ from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.observers import kalman
 from lstm_mpc.control.observers.kalman import Kalman, beyond
 from lstm_mpc.control.observers.observer import OpenLoop, state_bound
-from lstm_mpc.control.problem import KalmanTuning, Problem, limits
+from lstm_mpc.control.problem import ControlProblem, KalmanTuning, limits
 from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
@@ -34,7 +34,7 @@ LONG = 400  # samples in which the slowest test model and its filter come to res
 
 
 def made(release, tuning=TUNING, *, lag=0, **options):
-    problem = Problem(observer=tuning, dead_time=lag * release.model.Ts, **options)
+    problem = ControlProblem(observer=tuning, dead_time=lag * release.model.Ts, **options)
     return Kalman(release.model, limits(release, problem), problem)
 
 
@@ -355,7 +355,9 @@ def test_the_estimate_stays_in_the_box_whatever_is_measured(mimo, data):
     model = mimo.model
     disturbance = data.draw(st.sampled_from(["input", "output"]))
     lag = data.draw(st.integers(0, 2))
-    problem = Problem(observer=replace(TUNING, disturbance=disturbance), dead_time=lag * model.Ts)
+    problem = ControlProblem(
+        observer=replace(TUNING, disturbance=disturbance), dead_time=lag * model.Ts
+    )
     observer = made(mimo, problem.observer, lag=lag)
     bound = state_bound(model, beyond=beyond(model, problem))
     number = st.floats(-1e290, 1e290) | st.floats(-3, 3) | st.just(np.nan)
@@ -462,7 +464,7 @@ def test_a_reset_explains_the_measurement(mimo, disturbance):
     observer = made(mimo, replace(TUNING, disturbance=disturbance, noise=1e-5))
     told = observer.reset(y[0] + [0.01, -0.01], u[0])
     np.testing.assert_allclose(told, y[0] + [0.01, -0.01], atol=1e-3)
-    ignorant = OpenLoop(mimo.model, limits(mimo, Problem()), Problem()).reset(
+    ignorant = OpenLoop(mimo.model, limits(mimo, ControlProblem()), ControlProblem()).reset(
         [np.nan, np.nan], u[0]
     )
     # without a measurement: that of the model at rest

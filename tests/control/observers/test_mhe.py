@@ -13,7 +13,7 @@ from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.observers.kalman import Kalman
 from lstm_mpc.control.observers.mhe import Mhe
-from lstm_mpc.control.problem import KalmanTuning, MheTuning, Problem, limits
+from lstm_mpc.control.problem import ControlProblem, KalmanTuning, MheTuning, limits
 from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
@@ -24,7 +24,7 @@ TUNING = MheTuning(noise=0.001, drift=0.02, max_disturbance=3.0, window=6)
 
 
 def made(release, tuning=TUNING, *, lag=0, **options):
-    problem = Problem(observer=tuning, dead_time=lag * release.model.Ts, **options)
+    problem = ControlProblem(observer=tuning, dead_time=lag * release.model.Ts, **options)
     return Mhe(release.model, limits(release, problem), problem)
 
 
@@ -80,7 +80,7 @@ def test_it_is_as_good_as_the_kalman_filter_of_the_same_numbers(mimo, shared, mo
     y = simulate(
         model.system, u + walk, x0=rest(model.system, u[0])
     ).y + TUNING.noise * rng.standard_normal((N, 2))
-    plain = Problem(
+    plain = ControlProblem(
         observer=KalmanTuning(
             TUNING.noise,
             TUNING.drift,
@@ -175,7 +175,7 @@ def test_what_is_refused(mimo, pytestconfig, tmp_path):
     with pytest.raises(
         InputError, match="controller: the C knows the observers 'open_loop' and 'kalman'"
     ):
-        controller(mimo, Problem(observer=TUNING), SolverOptions())
+        controller(mimo, ControlProblem(observer=TUNING), SolverOptions())
     shipped = pytestconfig.rootpath / "models" / "ph"
     own, text = (
         load_design(shipped).control.observer,

@@ -8,7 +8,7 @@ from tolerances import ROUND_OFF
 
 from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.observers.observer import OpenLoop, state_bound
-from lstm_mpc.control.problem import Problem, limits
+from lstm_mpc.control.problem import ControlProblem, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.system import rest, simulate
 
@@ -30,8 +30,8 @@ def watch(mimo):
     """Makes an observer of the model."""
 
     def make(gain=0.6, *, lag=0, **options):
-        problem = Problem(**options, dead_time=lag * mimo.model.Ts)
-        object.__setattr__(problem, "observer_gain", gain)  # also one that `Problem` refuses
+        problem = ControlProblem(**options, dead_time=lag * mimo.model.Ts)
+        object.__setattr__(problem, "observer_gain", gain)  # also one that `ControlProblem` refuses
         return OpenLoop(mimo.model, limits(mimo, problem), problem)
 
     return make
@@ -58,7 +58,7 @@ def test_the_disturbance_converges_geometrically_to_a_constant_offset(mimo, watc
 
 @pytest.mark.parametrize("gain", [-0.1, 2.1])
 def test_outside_its_range_the_gain_diverges(mimo, watch, gain):
-    """Must fail: why `Problem` asks for a gain in (0, 2)."""
+    """Must fail: why `ControlProblem` asks for a gain in (0, 2)."""
     u, y = experiment(mimo.model)
     observer = watch(gain)
     observer.reset(y[0] - OFFSET, u[0])
