@@ -21,7 +21,7 @@ from lstm_mpc.codegen.identifiers import identifier
 from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.observers.kalman import beyond, tuned
 from lstm_mpc.control.observers.observer import state_bound
-from lstm_mpc.control.problem import KalmanTuning, Limits, ControlProblem, limits
+from lstm_mpc.control.problem import ControlProblem, KalmanTuning, Limits, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.io.templates import WIDTH, Raw, number, render
 from lstm_mpc.model import lstm
@@ -89,7 +89,9 @@ def _order(model: Model) -> NDArray[np.intp]:
     return np.concatenate([model.roles.manipulated, model.roles.measured])
 
 
-def _dimensions(release: Release, problem: ControlProblem) -> tuple[dict[str, int], dict[str, Array]]:
+def _dimensions(
+    release: Release, problem: ControlProblem
+) -> tuple[dict[str, int], dict[str, Array]]:
     """Sizes of the arrays and tables of whole numbers, by the names they have in the header."""
     model, bounds = release.model, limits(release, problem)
     nu, ny, N, nx = len(model.manipulated), len(model.outputs), problem.horizon, model.sizes.nx

@@ -14,7 +14,7 @@ from lstm_mpc.codegen.identifiers import constant
 from lstm_mpc.codegen.sil import Compiled, ControllerBatch
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
-from lstm_mpc.control.problem import KalmanTuning, Problem
+from lstm_mpc.control.problem import ControlProblem, KalmanTuning
 from lstm_mpc.errors import InputError
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
@@ -36,7 +36,7 @@ def passed(kind, delays):
 
 
 def problem_of(forecast, observer, blocks):
-    return Problem(
+    return ControlProblem(
         horizon=8,
         move_penalty=1e-2,
         max_move=2.0,
@@ -161,7 +161,9 @@ def test_a_corrupt_feed_is_noticed_in_both():
 
 
 def test_without_measured_inputs_the_text_knows_of_none():
-    files = controller(released_of(stable_model(4, nu=2, nx=(3, 2))), Problem(), SolverOptions())
+    files = controller(
+        released_of(stable_model(4, nu=2, nx=(3, 2))), ControlProblem(), SolverOptions()
+    )
     for name, text in files.items():
         assert "FORESEEN" not in text, name
         assert "MEASURED_INVALID" not in text, name

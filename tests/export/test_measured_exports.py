@@ -17,7 +17,7 @@ from lstm_mpc.assurance.clearance import clear
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import WORDS, Status
-from lstm_mpc.control.problem import Problem
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
 from lstm_mpc.export import pil_bench
 from lstm_mpc.export.controller_folder import bundle
@@ -42,7 +42,7 @@ foreseen = pytest.mark.parametrize("forecast", [False, True], ids=["held", "fore
 def spec(forecast):
     """The feed is the first input of the model, and arrives later than the other."""
     model = fed(4, KINDS["first"], delays=(1, 0))
-    problem = Problem(horizon=5, move_penalty=1e-3, max_move=1.0, forecast=forecast)
+    problem = ControlProblem(horizon=5, move_penalty=1e-3, max_move=1.0, forecast=forecast)
     return ControllerSpec(released_of(model), problem)
 
 
