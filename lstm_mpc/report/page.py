@@ -157,7 +157,9 @@ def glance(dossier: Dossier) -> list[tuple[str, str, str]]:
         rows.append(("Safe set", "\n".join(ends), "of the design"))
     row = target(dossier)
     if row is None or dossier.clearance.reasons:
-        return [*rows, ("Controller", "–", controller_state(dossier))]
+        rows.append(("Controller", "–", controller_state(dossier)))
+    if row is None:
+        return rows
     instructions = row["instructions"]["all"]["mean"]
     return [
         *rows,
