@@ -39,7 +39,8 @@ NAMES = (
     "keras",
     "h5",
 )
-DEAR = {"design": 4, "release": 2, "npz": 2, "onnx": 2}  # times as long a file as the others take
+# times as long a file as the others take
+DEAR = {"design": 4, "release": 2, "npz": 2, "onnx": 2, "keras": 4, "h5": 4}
 DESIGN = """
 [[input]]
 name = "u1"
