@@ -9,6 +9,7 @@ import numpy as np
 
 from lstm_mpc.certificates import conditions
 from lstm_mpc.errors import InputError
+from lstm_mpc.io.names import checked_sentence
 
 CHECKS = ("certificate", "scenario", "safe_set", "input_range", "tube", "fit", "controller")
 OUTPUT_SETS = ("scenario", "tube", "either")
@@ -59,5 +60,5 @@ class Policy:
                 raise InputError(
                     f"release: unknown check {check!r} in waive; known: {', '.join(CHECKS)}"
                 )
-            if not str(reason).strip():
+            if not checked_sentence(reason, f"release: the waiver of {check!r}").strip():
                 raise InputError(f"release: the waiver of {check!r} needs a reason in words")

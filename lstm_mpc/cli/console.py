@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO
 
-from lstm_mpc.errors import LstmMpcError, Refused
+from lstm_mpc.errors import LstmMpcError, Refused, one_line
 
 if TYPE_CHECKING:  # the parser is quick without them
     from lstm_mpc.control.simulation import Sample, Scenario
@@ -122,7 +122,8 @@ def _paint(text: str, colour: int) -> str:
 
 def show(lines: Iterable[str]) -> None:
     """The lines of a result on stdout; on a terminal what is proved, sampled, measured, or let off
-    stands out."""
+    stands out. What cannot be printed is escaped, wherever it came from."""
+    lines = [one_line(part) for line in lines for part in line.split("\n")]
     if coloured(sys.stdout):
         lines = [
             _MARKED.sub(lambda found: _paint(found[0], _MARKS.get(found[0], _YELLOW)), line)
@@ -139,7 +140,7 @@ def fail(as_json: bool, error: BaseException) -> int:
         words, code = str(error) or "interrupted; artefacts written so far are whole", 130
     elif isinstance(error, OSError):
         words, code = (
-            f"{error.filename or 'a file'}: {error.strerror or error}; {_remedy(error)}",
+            one_line(f"{error.filename or 'a file'}: {error.strerror or error}; {_remedy(error)}"),
             1,
         )
     elif isinstance(error, MemoryError):
@@ -160,7 +161,7 @@ def fail(as_json: bool, error: BaseException) -> int:
         first, colon, rest = head.partition(":")
         head, dash = _paint(first + colon, _RED) + rest, _paint(dash, _RED)
     reasons_below = [f"  {dash} {why}" for why in lines]
-    print(head, *reasons_below, *notes, sep="\n", file=sys.stderr, flush=True)
+    print(head, *reasons_below, *map(one_line, notes), sep="\n", file=sys.stderr, flush=True)
     return code
 
 
@@ -174,7 +175,10 @@ def _remedy(error: OSError) -> str:
 
 
 def show_json(content: dict[str, Any]) -> None:
-    print(json.dumps(content, ensure_ascii=False, allow_nan=False), flush=True)
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+    print(text, flush=True)
 
 
 # -- the running loop ------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.problem import Limits, moves_of
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
+from lstm_mpc.io.names import checked_file_name
 from lstm_mpc.plants.system import Array, System, rests
 
 _SINGLE = 1e-5  # [input unit] by which a controller in single precision may miss its own bounds
@@ -52,6 +53,7 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", checked_file_name(self.name, "scenario"))
         bounds = {
             "duration": self.duration,
             "noise": self.noise,

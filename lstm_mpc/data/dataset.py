@@ -14,6 +14,7 @@ from lstm_mpc.data.excitation import InputClass
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.data_frame import column_of, sampling_time
+from lstm_mpc.io.names import checked_name
 from lstm_mpc.plants.system import Array, Signal, System, frozen_array, simulate
 
 
@@ -31,6 +32,7 @@ class Record:
     truth: Array | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", checked_name(self.name, "record"))
         for field in ("u", "y") + (("truth",) if self.truth is not None else ()):
             values = frozen_array(
                 getattr(self, field), 2, f"record {self.name!r}: {field}", missing=field == "y"

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from lstm_mpc.data.dataset import Dataset, Fit, Record, Scaling, fit_index
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
+from lstm_mpc.io.names import checked_name
 from lstm_mpc.io.schema import noun
 from lstm_mpc.model import lstm
 from lstm_mpc.model.input_delays import checked_delays, delayed, late
@@ -46,6 +47,7 @@ class Model:
     delays: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", checked_name(self.name, "model"))
         object.__setattr__(self, "network", lstm.numeric(self.network))
         object.__setattr__(self, "Ts", float(self.Ts))
         if (self.network.nu, self.network.ny) != (len(self.inputs), len(self.outputs)):
