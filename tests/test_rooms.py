@@ -34,6 +34,7 @@ ROOMS = [
 HEAVY = {
     "matplotlib": {"plots.style"},
     "jinja2": {"io.templates"},
+    "latex2mathml": {"report.page"},
     "do_mpc": {"control.engines.dompc_library"},
     "onnx": {"model.importers.onnx_file"},
     "safetensors": {"model.importers.weights"},

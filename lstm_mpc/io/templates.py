@@ -79,7 +79,7 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, str) and re.fullmatch(r"[\w.+-]*", value, re.ASCII):
         return value
-    raise ValueError(f"a template takes {value!r} through a filter of its language only")
+    raise ValueError(f"a template takes {str(value)!r} through a filter of its language only")
 
 
 def markdown(text: Any) -> Any:

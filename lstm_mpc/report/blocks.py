@@ -56,7 +56,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Formula:
-    """A formula, in the text of `maths.math`."""
+    """A formula in LaTeX."""
 
     text: str
 

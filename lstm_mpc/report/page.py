@@ -15,7 +15,6 @@ from lstm_mpc.plots.style import svg
 from lstm_mpc.project.artefacts import PIL
 from lstm_mpc.report.blocks import Picture, Section, number, spans
 from lstm_mpc.report.dossier import EXPORT, Dossier
-from lstm_mpc.report.maths import math
 from lstm_mpc.report.sections_control import loop_section, provenance_section, size_section
 from lstm_mpc.report.sections_evidence import (
     certificate_section,
@@ -51,6 +50,13 @@ def prose(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
+def mathml(formula: str) -> Markup:
+    """A formula in LaTeX as MathML, which browsers set themselves."""
+    from latex2mathml.converter import convert
+
+    return Markup(convert(formula, display="block"))
+
+
 def css_string(text: str) -> Markup:
     """`text` as a string of CSS, which no text can leave."""
     return Markup(
@@ -81,7 +87,7 @@ def environment(pictures: Sequence[Picture], on_picture: Callable[[float, str], 
     made.filters |= {
         "prose": prose,
         "css_string": css_string,
-        "math": lambda text: Markup(math(text)),
+        "math": mathml,
         "drawn": drawing,
     }
     made.tests["of"] = lambda block, name: type(block).__name__ == name

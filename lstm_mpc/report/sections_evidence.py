@@ -126,43 +126,53 @@ def _of_certificate(c: Certificate, model: Model | None) -> list[Any]:
 
 def _formulas(condition: str) -> list[str]:
     p = (
-        {"1": "1", "2": "2", "f": "∞"}[condition[-1]]
+        {"1": "1", "2": "2", "f": r"\infty"}[condition[-1]]
         if condition[-2:] in ("_1", "_2", "nf")
         else ""
     )
-    gates = "s_G = max_j g_j"
+    gates = r"s_G = \max_j g_j"
     if condition == "iss":
         return [
             "(1 + σ_O) σ_F < 1",
-            "(1 + σ_O) σ_I ‖U_c‖_1 < 1",
-            "σ_G = σ ( ‖ [ r W_g ~ U_g ~ b_g ] ‖_∞ )",
+            r"(1 + σ_O) σ_I \|U_c\|_1 < 1",
+            r"σ_G = σ(\|[r W_g \; U_g \; b_g]\|_\infty)",
         ]
     if condition == "weighted_iss":
         return [
-            "∃ v > 0 ~ : ~ ( F + I |U_c| O ) v < v",
-            "F = diag f_j , ~ I = diag i_j , ~ O = diag o_j",
+            r"\exists v > 0 : \; (F + I |U_c| O) v < v",
+            (
+                r"F = \operatorname{diag} f_j, \; I = \operatorname{diag} i_j,"
+                r" \; O = \operatorname{diag} o_j"
+            ),
         ]
     if condition == "delta_iss":
         return [
-            "∃ v > 0 ~ : ~ Â v < v",
-            "Â = [[ F & R ; O F & O R + ¼ diag ( tanh x̄ ) |U_o| ]]",
+            r"\exists v > 0 : \; \hat{A} v < v",
             (
-                "R = ¼ diag ( x̄ ) |U_f| + I |U_c| + ¼ diag ( c ) |U_i| , ~ x̄_j = {i_j c_j} / {1 −"
-                " f_j}"
+                r"\hat{A} = \begin{bmatrix} F & R \\ O F &"
+                r" O R + \frac{1}{4} \operatorname{diag}(\tanh \bar{x}) |U_o| \end{bmatrix}"
+            ),
+            (
+                r"R = \frac{1}{4} \operatorname{diag}(\bar{x}) |U_f| + I |U_c|"
+                r" + \frac{1}{4} \operatorname{diag}(c) |U_i|, \;"
+                r" \bar{x}_j = \frac{i_j c_j}{1 - f_j}"
             ),
         ]
     if condition == SIGNED:
         return [
-            "| Δχ^+ |_P ≤ λ | Δχ |_P , ~ λ < 1",
-            "F = λ^2 Z^T P Z − Y^T P Y − S ≻ 0 , ~ P ≻ 0 , ~ Z = Δχ , ~ Y = Δχ^+",
-            "S = Σ_j τ_j ( p_j − l_j q_j ) ( h_j q_j − p_j ) , ~ τ_j ≥ 0",
+            r"|Δχ^+|_P \le λ |Δχ|_P, \; λ < 1",
+            r"F = λ^2 Z^T P Z - Y^T P Y - S \succ 0, \; P \succ 0, \; Z = Δχ, \; Y = Δχ^+",
+            r"S = \sum_j τ_j (p_j - l_j q_j) (h_j q_j - p_j), \; τ_j \ge 0",
         ]
     if condition.startswith("weighted"):
-        return [f"s_F + s_O s_I ‖U_c‖_{p} < 1", gates]
-    alpha = f"α = ¼ ‖U_f‖_{p} x̄ + s_I ‖U_c‖_{p} + ¼ φ_C ‖U_i‖_{p}"
+        return [rf"s_F + s_O s_I \|U_c\|_{p} < 1", gates]
+    alpha = (
+        rf"α = \frac{{1}}{{4}} \|U_f\|_{p} \bar{{x}} + s_I \|U_c\|_{p}"
+        rf" + \frac{{1}}{{4}} φ_C \|U_i\|_{p}"
+    )
     return [
-        f"s_F + α s_O + ¼ φ_X ‖U_o‖_{p} ( 1 − s_F ) < 1",
-        f"{alpha} , ~ x̄ = {{s_I φ_C}} / {{1 − s_F}} , ~ φ_X = tanh x̄",
+        rf"s_F + α s_O + \frac{{1}}{{4}} φ_X \|U_o\|_{p} (1 - s_F) < 1",
+        rf"{alpha}, \; \bar{{x}} = \frac{{s_I φ_C}}{{1 - s_F}}, \; φ_X = \tanh \bar{{x}}",
     ]
 
 
@@ -172,23 +182,23 @@ def _numbers(c: Certificate, layer: Layer, place: int) -> list[str]:
     r = layer_radius(place, c.radius)
     n = {key: f"{value:.5f}" for key, value in _scalars(c.condition, layer, r).items()}
     sums = [f"{x.value:.5f}" for x in c.inequalities if x.layer == place + 1 and not x.check]
-    relation = ["<" if float(x) < 1 else "≥" for x in sums]
+    relation = ["<" if float(x) < 1 else r"\ge" for x in sums]
     if c.condition == "iss":
         return [
-            f"( 1 + {n['o']} ) · {n['f']} = {sums[0]} {relation[0]} 1",
-            f"( 1 + {n['o']} ) · {n['i']} · {n['U_c']} = {sums[1]} {relation[1]} 1",
+            rf"(1 + {n['o']}) \cdot {n['f']} = {sums[0]} {relation[0]} 1",
+            rf"(1 + {n['o']}) \cdot {n['i']} \cdot {n['U_c']} = {sums[1]} {relation[1]} 1",
         ]
     if c.condition.startswith("weighted_iss_"):
-        return [f"{n['f']} + {n['o']} · {n['i']} · {n['U_c']} = {sums[0]} {relation[0]} 1"]
+        return [rf"{n['f']} + {n['o']} \cdot {n['i']} \cdot {n['U_c']} = {sums[0]} {relation[0]} 1"]
     if c.condition.startswith("delta_iss_"):
         return [
             (
-                f"α = ¼ · {n['U_f']} · {n['x']} + {n['i']} · {n['U_c']} + ¼ · {n['c']} · {n['U_i']}"
-                f" = {n['alpha']}"
+                rf"α = \frac{{1}}{{4}} \cdot {n['U_f']} \cdot {n['x']} + {n['i']} \cdot {n['U_c']}"
+                rf" + \frac{{1}}{{4}} \cdot {n['c']} \cdot {n['U_i']} = {n['alpha']}"
             ),
             (
-                f"{n['f']} + {n['alpha']} · {n['o']} + ¼ · {n['φ']} · {n['U_o']} · ( 1 − {n['f']} )"
-                f" = {sums[0]} {relation[0]} 1"
+                rf"{n['f']} + {n['alpha']} \cdot {n['o']} + \frac{{1}}{{4}} \cdot {n['φ']}"
+                rf" \cdot {n['U_o']} \cdot (1 - {n['f']}) = {sums[0]} {relation[0]} 1"
             ),
         ]
     return []
@@ -225,11 +235,11 @@ def _constants(c: Certificate) -> list[Any]:
                     f" {number(layer['state_bound'])}:"
                 )
             )
-            decay = f"{layer['beta_gain']:.4f} · {layer['beta_rate']:.6f}^k · | χ_0 |"
+            decay = rf"{layer['beta_gain']:.4f} \cdot {layer['beta_rate']:.6f}^k \cdot |χ_0|"
             blocks.append(
                 Formula(
-                    f"| χ ( k ) | ≤ {decay} + {layer['gamma_u']:.2f} · ‖ u ‖ +"
-                    f" {layer['gamma_b']:.2f} · | b_c |"
+                    rf"|χ(k)| \le {decay} + {layer['gamma_u']:.2f} \cdot \|u\|"
+                    rf" + {layer['gamma_b']:.2f} \cdot |b_c|"
                 )
             )
             continue
