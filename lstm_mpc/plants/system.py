@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_mpc.errors import InputError
-from lstm_mpc.io.names import checked_name, checked_unit
+from lstm_mpc.io.names import checked_name, checked_sentence, checked_unit
 
 Array = NDArray[np.float64]
 KINDS = ("manipulated", "measured")  # of an input
@@ -161,7 +161,7 @@ class System:
     parameters: tuple[Signal, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", checked_name(self.name, "system"))
+        object.__setattr__(self, "name", checked_sentence(self.name, "system"))
         object.__setattr__(self, "x0", frozen_array(self.x0, 1, f"{self.name}: x0"))
         if not (self.Ts > 0 and isfinite(self.Ts)):
             raise InputError(f"{self.name}: Ts must be a positive number of seconds, got {self.Ts}")
