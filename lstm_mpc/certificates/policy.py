@@ -9,7 +9,7 @@ import numpy as np
 
 from lstm_mpc.certificates import conditions
 from lstm_mpc.errors import InputError
-from lstm_mpc.io.names import checked_sentence
+from lstm_mpc.plants.names import checked_sentence
 
 CHECKS = ("certificate", "scenario", "safe_set", "input_range", "tube", "fit", "controller")
 OUTPUT_SETS = ("scenario", "tube", "either")

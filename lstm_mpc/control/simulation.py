@@ -25,7 +25,7 @@ from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.problem import Limits, moves_of
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
-from lstm_mpc.io.names import checked_file_name
+from lstm_mpc.plants.names import checked_file_name
 from lstm_mpc.plants.system import Array, System, rests
 
 _SINGLE = 1e-5  # [input unit] by which a controller in single precision may miss its own bounds

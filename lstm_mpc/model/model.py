@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike
 from lstm_mpc.data.dataset import Dataset, Fit, Record, Scaling, fit_index
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
-from lstm_mpc.io.names import checked_name
 from lstm_mpc.io.schema import noun
 from lstm_mpc.model import lstm
 from lstm_mpc.model.input_delays import checked_delays, delayed, late
+from lstm_mpc.plants.names import checked_name
 from lstm_mpc.plants.roles import Roles
 from lstm_mpc.plants.system import Array, Signal, System, rest, simulate, simulate_batch
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_mpc.errors import InputError
-from lstm_mpc.io.names import checked_name, checked_sentence, checked_unit
+from lstm_mpc.plants.names import checked_name, checked_sentence, checked_unit
 
 Array = NDArray[np.float64]
 KINDS = ("manipulated", "measured")  # of an input

@@ -29,8 +29,8 @@ from lstm_mpc.export.fmu.unit import Port, Unit
 from lstm_mpc.export.onnx_model import onnx_model
 from lstm_mpc.export.simulink_arduino import arduino_folder, simulink_folder
 from lstm_mpc.io.export_folder import write_folder
-from lstm_mpc.io.names import checked_file_name, checked_name
 from lstm_mpc.io.templates import engine, language, render
+from lstm_mpc.plants.names import checked_file_name, checked_name
 from lstm_mpc.plants.system import Signal
 from lstm_mpc.report.blocks import Table
 

@@ -48,8 +48,8 @@ def test_c_and_build_files_take_plain_words_and_no_other_text(language, text):
 
 def test_an_undefined_word_is_an_error():
     with pytest.raises(jinja2.UndefinedError, match="name"):
-        render("codegen", "controller/controller.c")
-    assert "@" not in render("codegen", "controller/controller.c", name="x")
+        render("codegen", "model/model.c")
+    assert "@" not in render("codegen", "model/model.c", name="x", start=[0.0])
 
 
 def test_markup_is_escaped_by_itself():

@@ -1,5 +1,5 @@
 """Names, units and sentences that users give, checked at every border: one printable line of
-limited length. What makes code or pages of them escapes them all the same, see `templates`."""
+limited length. What makes code or pages of them escapes them all the same, see `io.templates`."""
 
 from __future__ import annotations
 
