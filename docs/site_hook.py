@@ -1,8 +1,9 @@
-"""What mkdocs does to the pages: references are made from the code, and links into the repository
-lose their link on the site.
+"""The parts of pages that are made from the code, and what mkdocs does to links.
 
-The generated parts stand where a page says `<!-- generated: NAME -->`, so that they are never older
-than the code."""
+    python docs/site_hook.py        writes the generated parts anew; a test holds them to the code
+
+They stand between `<!-- generated: NAME -->` and `<!-- end -->`. On the site, links into the
+repository lose their link."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import json
 import os.path
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, get_args, get_type_hints
 
 from lstm_mpc.cli import command_line
@@ -27,16 +28,20 @@ _FIELDS = {
     "import": "foreign",
 }  # table -> field of Design, where they differ
 _LISTS = ("input", "output", "scenario")
-_MARK = re.compile(r"<!-- generated: (\w+) -->")
+_MARK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """mkdocs calls this with each page."""
-    made = _MARK.sub(lambda found: GENERATED[found[1]](), markdown)
     return _LINK.sub(
-        lambda found: found[0] if _within(page.file.src_uri, found[2]) else found[1], made
+        lambda found: found[0] if _within(page.file.src_uri, found[2]) else found[1], markdown
     )
+
+
+def generated(markdown: str) -> str:
+    """A page with its generated parts made anew."""
+    return _MARK.sub(lambda found: f"{found[1]}\n{GENERATED[found[2]]()}\n\n", markdown)
 
 
 def _within(page: str, target: str) -> bool:
@@ -205,7 +210,12 @@ def _verb(name: str, verb: argparse.ArgumentParser) -> Iterator[str]:
         )
     yield "\n".join(rows)
     examples = re.split(r" {2,}", (verb.epilog or "").removeprefix("example: "))
-    yield "\n".join(["```text", *(f"$ {example}" for example in examples), "```"])
+    yield f"For example: {', '.join(f'`{example}`' for example in examples)}"
 
 
 GENERATED = {"design": design_reference, "cli": cli_reference}
+
+
+if __name__ == "__main__":
+    for page in sorted(Path(__file__).parent.glob("*.md")):
+        page.write_text(generated(page.read_text(encoding="utf-8")), encoding="utf-8")
