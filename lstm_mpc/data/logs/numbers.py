@@ -246,8 +246,8 @@ def _undecided(
     wholes = {w for w in tally.wholes if w}
     if only == [other]:
         return groups
-    if tally.kinds["large"]:  # a thousand without a mark: no mark of thousands is in use
-        return decimal
+    if tally.kinds["large"]:  # a thousand without a mark beside one that may have it
+        raise _doubt(path, name, tally, mark)
     if not only and any(t.kinds[f"{other} three"] for t in others):  # one of the two must group
         raise _doubt(path, name, tally, mark)
     if only == [mark]:

@@ -47,6 +47,7 @@ _CENTURY = (  # (from, to) of 2000 to 2060, what then is counted, its unit [s]
 )
 _LARGEST = 2e10  # no counter of seconds goes so far
 _DECADE = 3653 * DAY  # no log has such a gap
+_OTHER_UNIT = 500.0  # times: steps that differ so much are counted in other units
 _LEAP = 20 * DAY  # a wrong order of day and month makes leaps of weeks
 
 
@@ -105,6 +106,13 @@ class Stamps:
                 problem = f"the stamps read as {kind!r} and as {other!r}, with different times"
                 remedy = "give time_format in [log] (--time-format of `new`)"
                 raise DataError(f"{problem}; {remedy}", file=self.path)
+        if _scale(kind) and steps.size > 4:
+            k = int(np.argmax(np.abs(steps)))
+            sides = [np.median(np.abs(part)) for part in (steps[:k], steps[k + 1 :]) if part.size]
+            if min(sides) > 0 and max(sides) > _OTHER_UNIT * min(sides):
+                problem = f"the steps of the stamps change from {sides[0]:g} to {sides[-1]:g} s"
+                remedy = f"after {k + 1} rows of data"
+                raise DataError(f"{problem} {remedy}; split the file there", file=self.path)
         return kind, first
 
     def at(self, text: str) -> float:

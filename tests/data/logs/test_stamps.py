@@ -157,3 +157,11 @@ def test_pieces_are_one_column():
 )
 def test_what_a_cell_may_be(cell, kind):
     assert nature(cell) == kind
+
+
+def test_counters_whose_unit_changes_are_refused():
+    cells = [*map(str, range(0, 60, 10)), *(f"{46354 + k / 8640:.9f}" for k in range(6))]
+    with pytest.raises(
+        DataError, match=r"steps of the stamps change from 10 to 0.0001\d* s after 6 r"
+    ):
+        read(cells)
