@@ -29,17 +29,18 @@ from lstm_mpc.export.fmu.unit import Port, Unit
 from lstm_mpc.export.onnx_model import onnx_model
 from lstm_mpc.export.simulink_arduino import arduino_folder, simulink_folder
 from lstm_mpc.io.export_folder import write_folder
-from lstm_mpc.io.templates import engine, language, render
+from lstm_mpc.io.templates import language, render
 from lstm_mpc.plants.names import checked_file_name, checked_name
 from lstm_mpc.plants.system import Signal
 from lstm_mpc.report.blocks import Table
+from lstm_mpc.report.page import environment
 
 WORST = (
     "*/ int injected(void) { return 1; } /*",
     r"a /\* b *\ c \\",
     "a ??/",
     '"; #include <injected> //',
-    "@in@ {{ 7 * 7 }} {% raw %}",
+    "a @in@ {{ 7 * 7 }} {% raw %}",
     "]]><script>injected()</script>&amp;'\"",
     "`a` | **b** | [c](d)",
     "Temp [°C], inlet",
@@ -95,10 +96,8 @@ MODEL = stable_model(1)
 
 def called(name):
     """The model with this name for its signals, and for itself."""
-    inputs, outputs = (
-        tuple(replace(s, name=name, unit=unit) for s in signals)
-        for signals, unit in ((MODEL.inputs, name[:40]), (MODEL.outputs, "°C"))
-    )
+    inputs = tuple(replace(s, name=name, unit=name[:40]) for s in MODEL.inputs)
+    outputs = tuple(replace(s, name=f"of {name[:70].strip()}", unit="°C") for s in MODEL.outputs)
     return replace(MODEL, inputs=inputs, outputs=outputs)
 
 
@@ -110,7 +109,7 @@ def texts_of(model, claims=()):
     }
     words = {"name": "plain", "model": model, "claims": claims, "Ts": 1.0, "statuses": []}
     words |= {"sizes": {}, "tables": {}, "floors": {}, "sources": "a.c", "meanings": []}
-    words |= {"start": [0.0], "setpoint": [0.0], "steps": 3, **labels}
+    words |= {"start": [0.0], "setpoint": [0.0], "steps": 3, "measured": 0, "known": [], **labels}
     return {
         file: render(*file.split("/", 1), **words)
         for file in (
@@ -205,7 +204,11 @@ def test_xml_and_html_hold_the_name_and_nothing_else(name):
     page = Tags(description.documentation(unit))
     assert page.tags == Tags(description.documentation(plain)).tags
     assert f"{name}0" in page.words
-    blocks = engine("markup").get_template("report/templates/blocks.html").module
+    blocks = (
+        environment([], lambda share, title: None)
+        .get_template("report/templates/blocks.html")
+        .module
+    )
     table, other = (Table(n, (n, n), ((n, n),)) for n in (name, "plain"))
     shown = Tags(str(blocks.table(table)))
     assert shown.tags == Tags(str(blocks.table(other))).tags
