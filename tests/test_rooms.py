@@ -2,8 +2,10 @@
 importer."""
 
 import ast
+import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -97,6 +99,40 @@ def test_a_room_holds_at_most_ten_files(name):
     for folder in (path for path in (ROOT / name, *(ROOT / name).rglob("*")) if path.is_dir()):
         own = [path for path in folder.glob("*.py") if not path.name.startswith("__")]
         assert len(own) <= 10, folder
+
+
+@cache
+def defined(path):
+    """The classes and functions at the top of a file."""
+    kinds = (ast.ClassDef, ast.FunctionDef)
+    return {
+        node.name for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, kinds)
+    }
+
+
+def strangers(text, below):
+    """The names in backticks that no file of these rooms defines."""
+    here = {name for other, path in modules() if room(other) in below for name in defined(path)}
+    return set(re.findall(r"`([A-Za-z_]+)[`.]", text)) - here - {"design"}
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_a_room_says_what_it_is_in_names_that_are_there(name):
+    if (ROOT / name).is_dir():
+        text = ast.get_docstring(ast.parse((ROOT / name / "__init__.py").read_text("utf-8")))
+        first, blank, *rest = text.splitlines()
+        assert len(first) <= 80
+        assert first.endswith(".")
+        assert not blank
+        assert rest
+        assert not strangers(text, ROOMS[: ROOMS.index(name) + 1])
+
+
+def test_a_name_that_left_its_room_is_seen():
+    assert strangers("A `Model`, its `Nothing`, a `Release.export`.", ["model"]) == {
+        "Nothing",
+        "Release",
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,2 +1,5 @@
-"""What may be claimed of the loop: laws of scenarios, their verification, and the gate of a
-controller."""
+"""What may be claimed of the loop.
+
+`verify_loop` runs the exported C through scenarios drawn by a `LoopLaw`; an `MPC` whose evidence
+the gate accepts becomes `Cleared`.
+"""

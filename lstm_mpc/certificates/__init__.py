@@ -1,2 +1,5 @@
-"""What may be claimed of a model: conditions and their proofs, tubes, scenarios, and the gate that
-makes a `Release`."""
+"""What may be claimed of a model.
+
+`certify` proves stability (`Certificate`), `reach` a `Tube`, `verify` samples scenarios
+(`Verification`); `release` is the gate from this evidence to a `Release`.
+"""

@@ -1,1 +1,5 @@
-"""C of a released model and of its controller, and the same C called in this process."""
+"""The model and the controller as C, and the same C called in this process.
+
+A `ControllerSpec` binds release, problem and options; `Compiled` is its C as a controller, a
+`ControllerBatch` very many at once.
+"""

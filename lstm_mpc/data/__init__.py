@@ -1,2 +1,5 @@
-"""From logs and experiments to a `Dataset`: excitation, records, CSV, raw logs read, prepared and
-inspected."""
+"""From logs and experiments to a `Dataset`.
+
+Excitation (`Mprs`, `Steps`), records (`Record`) and their `Scaling`; raw logs
+are read (`read_log`), prepared (`prepare_log`) and looked at (`look`).
+"""

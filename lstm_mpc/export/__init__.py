@@ -1,8 +1,9 @@
-"""Released models and cleared controllers for elsewhere: C, ONNX, FMU, Simulink, Arduino, and
-processors in the loop.
+"""Released models and cleared controllers for elsewhere.
 
+C, ONNX, FMU, Simulink, Arduino, and processors in the loop (`replay`).
 Every exporter is a `Target`; importing this room registers them, which `Release.export`,
-`Cleared.export` and the command line read."""
+`Cleared.export` and the command line read.
+"""
 
 from lstm_mpc.codegen import c_model
 from lstm_mpc.export import controller_folder, onnx_model, simulink_arduino

@@ -1,2 +1,5 @@
-"""From a `Dataset` to a `Model`: the NLP with its stability constraints, initial weights,
-multistart, model order."""
+"""From a `Dataset` to a `Model`.
+
+`identify` trains from several starts, by a `Program` with stability as a constraint, and returns
+an `Identification`; `compare_orders` chooses the cells, `validate` judges on other data.
+"""

@@ -1,2 +1,5 @@
-"""The identified `Model`: an LSTM with scalings, signals and input delays; `importers` bring
-networks of others."""
+"""The identified `Model`: a `Network` of LSTM layers, scalings and signals.
+
+It simulates and predicts; training asks CasADi or a `Kernel` in C for sensitivities;
+`import_model` brings networks of others.
+"""
