@@ -44,12 +44,24 @@ STEPS = (  # of `run`, in their order
 
 @dataclass(frozen=True)
 class Project(Directory):
-    """A design directory. Every method reads what the steps before it wrote, returns a noun and
-    writes it into `folder`, with its figures; `options` say whether earlier artefacts are
-    replaced."""
+    """A design directory, `folder`, and what can be done in it.
+
+    Every method reads what the steps before it wrote, returns a noun and writes it into the folder,
+    with its figures; `options` say whether earlier artefacts are replaced.
+    """
 
     def tune_observer(self, disturbance: str = "input") -> KalmanTuning:
-        """The Kalman filter's numbers from the validation data; nothing is written."""
+        """The Kalman filter's numbers from the validation data; nothing is written.
+
+        Args:
+            disturbance: Where it acts, at the "input" or at the "output".
+
+        Returns:
+            The tuning in engineering units, for `[observer]` of the design.
+
+        Raises:
+            InputError: There is no usable model.json, or there are no validation data.
+        """
         return loop_steps.tune_observer(self.design, self.options, disturbance=disturbance)
 
     def control(
@@ -59,8 +71,20 @@ class Project(Directory):
         watch: Watch = lambda scenario, sample: None,
         log: RunLog | None = None,
     ) -> ClosedLoops:
-        """Closed loops under an engine, one per scenario → closed-loop.json, and a log where one is
-        asked for; `watch` sees every sample."""
+        """Closed loops under an engine, one per scenario → closed-loop.json.
+
+        Args:
+            engine: As for `MPC`.
+            watch: Sees every sample of every scenario.
+            log: Where and how a log of the runs is written; by default none is.
+
+        Returns:
+            The runs, with their plants and figures.
+
+        Raises:
+            InputError: The artefact is there and may not be replaced, or there is no usable
+                release, no plant or no scenario.
+        """
         self._refuse(artefacts.LOOP)
         if log:
             artefacts.refuse_overwrite(log.path, self.options)
@@ -75,7 +99,21 @@ class Project(Directory):
     def verify_loop(
         self, *, cluster: str | None = None, scenarios: int | None = None
     ) -> LoopVerification:
-        """Scenario verification of the closed loop of the exported C → loop-verification.json."""
+        """Scenario verification of the exported C → loop-verification.json.
+
+        Args:
+            cluster: Scheduler of a Dask cluster that does the work (tcp://host:port); by default
+                the processes of the options do.
+            scenarios: So many only, to try it; fewer than ε and β need are no evidence.
+
+        Returns:
+            What may be claimed of the loop.
+
+        Raises:
+            InputError: The artefact is there and may not be replaced, or there is no usable
+                release, no plant or no law.
+            SolverError: A plant leaves what its equations can describe.
+        """
         self._refuse(artefacts.ASSURANCE)
         evidence = loop_steps.verify_loop(
             self.design, self.options, cluster=cluster, scenarios=scenarios
@@ -84,7 +122,17 @@ class Project(Directory):
         return evidence
 
     def replay(self, index: int) -> Replay:
-        """One scenario of the loop verification again, with its figure."""
+        """One scenario of the loop verification again, with its figure.
+
+        Args:
+            index: The number of the scenario, from 0.
+
+        Returns:
+            The run, its plant and the safe set.
+
+        Raises:
+            InputError: There is no usable release, no plant or no law, or no such scenario.
+        """
         replay = loop_steps.replay(self.design, index)
         plot = figures_module().plot_loop
         figure = plot(replay.run, replay.plant, safe_set=replay.safe_set)
@@ -92,20 +140,56 @@ class Project(Directory):
         return replay
 
     def export(self, target: str = "controller") -> Export:
-        """The model or its controller for elsewhere → a folder of the target's name."""
+        """The model or its controller for elsewhere → a folder of the target's name.
+
+        Args:
+            target: One of the targets of `Release.export` and `Cleared.export`.
+
+        Returns:
+            What was written.
+
+        Raises:
+            Refused: The evidence does not clear what is exported; with every reason.
+            InputError: There is no usable release, or files of others are in the way.
+        """
         export = export_steps.export(self.design, self.options, target=target)
         export.save(self.folder / target)
         return export
 
     def pil(self, cores: Sequence[str] = tuple(CORES), *, double: bool = False) -> PilResult:
-        """The exported controller on emulated cores → pil.json."""
+        """The exported controller on emulated cores → pil.json.
+
+        Args:
+            cores: Names of the cores; by default all of them.
+            double: Whether in double precision.
+
+        Returns:
+            Sizes and instructions; every sample was equal to this computer's in every bit.
+
+        Raises:
+            InputError: The artefact is there and may not be replaced, a tool is missing, or there
+                is no usable release.
+            Refused: The gate of the controller says no.
+            LstmMpcError: A core computes other bits than this computer.
+        """
         self._refuse(artefacts.PIL)
         result = export_steps.pil(self.design, self.options, cores=cores, double=double)
         self._write(artefacts.PIL, result.save)
         return result
 
     def report(self, out: Path | None = None, *, pdf: bool = False) -> Report:
-        """The design report → report.html or `out`, and beside it the same as PDF."""
+        """The design report → report.html.
+
+        Args:
+            out: The page; by default report.html in the folder.
+            pdf: Whether the same is also printed as PDF, beside it.
+
+        Returns:
+            The report.
+
+        Raises:
+            InputError: A page is there that may not be replaced, or no browser that prints.
+        """
         from lstm_mpc.report import write
 
         page = out or self.folder / "report.html"
@@ -124,7 +208,18 @@ class Project(Directory):
         return report
 
     def compare(self, other: Path, out: Path | None = None) -> Comparison:
-        """This design beside another → compare-<name of the other>.html, or `out`."""
+        """This design beside another → compare-<name of the other>.html.
+
+        Args:
+            other: The directory of the other design.
+            out: The page; by default in this folder.
+
+        Returns:
+            The comparison.
+
+        Raises:
+            InputError: The page is there and may not be replaced.
+        """
         from lstm_mpc.report import write
 
         page = out or self.folder / f"compare-{Path(other).resolve().name}.html"
@@ -144,8 +239,19 @@ class Project(Directory):
         *,
         on_step: Callable[[str, Project, Any], None] = lambda step, project, noun: None,
     ) -> dict[str, Any]:
-        """Every step in order, in a folder of its own (runs/<name> by default); `on_step` sees each
-        with what it returned."""
+        """Every step in order, in a folder of its own.
+
+        Args:
+            out: That folder; by default runs/<name of the design's folder>.
+            on_step: Sees each step, the project in that folder, and what the step returned.
+
+        Returns:
+            What each step returned, by its name.
+
+        Raises:
+            InputError: The folder is that of the design, holds results that may not be replaced, or
+                the machine has no C compiler.
+        """
         place = out or Path("runs") / self.folder.resolve().name
         if place.resolve() == self.folder.resolve():
             raise InputError(f"{place}: --out must be another folder than the design")

@@ -20,7 +20,10 @@ def one_line(text: str) -> str:
 
 
 class LstmMpcError(Exception):
-    """Base of all errors of this package; `exit_code` is what the command line returns."""
+    """Base of all errors of this package.
+
+    `exit_code` is what the command line returns.
+    """
 
     exit_code = 1
 
@@ -35,8 +38,10 @@ class InputError(LstmMpcError):
 
 
 class DataError(InputError):
-    """A data file cannot be used; carries the file and, where one is to blame, the row (1 =
-    header)."""
+    """A data file cannot be used.
+
+    It carries the file and, where one is to blame, the row (1 = header).
+    """
 
     def __init__(self, message: str, *, file: object, row: int | None = None) -> None:
         self.file, self.row = str(file), row

@@ -27,11 +27,13 @@ _PROVED = (
 
 @dataclass(frozen=True)
 class Cleared:
-    """A controller that passed the gate of controllers; exporters of controllers take nothing else.
+    """A controller, `spec`, that passed the gate of controllers.
 
-    The gate runs whenever one is made, by `clear`, `dataclasses.replace` or from a pickle, and
-    `checked_clearance` runs it again wherever one is exported. `evidence` holds (kind, sentence) of
-    what cleared it, `loop` the verification of its closed loop, where there is one."""
+    Exporters of controllers take nothing else. The gate runs whenever one is made, by `clear`,
+    `dataclasses.replace` or from a pickle, and `checked_clearance` runs it again wherever one is
+    exported. `evidence` holds (kind, sentence) of what cleared it, `loop` the verification of its
+    closed loop, where there is one.
+    """
 
     spec: ControllerSpec
     loop: LoopVerification | None = None

@@ -21,12 +21,14 @@ Pairs = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True)
 class LoopLaw:
-    """How closed loops are drawn: setpoints within `setpoint`, one (low, high) per output [unit],
-    and `disturbances`, name -> (low, high) [unit], the others at rest; each level uniform and held
-    for a time uniform in `dwell` [s], by default 30 to 200 samples. The plant begins at rest under
-    inputs uniform in `start`, one
-    (low, high) per input [unit]. `noise`, `delay`, `valve_lag` and `mismatch` are those of a
-    `Scenario`."""
+    """How closed loops are drawn.
+
+    Setpoints lie within `setpoint`, one (low, high) per output [unit], and `disturbances`, name ->
+    (low, high) [unit], the others at rest; each level is uniform and held for a time uniform in
+    `dwell` [s], by default 30 to 200 samples. The plant begins at rest under inputs uniform in
+    `start`, one (low, high) per input [unit]. `noise`, `delay`, `valve_lag` and `mismatch` are
+    those of a `Scenario`.
+    """
 
     setpoint: Pairs
     start: Pairs
@@ -66,7 +68,20 @@ class LoopLaw:
         )
 
     def draw(self, index: int, *, seed: int, plant: System, steps: int) -> tuple[Scenario, Array]:
-        """Scenario `index`, and the inputs (nu,) in force before it."""
+        """Draw a closed loop.
+
+        Args:
+            index: The number of the scenario, from 0.
+            seed: Of all scenarios; the same seed and index give the same loop.
+            plant: The simulated plant.
+            steps: How many samples it lasts.
+
+        Returns:
+            The scenario, and the inputs (nu,) [engineering] in force before it.
+
+        Raises:
+            InputError: The law does not fit the plant.
+        """
         unknown = set(self.disturbances) - {s.name for s in plant.disturbances}
         if unknown or (len(self.setpoint), len(self.start)) != (plant.ny, plant.nu):
             asked = (
@@ -104,6 +119,17 @@ class LoopLaw:
 
     @staticmethod
     def from_description(law: Any) -> LoopLaw:
+        """The law that a description stands for.
+
+        Args:
+            law: What `describe` gave, as JSON types.
+
+        Returns:
+            The law.
+
+        Raises:
+            InputError: Something does not fit; with its name.
+        """
         made: LoopLaw = noun(LoopLaw, law, "the loop law")
         return made
 

@@ -111,12 +111,14 @@ def _merged(one: BatchResult, other: BatchResult) -> BatchResult:
 
 @dataclass(frozen=True)
 class LoopVerifyOptions:
-    """How the closed loop is verified; `[verify_loop]` of a design, where the keys of its law stand
-    beside them.
+    """How the closed loop is verified; `[verify_loop]` of a design.
+
+    There the keys of its law stand beside them.
 
     `epsilon` ε and `beta` β decide by `rule` how many scenarios there are, each of `steps` samples
     from the `seed`; an error counts as tracking error once nothing has changed for `settle`
-    samples."""
+    samples.
+    """
 
     epsilon: float = 1e-2
     beta: float = 1e-6
@@ -127,7 +129,14 @@ class LoopVerifyOptions:
 
     @staticmethod
     def of(evidence: LoopVerification) -> LoopVerifyOptions:
-        """The options that `evidence` was made with."""
+        """The options that a verification was made with.
+
+        Args:
+            evidence: The verification of a closed loop.
+
+        Returns:
+            Its options; the law stands in the evidence itself.
+        """
         names = [f.name for f in fields(LoopVerifyOptions)]
         return LoopVerifyOptions(**{name: getattr(evidence, name) for name in names})
 

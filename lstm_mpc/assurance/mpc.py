@@ -59,7 +59,19 @@ class MPC:
 
     @classmethod
     def of(cls, spec: ControllerSpec, engine: str = "sqp") -> MPC:
-        """The controller that `spec` describes, under `engine`."""
+        """The controller that a specification describes.
+
+        Args:
+            spec: Release, problem and solver.
+            engine: As for `MPC`.
+
+        Returns:
+            The controller under that engine.
+
+        Raises:
+            Refused: The release in it does not pass its gate.
+            InputError: There is no such engine.
+        """
         spec = checked_spec(spec)
         return cls(spec.release, spec.problem, engine, spec.solver)
 
@@ -138,12 +150,17 @@ class MPC:
         self._observing("begin from the past").begin(u, y, measured)
 
     def track(self, y: ArrayLike, u: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
-        """A sample in manual: the observer runs along, and `step` takes over without a bump.
+        """A sample in manual: `step` takes over from it without a bump.
+
+        The observer runs along.
 
         Args:
             y: The measured outputs, (ny,) [engineering].
             u: The inputs that the operator applies, (nu,) [engineering].
             measured: The measured inputs, as in `step`.
+
+        Returns:
+            What the observer estimates; its `u` is that of the operator, within its limits.
 
         Raises:
             InputError: The engine is compiled C, which cannot track an operator.

@@ -94,11 +94,22 @@ def _outward(interval: Any) -> tuple[float, float]:
 
 
 def certify(model: Model, name: str = "iss", *, beyond: float = 0.0) -> Certificate:
-    """Decide condition `name` on the very numbers of `model`, for all inputs within its actuator
-    limits (a-posteriori use, Remark 5), and as much as `beyond` [normalised] outside them.
+    """Decide one stability condition on the very numbers of a model.
 
-    A failed condition is a value: `Certificate.holds` is false and the failed lines name what is to
-    blame. `holds` is decided in interval arithmetic; a margin within its rounding counts as failed.
+    It is decided for all inputs within the actuator limits (a-posteriori use, Remark 5). A failed
+    condition is a value: `Certificate.holds` is false and the failed lines name what is to blame.
+    `holds` is decided in interval arithmetic; a margin within its rounding counts as failed.
+
+    Args:
+        model: The model.
+        name: The condition, by its name in `conditions` of `[train]` and `[release]`.
+        beyond: By how much inputs may leave the actuator limits [normalised].
+
+    Returns:
+        The verdict with its inequalities, and the constants that it yields where it holds.
+
+    Raises:
+        InputError: There is no condition of that name.
     """
     radius = model.scaling.radius + beyond
     check_name(name)

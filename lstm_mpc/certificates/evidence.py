@@ -24,12 +24,26 @@ class Evidence:
         return content
 
     def save(self, path: str | Path) -> None:
+        """Write the record as JSON with exact floats and a digest.
+
+        Args:
+            path: The file.
+        """
         artefact_file.write_json(path, self.kind, self.content())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read the record; InputError names the file when it is missing, altered or of another
-        kind."""
+        """Read a record.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The record, as it was saved.
+
+        Raises:
+            InputError: The file is missing, altered or of another kind; with its name.
+        """
         content = artefact_file.read_json(path, cls.kind)
         try:
             return cls.from_content(content)
@@ -40,7 +54,17 @@ class Evidence:
 
     @classmethod
     def from_content(cls, content: Any) -> Self:
-        """The record in a file's content; InputError names what does not fit."""
+        """The record in a file's content.
+
+        Args:
+            content: What `content` gave, as JSON types.
+
+        Returns:
+            The record.
+
+        Raises:
+            InputError: Something does not fit; with its name.
+        """
         made: Self = noun(cls, content)
         return made
 
@@ -66,12 +90,15 @@ class Inequality:
 
 @dataclass(frozen=True)
 class Certificate(Evidence):
-    """The verdict of one stability condition on one model, from the exact norms of its saved
-    numbers. A claim that is *proved*.
+    """The verdict of one stability condition on one model. A claim that is *proved*.
+
+    It is decided from the exact norms of the saved numbers of the model, whose digest is `model`;
+    `condition` is the name of the condition, and it holds when all `inequalities` do.
 
     `margin` is δ, the distance of the worst inequality from 1; negative when the condition fails.
     `constants` holds what the condition yields, for "iss" the functions of the bound (5) per layer.
-    `radius` is the largest |u| [normalised] covered."""
+    `radius` is the largest |u| [normalised] covered.
+    """
 
     model: str
     condition: str
@@ -122,6 +149,17 @@ class Certificate(Evidence):
 
     @classmethod
     def from_content(cls, content: Any) -> Self:
+        """The certificate in a file's content; what follows from its numbers is left out.
+
+        Args:
+            content: What `content` gave, as JSON types.
+
+        Returns:
+            The certificate.
+
+        Raises:
+            InputError: Something does not fit; with its name.
+        """
         if isinstance(content, dict) and isinstance(
             lines := content.get("inequalities"), list
         ):  # what follows from the numbers is left out
@@ -144,10 +182,12 @@ def _less(value: Any, *names: str) -> Any:
 class Bound:
     """What N scenarios at one input radius say, in normalised and engineering units.
 
-    `radius_y` is ρ*(ε, β) of (10), from all samples; `settled` the same without the first `settle`
-    samples, which the artificial start makes. `low`, `high` are the extreme outputs per output
-    [engineering], `safe` whether the claimed set lies in the safe set. `worst` is the scenario that
-    made ρ*, `sample` where in it."""
+    `system` is "model" or "plant", `radius_u` the input radius ρu [normalised]. `radius_y` is ρ*(ε,
+    β) of (10), from all samples; `settled` the same without the first `settle` samples, which the
+    artificial start makes. `low`, `high` are the extreme outputs per output [engineering], `safe`
+    whether the claimed set lies in the safe set. `worst` is the scenario that made ρ*, `sample`
+    where in it.
+    """
 
     system: str
     radius_u: float
@@ -162,13 +202,18 @@ class Bound:
 
 @dataclass(frozen=True)
 class Verification(Evidence):
-    """Scenario verification, eqs. (8)–(11). A claim that is *sampled*: with confidence 1−β, a new
-    draw from the same law leaves the bound with probability at most ε. Each bound is a claim of its
-    own; all of them together hold with confidence 1 − (count)·β.
+    """Scenario verification of a model, eqs. (8)–(11). A claim that is *sampled*.
 
-    `model` is the digest of the model; `law` describes how scenarios were drawn (input class,
-    start, seed), so that any scenario can be drawn again; `shape` is "ball" (d = 1) or "intervals"
-    (d = 2 per output)."""
+    With confidence 1−β, a new draw from the same law leaves the bound with probability at most ε.
+    Each of the `bounds` is a claim of its own; all of them together hold with confidence 1 −
+    (count)·β.
+
+    `model` is the digest of the model; `epsilon` ε and `beta` β gave by `rule` the number of
+    `scenarios`, each of `steps` samples, of which the first `settle` do not count for the settled
+    bound. `law` and `seed` describe how scenarios were drawn (input class, start), so that any
+    scenario can be drawn again; `shape` is "ball" (d = 1) or "intervals" (d = 2 per output).
+    `safe_set` is (low, high) per output [engineering].
+    """
 
     model: str
     epsilon: float
@@ -186,7 +231,15 @@ class Verification(Evidence):
     kind = "lstm_mpc verification"
 
     def bound(self, system: str, radius_u: float) -> Bound | None:
-        """The bound of `system` at `radius_u`, or None."""
+        """The bound of a system at an input radius.
+
+        Args:
+            system: "model" or "plant".
+            radius_u: The input radius ρu [normalised].
+
+        Returns:
+            The bound, or None where that system was not verified at that radius.
+        """
         found = [
             b for b in self.bounds if b.system == system and abs(b.radius_u - radius_u) < 1e-12
         ]
@@ -201,18 +254,22 @@ class Verification(Evidence):
 
 @dataclass(frozen=True)
 class LoopVerification(Evidence):
-    """Scenario verification of the closed loop: the exported C on simulated plants. A claim that is
-    *sampled*: with confidence 1−β, a new run of `steps` samples from the same law leaves the safe
-    set, scaled about its middle by `reach`, with probability at most ε. A run that moves an input
-    beyond its bounds or rate limits counts as one that leaves every set, so that the claim (d = 1)
-    covers both.
+    """Scenario verification of a closed loop. A claim that is *sampled*.
+
+    The exported C runs on simulated plants: with confidence 1−β, a new run of `steps` samples from
+    the same law leaves the `safe_set`, (low, high) per output [engineering], scaled about its
+    middle by `reach`, with probability at most ε. A run that moves an input beyond its bounds or
+    rate limits counts as one that leaves every set, so that the claim (d = 1) covers both.
+    `epsilon` ε and `beta` β gave by `rule` the number of `scenarios`, which were drawn from the
+    `seed`.
 
     `model`, `problem` and `source` are the digests of the model, of problem and budget, and of the
     C; `law` describes how scenarios were drawn, `plant` says on which simulated plants. `low`,
     `high` are the extreme noise-free outputs, `worst` is the scenario that made `reach`;
     `violation` is the largest excess over bounds and rate limits [input unit] and `violator` its
     scenario. As further information: `tracking`, the largest error per output once nothing has
-    changed for `settle` samples, and the samples with each flag of the controller's `status`."""
+    changed for `settle` samples, and the samples with each flag of the controller's `status`.
+    """
 
     model: str
     problem: str
@@ -256,13 +313,16 @@ class LoopVerification(Evidence):
 
 @dataclass(frozen=True)
 class Tube(Evidence):
-    """The interval tube of a model: a claim that is *proved*, for every input |u| ≤ `radius`
-    [normalised], every start in `start_box` (one number for |χ0_j|, or low and high of every
-    state), all k.
+    """The interval tube of a model. A claim that is *proved*.
+
+    It holds for the model of digest `model`, every input |u| ≤ `radius` [normalised], every start
+    in `start_box` (one number for |χ0_j|, or low and high of every state), all k.
 
     Per output (low, high) [engineering]: `whole` over all time, `forever` after the start has died
-    out, `trivial` without iteration. `tube_low`, `tube_high` (steps + 1, ny) follow the first
-    `steps` samples; they are not kept on disk."""
+    out, `trivial` without iteration; `safe` is whether the first lies in the `safe_set`.
+    `tube_low`, `tube_high` (steps + 1, ny) follow the first `steps` samples; they are not kept on
+    disk. `pieces` are those that the input box was cut into.
+    """
 
     model: str
     radius: float
@@ -287,7 +347,10 @@ class Tube(Evidence):
 
 @dataclass(frozen=True)
 class Tubes(Evidence):
-    """Interval tubes of one model at several input radii."""
+    """Interval tubes of one model at several input radii.
+
+    `model` is the digest of the model, `tubes` one for each radius.
+    """
 
     model: str
     tubes: tuple[Tube, ...]
@@ -300,10 +363,13 @@ class Tubes(Evidence):
 
 @dataclass(frozen=True)
 class Validation(Evidence):
-    """How well the model simulates data it was not trained on. A claim that is *measured*.
+    """How well a model simulates new data. A claim that is *measured*.
 
-    `fits` are the worst figures over records, one entry per reference ("measured", and "noise-free"
-    where a simulated plant knows it); `data` is the digest of the validation data."""
+    `model` is the digest of the model and `data` that of the validation data, `samples` samples
+    that it was not trained on; random starts came from the `seed`. `fits` are the worst figures
+    over records, one entry per reference ("measured", and "noise-free" where a simulated plant
+    knows it).
+    """
 
     model: str
     data: str

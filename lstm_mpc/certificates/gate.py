@@ -50,12 +50,15 @@ class Release:
     """A model that passed the gate, with the evidence and the policy it passed under.
 
     The gate runs whenever one is made: by `release`, `Release.load`, `dataclasses.replace` or from
-    a pickle; `checked` runs it again wherever one is used. `certificates` and `tube` are computed
-    anew from the model's numbers, and the tube is kept when it proves the safe set; evidence that
-    speaks of another model is not kept.
+    a pickle; `checked` runs it again wherever one is used. `model`, `verification` and `validation`
+    are as they were given, where the `policy` asks for them; `certificates` and `tube` are computed
+    anew from the model's numbers, and the tube is kept when it proves the `safe_set`, (low, high)
+    per output [engineering]; evidence that speaks of another model is not kept. `waived` are the
+    reasons against it that the policy waives.
 
     Inputs of a controller must stay within `u_low`, `u_high` [engineering], (nu,), the range the
-    verification covers."""
+    verification covers.
+    """
 
     model: Model
     certificates: tuple[Certificate, ...]
@@ -131,13 +134,27 @@ class Release:
         }
 
     def save(self, path: str | Path) -> None:
-        """Write the release as JSON with exact floats and a digest."""
+        """Write the release as JSON with exact floats and a digest.
+
+        Args:
+            path: The file.
+        """
         artefact_file.write_json(path, KIND, self.content())
 
     @staticmethod
     def load(path: str | Path) -> Release:
-        """Read a release and pass it through the gate again: InputError when the file is unusable,
-        Refused when the gate says no."""
+        """Read a release and pass it through the gate again.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The release.
+
+        Raises:
+            InputError: The file is unusable; with its name.
+            Refused: The gate says no; with every reason.
+        """
         content = artefact_file.read_json(path, KIND)
         try:
             given = {

@@ -17,19 +17,21 @@ OUTPUT_SETS = ("scenario", "tube", "either")
 
 @dataclass(frozen=True)
 class Policy:
-    """What evidence a release needs; the keys of `[release]` in a design. The defaults are what a
-    controller needs: δISS for its observer, and outputs proved for every input, since those that a
-    controller generates follow no sampled law.
+    """What evidence a release needs; the keys of `[release]` in a design.
 
-    `conditions` must be certified, each by itself or by one that `serves` for it. `output_set`
-    says what must show that outputs stay in the safe set: "scenario" (sampled, for the law that
-    was drawn), "tube" (proved, for every input within the limits) or "either". The scenario
+    The defaults are what a controller needs: δISS for its observer, and outputs proved for every
+    input, since those that a controller generates follow no sampled law.
+
+    `conditions` must be certified, each by itself or by one that `serves` for it. `output_set` says
+    what must show that outputs stay in the safe set: "scenario" (sampled, for the law that was
+    drawn), "tube" (proved, for every input within the limits) or "either". The scenario
     verification must be at least as strong as `epsilon`, `beta` and as long as `min_steps`;
     `min_fit` is the least mean-removed FIT [%] on validation data, against the measured output.
-    `controller` says what a controller needs to be exported: "tube" (with δISS), "scenario"
-    (closed loops of at least `min_loop_steps`, as strong as `epsilon` and `beta`) or "either".
-    `waive` maps a check (certificate, scenario, safe_set, input_range, tube, fit, controller) to
-    the reason why it is waived; it is stored and printed wherever the release is used."""
+    `controller` says what a controller needs to be exported: "tube" (with δISS), "scenario" (closed
+    loops of at least `min_loop_steps`, as strong as `epsilon` and `beta`) or "either". `waive` maps
+    a check (certificate, scenario, safe_set, input_range, tube, fit, controller) to the reason why
+    it is waived; it is stored and printed wherever the release is used.
+    """
 
     conditions: tuple[str, ...] = ("delta_iss",)
     output_set: str = "tube"

@@ -124,13 +124,27 @@ def reach(
     steps: int = 2000,
     count: int = 32,
 ) -> Tube:
-    """The outputs that any input |u| ≤ `radius` [normalised] can reach from any start χ0 in
-    `start_box`, for all k.
+    """Bound the outputs that any admissible input can reach, for all time.
 
-    `start_box`: one number for |χ0_j| ≤ it, or (n, 2) rows of low, high; |ξ0| ≤ 1, where every ξ
-    lies from the first step on. `steps` boxes are computed; after them the shrunken invariant box
-    takes over. The trivial bound Σ|C_jl| o_l tanh(x̄_l) needs no iteration; the gap between it and
-    the tube is what the iteration is worth."""
+    `steps` boxes are computed; after them the shrunken invariant box takes over. The trivial bound
+    Σ|C_jl| o_l tanh(x̄_l) needs no iteration; the gap between it and the tube is what the iteration
+    is worth.
+
+    Args:
+        model: The model.
+        safe_set: (low, high) of each output [engineering].
+        radius: The largest |u| [normalised]; by default what the actuator limits allow.
+        start_box: One number for |χ0_j| ≤ it, or (n, 2) rows of low, high [normalised]; |ξ0| ≤ 1,
+            where every ξ lies from the first step on.
+        steps: The most samples that are followed.
+        count: About how many pieces the box of the inputs is cut into.
+
+    Returns:
+        The tube, and whether it lies within the safe set.
+
+    Raises:
+        InputError: The radius is beyond the model's, or the safe set does not fit it.
+    """
     radius = model.scaling.radius if radius is None else float(radius)
     if not 0 < radius <= model.scaling.radius * (1 + 1e-12):
         raise InputError(

@@ -32,11 +32,21 @@ CHUNK = 1024
 
 
 def scenario_count(epsilon: float, beta: float, *, d: int = 1, rule: str = "paper") -> int:
-    """How many scenarios give violation probability `epsilon` with confidence 1 − `beta` for `d`
-    optimisation variables.
+    """How many scenarios a probabilistic claim needs.
 
-    rule "paper": N ≥ (2/ε)(ln(1/β) + d), eq. (11). Rule "exact": the least N with Σ_{i<d} C(N,i)
-    ε^i (1−ε)^(N−i) ≤ β (Campi & Garatti 2008), which needs fewer."""
+    Args:
+        epsilon: The violation probability ε that is claimed, in (0, 1).
+        beta: One minus the confidence of the claim, β in (0, 1).
+        d: How many variables are optimised over the scenarios.
+        rule: "paper": N ≥ (2/ε)(ln(1/β) + d), eq. (11). "exact": the least N with Σ_{i<d} C(N,i)
+            ε^i (1−ε)^(N−i) ≤ β (Campi & Garatti 2008), which needs fewer.
+
+    Returns:
+        The least number N by that rule.
+
+    Raises:
+        InputError: ε, β or d is out of range, or there is no such rule.
+    """
     if not (_LEAST[0] <= epsilon < 1 and _LEAST[1] <= beta < 1 and d >= 1):
         least = f"ε at least {_LEAST[0]:g}, β {_LEAST[1]:g}, d = {d} at least 1"
         raise InputError(

@@ -23,11 +23,12 @@ from lstm_mpc.plants.system import Array
 
 @dataclass(frozen=True)
 class ControllerSpec:
-    """What a controller is: `release`, `problem` and `solver`. It checks itself: the release passes
-    its gate once more, and the inputs that the problem asks for must be covered by it.
+    """What a controller is: `release`, `problem` and `solver`.
 
-    `limits` are the problem's numbers per signal, `sources` its C (name -> text), made when first
-    asked for."""
+    It checks itself: the release passes its gate once more, and the inputs that the problem asks
+    for must be covered by it. `limits` are the problem's numbers per signal, `sources` its C (name
+    -> text), made when first asked for.
+    """
 
     release: Release
     problem: ControlProblem = field(default_factory=ControlProblem)
@@ -101,7 +102,14 @@ class ControllerSpec:
         return np.array([s.resting for s in self.model.manipulated], dtype=np.float64)
 
     def with_dead_time(self, dead_time: float) -> ControllerSpec:
-        """The same controller that takes the probe delay to be `dead_time` [s]."""
+        """The same controller that takes the probe delay to be another.
+
+        Args:
+            dead_time: The delay of the measurement [s].
+
+        Returns:
+            The controller, checked anew.
+        """
         return replace(self, problem=replace(self.problem, dead_time=dead_time))
 
 

@@ -15,7 +15,10 @@ from lstm_mpc.plants.system import Array
 
 
 class Status(IntFlag):
-    """What was not as it should be, the same in every engine and in the C; 0 is a clean optimum."""
+    """What was not as it should be; 0 is a clean optimum.
+
+    The flags are the same in every engine and in the C.
+    """
 
     MEASUREMENT_INVALID = 1
     MEASUREMENT_FROZEN = 2
@@ -61,11 +64,13 @@ def status_rows(prefix: str, *, measured: bool) -> list[tuple[int, str, str]]:
 class ControlAction:
     """What one control step decided.
 
-    `u` (nu,) [engineering] is always within bounds and rate limits. `predicted` (N+1, ny) are the
-    outputs expected under the plan, the first one that inputs of now can no longer change (without
-    a delay shared by all inputs, the present one) and those after it, `disturbance` (ny,) and
-    `input_disturbance` (nu,) what is estimated to act at outputs and inputs, `seconds` the time of
-    the whole step, `detail` what the solver said."""
+    `u` (nu,) [engineering] is always within bounds and rate limits; `flags` say what was not as it
+    should be. `predicted` (N+1, ny) are the outputs expected under the plan, the first one that
+    inputs of now can no longer change (without a delay shared by all inputs, the present one) and
+    those after it, `cost` the objective of that plan, `disturbance` (ny,) and `input_disturbance`
+    (nu,) what is estimated to act at outputs and inputs, `iterations` and `seconds` the effort and
+    the time of the whole step, `detail` what the solver said.
+    """
 
     u: Array
     flags: Status

@@ -24,13 +24,14 @@ def per_signal(value: ArrayLike, count: int, name: str) -> Array:
 
 @dataclass(frozen=True)
 class KalmanTuning:
-    """An extended Kalman filter instead of the open-loop observer: `noise` [output unit] standard
-    deviation of the measurement, `drift` [unit per sample] that of how the disturbance moves,
-    `max_disturbance` [unit] the largest disturbance; the `disturbance` acts at the "input" (of the
-    same units) or is added to the "output". `state_noise` (normalised) is what the model's states
-    may err by in a sample, `drift_boost` how much faster the disturbance may drift when innovations
-    keep their sign, `delay_uncertainty` the share of the dead time (and of the delay that all
-    inputs share) that is not known.
+    """An extended Kalman filter instead of the open-loop observer.
+
+    `noise` [output unit] is the standard deviation of the measurement, `drift` [unit per sample]
+    that of how the disturbance moves, `max_disturbance` [unit] the largest disturbance; the
+    `disturbance` acts at the "input" (of the same units) or is added to the "output". `state_noise`
+    (normalised) is what the model's states may err by in a sample, `drift_boost` how much faster
+    the disturbance may drift when innovations keep their sign, `delay_uncertainty` the share of the
+    dead time (and of the delay that all inputs share) that is not known.
 
     One number per signal, or one for all. The table `[observer]` of a design, kind = "kalman".
     """
@@ -61,12 +62,13 @@ class KalmanTuning:
 
 @dataclass(frozen=True)
 class GatedTuning:
-    """Correction gains inside the gates, with an output disturbance as the open-loop observer has
-    it: kind = "gated" of `[observer]`.
+    """Correction gains inside the gates; kind = "gated" of `[observer]`.
 
-    `gains` (normalised) are those of the gates f, i, o, c one after the other, each by rows, (nx,
-    ny) of the last layer; none: those that `gated.choose` finds when they may cost the `share` of
-    the margin that the open-loop observer's certificate has."""
+    The output disturbance is that of the open-loop observer. `gains` (normalised) are those of the
+    gates f, i, o, c one after the other, each by rows, (nx, ny) of the last layer; none: those that
+    `gated.choose` finds when they may cost the `share` of the margin that the open-loop observer's
+    certificate has.
+    """
 
     gains: tuple[float, ...] = ()
     share: float = 0.5
@@ -78,9 +80,11 @@ class GatedTuning:
 
 @dataclass(frozen=True)
 class MheTuning(KalmanTuning):
-    """Moving horizon estimation by do-mpc over the last `window` samples, weighted as the Kalman
-    filter is; kind = "mhe" of `[observer]`. `drift_boost` and `delay_uncertainty` have no part in
-    it."""
+    """Moving horizon estimation by do-mpc; kind = "mhe" of `[observer]`.
+
+    It looks back over the last `window` samples and is weighted as the Kalman filter is;
+    `drift_boost` and `delay_uncertainty` have no part in it.
+    """
 
     window: int = 10
 
@@ -92,18 +96,19 @@ class MheTuning(KalmanTuning):
 
 @dataclass(frozen=True)
 class ControlProblem:
-    """minimise Σ_{k=1..N} q (y_k − r_k)² + Σ_{k=0..N−1} s (u_k − u_{k−1})² + v·(violation of soft
-    output bounds)
+    """What a controller minimises over its horizon, within which limits:
 
-    over the inputs that are moved, in engineering units: `output_weight` q [1/unit²],
-    `move_penalty` s [1/unit²], `u_low`, `u_high`
-    [unit] hard bounds (default: the actuator limits), `max_move` [unit per sample] hard rate limit,
-    `y_low`, `y_high` [unit] soft bounds with the exact L1 penalty `violation_weight` v [1/unit].
-    `blocks` (move blocking) are the samples for which the input is held, block by block; the last
-    lasts to the horizon; none: every sample is free. `preview`: the controller sees the coming
-    setpoints; `forecast`: and those of its measured inputs, which are otherwise taken to stay as
-    they are. Under input delays, samples of y and r count from the one that the quickest input can
-    still reach.
+    Σ_{k=1..N} q (y_k − r_k)² + Σ_{k=0..N−1} s (u_k − u_{k−1})² + v·(violation of soft output
+    bounds)
+
+    over the inputs that are moved, in engineering units: `horizon` N [samples], `output_weight` q
+    [1/unit²], `move_penalty` s [1/unit²], `u_low`, `u_high` [unit] hard bounds (default: the
+    actuator limits), `max_move` [unit per sample] hard rate limit, `y_low`, `y_high` [unit] soft
+    bounds with the exact L1 penalty `violation_weight` v [1/unit]. `blocks` (move blocking) are the
+    samples for which the input is held, block by block; the last lasts to the horizon; none: every
+    sample is free. `preview`: the controller sees the coming setpoints; `forecast`: and those of
+    its measured inputs, which are otherwise taken to stay as they are. Under input delays, samples
+    of y and r count from the one that the quickest input can still reach.
 
     What keeps it honest: `observer_gain` is L_d of the output-disturbance observer, in (0, 2), used
     where no other `observer` is given; `dead_time` [s] is what it takes the probe delay to be. A
@@ -174,17 +179,36 @@ class ControlProblem:
         )
 
     def lag(self, model: Model) -> int:
-        """By how many samples what is measured now is behind the state that inputs of now act on:
-        dead time and shared input delay."""
+        """How far measurements lag behind the state that inputs of now act on.
+
+        Args:
+            model: The prediction model.
+
+        Returns:
+            Dead time and shared input delay [samples].
+        """
         return round(self.dead_time / model.Ts) + model.shared_delay
 
     def ahead(self, model: Model) -> int:
-        """How many samples of setpoint beyond the present one the controller sees: horizon and
-        shared input delay."""
+        """How many setpoints beyond the present one the controller sees.
+
+        Args:
+            model: The prediction model.
+
+        Returns:
+            Horizon and shared input delay [samples]; 0 without preview.
+        """
         return self.horizon + model.shared_delay if self.preview else 0
 
     def foreseen(self, model: Model) -> int:
-        """How many samples of its measured inputs beyond the present one the controller sees."""
+        """How many measured inputs beyond the present ones the controller sees.
+
+        Args:
+            model: The prediction model.
+
+        Returns:
+            Samples of the forecast; 0 where there is none.
+        """
         return self.horizon - 1 if self.forecast and model.measured else 0
 
 

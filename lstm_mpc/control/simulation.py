@@ -33,12 +33,15 @@ _SINGLE = 1e-5  # [input unit] by which a controller in single precision may mis
 
 @dataclass(frozen=True)
 class Scenario:
-    """One closed-loop run: setpoints and disturbances as steps ([time s, value] pairs), for
-    `duration` [s]. The measurement has `noise` (standard deviation, [output unit]) and comes
-    `delay` [s] late; `dead_time` [s] is what the controller takes the delay to be; by default it
-    knows. The valve follows its command with the time constant `valve_lag` [s]. Every parameter of
-    an uncertain plant is drawn within ±`mismatch` of its nominal value. `faults` come and go. A
-    `[[scenario]]` of a design; all that is random comes from `seed`."""
+    """One closed-loop run; a `[[scenario]]` of a design.
+
+    It has a `name`; `setpoint` and `disturbances` are steps ([time s, value] pairs), for `duration`
+    [s]. The measurement has `noise` (standard deviation, [output unit]) and comes `delay` [s] late;
+    `dead_time` [s] is what the controller takes the delay to be; by default it knows. The valve
+    follows its command with the time constant `valve_lag` [s]. Every parameter of an uncertain
+    plant is drawn within ±`mismatch` of its nominal value. `faults` come and go. All that is random
+    comes from `seed`.
+    """
 
     name: str
     setpoint: Steps
@@ -88,10 +91,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished closed loop: `t` (N,), `y` measured and `truth` noise-free (N, ny), `reference`
-    (N, ny), the commands `u` (N, nu), `d` (N, nd), every move, and the setpoints `ahead` (N, rows,
-    ny) that the controller saw; of the disturbances those at the places `measured`, as it saw
-    them: `known` (N, rows, len(measured)). Engineering units."""
+    """A finished closed loop, in engineering units.
+
+    `scenario` and `Ts` [s] say what was run, `u_start` (nu,) what was in force before. `t` (N,)
+    [s], `y` measured and `truth` noise-free (N, ny), `reference` (N, ny), the commands `u` (N, nu),
+    `d` (N, nd), every one of the `moves`, and the setpoints `ahead` (N, rows, ny) that the
+    controller saw; of the disturbances those at the places `measured`, as it saw them: `known` (N,
+    rows, len(measured)).
+    """
 
     scenario: Scenario
     Ts: float
@@ -348,13 +355,22 @@ class Probe:
 def metrics(
     run: Run, *, band: float = 0.1, tail: float = 100.0, limits: Limits | None = None
 ) -> dict[str, Any]:
-    """Figures of a run, on the noise-free output, worst output where several: IAE [unit·s]; valve
-    travel [input unit]; per step the settling time into ±`band` [s] (None: never), overshoot
-    [unit], which of an output whose setpoint stayed is the largest deviation, and mean error [unit]
-    over the last `tail` [s]; the same of `each` output, and `travels` of each input; failures and
-    flagged samples; solve times [ms]. With `limits` also the largest `excess` of the output over
-    its soft bounds [unit], and how many inputs were `inadmissible`: outside the bounds or changed
-    faster than the rates."""
+    """Figures of a run, on the noise-free output; where several, the worst one.
+
+    Args:
+        run: The run.
+        band: Half the width of the band that an output settles into [output unit].
+        tail: The end of every step, over which the mean error is taken [s].
+        limits: The bounds of the controller, where the run is held against them.
+
+    Returns:
+        By name: IAE [unit·s]; travel of the valve [input unit]; per step the settling time [s]
+        (None: never), overshoot [unit], which of an output whose setpoint stayed is the largest
+        deviation, and mean error [unit] over the tail; the same of `each` output, and `travels` of
+        each input; failures and flagged samples; solve times [ms]. With `limits` also the largest
+        `excess` of the output over its soft bounds [unit], and how many inputs were `inadmissible`:
+        outside the bounds or changed faster than the rates.
+    """
     error = run.truth - run.reference
     changes = np.flatnonzero(np.any(np.diff(run.reference, axis=0) != 0, axis=1)) + 1
     if run.scenario.disturbances is not None:

@@ -25,11 +25,19 @@ _EVEN = 1e-6  # time stamps may deviate from the grid by this share of Ts (round
 
 
 def write_csv(path: str | Path, dataset: Dataset) -> None:
-    """Write a data set: time, inputs, outputs and, where known, noise-free outputs, with units in
-    the header; a cell of what was not measured is empty. With more than one record the first column
+    """Write a data set as CSV.
+
+    Columns are time, inputs, outputs and, where known, noise-free outputs, with units in the
+    header; a cell of what was not measured is empty. With more than one record the first column
     names the record.
 
-    InputError for what could not be read again: two columns or two records of one name."""
+    Args:
+        path: The file.
+        dataset: The data.
+
+    Raises:
+        InputError: It could not be read again: two columns or two records of one name.
+    """
     truths, several = (
         [item.truth for item in dataset.records if item.truth is not None],
         len(dataset.records) > 1,
@@ -61,12 +69,25 @@ def write_csv(path: str | Path, dataset: Dataset) -> None:
 def read_csv(
     paths: str | Path | Sequence[str | Path], inputs: Sequence[Signal], outputs: Sequence[Signal]
 ) -> Dataset:
-    """Read one record per file, or per name in a column `record`. The header must hold `t [s]` and
-    every signal as `name [unit]`; other columns are ignored. An empty cell of an output is a sample
-    that was not measured.
+    """Read records from CSV files.
 
-    DataError names the file, the row and the remedy for a missing column or unit, text or NaN, a
-    gap, uneven time stamps, or files of different sampling time."""
+    A file is one record, or as many as its column `record` has names. The header must hold `t [s]`
+    and every signal as `name [unit]`; other columns are ignored. An empty cell of an output is a
+    sample that was not measured.
+
+    Args:
+        paths: One file, or several of one sampling time.
+        inputs: The signals that are manipulated.
+        outputs: The signals that are measured.
+
+    Returns:
+        The data, in the units of the signals.
+
+    Raises:
+        DataError: A missing column or unit, text or NaN, a gap, uneven time stamps, or files of
+            different sampling time; with the file, the row and the remedy.
+        InputError: There is no file.
+    """
     paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not paths:
         raise InputError("read_csv needs at least one file")

@@ -20,8 +20,10 @@ from lstm_mpc.plants.system import Array, Signal, System, frozen_array, simulate
 
 @dataclass(frozen=True)
 class Record:
-    """One uninterrupted experiment: inputs `u` (N, nu), measured outputs `y` (N, ny), and where
-    known the noise-free `truth` (N, ny).
+    """One uninterrupted experiment, by its `name`.
+
+    It has inputs `u` (N, nu), measured outputs `y` (N, ny), and where known the noise-free `truth`
+    (N, ny) [engineering].
 
     NaN in `y` is a sample that was not measured: it counts nowhere.
     """
@@ -51,7 +53,10 @@ class Record:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Records of one plant, sampled every `Ts` [s], in the units of the signals."""
+    """Records of one plant, sampled every `Ts` [s], in the units of the signals.
+
+    `records` are uninterrupted experiments; their columns are those of `inputs` and `outputs`.
+    """
 
     inputs: tuple[Signal, ...]
     outputs: tuple[Signal, ...]
@@ -185,11 +190,22 @@ class Dataset:
 
 
 def thin(dataset: Dataset, *, samples: int, window: int = 1000) -> Dataset:
-    """At most `samples` of a data set, in windows of `window` samples: those in which the inputs
-    move most, as records of their own.
+    """Keep the windows of a data set in which the inputs move most.
 
-    A data set that is small enough is returned as it is. Every window is judged by the standard
-    deviation of its inputs, each as a share of that of the whole."""
+    Every window is judged by the standard deviation of its inputs, each as a share of that of the
+    whole.
+
+    Args:
+        dataset: The data.
+        samples: At most so many are kept.
+        window: How many samples a window has.
+
+    Returns:
+        The windows as records of their own; the data as they are, where they are few enough.
+
+    Raises:
+        InputError: There is no room for one window, or no record is as long as one.
+    """
     if samples < window or window < 2:
         raise InputError(
             f"data: samples must be at least one window of {window}, and that at least 2 samples,"
@@ -240,9 +256,25 @@ def record(
 ) -> Record:
     """Run an experiment on a simulated plant from its nominal start.
 
-    The plant receives the drawn input; white noise of variance `input_noise` [input unit²] and
-    `output_noise` [output unit²] is added to what is recorded (Section 4 of the paper), which is
-    then rounded to `resolution` [unit] (0: not at all). The same seed gives the same record."""
+    The plant receives the drawn input; white noise is added to what is recorded (Section 4 of the
+    paper), which is then rounded.
+
+    Args:
+        system: The plant.
+        excitation: The class of inputs that one is drawn from.
+        steps: How many samples.
+        input_noise: Variance of the noise on the recorded inputs [input unit²].
+        output_noise: Variance of the noise on the recorded outputs [output unit²].
+        resolution: What is recorded is a multiple of this [unit]; 0: not rounded.
+        seed: Of input and noise; the same seed gives the same record.
+        name: Of the record.
+
+    Returns:
+        Inputs, outputs and noise-free outputs.
+
+    Raises:
+        InputError: A variance is negative.
+    """
     if min(input_noise, output_noise) < 0:
         raise InputError(
             f"noise variances must not be negative, got {input_noise} and {output_noise}"
@@ -265,8 +297,11 @@ def _recorded(values: Array, resolution: float) -> Array:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Normalised = (engineering − mid) / span, per signal; `radius` is the largest |normalised
-    input| the limits allow."""
+    """Normalised = (engineering − mid) / span, per signal.
+
+    Inputs have `u_mid`, `u_span` (nu,), outputs `y_mid`, `y_span` (ny,) [engineering]; `radius` is
+    the largest |normalised input| the limits allow.
+    """
 
     u_mid: Array
     u_span: Array
@@ -286,25 +321,66 @@ class Scaling:
             )
 
     def u_in(self, u: ArrayLike) -> Array:
+        """Normalise inputs.
+
+        Args:
+            u: (…, nu) [engineering].
+
+        Returns:
+            (…, nu) [normalised].
+        """
         return (np.asarray(u, dtype=np.float64) - self.u_mid) / self.u_span
 
     def u_out(self, u: ArrayLike) -> Array:
+        """Inputs in engineering units.
+
+        Args:
+            u: (…, nu) [normalised].
+
+        Returns:
+            (…, nu) [engineering].
+        """
         return self.u_mid + self.u_span * np.asarray(u, dtype=np.float64)
 
     def y_in(self, y: ArrayLike) -> Array:
+        """Normalise outputs.
+
+        Args:
+            y: (…, ny) [engineering].
+
+        Returns:
+            (…, ny) [normalised].
+        """
         return (np.asarray(y, dtype=np.float64) - self.y_mid) / self.y_span
 
     def y_out(self, y: ArrayLike) -> Array:
+        """Outputs in engineering units.
+
+        Args:
+            y: (…, ny) [normalised].
+
+        Returns:
+            (…, ny) [engineering].
+        """
         return self.y_mid + self.y_span * np.asarray(y, dtype=np.float64)
 
 
 def scale(dataset: Dataset, *, rule: str = "limits") -> Scaling:
     """The scaling of a data set.
 
-    rule "limits": inputs by their actuator limits, so that the clipped input fills [−1, 1] and
-    radius is 1; outputs by mean and maximum deviation. Rule "paper": mean and maximum deviation for
-    both (Section 4); radius then states how far the actuator limits reach in those units, since
-    inputs are clipped to the limits and not to the data."""
+    Args:
+        dataset: The data, whose inputs have actuator limits.
+        rule: "limits": inputs by their actuator limits, so that the clipped input fills [−1, 1] and
+            the radius is 1; outputs by mean and maximum deviation. "paper": mean and maximum
+            deviation for both (Section 4); the radius then states how far the actuator limits reach
+            in those units, since inputs are clipped to the limits and not to the data.
+
+    Returns:
+        Between engineering and normalised units.
+
+    Raises:
+        InputError: An input has no actuator limits, or there is no such rule.
+    """
     u, y = (np.vstack([getattr(r, which) for r in dataset.records]) for which in ("u", "y"))
     y_mid, y_span = _mean_and_deviation(y, dataset.outputs)
     low, high = (np.array([getattr(s, side) for s in dataset.inputs]) for side in ("low", "high"))
@@ -348,12 +424,13 @@ def _mean_and_deviation(values: Array, signals: tuple[Signal, ...]) -> tuple[Arr
 
 @dataclass(frozen=True)
 class Fit:
-    """How well a simulation matches, always all figures together, one entry per output.
+    """How well a simulation matches, all figures together, one entry per output.
 
     `normalised` and `engineering` are eq. (12) [%] on data in those units (a constant offset
     flatters the latter); `mean_removed` [%] divides by the deviation from the mean; `rmse` is in
-    the output's unit. `against` says whether the reference is the measured or the noise-free
-    output, `skipped` how many first samples were left out."""
+    the output's unit, one of `units`. `against` says whether the reference is the measured or the
+    noise-free output, `skipped` how many first samples were left out.
+    """
 
     normalised: tuple[float, ...]
     engineering: tuple[float, ...]
@@ -391,8 +468,25 @@ def fit_index(
     against: str = "measured",
     transient: int = 0,
 ) -> Fit:
-    """Eq. (12), its mean-removed form and the RMSE of `estimate` against `y`, both (N, ny) in
-    engineering units, where `y` is not NaN."""
+    """Compare outputs with an estimate: eq. (12), its mean-removed form and RMSE.
+
+    Samples at which `y` is NaN do not count.
+
+    Args:
+        y: The reference, (N, ny) [engineering].
+        estimate: What is compared with it, (N, ny) [engineering].
+        scaling: Between engineering and normalised units.
+        units: The unit of each output.
+        against: What the reference is, "measured" or "noise-free".
+        transient: First samples that do not count.
+
+    Returns:
+        The figures, one entry per output.
+
+    Raises:
+        InputError: The arrays are not of one shape, too short, or an output never moves in the
+            reference.
+    """
     y, estimate = np.asarray(y)[transient:], np.asarray(estimate)[transient:]
     if y.shape != estimate.shape or y.ndim != 2 or len(y) < 2:
         shapes = f"{y.shape} and {estimate.shape} after skipping {transient}"

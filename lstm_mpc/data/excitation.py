@@ -46,11 +46,14 @@ def default_dwell(Ts: float) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Mprs:
-    """Multilevel pseudo-random signal: levels uniform in [low, high] (per input), each held for a
-    time uniform in `dwell` [s], by default 30 to 200 samples.
+    """Multilevel pseudo-random signal.
+
+    Levels are uniform in [`low`, `high`] (one per input, [engineering]), each held for a time
+    uniform in `dwell` [s], by default 30 to 200 samples.
 
     The paper trains on one such signal and verifies on the class of all of them (Section 4). Inputs
-    switch independently."""
+    switch independently.
+    """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
@@ -73,6 +76,16 @@ class Mprs:
             object.__setattr__(self, name, value)
 
     def draw(self, rng: np.random.Generator, steps: int, Ts: float) -> Segments:
+        """Draw a signal of the class.
+
+        Args:
+            rng: What it is drawn from.
+            steps: How many samples it has.
+            Ts: The sampling time [s].
+
+        Returns:
+            When levels begin [samples], and the levels (segments, nu) [engineering].
+        """
         dwell = self.dwell or default_dwell(Ts)
         most = 1 + ceil(steps / max(1, floor(dwell[0] / Ts)))
         starts, levels = [], []
@@ -98,7 +111,11 @@ class Mprs:
 
 @dataclass(frozen=True)
 class Steps:
-    """A fixed schedule: `levels[j]` (one number per input) from `times[j]` [s] on; times[0] = 0."""
+    """A fixed schedule of levels.
+
+    `levels[j]` (one number per input, [engineering]) holds from `times[j]` [s] on; times[0] = 0.
+    `times` has as many entries as `levels` has rows.
+    """
 
     times: tuple[float, ...]
     levels: ArrayLike
@@ -115,12 +132,30 @@ class Steps:
         object.__setattr__(self, "levels", levels)
 
     def draw(self, rng: np.random.Generator | None, steps: int, Ts: float) -> Segments:
+        """The one signal of the class.
+
+        Args:
+            rng: Nothing is drawn from it.
+            steps: How many samples it has.
+            Ts: The sampling time [s].
+
+        Returns:
+            When levels begin [samples], and the levels (segments, nu) [engineering].
+        """
         return Segments(
             np.rint(np.array(self.times) / Ts).astype(np.int64), np.asarray(self.levels)
         )
 
     def signal(self, steps: int, Ts: float) -> Array:
-        """The samples 0 … steps−1, (steps, nu)."""
+        """The schedule, sample by sample.
+
+        Args:
+            steps: How many samples it has.
+            Ts: The sampling time [s].
+
+        Returns:
+            The samples 0 … steps−1, (steps, nu) [engineering].
+        """
         return self.draw(None, steps, Ts).signal(steps)
 
     def describe(self) -> dict[str, Any]:
@@ -128,6 +163,14 @@ class Steps:
 
 
 def own_signal(values: ArrayLike | Sequence[float], Ts: float) -> Steps:
-    """A user's own sampled signal (N,) or (N, nu) as an input."""
+    """A user's own sampled signal as an input.
+
+    Args:
+        values: The samples, (N,) or (N, nu) [engineering].
+        Ts: The sampling time [s].
+
+    Returns:
+        A schedule with one level a sample.
+    """
     values = frozen_array(values, name="signal")
     return Steps(tuple(np.arange(len(values)) * Ts), values)

@@ -32,8 +32,9 @@ def train(
     progress: Callable[[Progress], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """One start of training. Returns the best iterate whose conditions hold exactly; never raises
-    for a failed solve.
+    """Train one start.
+
+    The best iterate whose conditions hold exactly is kept; a failed solve is a value, not an error.
 
     Args:
         dataset: Records to train on.

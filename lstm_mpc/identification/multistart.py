@@ -50,8 +50,10 @@ class Start:
 
 @dataclass(frozen=True)
 class Identification:
-    """Every start, and the chosen model: the certified one with the best validation FIT, see
-    `identify`."""
+    """What `identify` gives: every one of the `starts`, and the chosen `model`.
+
+    The chosen one is the certified model with the best validation FIT.
+    """
 
     starts: tuple[Start, ...]
     model: Model

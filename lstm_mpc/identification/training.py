@@ -118,11 +118,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one start gave: the numbers of the best feasible iterate (None where no iterate was
-    feasible) and how it ended.
+    """What one start gave: the best feasible iterate, and how it ended.
+
+    `network` are its numbers, None where no iterate was feasible; `seed` is that of the start.
+    `objective`, `fit` [%] on the training data and `margin` δ of the conditions are figures of that
+    iterate, `iterations` and `seconds` the effort, `history` every iterate.
 
     `status` is IPOPT's own word; `sentence` says it plainly. `converged` is true only if IPOPT
-    proved local optimality. `z` is [θ; χ0 of every record] of that iterate."""
+    proved local optimality. `z` is [θ; χ0 of every record] of that iterate.
+    """
 
     seed: int
     network: lstm.Network | None

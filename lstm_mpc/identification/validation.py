@@ -36,7 +36,9 @@ def check_signals(model: Model, dataset: Dataset) -> None:
 def validate(
     model: Model, dataset: Dataset, *, transient: int = 50, seed: int = 0, window: int = 0
 ) -> Validation:
-    """How well a model simulates data that it was not trained on: evidence for the gate.
+    """How well a model simulates data that it was not trained on.
+
+    The figures are evidence for the gate.
 
     Args:
         model: The model.
@@ -73,8 +75,11 @@ def validate(
 
 @dataclass(frozen=True)
 class Score:
-    """How well a model simulates data: `fits` of each record, by its name, and tests of the
-    `residuals`, None where the data are too short for them."""
+    """How well a model simulates data.
+
+    It holds `fits` of each record, by its name, and tests of the `residuals`, None where the data
+    are too short for them; `outputs` are the names of the outputs.
+    """
 
     fits: dict[str, Fit]
     residuals: Residuals | None

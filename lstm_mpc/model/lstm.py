@@ -27,8 +27,11 @@ GATES = ("f", "i", "o", "c")
 
 @dataclass(frozen=True)
 class Layer:
-    """One LSTM layer: per gate g ∈ {f, i, o, c} weights W_g (nx, nu), U_g (nx, nx) and bias b_g
-    (nx,) or (nx, 1)."""
+    """One LSTM layer with its gates f, i, o and c.
+
+    Weights of the inputs, (nx, nu), are `W_f`, `W_i`, `W_o`, `W_c`; of the states, (nx, nx), `U_f`,
+    `U_i`, `U_o`, `U_c`; biases, (nx,) or (nx, 1), `b_f`, `b_i`, `b_o`, `b_c`.
+    """
 
     W_f: Any
     U_f: Any
@@ -44,7 +47,14 @@ class Layer:
     b_c: Any
 
     def gate(self, g: str) -> tuple[Any, Any, Any]:
-        """(W_g, U_g, b_g) of gate `g`."""
+        """The numbers of a gate.
+
+        Args:
+            g: "f", "i", "o" or "c".
+
+        Returns:
+            (W_g, U_g, b_g), of the shapes (nx, nu), (nx, nx) and (nx,) or (nx, 1).
+        """
         return getattr(self, f"W_{g}"), getattr(self, f"U_{g}"), getattr(self, f"b_{g}")
 
     @property
@@ -58,7 +68,10 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """Eq. (2): a stack of layers and the output map y = C ξ_last + b_y, in normalised units."""
+    """Eq. (2): a stack of `layers` and the output map y = `C` ξ_last + `b_y`.
+
+    All in normalised units; C is (ny, nx of the last layer), b_y (ny,) or (ny, 1).
+    """
 
     layers: tuple[Layer, ...]
     C: Any

@@ -29,13 +29,17 @@ _NUDGE = 1e-6  # step of its central differences
 
 @dataclass(frozen=True)
 class Model:
-    """An LSTM of a plant. `origin` says where it comes from: data digest, seed, settings, versions,
-    fit.
+    """An LSTM of a plant.
+
+    `network` works in normalised units, `scaling` leads there from those of `inputs` and `outputs`;
+    `Ts` [s] is the sampling time, `name` what people call it. `origin` says where it comes from:
+    data digest, seed, settings, versions, fit.
 
     Inputs are clipped to their signals' limits before they reach the network, so |u| ≤
     scaling.radius always holds. With `delays` [samples], one for each input, the network sees
     v_j(k) = u_j(k − delays_j). Measured inputs are inputs like all others, but for a controller,
-    which does not move them."""
+    which does not move them.
+    """
 
     network: lstm.Network
     scaling: Scaling
@@ -119,12 +123,26 @@ class Model:
         return np.array(self.delays) - self.shared_delay
 
     def step(self, chi: Any, u: Any) -> Any:
-        """χ⁺ for a delayed input in engineering units, within the actuator limits (no clipping:
-        smooth, for optimisers). CasADi columns."""
+        """One sample of the network, for optimisers: smooth, without clipping.
+
+        Args:
+            chi: The state of the network, a CasADi column (n,).
+            u: The delayed inputs within the actuator limits, a CasADi column (nu,) [engineering].
+
+        Returns:
+            χ⁺, a CasADi column (n,).
+        """
         return lstm.step(self.network, chi, (u - self.scaling.u_mid) / self.scaling.u_span)
 
     def output(self, chi: Any) -> Any:
-        """y in engineering units. CasADi columns."""
+        """The outputs of a state.
+
+        Args:
+            chi: The state of the network, a CasADi column (n,).
+
+        Returns:
+            y, a CasADi column (ny,) [engineering].
+        """
         return lstm.output(self.network, chi) * self.scaling.y_span + self.scaling.y_mid
 
     @cached_property
@@ -135,7 +153,15 @@ class Model:
         return delayed(self.core, self.delays, self.scaling.u_mid)
 
     def state(self, chi: Array, u: ArrayLike) -> Array:
-        """The state of `system` from χ (n,), when the input `u` (nu,) has been held."""
+        """The state of `system` when an input has been held.
+
+        Args:
+            chi: The state of the network, (n,).
+            u: The input that was held, (nu,) [engineering].
+
+        Returns:
+            χ and the inputs under way, (n + sum of delays,).
+        """
         return np.concatenate([chi, np.repeat(u, self.delays)])
 
     @cached_property
@@ -228,11 +254,26 @@ class Model:
         return content
 
     def save(self, path: str | Path) -> None:
+        """Write the model as JSON with exact floats and a digest.
+
+        Args:
+            path: The file.
+        """
         artefact_file.write_json(path, KIND, self.content())
 
     @staticmethod
     def load(path: str | Path) -> Model:
-        """Read a model; InputError names the file when it is missing, altered or inconsistent."""
+        """Read a model.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The model, of the same digest as the saved one.
+
+        Raises:
+            InputError: The file is missing, altered or inconsistent; with its name.
+        """
         content = artefact_file.read_json(path, KIND)
         try:
             return Model.from_content(content)
@@ -241,6 +282,17 @@ class Model:
 
     @staticmethod
     def from_content(content: Any) -> Model:
+        """The model in a file's content.
+
+        Args:
+            content: What `content` gave, as JSON types.
+
+        Returns:
+            The model.
+
+        Raises:
+            InputError: Something does not fit; with its name.
+        """
         saved = noun(_Saved, content)
         return Model(
             **{
@@ -358,10 +410,17 @@ def signal_content(signal: Signal) -> dict[str, Any]:
 
 
 def estimate_start(model: Model, u: ArrayLike, y: ArrayLike) -> Array:
-    """The state of `model.system` from which it explains a window of measurements best: `u` (W,
-    nu), `y` (W, ny), engineering units.
+    """Find the start from which a model explains measurements best.
 
     Before the window u[0] was held; χ0 is that of `estimate_core`.
+
+    Args:
+        model: The model.
+        u: The inputs of a window, (W, nu) [engineering].
+        y: The outputs measured in it, (W, ny) [engineering].
+
+    Returns:
+        The state of `model.system` at the first sample of the window, (n,).
     """
     u = np.atleast_2d(u)
     return model.state(estimate_core(model, late(u, model.delays), y), u[0])
@@ -421,11 +480,23 @@ def record_fits(
     against: str = "measured",
     window: int = 0,
 ) -> tuple[Fit, ...]:
-    """Simulate every record and compare after `transient` samples; one Fit per record.
+    """Simulate every record and compare.
 
-    The start is random (χ0 uniform in ±0.1), or estimated from the first `window` samples, which
-    should then be skipped. `against` is "measured" or "noise-free"; the latter exists only for
-    simulated plants."""
+    Args:
+        model: The model.
+        dataset: The records that it is compared with.
+        transient: First samples of every record that do not count.
+        seed: Of the random starts, χ0 uniform in ±0.1.
+        against: "measured" or "noise-free"; the latter exists only for simulated plants.
+        window: First samples that the start is estimated from instead of a random one; at most
+            `transient`, or the fit would know the answer.
+
+    Returns:
+        One fit per record.
+
+    Raises:
+        InputError: The window is longer than the transient, or the records do not fit the model.
+    """
     if not 0 <= window <= transient:
         raise InputError(
             f"validate: a window of {window} samples must lie within the {transient} that are"

@@ -33,18 +33,32 @@ def from_fmu(
     substeps: int = 10,
     x0: ArrayLike | None = None,
 ) -> System:
-    """The plant that an FMU for model exchange describes, sampled every `Ts` [s], by `substeps`
-    Runge–Kutta steps of order 4.
+    """Make a plant of an FMU for model exchange.
 
     **An FMU contains machine code, and this runs it**, with the rights of this process: open only
     those whose maker you trust. No design file can name one.
 
-    Signals are the caller's; `variables` maps those that are called otherwise in the FMU, {name
-    here: name there}. `starts` are values of its parameters and start values, by their names there.
-    The state is that of the FMU, `x0` by default where it begins. Time stands at 0, states are set
-    and derivatives asked for, so a step is a pure function. InputError for what is no FMU or cannot
-    be one: made for co-simulation only, with events, without a state, an unknown variable, an
-    output that an input acts on at once."""
+    Time stands at 0, states are set and derivatives asked for, so that a step is a pure function.
+
+    Args:
+        path: The file.
+        inputs: The signals that are manipulated.
+        outputs: The signals that are measured.
+        Ts: The sampling time [s].
+        disturbances: The signals that nobody manipulates.
+        variables: Signal -> name in the FMU, of signals that are called otherwise there.
+        starts: Name in the FMU -> value, of its parameters and start values.
+        substeps: Runge–Kutta steps of order 4 in a sample.
+        x0: The nominal start, (n,), in the order of the states of the FMU; by default where it
+            begins.
+
+    Returns:
+        The plant, whose state is that of the FMU.
+
+    Raises:
+        InputError: It is no FMU or cannot be a plant: made for co-simulation only, with events,
+            without a state, an unknown variable, an output that an input acts on at once.
+    """
     path = Path(path).resolve()
     if not Ts > 0 or substeps < 1:
         raise InputError(

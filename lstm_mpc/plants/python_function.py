@@ -100,16 +100,33 @@ def from_python(
     parameters: tuple[Signal, ...] = (),
     columns: bool = False,
 ) -> System:
-    """A `System` of plain functions: `step(chi, u, d)` gives χ⁺ (n,) of one sample of `Ts` [s],
-    `output(chi)` the outputs (ny,).
+    """Make a plant of two plain functions.
 
-    With `columns` they work on many trajectories at once, (n, B), (nu, B), (nd, B) → (n, B) and (n,
-    B) → (ny, B), which makes verification faster by orders of magnitude. Both must be pure: the
-    same arguments, the same result, to the bit. `parameters` are the last states, which stay (see
-    `System`). To be sent to worker processes they must be defined at the top of a module, or be
-    methods of a frozen dataclass there. Nothing differentiates the plant: the model is identified
-    from its records, and engines see the model alone. InputError where a result has the wrong
-    shape, is not finite at `x0`, or differs from call to call."""
+    Both must be pure: the same arguments, the same result, to the bit. To be sent to worker
+    processes they must be defined at the top of a module, or be methods of a frozen dataclass
+    there. Nothing differentiates the plant: the model is identified from its records, and engines
+    see the model alone.
+
+    Args:
+        step: (χ (n,), u (nu,), d (nd,)) -> χ⁺ (n,), one sample on.
+        output: χ (n,) -> y (ny,), before the input of the sample acts.
+        name: Of the plant.
+        inputs: The signals that are manipulated.
+        outputs: The signals that are measured.
+        Ts: The sampling time [s].
+        x0: The nominal start, (n,).
+        disturbances: The signals that nobody manipulates.
+        parameters: The last states, which stay as they are, see `System`.
+        columns: Whether the functions work on many trajectories at once, (n, B), (nu, B), (nd, B)
+            -> (n, B) and (n, B) -> (ny, B), which makes verification faster by orders of magnitude.
+
+    Returns:
+        The plant.
+
+    Raises:
+        InputError: A result has the wrong shape, is not finite at `x0`, or differs from call to
+            call.
+    """
     start = frozen_array(x0, 1, f"{name}: x0")
     n, nu, nd = start.size, len(inputs), len(disturbances)
     stepping = PythonFunction(step, (n, nu, nd), n, columns, f"{name}: step")

@@ -42,12 +42,12 @@ def frozen_array(
 
 @dataclass(frozen=True)
 class Signal:
-    """A scalar signal with its unit and range.
+    """A scalar signal with its `name`, its `unit` and its range.
 
     For an input, `low` and `high` are the actuator limits; for an output, the measuring range; for
-    a disturbance, the range it may take. `nominal` is the value taken when nothing else is said.
-    An input is "manipulated" by a controller or, `kind` "measured", a disturbance that is measured
-    and never moved, which stays within `low` and `high`.
+    a disturbance, the range it may take. `nominal` is the value taken when nothing else is said. An
+    input is "manipulated" by a controller or, `kind` "measured", a disturbance that is measured and
+    never moved, which stays within `low` and `high`.
     """
 
     name: str
@@ -129,8 +129,10 @@ class Mapped:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One simulated run: y[k] = g(χ[k]) is the output *before* u[k] acts. `t` [s] (N,), `u` (N,
-    nu), `y` (N, ny), `chi` (N+1, n)."""
+    """One simulated run: y[k] = g(χ[k]) is the output *before* u[k] acts.
+
+    It has `t` [s] (N,), `u` (N, nu), `y` (N, ny), `chi` (N+1, n) [engineering].
+    """
 
     t: Array
     u: Array
@@ -142,12 +144,14 @@ class Trajectory:
 class System:
     """χ⁺ = f(χ, u, d), y = g(χ), sampled every `Ts` seconds, in engineering units.
 
-    `step` is a CasADi function (n), (nu), (nd) -> (n) and `output` one from (n) to (ny), or both
-    are Python functions (`from_python`); `x0` (n,) is the nominal start. `disturbances` are inputs
-    nobody manipulates; where a caller gives none they rest at their nominal values. `batch` is the
-    vectorised twin; without one the CasADi functions are mapped, which is slower and always right.
-    `parameters` are constants that a plant may have otherwise: each is a state that stays as it is,
-    the last ones of χ."""
+    `name` is the plant's, `inputs` and `outputs` are its signals. `step` is a CasADi function (n),
+    (nu), (nd) -> (n) and `output` one from (n) to (ny), or both are Python functions
+    (`from_python`); `x0` (n,) is the nominal start. `disturbances` are inputs nobody manipulates;
+    where a caller gives none they rest at their nominal values. `batch` is the vectorised twin;
+    without one the CasADi functions are mapped, which is slower and always right. `parameters` are
+    constants that a plant may have otherwise: each is a state that stays as it is, the last ones of
+    χ.
+    """
 
     name: str
     inputs: tuple[Signal, ...]
@@ -237,8 +241,18 @@ def simulate(
 ) -> Trajectory:
     """Simulate one trajectory with the CasADi definition.
 
-    `u` (N, nu) and `disturbances` (N, nd) or (nd,) in engineering units; `x0` (n,), default the
-    system's own. Raises InputError on a wrong shape or a value that is not finite."""
+    Args:
+        system: The plant.
+        u: The inputs, (N, nu) [engineering].
+        x0: The start, (n,); by default that of the system.
+        disturbances: (N, nd), or (nd,) that stay [engineering]; by default the nominal ones.
+
+    Returns:
+        The trajectory; its outputs are those before each input acts.
+
+    Raises:
+        InputError: A shape does not fit, or a value is not finite.
+    """
     u = _signal(u, system.nu, f"{system.name}: u")
     N = len(u)
     start = system.x0 if x0 is None else frozen_array(x0, 1, f"{system.name}: x0")
@@ -256,11 +270,22 @@ def simulate(
 def simulate_batch(
     system: System, u: ArrayLike, x0: ArrayLike, *, disturbances: ArrayLike | None = None
 ) -> Array:
-    """Simulate B trajectories at once with the vectorised twin: `u` (B, N, nu), `x0` (B, n) -> y
-    (B, N, ny).
+    """Simulate many trajectories at once with the vectorised twin.
 
-    `disturbances` (nd,) hold for all trajectories. This keeps every output; `scenario.verify`
-    streams instead."""
+    This keeps every output; `verify` streams instead.
+
+    Args:
+        system: The plant.
+        u: The inputs of B trajectories, (B, N, nu) [engineering].
+        x0: Their starts, (B, n).
+        disturbances: (nd,) that stay in all of them [engineering]; by default the nominal ones.
+
+    Returns:
+        The outputs, (B, N, ny) [engineering].
+
+    Raises:
+        InputError: A shape does not fit, or a value is not finite.
+    """
     u = frozen_array(u, 3, f"{system.name}: u")
     chi = frozen_array(x0, 2, f"{system.name}: x0").T
     B, N, nu = u.shape

@@ -66,8 +66,25 @@ class Directory:
         log: LogOptions = AS_IT_IS,
         name: str = "",
     ) -> Draft:
-        """Draft a design for recorded data → design.toml beside copies of the logs, and a
-        figure."""
+        """Draft a design for recorded data → design.toml.
+
+        Copies of the logs and a figure lie beside it.
+
+        Args:
+            files: The logs.
+            inputs: What is manipulated.
+            outputs: What is measured.
+            log: How the files are read, their names and columns apart.
+            name: Of the design; by default that of the folder.
+
+        Returns:
+            The draft that was written.
+
+        Raises:
+            InputError: Nothing can be identified from these data, or files are there that may not
+                be replaced.
+            DataError: A log cannot be used.
+        """
         copies = [(file, self.folder / file.name) for file in files]
         copies = [(file, to) for file, to in copies if to.resolve() != file.resolve()]
         self._refuse("design.toml", *(to.name for _, to in copies))
@@ -95,7 +112,21 @@ class Directory:
     def order(
         self, cells: Sequence[tuple[int, ...]] = training_steps.CELLS, starts: int = 3
     ) -> Ordering:
-        """Compare numbers of cells → order.json; which one is used stays the design's choice."""
+        """Compare numbers of cells → order.json.
+
+        Which one is used stays the design's choice.
+
+        Args:
+            cells: Cells per layer of each candidate.
+            starts: How many seeds each candidate is trained from.
+
+        Returns:
+            The candidates by size, with the recommended one.
+
+        Raises:
+            InputError: The artefact is there and may not be replaced.
+            SolverError: No start of any size ends in a certified model.
+        """
         self._refuse(artefacts.ORDER)
         ordering = training_steps.order(self.design, self.options, cells=cells, starts=starts)
         content = training_steps.ordering_content(ordering)
@@ -104,7 +135,20 @@ class Directory:
         return ordering
 
     def train(self, origin: Path | None = None) -> Trained:
-        """Identify the model → model.json, training.json; `origin` is a model to begin from."""
+        """Identify the model → model.json, training.json.
+
+        Args:
+            origin: File of a model to begin from, in whose scaling and shape training stays.
+
+        Returns:
+            Every start, the chosen model, and its validation.
+
+        Raises:
+            InputError: The data or the options cannot be used, or the model is there and may not be
+                replaced.
+            Refused: An output integrates or is unstable.
+            SolverError: No start ends in a certified model.
+        """
         before, design = None if origin is None else Model.load(origin), self.design
         self._refuse(artefacts.MODEL)
         trained = training_steps.train(design, self.options, origin=before)
@@ -116,7 +160,18 @@ class Directory:
         return trained
 
     def import_network(self, file: Path) -> Model:
-        """Take over a network that another framework trained → model.json."""
+        """Take over a network that another framework trained → model.json.
+
+        Args:
+            file: The network; `[import]` of the design says what it does not.
+
+        Returns:
+            The model.
+
+        Raises:
+            InputError: The file does not fit the design, or the model is there and may not be
+                replaced.
+        """
         self._refuse(artefacts.MODEL)
         design = self.design
         model = import_model(
@@ -131,15 +186,37 @@ class Directory:
         return model
 
     def certify(self, conditions: Sequence[str] = ()) -> dict[Path, Certificate]:
-        """Check stability conditions → certificate-<condition>.json; none named: those that the
-        gate asks for and those that the model was trained under."""
+        """Check stability conditions → certificate-<condition>.json.
+
+        Args:
+            conditions: Their names; by default those that the gate asks for and those that the
+                model was trained under.
+
+        Returns:
+            The certificates by the files that they were written to, whether they hold or not.
+
+        Raises:
+            InputError: There is no condition of such a name.
+        """
         names = tuple(conditions) or model_steps.asked_conditions(self.design, self.model)
         certificates = model_steps.certify_file(self.folder / artefacts.MODEL, names, self.options)
         artefacts.mark(self.folder, *certificates)
         return certificates
 
     def validate(self, files: Sequence[Path]) -> Check:
-        """The model on a further record → figures validation-<name> and residuals-<name>."""
+        """The model on a further record → figures validation-<name> and residuals-<name>.
+
+        Args:
+            files: CSV files with its signals as columns or, for a design with a [log], logs like
+                it.
+
+        Returns:
+            Fits, simulations and tests of the residuals.
+
+        Raises:
+            DataError: A file cannot be used.
+            InputError: The record has another sampling time than the model.
+        """
         design = self.design if (self.folder / "design.toml").exists() else None
         check = check_steps.validate(self.model, files, design, self.options)
         name, plots, model = Path(files[0]).stem, figures_module(), check.model

@@ -31,11 +31,14 @@ _ROUNDING = 1e-15  # error of a sum that may be round-off
 
 @dataclass(frozen=True)
 class SolverOptions:
-    """What a sample may cost: `sqp_iterations` of linearising and solving (1: real-time iteration),
-    `qp_iterations`, changes of the working set in each pass, `line_search_steps`, halvings of its
-    step. Passes end when the plan is expected to lie within `tolerance` [share of the input span]
-    of the optimum. In real-time mode a step beyond `correction_threshold` [share of the input span]
-    is corrected once, with the exact gradient and the old matrices. `[solver]` of a design."""
+    """What a sample may cost; `[solver]` of a design.
+
+    `sqp_iterations` of linearising and solving (1: real-time iteration), `qp_iterations`, changes
+    of the working set in each pass, `line_search_steps`, halvings of its step. Passes end when the
+    plan is expected to lie within `tolerance` [share of the input span] of the optimum. In
+    real-time mode a step beyond `correction_threshold` [share of the input span] is corrected once,
+    with the exact gradient and the old matrices.
+    """
 
     sqp_iterations: int = 30
     qp_iterations: int = 100

@@ -113,13 +113,27 @@ def import_model(
     choice: ImportOptions | None = None,
     name: str = "model",
 ) -> Model:
-    """The model in a file of another framework, sampled every `Ts` [s], with `inputs` limited to
-    their actuator limits.
+    """Read the model in a file of another framework.
 
     With the same start and inputs the foreign y_t is the model's y(k+1): other frameworks give the
     output after the step. So the file is represented exactly, and a network trained on pairs u(k),
     y(k+1) predicts the plant; one trained on pairs u(k), y(k) is a sample late. Scalings stand in
-    the file (ONNX) or in `choice`, never in both. InputError says what does not fit."""
+    the file (ONNX) or in `choice`, never in both.
+
+    Args:
+        path: The file.
+        inputs: The inputs in the order of the network, with their actuator limits.
+        outputs: The outputs in the order of the network.
+        Ts: The sampling time [s].
+        choice: What the file does not say; by default nothing is missing.
+        name: Of the model.
+
+    Returns:
+        The model; its `origin` names file and digest.
+
+    Raises:
+        InputError: The file cannot be read, or something in it does not fit; says what.
+    """
     path, choice = Path(path), choice or ImportOptions()
     foreign = read_foreign(path)
     try:
