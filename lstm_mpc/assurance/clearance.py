@@ -4,7 +4,7 @@ safe."""
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import InitVar, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.scenarios import scenario_count
 from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
 from lstm_mpc.errors import InputError, Refused
+from lstm_mpc.io.display import Displayed
 from lstm_mpc.io.targets import CONTROLLER, Order, Written, export
 from lstm_mpc.plants.phrases import within
 
@@ -25,8 +26,8 @@ _PROVED = (
 )
 
 
-@dataclass(frozen=True)
-class Cleared:
+@dataclass(frozen=True, repr=False)
+class Cleared(Displayed):
     """A controller, `spec`, that passed the gate of controllers.
 
     Exporters of controllers take nothing else. The gate runs whenever one is made, by `clear`,
@@ -51,6 +52,18 @@ class Cleared:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.__post_init__(None)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "model": self.spec.model.name,
+            "horizon": self.spec.problem.horizon,
+            "Ts": self.spec.model.Ts,
+            "evidence": ", ".join(dict.fromkeys(kind for kind, _ in self.evidence)),
+            "loop": None if self.loop is None else f"{self.loop.scenarios} scenarios",
+        }
+
+    def _tables(self) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+        yield "Evidence", [("kind", "claim"), *self.evidence]
 
     def export(
         self,

@@ -5,16 +5,22 @@ probability ε) or *measured* (a run)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
+from lstm_mpc.io.display import Displayed, draw
 from lstm_mpc.io.schema import noun
 
+if TYPE_CHECKING:
+    from lstm_mpc.data.dataset import Dataset
+    from lstm_mpc.model.model import Model
 
-class Evidence:
+
+class Evidence(Displayed):
     """What all evidence records share: JSON on disk with a digest, and a sentence for people."""
 
     kind: str  # what the file says it is
@@ -88,7 +94,7 @@ class Inequality:
         return 1.0 - self.value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Certificate(Evidence):
     """The verdict of one stability condition on one model. A claim that is *proved*.
 
@@ -124,6 +130,20 @@ class Certificate(Evidence):
             f"layer {x.layer}, {x.name} = {x.value:.6g} ≥ 1, over by {-x.margin:.3g}: {x.blame}"
             for x in sorted(failed, key=lambda line: line.margin)
         )
+
+    def _facts(self) -> dict[str, Any]:
+        judged = any(not line.check for line in self.inequalities)
+        return {
+            "condition": self.condition,
+            "holds": self.holds,
+            "margin": self.margin if judged else None,
+            "radius": self.radius,
+            "model": self.model[:12],
+        }
+
+    def _tables(self) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+        rows = [(x.name, x.layer, x.value, x.margin, x.blame) for x in self.inequalities]
+        yield "Inequalities", [("inequality", "layer", "value", "margin", "set by"), *rows]
 
     def __str__(self) -> str:
         worst = min(
@@ -178,6 +198,10 @@ def _less(value: Any, *names: str) -> Any:
     )
 
 
+def _interval(ends: tuple[float, float]) -> str:
+    return f"[{ends[0]:.4g}, {ends[1]:.4g}]"
+
+
 @dataclass(frozen=True)
 class Bound:
     """What N scenarios at one input radius say, in normalised and engineering units.
@@ -200,7 +224,7 @@ class Bound:
     safe: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verification(Evidence):
     """Scenario verification of a model, eqs. (8)–(11). A claim that is *sampled*.
 
@@ -245,6 +269,36 @@ class Verification(Evidence):
         ]
         return found[0] if found else None
 
+    def plot(self, model: Model | None = None, *, radius: float | None = None) -> Any:
+        """Draw the output bounds over the input bounds or, with the model, some scenarios.
+
+        Args:
+            model: The model that was verified.
+            radius: The input bound [normalised] of the scenarios; by default the widest.
+
+        Returns:
+            A matplotlib figure.
+
+        Raises:
+            InputError: It is another model.
+        """
+        return draw(self, model, radius=radius)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "scenarios": self.scenarios,
+            "steps": self.steps,
+            "epsilon": self.epsilon,
+            "beta": self.beta,
+            "bounds": len(self.bounds),
+            "safe": all(bound.safe for bound in self.bounds),
+            "model": self.model[:12],
+        }
+
+    def _tables(self) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+        rows = [(b.system, b.radius_u, b.radius_y, b.settled, b.safe) for b in self.bounds]
+        yield "Bounds [normalised]", [("of", "ρu", "ρ*y", "settled", "safe"), *rows]
+
     def content(self) -> dict[str, Any]:
         return {
             **super().content(),
@@ -252,7 +306,7 @@ class Verification(Evidence):
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoopVerification(Evidence):
     """Scenario verification of a closed loop. A claim that is *sampled*.
 
@@ -299,6 +353,17 @@ class LoopVerification(Evidence):
     def safe(self) -> bool:
         return self.reach <= 1.0 and self.violation == 0.0
 
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "scenarios": self.scenarios,
+            "steps": self.steps,
+            "epsilon": self.epsilon,
+            "beta": self.beta,
+            "safe": self.safe,
+            "reach": self.reach,
+            "model": self.model[:12],
+        }
+
     @property
     def plants(self) -> str:
         """The simulated plants in words, for the end of a sentence."""
@@ -311,7 +376,7 @@ class LoopVerification(Evidence):
         return tuple((middle - half, middle + half) for middle, half in middles)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tube(Evidence):
     """The interval tube of a model. A claim that is *proved*.
 
@@ -339,13 +404,49 @@ class Tube(Evidence):
 
     kind = "lstm_mpc reach"
 
+    def plot(
+        self, model: Model, verification: Verification | None = None, *, output: int = 0
+    ) -> Any:
+        """Draw the interval of one output by every method.
+
+        Args:
+            model: The model that the tube is of.
+            verification: Where there is one, what it sampled stands inside.
+            output: Place of the output in the model's outputs.
+
+        Returns:
+            A matplotlib figure.
+
+        Raises:
+            InputError: It is another model, or there is no such output.
+        """
+        return draw(self, model, verification, output=output)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "radius": self.radius,
+            "safe": self.safe,
+            "steps": self.steps,
+            "outputs": len(self.whole),
+            "model": self.model[:12],
+        }
+
+    def _tables(self) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+        rows = [
+            (place, *map(_interval, ends))
+            for place, *ends in zip(
+                range(len(self.whole)), self.whole, self.forever, self.trivial, strict=True
+            )
+        ]
+        yield "Intervals", [("output", "all time", "start forgotten", "trivial"), *rows]
+
     def content(self) -> dict[str, Any]:
         return {
             name: value for name, value in super().content().items() if not name.startswith("tube_")
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tubes(Evidence):
     """Interval tubes of one model at several input radii.
 
@@ -357,11 +458,36 @@ class Tubes(Evidence):
 
     kind = "lstm_mpc tubes"
 
+    def plot(
+        self, model: Model, verification: Verification | None = None, *, output: int = 0
+    ) -> Any:
+        """Draw the intervals of one output over the input radius, by every method.
+
+        Args:
+            model: The model that the tubes are of.
+            verification: Where there is one, what it sampled stands inside.
+            output: Place of the output in the model's outputs.
+
+        Returns:
+            A matplotlib figure.
+
+        Raises:
+            InputError: It is another model, or there is no such output.
+        """
+        return draw(self, model, verification, output=output)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "radii": tuple(tube.radius for tube in self.tubes),
+            "safe": all(tube.safe for tube in self.tubes),
+            "model": self.model[:12],
+        }
+
     def content(self) -> dict[str, Any]:
         return {"model": self.model, "tubes": [tube.content() for tube in self.tubes]}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Validation(Evidence):
     """How well a model simulates new data. A claim that is *measured*.
 
@@ -395,3 +521,34 @@ class Validation(Evidence):
     def fit(self) -> float:
         """Mean-removed FIT [%] against the measured output, the worst output."""
         return float(min(self.fits["measured"]["mean_removed"]))
+
+    def plot(self, model: Model, dataset: Dataset) -> Any:
+        """Draw the simulated outputs beside the measured ones, and what remains.
+
+        Args:
+            model: The model that was validated.
+            dataset: The data that it was validated on.
+
+        Returns:
+            A matplotlib figure.
+
+        Raises:
+            InputError: It is another model, or these are other data.
+        """
+        return draw(self, model, dataset)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "fit": self.fit,
+            "samples": self.samples,
+            "seed": self.seed,
+            "model": self.model[:12],
+            "data": self.data[:12],
+        }
+
+    def _tables(self) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+        rows = [
+            (against, tuple(figures["normalised"]), tuple(figures["mean_removed"]))
+            for against, figures in self.fits.items()
+        ]
+        yield "FIT [%] of each output", [("against", "normalised", "mean-removed"), *rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +27,7 @@ from lstm_mpc.certificates.gate_reasons import (
 from lstm_mpc.certificates.policy import Policy
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.io import artefact_file
+from lstm_mpc.io.display import Displayed
 from lstm_mpc.io.schema import noun
 from lstm_mpc.io.targets import MODEL, Order, Written, export
 from lstm_mpc.model.model import Model
@@ -45,8 +46,8 @@ _EVIDENCE: dict[str, type[Verification | Validation | Tube]] = {
 }
 
 
-@dataclass(frozen=True)
-class Release:
+@dataclass(frozen=True, repr=False)
+class Release(Displayed):
     """A model that passed the gate, with the evidence and the policy it passed under.
 
     The gate runs whenever one is made: by `release`, `Release.load`, `dataclasses.replace` or from
@@ -87,6 +88,19 @@ class Release:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.__post_init__()
+
+    def _facts(self) -> dict[str, Any]:
+        evidence = {"verification": self.verification, "tube": self.tube}
+        return {
+            "model": self.model.name,
+            "certificates": ", ".join(certificate.condition for certificate in self.certificates),
+            "safe_set": ", ".join(name for name, item in evidence.items() if item is not None),
+            "fit": None if self.validation is None else self.validation.fit,
+            "waived": len(self.waived),
+        }
+
+    def _tables(self) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+        yield "Claims", [("kind", "claim"), *self.claims()]
 
     def claims(self) -> tuple[tuple[str, str], ...]:
         """(kind, sentence) for everything claimed: what is proved, what is sampled, what is

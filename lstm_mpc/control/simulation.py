@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import exp, inf
@@ -25,6 +25,7 @@ from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.problem import Limits, moves_of
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
+from lstm_mpc.io.display import Displayed, draw
 from lstm_mpc.plants.names import checked_file_name
 from lstm_mpc.plants.system import Array, System, rests
 
@@ -89,8 +90,8 @@ class Sample:
     move: ControlAction
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, repr=False)
+class Run(Displayed):
     """A finished closed loop, in engineering units.
 
     `scenario` and `Ts` [s] say what was run, `u_start` (nu,) what was in force before. `t` (N,)
@@ -128,6 +129,39 @@ class Run:
         """Samples that anything is said of; a budget used up is an everyday matter of the real-time
         mode."""
         return tuple(k for k, move in enumerate(self.moves) if not move.optimal)
+
+    def plot(self, plant: System, *, safe_set: Sequence[tuple[float, float]] = ()) -> Any:
+        """Draw outputs with setpoints, inputs with limits, and the disturbances.
+
+        Args:
+            plant: What it was simulated on; its signals name the axes.
+            safe_set: (low, high) of each output [engineering], to be drawn where it is given.
+
+        Returns:
+            A matplotlib figure.
+
+        Raises:
+            InputError: It is a plant with other signals.
+        """
+        return draw(self, plant, safe_set=safe_set)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "scenario": self.scenario.name,
+            "samples": len(self.t),
+            "Ts": self.Ts,
+            "outputs": self.y.shape[1],
+            "inputs": self.u.shape[1],
+            "failures": len(self.failures),
+            "flagged": len(self.flagged),
+        }
+
+    def _tables(self) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+        error = np.abs(self.truth - self.reference)
+        rows = zip(
+            range(error.shape[1]), self.Ts * error.sum(axis=0), error.max(axis=0), strict=True
+        )
+        yield "Tracking [output unit]", [("output", "IAE [·s]", "largest error"), *rows]
 
 
 def simulate_closed_loop(

@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lstm_mpc.errors import InputError
+from lstm_mpc.io.display import Displayed, draw
 from lstm_mpc.plants.system import Array
 
 LEVEL = 2.58  # two-sided 99 % of a normal variable
 
 
-@dataclass(frozen=True)
-class Residuals:
+@dataclass(frozen=True, repr=False)
+class Residuals(Displayed):
     """Correlations of ε = y − ŷ, for white ε and an ε that owes nothing to u within ± their bounds
     at 99 %.
 
@@ -35,6 +37,27 @@ class Residuals:
     @property
     def lags(self) -> int:
         return len(self.own) - 1
+
+    def plot(
+        self, inputs: Sequence[str] | None = None, outputs: Sequence[str] | None = None
+    ) -> Any:
+        """Draw the correlations over the lag, with their bounds.
+
+        Args:
+            inputs: Names of the inputs; numbers by default.
+            outputs: Names of the outputs; numbers by default.
+
+        Returns:
+            A matplotlib figure.
+
+        Raises:
+            InputError: There are more or fewer names than signals.
+        """
+        return draw(self, inputs, outputs)
+
+    def _facts(self) -> dict[str, Any]:
+        _, ny, nu = self.cross.shape
+        return {"outputs": ny, "inputs": nu, "lags": self.lags, "white": self.white}
 
     @property
     def white(self) -> tuple[float, ...]:

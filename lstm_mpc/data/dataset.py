@@ -14,12 +14,13 @@ from lstm_mpc.data.excitation import InputClass
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.data_frame import column_of, sampling_time
+from lstm_mpc.io.display import Displayed, draw
 from lstm_mpc.plants.names import checked_name
 from lstm_mpc.plants.system import Array, Signal, System, frozen_array, simulate
 
 
-@dataclass(frozen=True)
-class Record:
+@dataclass(frozen=True, repr=False)
+class Record(Displayed):
     """One uninterrupted experiment, by its `name`.
 
     It has inputs `u` (N, nu), measured outputs `y` (N, ny), and where known the noise-free `truth`
@@ -50,9 +51,13 @@ class Record:
                 " samples, at least 2"
             )
 
+    def _facts(self) -> dict[str, Any]:
+        (samples, nu), ny = self.u.shape, self.y.shape[1]
+        return {"name": self.name, "samples": samples, "inputs": nu, "outputs": ny}
 
-@dataclass(frozen=True)
-class Dataset:
+
+@dataclass(frozen=True, repr=False)
+class Dataset(Displayed):
     """Records of one plant, sampled every `Ts` [s], in the units of the signals.
 
     `records` are uninterrupted experiments; their columns are those of `inputs` and `outputs`.
@@ -89,6 +94,27 @@ class Dataset:
     def missing(self) -> int:
         """Output values that were not measured."""
         return sum(int(np.isnan(record.y).sum()) for record in self.records)
+
+    def plot(self, *, kept: int = 0) -> Any:
+        """Draw outputs and inputs of every record.
+
+        Args:
+            kept: How many of the last records, those for validation, stand on grey.
+
+        Returns:
+            A matplotlib figure.
+        """
+        return draw(self, kept=kept)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "inputs": ", ".join(s.name for s in self.inputs),
+            "outputs": ", ".join(s.name for s in self.outputs),
+            "Ts": self.Ts,
+            "records": len(self.records),
+            "samples": self.samples,
+            "missing": self.missing,
+        }
 
     @classmethod
     def from_frame(

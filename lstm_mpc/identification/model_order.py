@@ -3,7 +3,7 @@ luck shows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -13,6 +13,7 @@ from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.identification.multistart import Start, judge, one_start
 from lstm_mpc.identification.training import Progress, TrainingOptions
 from lstm_mpc.io import parallel
+from lstm_mpc.io.display import Displayed, draw
 from lstm_mpc.model import lstm
 
 LEAST = 0.5  # [points of FIT] a difference below is none
@@ -53,13 +54,35 @@ class Candidate:
         }
 
 
-@dataclass(frozen=True)
-class Ordering:
+@dataclass(frozen=True, repr=False)
+class Ordering(Displayed):
     """Candidates by size, and the `recommended` one: the smallest whose typical FIT lies within
     half the spread of the best one's starts (at least half a point) below that one's. More than the
     starts differ among themselves cannot be told apart."""
 
     candidates: tuple[Candidate, ...]
+
+    def plot(self) -> Any:
+        """Draw the FIT of every certified start over the number of weights.
+
+        Returns:
+            A matplotlib figure.
+        """
+        return draw(self)
+
+    def _facts(self) -> dict[str, Any]:
+        best = self.recommended if self.candidates else None
+        return {
+            "candidates": len(self.candidates),
+            "recommended": best and best.nx,
+            "fit": best and best.typical,
+        }
+
+    def _tables(self) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+        rows = [
+            (c.nx, c.parameters, len(c.starts), len(c.fits), c.typical) for c in self.candidates
+        ]
+        yield "Candidates", [("cells", "weights", "starts", "certified", "median FIT [%]"), *rows]
 
     @property
     def recommended(self) -> Candidate:

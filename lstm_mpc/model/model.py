@@ -3,6 +3,7 @@ floats and a digest."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike
 from lstm_mpc.data.dataset import Dataset, Fit, Record, Scaling, fit_index
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
+from lstm_mpc.io.display import Displayed, draw
 from lstm_mpc.io.schema import noun
 from lstm_mpc.model import lstm
 from lstm_mpc.model.input_delays import checked_delays, delayed, late
@@ -27,8 +29,8 @@ _RIDGE = 1e-2  # pull of an estimated start towards rest, against normalised out
 _NUDGE = 1e-6  # step of its central differences
 
 
-@dataclass(frozen=True)
-class Model:
+@dataclass(frozen=True, repr=False)
+class Model(Displayed):
     """An LSTM of a plant.
 
     `network` works in normalised units, `scaling` leads there from those of `inputs` and `outputs`;
@@ -82,6 +84,39 @@ class Model:
     def digest(self) -> str:
         """SHA-256 over everything the model computes with and its origin."""
         return artefact_file.digest(self.content())
+
+    def plot(self, dataset: Dataset | None = None, **options: Any) -> Any:
+        """Draw the model beside data, or alone: what follows when each input steps.
+
+        Args:
+            dataset: What it is compared with, in the signals of the model.
+            options: `transient`, `seed` and `window` of the comparison, as `validate` takes them.
+
+        Returns:
+            A matplotlib figure.
+
+        Raises:
+            InputError: The data do not fit the model.
+        """
+        return draw(self, dataset, **options)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "inputs": ", ".join(s.name for s in self.inputs),
+            "outputs": ", ".join(s.name for s in self.outputs),
+            "cells": self.sizes.nx,
+            "Ts": self.Ts,
+            "digest": self.digest[:12],
+        }
+
+    def _tables(self) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+        rows = [
+            (s.name, what, s.unit, s.low, s.high)
+            for what, signals in (("input", self.inputs), ("output", self.outputs))
+            for s in signals
+        ]
+        yield "Signals", [("signal", "is an", "unit", "low", "high"), *rows]
 
     @property
     def sizes(self) -> lstm.Sizes:
