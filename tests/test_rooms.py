@@ -42,7 +42,7 @@ HEAVY = {
     "safetensors": {"model.importers.weights"},
     "h5py": {"model.importers.keras_file.hdf5_process"},
     "distributed": {"io.cluster"},
-    "pyarrow": {"io.parquet"},
+    "pyarrow": {"io.tables.parquet"},
     "clevercsv": {"data.logs.text_file"},
     "charset_normalizer": {"data.logs.text_file"},
     "openpyxl": {"data.logs.containers"},

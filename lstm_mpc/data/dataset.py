@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from lstm_mpc.data.excitation import InputClass
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
-from lstm_mpc.io.data_frame import column_of, sampling_time
 from lstm_mpc.io.display import Displayed, draw
+from lstm_mpc.io.tables.data_frame import column_of, sampling_time
 from lstm_mpc.plants.names import checked_name
 from lstm_mpc.plants.system import Array, Signal, System, frozen_array, simulate
 

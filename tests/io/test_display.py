@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from builders import released_of, stable_model
+from builders import paper_policy, released_of, stable_model
 from matplotlib.figure import Figure
 
 import lstm_mpc as lm
@@ -77,7 +77,9 @@ def test_the_line_says_what_a_person_wants_to_know(nouns, model):
     )
     assert repr(nouns["Ordering"]) == "Ordering(candidates=2, recommended=(3,), fit=92.5)"
     assert f"margin={nouns['Certificate'].margin:.4g}" in repr(nouns["Certificate"])
-    assert "waived=1" in repr(nouns["Release"])
+    assert repr(nouns["Release"]) == (
+        "Release(model='pH model', certificates='iss', safe_set='verification', fit=97, waived=0)"
+    )
 
 
 def test_a_certificate_still_is_a_sentence(certificate):
@@ -103,13 +105,16 @@ def test_a_noun_is_a_table_in_a_notebook(nouns, kind):
     assert "<script" not in page
 
 
-def test_tables_hold_the_claims_of_a_release(nouns):
-    page = nouns["Release"]._repr_html_()
+def test_tables_hold_the_claims_of_a_release(released):
+    waiver = paper_policy(min_fit=99.0, waive={"fit": "a bench, <b>nobody</b> near"})
+    waived = replace(released, policy=waiver)
+    page = waived._repr_html_()
+    assert "waived=1" in repr(waived)
     assert "<caption>Claims</caption>" in page
-    assert page.count('<th scope="row">proved</th>') == sum(
-        kind == "proved" for kind, _ in nouns["Release"].claims()
-    )
-    assert "nobody near" in page
+    for kind in ("proved", "sampled", "measured", "waived"):
+        count = sum(kind == own for own, _ in waived.claims())
+        assert page.count(f'<th scope="row">{kind}</th><td>') == count + (kind == "waived")
+    assert "a bench, &lt;b&gt;nobody&lt;/b&gt; near" in page
 
 
 def test_hostile_names_are_escaped(dataset, model, certificate):

@@ -15,7 +15,7 @@ import numpy as np
 from lstm_mpc.data.logs.layout import Row
 from lstm_mpc.data.logs.text_file import LIMIT, Progress
 from lstm_mpc.errors import DataError, InputError
-from lstm_mpc.io.parquet import parquet_rows
+from lstm_mpc.io.tables.parquet import parquet_rows
 
 _MARK = "e0"  # an exponent: a number of a typed cell has no marks that need telling
 

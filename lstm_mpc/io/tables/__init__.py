@@ -1,0 +1,1 @@
+"""Tables that others bring: data frames and Parquet files."""
