@@ -14,7 +14,8 @@ from typing import Any
 from lstm_mpc.control.simulation import Run
 from lstm_mpc.data.csv_file import TIME, TRUTH
 from lstm_mpc.errors import InputError
-from lstm_mpc.io import artefact_file, parquet
+from lstm_mpc.io import artefact_file
+from lstm_mpc.io.tables import parquet
 from lstm_mpc.plants.system import System
 
 

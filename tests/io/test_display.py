@@ -3,11 +3,13 @@
 import subprocess
 import sys
 from dataclasses import replace
+from html import escape
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from builders import paper_policy, released_of, stable_model
+from controllers import cleared_of
 from matplotlib.figure import Figure
 
 import lstm_mpc as lm
@@ -86,6 +88,18 @@ def test_a_certificate_still_is_a_sentence(certificate):
     assert str(certificate).startswith(f"{certificate.condition} holds with margin δ = ")
     empty = replace(certificate, inequalities=())
     assert "margin=None" in repr(empty)  # a record without numbers can be looked at
+
+
+def test_what_speaks_of_a_controller_shows_itself(tanks, released):
+    loop = lm.LoopVerification.load(tanks[0].file("loop-verification.json"))
+    cleared = cleared_of(released)
+    for noun in (loop, cleared):
+        assert len(repr(noun)) < 120
+        assert noun._repr_html_().startswith(f"<table><caption>{type(noun).__name__}<")
+    assert f"reach={loop.reach:.4g}" in repr(loop)
+    assert repr(cleared).startswith("Cleared(model='pH model', horizon=5, Ts=10, evidence=")
+    for kind, sentence in cleared.evidence:
+        assert f"{kind}</th><td>{escape(sentence)}" in cleared._repr_html_()
 
 
 def test_many_signals_and_long_names_stay_on_one_line():
