@@ -54,12 +54,12 @@ CASES = {  # what the table calls it, the fault, and what the controller does ab
         Fault("bias", BEGIN, END, size=0.3),
         "cannot know: controls the reading",
     ),
-    "drift of 0.001 pH/s, 300 s": (
+    "drift of 0.001 pH per s, 300 s": (
         Fault("drift", BEGIN, END, rate=1e-3),
         "cannot know: controls the reading",
     ),
     "valve stuck, 300 s": (Fault("stuck", BEGIN, END), "pushes within bounds and rates"),
-    "valve within 15.5 and 17 mL/s, 300 s": (
+    "valve within 15.5 and 17 mL per s, 300 s": (
         Fault("saturated", BEGIN, END, low=15.5, high=17.0),
         "pushes within bounds and rates",
     ),
