@@ -583,8 +583,8 @@ def test_an_observer_of_input_disturbances_takes_it_at_the_radius_it_needs():
 @pytest.fixture(scope="module")
 def evidence():
     model = stable_model(0)
-    options = {"safe_set": WIDE, "steps": 20, "settle": 5, "radii": (1.0,)}
-    return model, verify(model, VerifyOptions(**options)), validation_for(model)
+    options = VerifyOptions(steps=20, settle=5, radii=(1.0,))
+    return model, verify(model, options, safe_set=WIDE), validation_for(model)
 
 
 def passed(evidence, certificates, conditions):
