@@ -82,7 +82,7 @@ def test_unknown_output_set_and_too_many_limits():
     ):
         paper_policy(output_set="luck")
     checked = verify(model, VerifyOptions(steps=5, settle=0), safe_set=SAFE)
-    with pytest.raises(InputError, match=r"the input range needs 1 number\(s\)"):
+    with pytest.raises(InputError, match=r"the input range .* must be numbers, one per signal"):
         release(
             model,
             [certify(model)],

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,8 @@ def spec_of(passed):
 
 def campaign(passed, **how):
     how = {"scenarios": 12, **how}
-    return verify_loop(spec_of(passed), SHIPPED.plant_of(LAW), LAW, SHORT, **how)
+    options = replace(SHORT, steps=how.pop("steps", SHORT.steps))
+    return verify_loop(spec_of(passed), SHIPPED.plant_of(LAW), LAW, options, **how)
 
 
 @pytest.fixture(scope="module")
