@@ -113,7 +113,8 @@ class LinearModel:
             doubts = [
                 f"{u.name} ({gain:.2g} ± {2 * error:.2g} {y.unit} per {u.unit})"
                 for u, gain, error in zip(inputs, gains, errors, strict=True)
-                if abs(gain) <= 2 * error
+                # an input that never moves leaves round-off, with no error to speak of
+                if abs(gain) <= max(2 * error, 1e-6 * float(np.abs(gains).max()))
             ]
             if doubts:
                 sentences.append(
