@@ -1,4 +1,4 @@
-"""Workers must be module-level functions: a spawned process imports this file."""
+"""Work in processes: order, reports, Ctrl-C, and workers that die."""
 
 import os
 import signal
@@ -10,25 +10,10 @@ from pathlib import Path
 
 import casadi as ca
 import pytest
+from tasks import confess, die, fail, patient, work
 
 from lstm_mpc.errors import SolverError
 from lstm_mpc.io import parallel
-
-
-def work(number, wait):
-    time.sleep(wait)
-    parallel.report(("done", number))
-    return number, os.getpid(), os.environ["OMP_NUM_THREADS"], parallel.stopped()
-
-
-def die(number):
-    if number == 1:
-        os._exit(3)
-    return number
-
-
-def fail(number):
-    raise ValueError(f"task {number} is odd")
 
 
 def test_results_keep_the_order_of_the_tasks_and_every_report_arrives(monkeypatch):
@@ -58,15 +43,6 @@ def test_an_exception_in_a_task_comes_through():
         parallel.run(fail, [(1,)], workers=1)
 
 
-def patient(seconds):
-    """Waits to be stopped; true when it was."""
-    parallel.report("begun")
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and not parallel.stopped():
-        time.sleep(0.01)
-    return parallel.stopped()
-
-
 def ctrl_c(_):
     signal.raise_signal(signal.SIGINT)
 
@@ -86,10 +62,6 @@ def test_a_graceful_ctrl_c_keeps_what_the_tasks_return():
     before = signal.getsignal(signal.SIGINT)
     assert parallel.run(patient, [(60.0,)], workers=1, on_report=ctrl_c, graceful=True) == [True]
     assert signal.getsignal(signal.SIGINT) is before
-
-
-def confess(file):
-    Path(file).write_text(str(patient(60.0)))
 
 
 def test_a_task_under_way_learns_of_ctrl_c(tmp_path):

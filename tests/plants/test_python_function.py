@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from builders import stable_network
 from rivals.ideal import Ideal
+from tasks import vessel_output as output
+from tasks import vessel_step as step
 from tolerances import ROUND_OFF
 
 from lstm_mpc import Mprs, Signal, Steps, from_python, record, simulate
@@ -26,14 +28,6 @@ SIGNALS = {
     "disturbances": (Signal("w", "L/s", -1.0, 1.0, 0.0),),
 }
 GIVEN = {"name": "vessel", **SIGNALS, "Ts": 2.0, "x0": [1.0, 0.5]}
-
-
-def step(chi, u, d):
-    return np.stack([0.8 * chi[0] + 0.2 * u[0] ** 2 + d[0], chi[0] + 0.3 * chi[1]])
-
-
-def output(chi):
-    return np.stack([chi[1], 2 * chi[1]])
 
 
 @pytest.fixture(scope="module")
