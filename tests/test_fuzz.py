@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lstm_mpc.cli.command_line import main
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
-from lstm_mpc.model.model import KIND, Model
+from lstm_mpc.model.model import Model
 
 EVIDENCE = (
     "certificate",
@@ -152,7 +152,7 @@ def test_any_json_with_a_good_digest_is_no_model(tree, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "any.json"
     artefact_file.write_json(
         path,
-        KIND,
+        Model.kind,
         {key: value for key, value in tree.items() if key not in ("kind", "format", "digest")},
     )
     with pytest.raises(InputError, match=r"any\.json: is not a usable model"):

@@ -114,7 +114,7 @@ class LoopLaw:
         )
 
     def describe(self) -> dict[str, Any]:
-        described: dict[str, Any] = artefact_file.plain(self.__dict__)
+        described: dict[str, Any] = artefact_file.plain(self)
         return described
 
     @staticmethod

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import reduce
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -82,11 +81,6 @@ class BatchResult:
     violator: int | None
     tracking: tuple[float, ...]
     status: dict[str, int]
-
-    @staticmethod
-    def from_content(content: Any) -> BatchResult:
-        made: BatchResult = noun(BatchResult, content)
-        return made
 
 
 def _merged(one: BatchResult, other: BatchResult) -> BatchResult:
@@ -299,7 +293,8 @@ def verify_loop(
     count = scenario_count(o.epsilon, o.beta, rule=o.rule) if scenarios is None else scenarios
     campaign = loop_experiment(spec, plant, law, o)
     kept = Checkpoint(checkpoint, artefact_file.digest([campaign.digest, count]))
-    parts = {part.first: part for part in map(BatchResult.from_content, kept.found())}
+    found = [noun(BatchResult, part) for part in kept.found()]
+    parts: dict[int, BatchResult] = {part.first: part for part in found}
 
     def keep(part: BatchResult) -> None:
         kept.keep(part.first, part.__dict__)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from lstm_mpc.errors import InputError
-from lstm_mpc.io import artefact_file
+from lstm_mpc.io.artefact_file import Artefact
 from lstm_mpc.io.display import Displayed, draw
 from lstm_mpc.io.schema import noun
 
@@ -20,59 +19,8 @@ if TYPE_CHECKING:
     from lstm_mpc.model.model import Model
 
 
-class Evidence(Displayed):
-    """What all evidence records share: JSON on disk with a digest, and a sentence for people."""
-
-    kind: str  # what the file says it is
-
-    def content(self) -> dict[str, Any]:
-        content: dict[str, Any] = artefact_file.plain(dict(self.__dict__))
-        return content
-
-    def save(self, path: str | Path) -> None:
-        """Write the record as JSON with exact floats and a digest.
-
-        Args:
-            path: The file.
-        """
-        artefact_file.write_json(path, self.kind, self.content())
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a record.
-
-        Args:
-            path: The file.
-
-        Returns:
-            The record, as it was saved.
-
-        Raises:
-            InputError: The file is missing, altered or of another kind; with its name.
-        """
-        content = artefact_file.read_json(path, cls.kind)
-        try:
-            return cls.from_content(content)
-        except InputError as error:
-            raise InputError(
-                f"{path}: is not a usable {cls.kind} ({error}); make it again"
-            ) from error
-
-    @classmethod
-    def from_content(cls, content: Any) -> Self:
-        """The record in a file's content.
-
-        Args:
-            content: What `content` gave, as JSON types.
-
-        Returns:
-            The record.
-
-        Raises:
-            InputError: Something does not fit; with its name.
-        """
-        made: Self = noun(cls, content)
-        return made
+class Evidence(Artefact, Displayed):
+    """What may be claimed of a model or a loop, in a file of its own."""
 
 
 @dataclass(frozen=True)
@@ -168,11 +116,14 @@ class Certificate(Evidence):
         }
 
     @classmethod
-    def from_content(cls, content: Any) -> Self:
-        """The certificate in a file's content; what follows from its numbers is left out.
+    def from_content(cls, content: Any, where: str = "it") -> Self:
+        """Make the certificate of the content of a file.
+
+        What follows from its numbers is left out.
 
         Args:
             content: What `content` gave, as JSON types.
+            where: What messages call it.
 
         Returns:
             The certificate.
@@ -180,14 +131,10 @@ class Certificate(Evidence):
         Raises:
             InputError: Something does not fit; with its name.
         """
-        if isinstance(content, dict) and isinstance(
-            lines := content.get("inequalities"), list
-        ):  # what follows from the numbers is left out
-            content = {
-                **_less(content, "holds", "margin"),
-                "inequalities": [_less(line, "margin") for line in lines],
-            }
-        return super().from_content(content)
+        if isinstance(content, dict) and isinstance(lines := content.get("inequalities"), list):
+            lines = [_less(line, "margin") for line in lines]
+            content = {**_less(content, "holds", "margin"), "inequalities": lines}
+        return super().from_content(content, where)
 
 
 def _less(value: Any, *names: str) -> Any:
@@ -298,12 +245,6 @@ class Verification(Evidence):
     def _tables(self) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
         rows = [(b.system, b.radius_u, b.radius_y, b.settled, b.safe) for b in self.bounds]
         yield "Bounds [normalised]", [("of", "ρu", "ρ*y", "settled", "safe"), *rows]
-
-    def content(self) -> dict[str, Any]:
-        return {
-            **super().content(),
-            "bounds": [artefact_file.plain(b.__dict__) for b in self.bounds],
-        }
 
 
 @dataclass(frozen=True, repr=False)
@@ -482,9 +423,6 @@ class Tubes(Evidence):
             "safe": all(tube.safe for tube in self.tubes),
             "model": self.model[:12],
         }
-
-    def content(self) -> dict[str, Any]:
-        return {"model": self.model, "tubes": [tube.content() for tube in self.tubes]}
 
 
 @dataclass(frozen=True, repr=False)

@@ -27,27 +27,20 @@ from lstm_mpc.certificates.gate_reasons import (
 from lstm_mpc.certificates.policy import Policy
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.io import artefact_file
+from lstm_mpc.io.artefact_file import Artefact
 from lstm_mpc.io.display import Displayed
-from lstm_mpc.io.schema import noun
 from lstm_mpc.io.targets import MODEL, Order, Written, export
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import Array
 
-KIND = "lstm_mpc release"
-_LIMITS = {
-    "safe_set": tuple[tuple[float, float], ...],
-    "u_low": tuple[float, ...],
-    "u_high": tuple[float, ...],
-}
-_EVIDENCE: dict[str, type[Verification | Validation | Tube]] = {
-    "verification": Verification,
-    "validation": Validation,
-    "tube": Tube,
-}
+_IN_FILE = (  # the order of its keys
+    *("model", "certificates", "verification", "validation", "tube"),
+    *("policy", "safe_set", "u_low", "u_high"),
+)
 
 
 @dataclass(frozen=True, repr=False)
-class Release(Displayed):
+class Release(Artefact, Displayed):
     """A model that passed the gate, with the evidence and the policy it passed under.
 
     The gate runs whenever one is made: by `release`, `Release.load`, `dataclasses.replace` or from
@@ -71,6 +64,8 @@ class Release(Displayed):
     u_high: Array
     tube: Tube | None = None
     waived: tuple[str, ...] = field(init=False)
+
+    kind = "lstm_mpc release"
 
     def __post_init__(self) -> None:
         _refuse_altered(self.model)
@@ -133,60 +128,8 @@ class Release(Displayed):
 
     def content(self) -> dict[str, Any]:
         """What a file keeps of the release, as JSON types; what follows from it is left out."""
-        evidence = {
-            name: None if (item := getattr(self, name)) is None else item.content()
-            for name in ("verification", "validation", "tube")
-        }
-        return {
-            "model": self.model.content(),
-            "certificates": [c.content() for c in self.certificates],
-            **evidence,
-            "policy": {**self.policy.__dict__, "waive": dict(self.policy.waive)},
-            "safe_set": self.safe_set,
-            "u_low": self.u_low,
-            "u_high": self.u_high,
-        }
-
-    def save(self, path: str | Path) -> None:
-        """Write the release as JSON with exact floats and a digest.
-
-        Args:
-            path: The file.
-        """
-        artefact_file.write_json(path, KIND, self.content())
-
-    @staticmethod
-    def load(path: str | Path) -> Release:
-        """Read a release and pass it through the gate again.
-
-        Args:
-            path: The file.
-
-        Returns:
-            The release.
-
-        Raises:
-            InputError: The file is unusable; with its name.
-            Refused: The gate says no; with every reason.
-        """
-        content = artefact_file.read_json(path, KIND)
-        try:
-            given = {
-                "model": Model.from_content(content["model"]),
-                "certificates": tuple(
-                    Certificate.from_content(c)
-                    for c in noun(list[Any], content["certificates"], "certificates")
-                ),
-                "policy": noun(Policy, content["policy"], "policy"),
-                **{
-                    name: None if content[name] is None else kind.from_content(content[name])
-                    for name, kind in _EVIDENCE.items()
-                },
-                **{name: noun(kind, content[name], name) for name, kind in _LIMITS.items()},
-            }
-        except (InputError, KeyError) as error:
-            raise InputError(f"{path}: is not a usable release ({error}); make it again") from error
-        return Release(**given)
+        fields = super().content()
+        return {name: fields[name] for name in _IN_FILE}
 
 
 def release(

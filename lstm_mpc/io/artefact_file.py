@@ -3,19 +3,22 @@ appear whole or not at all."""
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import json
 import os
 import stat
 import tempfile
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from lstm_mpc.errors import InputError
+from lstm_mpc.io.schema import fields_of
 
 VERSION = version("lstm_mpc")  # of this package
 FORMAT = 1  # version of every JSON artefact this package writes
@@ -23,17 +26,27 @@ _LIMIT = 64 * 2**20  # [bytes] no artefact of ours comes near
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON types: arrays become lists, tuples lists, NumPy scalars Python numbers.
-    Floats stay exact (repr)."""
+    """`value` as JSON types: arrays and tuples become lists, NumPy scalars Python numbers, records
+    objects with a key for each field that they are made of. Floats stay exact (repr)."""
+    if isinstance(value, Artefact):
+        return value.content()
+    if dataclasses.is_dataclass(value):
+        return _fields(value)
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     return value
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    """The fields that a dataclass is made of, as JSON types."""
+    names = [field.name for field in dataclasses.fields(record) if field.init]
+    return {name: plain(getattr(record, name)) for name in names}
 
 
 def gapped(values: np.ndarray[Any, Any]) -> list[Any]:
@@ -158,3 +171,58 @@ def read_json(path: str | Path, kind: str) -> dict[str, Any]:
         )
     del body["kind"], body["format"]
     return body
+
+
+class Artefact:
+    """A frozen dataclass with a file of its own: JSON with exact floats and a digest."""
+
+    kind: ClassVar[str]  # what the file says it is
+
+    def content(self) -> dict[str, Any]:
+        """All that the file keeps, as JSON types; what follows from it may be left out."""
+        return _fields(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the file, with exact floats and a digest.
+
+        Args:
+            path: The file.
+        """
+        write_json(path, self.kind, self.content())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a file that `save` wrote.
+
+        Args:
+            path: The file.
+
+        Returns:
+            What was saved.
+
+        Raises:
+            InputError: The file is missing, altered, of another kind or of use to nobody; with its
+                name.
+        """
+        content = read_json(path, cls.kind)
+        try:
+            return cls.from_content(content)
+        except InputError as error:
+            kind = cls.kind.removeprefix("lstm_mpc ")
+            raise InputError(f"{path}: is not a usable {kind} ({error}); make it again") from error
+
+    @classmethod
+    def from_content(cls, content: Any, where: str = "it") -> Self:
+        """Make one of the content of a file.
+
+        Args:
+            content: What `content` gave, as JSON types.
+            where: What messages call it.
+
+        Returns:
+            What had this content.
+
+        Raises:
+            InputError: Something does not fit; with its name.
+        """
+        return cls(**fields_of(cls, content, where))

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.errors import InputError
@@ -83,7 +84,9 @@ def noun(kind: Any, value: Any, where: str = "it", renamed: Mapping[str, str] = 
     if kind is Any:
         return value
     if dataclasses.is_dataclass(kind):
-        return value if isinstance(value, kind) else _record(kind, value, where, renamed)  # type: ignore[arg-type]
+        return _record(kind, value, where, renamed)
+    if origin is np.ndarray and isinstance(value, list):
+        return _array(value, where)
     if kind in NUMBERS:  # a union, of text too
         if fits(value, kind):
             return tuple(value) if isinstance(value, list) else value
@@ -99,6 +102,8 @@ def noun(kind: Any, value: Any, where: str = "it", renamed: Mapping[str, str] = 
     elif origin in (dict, Mapping) and isinstance(value, dict):
         return {key: noun(kinds[1], item, _entry(where, key)) for key, item in value.items()}
     elif origin in (UnionType, Union):
+        if isinstance(value, dict) and len(tables := [k for k in kinds if k is not NoneType]) == 1:
+            return noun(tables[0], value, where)
         for choice in kinds:
             with suppress(InputError):
                 return noun(choice, value, where)
@@ -108,8 +113,26 @@ def noun(kind: Any, value: Any, where: str = "it", renamed: Mapping[str, str] = 
 
 
 def _record(kind: Any, value: Any, where: str, renamed: Mapping[str, str]) -> Any:
-    """A table as the dataclass `kind`."""
-    hints, fields = get_type_hints(kind), {f.name: f for f in dataclasses.fields(kind)}
+    """A table as the dataclass `kind`, or as that reads itself."""
+    if isinstance(value, kind):
+        return value
+    if hasattr(kind, "from_content"):
+        return kind.from_content(value, where)
+    return kind(**fields_of(kind, value, where, renamed))
+
+
+def _array(value: list[Any], where: str) -> Any:
+    """Numbers as an array."""
+    try:
+        return np.array(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{where} is {value!r:.40}, not numbers of a regular shape") from error
+
+
+def fields_of(kind: Any, value: Any, where: str, renamed: Mapping[str, str] = {}) -> dict[str, Any]:
+    """The fields that the dataclass `kind` is made of, from a table."""
+    hints = get_type_hints(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind) if f.init}
     if not isinstance(value, dict):
         raise InputError(f"{where} is {value!r:.40}, not a table")
     refuse_unknown(value, fields, where, renamed)
@@ -122,7 +145,7 @@ def _record(kind: Any, value: Any, where: str, renamed: Mapping[str, str]) -> An
     ]
     if missing:
         raise InputError(f"{where} lacks {' and '.join(missing)}")
-    return kind(**{k: noun(hints[k], item, _field(where, k)) for k, item in value.items()})
+    return {k: noun(hints[k], item, _field(where, k)) for k, item in value.items()}
 
 
 def _is_table(where: str) -> bool:

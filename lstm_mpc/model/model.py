@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import casadi as ca
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike
 from lstm_mpc.data.dataset import Dataset, Fit, Record, Scaling, fit_index
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
+from lstm_mpc.io.artefact_file import Artefact
 from lstm_mpc.io.display import Displayed, draw
 from lstm_mpc.io.schema import noun
 from lstm_mpc.model import lstm
@@ -24,13 +24,12 @@ from lstm_mpc.plants.names import checked_name
 from lstm_mpc.plants.roles import Roles
 from lstm_mpc.plants.system import Array, Signal, System, rest, simulate, simulate_batch
 
-KIND = "lstm_mpc model"
 _RIDGE = 1e-2  # pull of an estimated start towards rest, against normalised output errors
 _NUDGE = 1e-6  # step of its central differences
 
 
 @dataclass(frozen=True, repr=False)
-class Model(Displayed):
+class Model(Artefact, Displayed):
     """An LSTM of a plant.
 
     `network` works in normalised units, `scaling` leads there from those of `inputs` and `outputs`;
@@ -51,6 +50,8 @@ class Model(Displayed):
     origin: dict[str, Any]
     name: str = "model"
     delays: tuple[int, ...] = ()
+
+    kind = "lstm_mpc model"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", checked_name(self.name, "model"))
@@ -280,7 +281,7 @@ class Model(Displayed):
                 "Ts": self.Ts,
                 "inputs": [signal_content(s) for s in self.inputs],
                 "outputs": [signal_content(s) for s in self.outputs],
-                "scaling": dict(self.scaling.__dict__),
+                "scaling": self.scaling,
                 "network": lstm.parameters(self.network),
                 "origin": self.origin,
                 **({"delays": self.delays} if any(self.delays) else {}),
@@ -288,65 +289,22 @@ class Model(Displayed):
         )
         return content
 
-    def save(self, path: str | Path) -> None:
-        """Write the model as JSON with exact floats and a digest.
+    @classmethod
+    def from_content(cls, content: Any, where: str = "it") -> Model:
+        """Make the model of the content of a file.
 
         Args:
-            path: The file.
-        """
-        artefact_file.write_json(path, KIND, self.content())
-
-    @staticmethod
-    def load(path: str | Path) -> Model:
-        """Read a model.
-
-        Args:
-            path: The file.
+            content: What `content` gave, as JSON types.
+            where: What messages call it.
 
         Returns:
             The model, of the same digest as the saved one.
 
         Raises:
-            InputError: The file is missing, altered or inconsistent; with its name.
-        """
-        content = artefact_file.read_json(path, KIND)
-        try:
-            return Model.from_content(content)
-        except InputError as error:
-            raise InputError(f"{path}: is not a usable model ({error})") from error
-
-    @staticmethod
-    def from_content(content: Any) -> Model:
-        """The model in a file's content.
-
-        Args:
-            content: What `content` gave, as JSON types.
-
-        Returns:
-            The model.
-
-        Raises:
             InputError: Something does not fit; with its name.
         """
-        saved = noun(_Saved, content)
-        return Model(
-            **{
-                **saved.__dict__,
-                "network": lstm.from_parameters(saved.network),
-                "scaling": Scaling(**saved.scaling.__dict__),
-            }
-        )
-
-
-@dataclass(frozen=True)
-class _SavedScaling:
-    """`Scaling`, as JSON holds it."""
-
-    u_mid: tuple[float, ...]
-    u_span: tuple[float, ...]
-    y_mid: tuple[float, ...]
-    y_span: tuple[float, ...]
-    radius: float = 1.0
+        saved = noun(_Saved, content, where)
+        return Model(**{**saved.__dict__, "network": lstm.from_parameters(saved.network)})
 
 
 @dataclass(frozen=True)
@@ -357,7 +315,7 @@ class _Saved:
     Ts: float
     inputs: tuple[Signal, ...]
     outputs: tuple[Signal, ...]
-    scaling: _SavedScaling
+    scaling: Scaling
     network: dict[str, list[list[float]]]
     origin: dict[str, Any]
     delays: tuple[int, ...] = ()

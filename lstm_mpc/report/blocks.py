@@ -11,7 +11,7 @@ from typing import Any
 from lstm_mpc.plants.phrases import within
 from lstm_mpc.plants.system import Signal
 from lstm_mpc.plots.style import Figure
-from lstm_mpc.report.dossier import Artefact
+from lstm_mpc.report.dossier import DesignFile
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def spans(signals: Sequence[Signal], ends: Sequence[Sequence[float]], digits: in
     return within(signals, ends, partial(number, digits=digits))
 
 
-def lacks(found: Artefact) -> list[Text]:
+def lacks(found: DesignFile) -> list[Text]:
     """What is to be said of a file that is missing, unusable or stale."""
     if found.problem:
         return [Text(f"{found.file} cannot be used: {found.problem}", "wrong")]

@@ -42,7 +42,7 @@ DESIGN = "design.toml"
 
 
 @dataclass(frozen=True)
-class Artefact:
+class DesignFile:
     """A file of a design directory: what it holds (None where it is missing or cannot be used), the
     verb that makes it, the SHA-256 of its bytes; `problem` says why it cannot be used, `stale` that
     it speaks of something else than this design and model, `refused` why the gate says no to it."""
@@ -67,16 +67,16 @@ class Clearance:
 
 @dataclass(frozen=True)
 class Dossier:
-    """A design directory as read. `files`: file name -> Artefact, present or not; `data`:
-    "training" and "validation" -> Artefact of a `Dataset`; `text` is the design file as it
+    """A design directory as read. `files`: file name -> DesignFile, present or not; `data`:
+    "training" and "validation" -> DesignFile of a `Dataset`; `text` is the design file as it
     stands."""
 
     folder: Path
     design: Design | None
     text: str
     model: Model | None
-    files: Mapping[str, Artefact]
-    data: Mapping[str, Artefact]
+    files: Mapping[str, DesignFile]
+    data: Mapping[str, DesignFile]
 
     @property
     def name(self) -> str:
@@ -156,7 +156,7 @@ class Dossier:
         return Clearance(cleared.evidence)
 
     @property
-    def certificates(self) -> tuple[Artefact, ...]:
+    def certificates(self) -> tuple[DesignFile, ...]:
         return tuple(a for name, a in self.files.items() if name.startswith("certificate-"))
 
     def of(self, name: str) -> Any:
@@ -200,7 +200,7 @@ def read(folder: str | Path) -> Dossier:
     }
     for name, (verb, load) in loaders.items():
         found = _artefact(folder, name, verb, load)
-        files[name] = Artefact(**{**found.__dict__, "stale": _stale(found, model, design)})
+        files[name] = DesignFile(**{**found.__dict__, "stale": _stale(found, model, design)})
     data = {which: _data(folder, which, design, model) for which in ("training", "validation")}
     return Dossier(folder, design, text, model, files, data)
 
@@ -209,18 +209,18 @@ def _json(kind: str) -> Callable[[Path], dict[str, Any]]:
     return lambda path: artefact_file.read_json(path, kind)
 
 
-def _artefact(folder: Path, name: str, verb: str, load: Callable[[Path], Any]) -> Artefact:
+def _artefact(folder: Path, name: str, verb: str, load: Callable[[Path], Any]) -> DesignFile:
     path = folder / name
     if not path.exists():
-        return Artefact(name, verb)
+        return DesignFile(name, verb)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     try:
-        return Artefact(name, verb, load(path), digest)
+        return DesignFile(name, verb, load(path), digest)
     except Refused as refused:
         words = "the gate refuses it today: " + "; ".join(refused.reasons)
-        return Artefact(name, verb, None, digest, words, refused=refused.reasons)
+        return DesignFile(name, verb, None, digest, words, refused=refused.reasons)
     except LstmMpcError as error:
-        return Artefact(name, verb, None, digest, _here(folder, error))
+        return DesignFile(name, verb, None, digest, _here(folder, error))
 
 
 def _here(folder: Path, error: LstmMpcError) -> str:
@@ -228,7 +228,7 @@ def _here(folder: Path, error: LstmMpcError) -> str:
     return str(error).replace(f"{folder}/", "")
 
 
-def _stale(found: Artefact, model: Model | None, design: Design | None) -> str:
+def _stale(found: DesignFile, model: Model | None, design: Design | None) -> str:
     """Why evidence does not speak of what lies here now, or nothing."""
     if found.value is None:
         return ""
@@ -249,13 +249,13 @@ def _stale(found: Artefact, model: Model | None, design: Design | None) -> str:
     return ""
 
 
-def _data(folder: Path, which: str, design: Design | None, model: Model | None) -> Artefact:
+def _data(folder: Path, which: str, design: Design | None, model: Model | None) -> DesignFile:
     """The data of a design; without a design those that lie beside the model under their usual
     name."""
     own = getattr(design.data, which) if design else ()
     name = ", ".join(own) if own else f"data-{which}.csv"
     if not own and not (folder / name).exists():
-        return Artefact(name, "record")
+        return DesignFile(name, "record")
     try:
         signals = design or model
         assert signals is not None
@@ -265,10 +265,10 @@ def _data(folder: Path, which: str, design: Design | None, model: Model | None) 
             else read_csv(folder / name, signals.inputs, signals.outputs)
         )
     except LstmMpcError as error:
-        return Artefact(name, "record", problem=_here(folder, error))
+        return DesignFile(name, "record", problem=_here(folder, error))
     paths = [folder / part for part in own] or [folder / name]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
-    return Artefact(name, "record", data, digest, stale=_other_data(which, data, model, design))
+    return DesignFile(name, "record", data, digest, stale=_other_data(which, data, model, design))
 
 
 def _other_data(which: str, data: Dataset, model: Model | None, design: Design | None) -> str:

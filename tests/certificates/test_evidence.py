@@ -43,7 +43,8 @@ def test_evidence_comes_back_as_it_was_and_a_changed_digit_is_seen(tmp_path, ite
 )
 def test_a_record_with_nonsense_inside_is_refused_by_name(tmp_path, kind, content):
     artefact_file.write_json(tmp_path / "e.json", kind.kind, content)
-    with pytest.raises(InputError, match=rf"e.json: is not a usable {kind.kind} \(.*make it again"):
+    what = kind.__name__.lower()
+    with pytest.raises(InputError, match=rf"e.json: is not a usable {what} \(.*make it again"):
         kind.load(tmp_path / "e.json")
 
 

@@ -6,7 +6,7 @@ import pytest
 from builders import WIDE, model_of, paper_policy, random_network, stable_model, validation_for
 
 from lstm_mpc.certificates.certification import certify
-from lstm_mpc.certificates.gate import KIND, Release, release
+from lstm_mpc.certificates.gate import Release, release
 from lstm_mpc.certificates.scenarios import VerifyOptions, scenario_count, verify
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.io import artefact_file
@@ -354,7 +354,7 @@ def forged(path, change):
     for name in ("kind", "format", "digest"):
         del content[name]
     change(content)
-    artefact_file.write_json(path, KIND, content)
+    artefact_file.write_json(path, Release.kind, content)
 
 
 def test_an_edited_release_file_is_refused(tmp_path, gate):

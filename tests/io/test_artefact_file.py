@@ -1,4 +1,5 @@
 import json
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
+from lstm_mpc.plants.system import Array
 
 KIND = "noun"
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -139,3 +141,48 @@ def test_a_missing_or_oversized_file_is_refused_by_name(tmp_path, monkeypatch):
         match=r"a.json: cannot be read .larger than 9.53674e-06 MiB.; the noun is written",
     ):
         artefact_file.read_json(tmp_path / "a.json", KIND)
+
+
+@dataclass(frozen=True)
+class Point(artefact_file.Artefact):
+    place: tuple[float, ...]
+    name: str = "origin"
+    size: float = field(init=False, default=0.0)
+
+    kind = "lstm_mpc point"
+
+
+@dataclass(frozen=True)
+class Route(artefact_file.Artefact):
+    stops: tuple[Point, ...]
+    weights: Array
+    goal: Point | None = None
+
+    kind = "lstm_mpc route"
+
+
+@pytest.mark.parametrize("goal", [None, Point((3.0,), "end")])
+def test_artefacts_within_artefacts_come_back_as_they_were(tmp_path, goal):
+    route = Route((Point((0.1, 0.2)), Point((0.3,))), np.array([[1.0, 2.0]]), goal)
+    route.save(tmp_path / "route.json")
+    back = Route.load(tmp_path / "route.json")
+    assert (back.stops, back.goal, back.weights.tolist()) == (route.stops, goal, [[1.0, 2.0]])
+    assert "size" not in route.content()["stops"][0]  # it follows from the others
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"stops": [{"place": [0.1], "colour": "red"}]}, "unknown key 'colour' in 'stops'.0.;"),
+        ({"stops": [{}]}, "'stops'.0. lacks 'place'"),
+        ({"weights": [[1.0], [2.0, 3.0]]}, "'weights' is .*, not numbers of a regular shape"),
+        ({"goal": {"place": "here"}}, "'place' of 'goal' is 'here', not a list of numbers"),
+        ({"goal": 3}, "'goal' is 3, not a table or null"),
+    ],
+)
+def test_a_field_that_does_not_fit_is_named_with_its_file(tmp_path, change, words):
+    content = {**Route((), np.zeros((1, 1))).content(), **change}
+    artefact_file.write_json(tmp_path / "route.json", Route.kind, content)
+    sentence = rf"route.json: is not a usable route \(.*{words}.*\); make it again"
+    with pytest.raises(InputError, match=sentence):
+        Route.load(tmp_path / "route.json")

@@ -12,7 +12,7 @@ from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model import lstm
-from lstm_mpc.model.model import KIND, Model, compare, record_fits
+from lstm_mpc.model.model import Model, compare, record_fits
 from lstm_mpc.plants.system import Mapped, Signal, simulate, simulate_batch
 
 # -- simulation ------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def test_a_file_of_another_kind_newer_or_cut_is_refused(tmp_path):
     text = path.read_text()
     for forged, words in (
         (
-            text.replace(KIND, "lstm_mpc certificate"),
+            text.replace(Model.kind, "lstm_mpc certificate"),
             "holds 'lstm_mpc certificate', not a 'lstm_mpc model'",
         ),
         (
@@ -186,7 +186,7 @@ def test_a_file_of_another_kind_newer_or_cut_is_refused(tmp_path):
 def test_a_well_formed_file_with_nonsense_inside_is_refused_by_name(tmp_path, change):
     content = random_model(3).content()
     change(content)
-    artefact_file.write_json(tmp_path / "m.json", KIND, content)  # with a valid digest
+    artefact_file.write_json(tmp_path / "m.json", Model.kind, content)  # with a valid digest
     with pytest.raises(InputError, match=r"m.json: is not a usable model \(") as error:
         Model.load(tmp_path / "m.json")
     assert error.type is InputError

@@ -50,7 +50,7 @@ from lstm_mpc.certificates.scenarios import VerifyOptions, verify
 from lstm_mpc.data.csv_file import read_csv
 from lstm_mpc.data.log_reader import read_raw
 from lstm_mpc.errors import LstmMpcError
-from lstm_mpc.io import artefact_file
+from lstm_mpc.io import artefact_file, schema
 from lstm_mpc.io.export_folder import MANIFEST, refuse_foreign, write_folder
 from lstm_mpc.model.importers.import_file import read_foreign
 from lstm_mpc.model.model import Model
@@ -792,7 +792,7 @@ def readers(place: Path) -> dict[str, Reader]:
             "campaign part",
             f"{campaign[:16]}/part-000000000.json",
             lambda path: [
-                BatchResult.from_content(part)
+                schema.noun(BatchResult, part)
                 for part in Checkpoint(path.parents[1], campaign).found()
             ],
             (part,),
