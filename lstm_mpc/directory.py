@@ -195,7 +195,8 @@ class Project(Directory):
         page = out or self.folder / "report.html"
         pages = [page, *([page.with_suffix(".pdf")] if pdf else [])]
         for path in pages:
-            artefacts.refuse_overwrite(path, self.options)
+            if not artefacts.of_run(self.folder, path):  # a page follows from what lies beside it
+                artefacts.refuse_overwrite(path, self.options)
         browser, most = write.first_browser() if pdf else "", 0.7 if pdf else 1.0
         self.options.progress("report", 0.0, "reading")
         report = write.report(
@@ -205,6 +206,7 @@ class Project(Directory):
         if pdf:
             self.options.progress("report", most, "printing")
             artefact_file.write_bytes(pages[1], write.printed(page, browser))
+        artefacts.mark(self.folder, *(path for path in pages if path.is_relative_to(self.folder)))
         return report
 
     def compare(self, other: Path, out: Path | None = None) -> Comparison:
@@ -252,7 +254,7 @@ class Project(Directory):
             InputError: The folder is that of the design, holds results that may not be replaced, or
                 the machine has no C compiler.
         """
-        place = out or Path("runs") / self.folder.resolve().name
+        place = out or artefacts.run_folder(self.folder)
         if place.resolve() == self.folder.resolve():
             raise InputError(f"{place}: --out must be another folder than the design")
         compiler()  # what the last steps need is there before the first begins
@@ -276,7 +278,6 @@ class Project(Directory):
         except Refused as refused:
             page = self.folder / "report.html"
             self.report(page)
-            artefacts.mark(self.folder, page)
             refused.add_note(f"what was seen until then: {page}")
             raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -194,9 +195,11 @@ def pil(project: Project, choice: Words) -> Answer:
 
 
 def report(project: Project, choice: Words) -> Answer:
-    """Write the report."""
+    """Write the report, where a design holds nothing that of its run."""
     from lstm_mpc.cli import words_loop
+    from lstm_mpc.project.artefacts import results_of
 
+    project = replace(project, folder=results_of(project.folder))
     page = choice.out or project.folder / "report.html"
     report = project.report(page, pdf=choice.pdf)
     return words_loop.reported(report, [page, *([page.with_suffix(".pdf")] if choice.pdf else [])])
@@ -214,6 +217,7 @@ def run(project: Project, choice: Words) -> Answer:
     """Every step prints as it ends, unless it is all to be one JSON object."""
     from lstm_mpc.cli.console import show
     from lstm_mpc.cli.words import Answer
+    from lstm_mpc.project.artefacts import run_folder
 
     content, began = dict[str, Any](), time.monotonic()
 
@@ -227,7 +231,8 @@ def run(project: Project, choice: Words) -> Answer:
         began = time.monotonic()
 
     project.run(choice.out, on_step=on_step)
-    return Answer((), content)
+    place = choice.out or run_folder(project.folder)
+    return Answer([f"→ {place}; then: lstm-mpc report {shlex.quote(str(place))}"], content)
 
 
 def completion(_: Project, choice: Words) -> Answer:

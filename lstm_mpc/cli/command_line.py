@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -116,6 +117,8 @@ def _main(choice: argparse.Namespace) -> int:
         raise
     except (LstmMpcError, OSError, MemoryError, KeyboardInterrupt) as error:
         console.clear()
+        if isinstance(error.__cause__, FileNotFoundError):
+            _add_place(choice, error)
         return fail(as_json, error)
     console.clear()
     if as_json:
@@ -123,3 +126,15 @@ def _main(choice: argparse.Namespace) -> int:
     elif answer.lines:
         show(answer.lines)
     return answer.code
+
+
+def _add_place(choice: argparse.Namespace, error: BaseException) -> None:
+    """To an error about a file that is missing, where a run has left it."""
+    from lstm_mpc.project.artefacts import results_of
+
+    folder = getattr(choice, "directory", Path())
+    if (place := results_of(folder)) != folder:
+        error.add_note(
+            f"what `run` computed of this design lies in {place}: lstm-mpc {choice.verb}"
+            f" {shlex.quote(str(place))}"
+        )

@@ -57,6 +57,29 @@ MARKER, _RUN = "run.json", "lstm_mpc run"  # the files that steps have written t
 ARTEFACTS = (*DATA.values(), MODEL, TRAINING, VERIFICATION, TUBES, RELEASE, LOOP, ASSURANCE, PIL)
 
 
+def run_folder(source: Path) -> Path:
+    """Where `run` of the design directory `source` puts its results unless it is told otherwise."""
+    return Path("runs") / source.resolve().name
+
+
+def results_of(source: Path) -> Path:
+    """The folder that holds what was computed of a design: `source`, or that of its run where it
+    holds nothing itself and the run was of the design as it stands."""
+    place, design = run_folder(source), source / "design.toml"
+    if any((source / name).exists() for name in ARTEFACTS) or not (place / MARKER).exists():
+        return source
+    copy = place / design.name
+    same = design.is_file() and copy.is_file() and copy.read_bytes() == design.read_bytes()
+    return place if same else source
+
+
+def of_run(folder: Path, path: Path) -> bool:
+    """Is `path` what a step of the run in `folder` wrote, unchanged?"""
+    if not (folder / MARKER).exists() or not path.is_file() or not path.is_relative_to(folder):
+        return False
+    return _marked(folder).get(path.relative_to(folder).as_posix()) == _sha256(path)
+
+
 def begin_run(source: Path, out: Path, files: Sequence[str], options: Options) -> None:
     """Turn `out` into the folder of a run: copies of `files` of a design directory, and a marker.
 

@@ -292,6 +292,7 @@ def _signals(
         listed = any(not s.measured for s in inputs)
         inputs = inputs if listed else (*system.inputs, *inputs)
         outputs = outputs or system.outputs
+    tables.refuse_reserved(s.name for s in inputs if s.measured)
     for s in inputs:
         if s.measured and not s.bounded:
             raise InputError(

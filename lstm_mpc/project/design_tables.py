@@ -4,7 +4,7 @@ fields is read."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from lstm_mpc.assurance.loop_law import LoopLaw
 from lstm_mpc.assurance.loop_verification import LoopVerifyOptions
-from lstm_mpc.assurance.model_plant import ModelPlant
+from lstm_mpc.assurance.model_plant import REPLAY, ModelPlant
 from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.problem import GatedTuning, KalmanTuning, MheTuning
 from lstm_mpc.control.simulation import Scenario
@@ -203,6 +203,20 @@ def scenario(table: Mapping[str, Any], of_plant: Sequence[Signal] | None) -> Sce
         )
     nominal: Scenario = noun(Scenario, values, where)
     return dataclasses.replace(nominal, faults=faults)
+
+
+def refuse_reserved(measured: Iterable[str]) -> None:
+    """InputError for the name of a measured input that is a key of the tables of its values."""
+    own = {
+        f.name for kind in (Scenario, LoopLaw, LoopVerifyOptions) for f in dataclasses.fields(kind)
+    }
+    for name in measured:
+        if name in {*own, "fault", REPLAY.name}:
+            raise InputError(
+                f"a measured input cannot be called {name!r}, which is a key of [[scenario]] or"
+                " [verify_loop]; give it another name (--measured NAME=COLUMN of `new`, columns in"
+                " [log])"
+            )
 
 
 def loop_options(

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from documents import added
@@ -202,3 +203,42 @@ def test_the_checker_without_arguments_says_how_it_is_called():
     assert done.returncode == 1
     usage = "usage: python 04_check_certificate.py model.json certificate-delta_iss.json"
     assert done.stderr.strip() == usage
+
+
+@pytest.fixture
+def done(source, tmp_path, monkeypatch):
+    """A design, and where `run` left what it computed: a model."""
+    monkeypatch.chdir(tmp_path)
+    begin_run(source, place := artefacts.run_folder(source), ["design.toml"], Options())
+    shutil.copy(SHIPPED / "model.json", place)
+    return place
+
+
+def test_the_report_of_a_design_is_that_of_its_run(source, done, capsys):
+    """As in `run DIR && report DIR`, and again: a page follows from what lies beside it."""
+    assert done == Path("runs") / "design"
+    assert main(["report", str(source), "--quiet"]) == 0
+    assert f"→ {done / 'report.html'}" in capsys.readouterr().out
+    assert not (source / "report.html").exists()
+    assert main(["report", str(done), "--quiet"]) == 0
+    (done / "report.html").write_text("of somebody")
+    assert main(["report", str(source), "--quiet"]) == 2
+    assert f"{done / 'report.html'}: exists; --force" in capsys.readouterr().err
+
+
+def test_a_run_of_another_design_is_not_that_of_this_one(source, done):
+    assert artefacts.results_of(source) == done
+    (source / "design.toml").write_text(DESIGN + "# edited since\n")
+    assert artefacts.results_of(source) == source
+    (done / "design.toml").write_text(DESIGN + "# edited since\n")
+    assert artefacts.results_of(source) == done
+    shutil.copy(SHIPPED / "model.json", source)
+    assert artefacts.results_of(source) == source
+
+
+def test_what_a_run_left_is_named_where_it_is_missed(source, done, capsys):
+    assert main(["certify", str(source)]) == 2
+    said = capsys.readouterr().err
+    assert f"computed of this design lies in {done}: lstm-mpc certify {done}" in said
+    assert main(["certify", str(source / "elsewhere")]) == 2
+    assert "computed of this design" not in capsys.readouterr().err

@@ -77,6 +77,61 @@ def test_what_new_and_record_write_is_read(tmp_path, variant, part, capsys):
         assert design.records(which).digest == getattr(drafted, which).digest
 
 
+SIGNALS = ["--input", "q:mL/s:0:10", "--measured", "feed:bar:0:4", "--output", "pH"]
+FLAGS = {  # of `new`, with what it asks of the log
+    "stamps": ["--Ts", "2", "--resample", "mean", "--despike", "6", "--name", 'Süd "3" \\ 1'],
+    "no stamps": ["--time", "none", "--Ts", "2.5", "--exclude", "100", "150"],
+    "missing": ["--missing", "-200", "--missing", "9.9e37", "--longest-gap", "0"],
+    "where": ["--where", "MODE == 'AUTO' and q > 0.5", "--min-samples", "30"],
+    "exclude": ["--exclude", "2026-03-04T08:02:00", "2026-03-04T08:03:00"],
+    "share": ["--validation", "0.4", "--validation-part", "middle", "--time", "Time [x]"],
+}
+
+
+def stamped(count=500):
+    """A log with stamps, a measured feed, a mode, and -200 for what was not measured."""
+    lines = ["Time [x],q,feed,pH,MODE"]
+    for k, row in enumerate(rows(count, Ts=1.0)):
+        _, q, pH = row.split(",")
+        stamp = f"2026-03-04T08:{k // 60:02d}:{k % 60:02d}"
+        mode = "MAN" if 200 <= k < 220 else "AUTO"
+        lines.append(f"{stamp},{q},{1.5 + k // 11 % 7 / 10},{-200 if k == 77 else pH},{mode}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+def test_every_option_of_new_is_in_its_draft(tmp_path, flags, capsys):
+    """What `record` makes of the draft is what `new` saw, and the draft agrees with itself."""
+    (tmp_path / "my log.csv").write_text(stamped())
+    folder, log = tmp_path / "my design", str(tmp_path / "my log.csv")
+    assert main(["new", str(folder), "--data", log, *SIGNALS, *FLAGS[flags], "--quiet"]) == 0
+    first = [line for line in capsys.readouterr().out.splitlines() if " sample(s)" in line]
+    drafted = load_design(folder).logged()
+    assert main(["record", str(folder), "--quiet"]) == 0
+    again = [line for line in capsys.readouterr().out.splitlines() if " sample(s)" in line]
+    assert first == again
+    design = load_design(folder)
+    for which in ("training", "validation"):
+        assert design.records(which).digest == getattr(drafted, which).digest
+    # what the gate asks for is trained under, so that `max_fit_loss` cannot drop it
+    assert set(design.release.conditions) <= set(design.train.conditions)
+    assert design.release.controller == design.release.output_set == "either"
+    assert design.loop_law is not None
+
+
+@pytest.mark.parametrize("name", ["seed", "residuals"])
+def test_a_feed_is_not_called_like_a_key_of_its_tables(tmp_path, name, capsys):
+    (tmp_path / "log.csv").write_text(stamped().replace("feed", name))
+    folder = tmp_path / "design"
+    call = ["new", str(folder), "--data", str(tmp_path / "log.csv"), "--input", "q"]
+    call += ["--output", "pH", "--quiet", "--measured"]
+    assert main([*call, name]) == 2
+    said = f"a measured input cannot be called {name!r}, which is a key of [[scenario]] or"
+    assert said in capsys.readouterr().err
+    assert not (folder / "design.toml").exists()
+    assert main([*call, f"feed={name}"]) == 0
+
+
 def test_a_short_log_is_enough(tmp_path, capsys):
     """206 rows, as the gas furnace of Box and Jenkins has after its test part."""
     (tmp_path / "log.csv").write_text("t,q,pH\n" + "\n".join(rows(206)) + "\n")

@@ -75,7 +75,8 @@ def two_by_two(seed=2, count=3000):
     noise = 0.08 * rng.standard_normal((2, count))
     header = "t [s],hot [L/min],cold [L/min],feed [L/min],top [°C],bottom [°C]"
     text = table(header, [10.0 * np.arange(count), hot, cold, feed, top + noise[0], low + noise[1]])
-    return Log(text, ("hot::1:9", "cold::0.5:6", "feed::8:12"), ("top", "bottom"))
+    fed = ("--measured", "feed::8:12")
+    return Log(text, ("hot::1:9", "cold::0.5:6"), ("top", "bottom"), options=fed)
 
 
 def level(seed=3, count=2500):

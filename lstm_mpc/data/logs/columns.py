@@ -152,13 +152,13 @@ def column_reader(
     for k, tally in enumerate(tallies):
         tally.add([row[k] for _, row in head], lines)
     columns = [Column(table.names[k], k) for k in listed]
-    chosen = {*listed, *(times if len(times) > 1 else ())}
-    others = [tally for k, tally in enumerate(tallies) if k not in chosen]
+    others = [tally for k, tally in enumerate(tallies) if k not in {*listed, *times}]
     stamps = Stamps(table.file, asked=time_format, unit=time_unit(table, times))
     reader = ColumnReader(table, columns, times, stamps, decimal, others)
     if len(times) == 1:
-        reader.others = [tally for tally in others if tally is not tallies[times[0]]]
-        style = reader.style(Column(table.names[times[0]], times[0], tallies[times[0]]))
+        stamp = tallies[times[0]]
+        style = reader.style(Column(table.names[times[0]], times[0], stamp))
         reader.stamps.style = style or Style()
-        reader.others = others
+        del stamp.kinds["large"]  # stamps have no marks of thousands, whatever the numbers have
+        reader.others = [*others, stamp]
     return reader

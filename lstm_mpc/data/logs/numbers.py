@@ -217,7 +217,8 @@ def _style(
         other = _OTHER[mark]
         if sure[mark]:
             grouped = bool(kinds[f"{other} groups"])
-            if kinds[f"{other} three"] and not grouped:
+            fixed = bool(kinds[f"{mark} three"] and not kinds["whole"])  # three decimals everywhere
+            if kinds[f"{other} three"] and (fixed or not grouped):
                 raise _doubt(path, name, tally, other)
             return Style(mark, unit, grouped)
     three = [m for m in _MARK if kinds[f"{m} three"]]

@@ -48,6 +48,9 @@ _CENTURY = (  # (from, to) of 2000 to 2060, what then is counted, its unit [s]
 _LARGEST = 2e10  # no counter of seconds goes so far
 _DECADE = 3653 * DAY  # no log has such a gap
 _OTHER_UNIT = 500.0  # times: steps that differ so much are counted in other units
+_RATIOS = (24.0, 60.0, 1000.0, 1440.0, 3600.0, 60000.0, 86400.0)  # of one unit of time to another
+_NEAR = 0.05  # share to which steps before and after a leap differ by such a ratio
+_ALONE = 50.0  # times: no counter leaps so far beyond all else that it counts
 _LEAP = 20 * DAY  # a wrong order of day and month makes leaps of weeks
 
 
@@ -107,13 +110,27 @@ class Stamps:
                 remedy = "give time_format in [log] (--time-format of `new`)"
                 raise DataError(f"{problem}; {remedy}", file=self.path)
         if _scale(kind) and steps.size > 4:
-            k = int(np.argmax(np.abs(steps)))
-            sides = [np.median(np.abs(part)) for part in (steps[:k], steps[k + 1 :]) if part.size]
-            if min(sides) > 0 and max(sides) > _OTHER_UNIT * min(sides):
-                problem = f"the steps of the stamps change from {sides[0]:g} to {sides[-1]:g} s"
-                remedy = f"after {k + 1} rows of data"
-                raise DataError(f"{problem} {remedy}; split the file there", file=self.path)
+            self._check_unit(steps)
         return kind, first
+
+    def _check_unit(self, steps: Array) -> None:
+        """DataError where the stamps of a counter [s] go on in another unit: they leap, and step
+        otherwise from there on, or leap far beyond all that they count elsewhere."""
+        sizes = np.abs(steps)
+        k = int(np.argmax(sizes))
+        problem, after = "", f"after {k + 1} rows of data"
+        sides = [float(np.median(part)) for part in (sizes[:k], sizes[k + 1 :]) if part.size]
+        if min(sides) > 0:
+            ratio = max(sides) / min(sides)
+            units = [r for r in _RATIOS if abs(ratio / r - 1) < _NEAR]
+            if ratio > _OTHER_UNIT or (units and sizes[k] > 2 * max(sides)):
+                change = f"from {sides[0]:.4g} to {sides[-1]:.4g} s"
+                problem = f"the steps of the stamps change {change} {after}"
+        if not problem and 0 < _ALONE * (sizes.sum() - sizes[k]) < sizes[k]:
+            problem = f"the stamps leap by {sizes[k]:g} s {after}, beyond all else that they count"
+        if problem:
+            remedy = "split the file there, or repair the stamps"
+            raise DataError(f"{problem}; {remedy}", file=self.path)
 
     def at(self, text: str) -> float:
         """The time [s] of a stamp written as those of the log are, or in ISO 8601."""

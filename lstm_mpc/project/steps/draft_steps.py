@@ -18,6 +18,7 @@ from lstm_mpc.errors import InputError
 from lstm_mpc.identification.linear_model import fit_linear
 from lstm_mpc.plants.system import Signal
 from lstm_mpc.project.artefacts import DEFAULT, Options
+from lstm_mpc.project.design_tables import refuse_reserved
 from lstm_mpc.project.draft import draft
 from lstm_mpc.project.signal_requests import (
     SignalRequest,
@@ -78,6 +79,7 @@ def new(
     """
     asked = [*inputs, *outputs]
     _refuse_doubles(files, asked)
+    refuse_reserved(s.name for s in asked if s.kind == "measured")
     table = open_log(files[0], header_row=log.header_row)
     columns, units = columns_of(columns_in(table), asked)
     log = replace(

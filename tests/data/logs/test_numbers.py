@@ -120,3 +120,14 @@ def test_a_mark_that_is_told_late_is_read_anew(tmp_path, monkeypatch):
     path.write_text("t;a;P\n" + "\n".join(rows).replace(",", ".") + "\n2000;1;1.200,5\n")
     raw = read_raw(path, ["P"], time="t")
     assert raw.values[:, 0].tolist() == [*range(1000, 1200), 1200.5]
+
+
+@pytest.mark.parametrize("start", [1772925212, 20260304080000])
+def test_stamps_without_marks_do_not_end_the_doubt(tmp_path, start):
+    """A thousand without a mark in the stamps says nothing of the numbers beside them."""
+    path = tmp_path / "log.csv"
+    rows = [f'{start + k},{90 + k % 20},"{94 + k % 30},{312 + k}"' for k in range(50)]
+    path.write_text("time,a,P\n" + "\n".join(rows) + "\n")
+    with pytest.raises(DataError, match="row 2: column 'P' has a comma before three digits"):
+        read_raw(path, ["P"], time="time")
+    assert read_raw(path, ["P"], time="time", decimal="point").values[0, 0] == 94312.0

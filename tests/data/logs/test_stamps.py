@@ -1,5 +1,6 @@
 """Time stamps: what is told from them, what settles the order of day and month, what is refused."""
 
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -165,3 +166,24 @@ def test_counters_whose_unit_changes_are_refused():
         DataError, match=r"steps of the stamps change from 10 to 0.0001\d* s after 6 r"
     ):
         read(cells)
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        # minutes that go on as seconds
+        ([f"{k / 60:.6f}" for k in range(60)] + ["61", "62", "63"], "change from 1 to 60 s after"),
+        # one row at the end that counts days
+        ([*range(0, 300, 10), 46377.8], "leap by 2.76527e+06 s after 30 rows of data, beyond all"),
+        ([*range(0, 300, 10), 46377.8, 46378.8], "leap by 2.76527e+06 s after 30 rows of data"),
+    ],
+)
+def test_counters_that_leap_into_another_unit_are_refused(cells, words):
+    with pytest.raises(DataError, match=re.escape(words) + ".*; split the file there, or repair"):
+        read([str(cell) for cell in cells], unit="minutes")
+
+
+def test_counters_with_a_gap_are_read():
+    """A gap alone, and a recorder that was set from 1 s to 5 s meanwhile, are no other unit."""
+    cells = [*range(0, 300), *range(3000, 3300, 5)]
+    np.testing.assert_array_equal(read([str(cell) for cell in cells])[1], cells)
