@@ -20,7 +20,7 @@ from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.scenarios import scenario_count
 from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
 from lstm_mpc.codegen.sil import Compiled, ControllerBatch, Sources
-from lstm_mpc.control.controller import Status
+from lstm_mpc.control.controller import Status, meanings
 from lstm_mpc.control.simulation import (
     Probe,
     Run,
@@ -225,7 +225,7 @@ def run_batch(campaign: LoopExperiment, first: int, last: int) -> BatchResult:
         float(violation[violator]),
         first + violator if violation[violator] > 0 else None,
         tuple(tracking.max(axis=1).tolist()),
-        {str(flag.name): int(flags[np.arange(len(flags)) & flag > 0].sum()) for flag in Status},
+        {str(flag.name): int(flags[np.arange(len(flags)) & flag > 0].sum()) for flag in meanings(measured=True)},
     )
 
 

@@ -61,23 +61,29 @@ def step(network: lstm.Network, chi: Box, u: Box) -> Box:
     return Box(*(np.vstack(ends) for ends in zip(*((b.low, b.high) for b in after), strict=True)))
 
 
+def largest_gates(layer: lstm.Layer, reach: float) -> dict[str, Array]:
+    """Upper ends of the gates f, i, o, |c| and of |x|, `x_bar`, while |input| ≤ `reach` and |ξ| ≤ 1,
+    each (nx, 1)."""
+    top = {}
+    for g in lstm.GATES:
+        W, U, b = layer.gate(g)
+        rows = (reach * np.abs(W).sum(axis=1) + np.abs(U).sum(axis=1))[:, None]
+        rows = (
+            rows
+            + (np.abs(b) if g == "c" else b)
+            + 4 * (W.shape[1] + U.shape[1] + 3) * EPS * (rows + np.abs(b))
+        )
+        top[g] = rising("tanh" if g == "c" else "sigmoid", Box(rows, rows)).high
+    x_bar = top["i"] * top["c"] / np.maximum(1 - top["f"], TINY) * (1 + 16 * EPS)
+    return {**top, "x_bar": x_bar}
+
+
 def invariant_start(network: lstm.Network, radius: float) -> Box:
     """A box that no trajectory leaves: |ξ| ≤ 1 and |x_j| ≤ i_j c_j/(1 − f_j), the gates at their
     largest."""
     bounds = []
     for number, layer in enumerate(network.layers):
-        reach = radius if number == 0 else 1.0
-        top = {}
-        for g in lstm.GATES:
-            W, U, b = layer.gate(g)
-            rows = (reach * np.abs(W).sum(axis=1) + np.abs(U).sum(axis=1))[:, None]
-            rows = (
-                rows
-                + (np.abs(b) if g == "c" else b)
-                + 4 * (W.shape[1] + U.shape[1] + 3) * EPS * (rows + np.abs(b))
-            )
-            top[g] = rising("tanh" if g == "c" else "sigmoid", Box(rows, rows)).high
-        x_bar = top["i"] * top["c"] / np.maximum(1 - top["f"], TINY) * (1 + 16 * EPS)
+        x_bar = largest_gates(layer, radius if number == 0 else 1.0)["x_bar"]
         bounds += [x_bar, np.ones_like(x_bar)]
     high = np.vstack(bounds)
     return Box(-high, high)

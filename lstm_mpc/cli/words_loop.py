@@ -60,13 +60,15 @@ def controlled(loops: ClosedLoops, log: RunLog | None) -> Answer:
 
 
 def _flags(run: Run) -> list[str]:
-    """What the controller flagged; a budget used up is counted only."""
-    shown = [k for k in run.flagged if run.moves[k].flags != Status.BUDGET]
+    """What the controller flagged; what is no fault is counted only."""
+    counted = (Status.BUDGET, Status.OUT_OF_REACH)
+    flags = {k: run.moves[k].flags for k in run.flagged}
+    shown = [k for k, each in flags.items() if each & ~(counted[0] | counted[1])]
     name = run.scenario.name
     lines = [f"  {name}: sample {k}: {run.moves[k].status}" for k in shown]
-    if len(shown) < len(run.flagged):
-        count = len(run.flagged) - len(shown)
-        lines.append(f"  {name}: {count} sample(s): {WORDS[Status.BUDGET]}")
+    for flag in counted:
+        count = sum(flag in each for k, each in flags.items() if k not in shown)
+        lines += [f"  {name}: {count} sample(s): {WORDS[flag]}"] if count else []
     return lines
 
 

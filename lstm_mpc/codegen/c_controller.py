@@ -47,6 +47,11 @@ def controller(release: Release, problem: ControlProblem, solver: SolverOptions)
             "controller: of Kalman filters the C knows those with disturbance = 'input'; or leave"
             " [observer] out"
         )
+    if problem.terminal:
+        raise InputError(
+            "controller: the C has no terminal cost; set terminal = false in [control], or use the"
+            " engine 'sqp' or 'dompc'"
+        )
     iss, delta_iss = (
         certify(release.model, condition, beyond=beyond(release.model, problem))
         for condition in ("iss", "delta_iss")

@@ -115,10 +115,12 @@ class ControllerSpec:
 
 def tuning_digest(problem: ControlProblem, solver: SolverOptions) -> str:
     """SHA-256 of every number of problem and solver options, the infinite ones too; `forecast`
-    where it is asked for."""
+    and the terminal cost where they are asked for."""
     numbers = problem.__dict__ | solver.__dict__
     if not problem.forecast:
         del numbers["forecast"]
+    if not problem.terminal:
+        del numbers["terminal"], numbers["soft_margin"]
     return artefact_file.digest(
         {key: repr(np.asarray(value).tolist()) for key, value in numbers.items()}
     )

@@ -17,7 +17,8 @@ from lstm_mpc.plants.system import Array
 class Status(IntFlag):
     """What was not as it should be; 0 is a clean optimum.
 
-    The flags are the same in every engine and in the C.
+    The flags are the same in every engine and in the C; OUT_OF_REACH is of problems with a terminal
+    cost, which the C has not.
     """
 
     MEASUREMENT_INVALID = 1
@@ -29,6 +30,7 @@ class Status(IntFlag):
     STATE_RESET = 64
     REFUSED = 128
     MEASURED_INVALID = 256
+    OUT_OF_REACH = 512
 
 
 OPTIMAL = Status(0)
@@ -44,12 +46,15 @@ WORDS = {
     Status.STATE_RESET: "state corrupt; made anew",
     Status.REFUSED: "model refused; safe input",
     Status.MEASURED_INVALID: "measured input not finite or out of limits; last valid one kept",
+    Status.OUT_OF_REACH: "setpoint out of reach; nearest steady output followed",
 }
 
 
 def meanings(*, measured: bool) -> dict[Status, str]:
-    """What flags mean; those of measured inputs where a controller has such."""
-    return {f: words for f, words in WORDS.items() if measured or f != Status.MEASURED_INVALID}
+    """What the flags of the C mean, which has no terminal cost; those of measured inputs where a
+    controller has such."""
+    absent = {Status.OUT_OF_REACH} if measured else {Status.OUT_OF_REACH, Status.MEASURED_INVALID}
+    return {f: words for f, words in WORDS.items() if f not in absent}
 
 
 def status_rows(prefix: str, *, measured: bool) -> list[tuple[int, str, str]]:

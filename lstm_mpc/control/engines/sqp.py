@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.engines.qp import ACTIVE, CAPPED, FREE, Rows, Step, WorkingSet, solve
-from lstm_mpc.control.engines.supervisor import Solution, Supervisor
+from lstm_mpc.control.engines.supervisor import Solution, Supervisor, closing_of
 from lstm_mpc.control.problem import ControlProblem, Limits, admit, limits, moves_of
+from lstm_mpc.control.terminal.closing import Closing
 from lstm_mpc.errors import InputError
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
@@ -67,7 +68,9 @@ class Sqp(Supervisor):
     ) -> None:
         release = checked(release)
         self.solver = solver or SolverOptions()
-        self._program = Condensed(release.model, limits(release, problem), problem.horizon)
+        bounds = limits(release, problem)
+        closing = closing_of(release.model, bounds, problem)
+        self._program = Condensed(release.model, bounds, problem.horizon, closing)
         super().__init__(release, problem)
 
     def _restart(self) -> None:
@@ -90,9 +93,13 @@ class Sqp(Supervisor):
             program.u_in(self._before),
             target,
             self.observer.disturbance / scaling.y_span,
-            scaling.u_in(self._arriving())[:, self._roles.measured],
+            scaling.u_in(self._arriving(self._plan))[:, self._roles.measured],
+            None if self.closing is None else (self.target.chi, program.u_in(self.target.u)),
         )
-        v, active_set, last = program.u_in(self._plan[list(self.limits.starts)]), self._marks, 0.0
+        warm = self._plan[list(self.limits.starts)]
+        if self.closing is not None:  # its plan knows no blocks
+            warm = self.limits.admit(warm, self._before)
+        v, active_set, last = program.u_in(warm), self._marks, 0.0
         states: Array | None = None  # along the plan, as long as they are known
         if self.observer.prior[0] is sample.chi:
             states = program.states(sample.chi, program.inputs(v, sample))
@@ -105,7 +112,7 @@ class Sqp(Supervisor):
                 active_set,
                 change=self.observer.change,
             )
-        cost, _ = program.cost(stage.y, v, sample)
+        cost, _ = program.cost(stage.y, v, sample, stage.end)
         for number in range(1, solver.sqp_iterations + 1):
             step = program.solve(stage, v, sample, qp_iterations=solver.qp_iterations)
             if not (step.feasible and np.isfinite(step.p).all()):
@@ -179,10 +186,10 @@ class Sqp(Supervisor):
         """As far along `move` as the cost does not rise: the new plan, its cost, the size of the
         step, 0 where it rises all the way, and the states along the plan, `states` those of `v`. A
         small step of the real-time mode, from a complete program, is not tried: the next
-        linearisation is its test."""
+        linearisation is its test; not so where a theorem asks for more."""
         trusted = (
             self.solver.correction_threshold
-            if complete and self.solver.sqp_iterations == 1
+            if complete and self.solver.sqp_iterations == 1 and self.closing is None
             else -1.0
         )
         for _ in range(line_search_steps + 1):
@@ -192,7 +199,7 @@ class Sqp(Supervisor):
             reached, outputs = self._program.simulate(
                 sample.chi, self._program.inputs(trial, sample)
             )
-            trial_cost, roundoff = self._program.cost(outputs, trial, sample)
+            trial_cost, roundoff = self._program.cost(outputs, trial, sample, reached[-1])
             if trial_cost <= cost + _ROUNDING * roundoff:
                 return trial, trial_cost, size, reached
             move = 0.5 * move
@@ -203,7 +210,8 @@ class Sqp(Supervisor):
 class Sample:
     """What a sample asks, in normalised units: state `chi` (n,), `input_disturbance` (nu,), the
     inputs `past` (E, nu) under way, the input `before` (nu,) in force, setpoints less disturbance
-    `target` (N, ny), the `disturbance` (ny,), and the `measured` inputs (N, nd) as they arrive."""
+    `target` (N, ny), the `disturbance` (ny,), the `measured` inputs (N, nd) as they arrive, and with
+    a terminal cost the state (n,) and input (nu,) `aim` at the end."""
 
     chi: Array
     input_disturbance: Array
@@ -212,14 +220,17 @@ class Sample:
     target: Array
     disturbance: Array
     measured: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    aim: tuple[Array, Array] | None = None
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The outputs along a plan, (N, ny), the normals of all rows (m, nv), and the factorised
-    Hessian with the guessed working set."""
+    """The outputs along a plan, (N, ny), the state at its `end` (n,) with its gains `end_gain` (n,
+    nv), the normals of all rows (m, nv), and the factorised Hessian with the guessed working set."""
 
     y: Array
+    end: Array
+    end_gain: Array
     normals: Array
     working: WorkingSet
     active_set: Array
@@ -230,7 +241,9 @@ class Condensed:
     v (blocks, nu), rows of the program in the order bounds above, below, rates up, down, soft
     outputs above, below."""
 
-    def __init__(self, model: Model, limits: Limits, horizon: int) -> None:
+    def __init__(
+        self, model: Model, limits: Limits, horizon: int, closing: Closing | None = None
+    ) -> None:
         N, nu, ny, n = horizon, len(model.manipulated), len(model.outputs), model.sizes.n
         scaling, starts, self._roles = model.scaling, np.array(limits.starts), model.roles
         self.u_mid, self.u_span = (
@@ -274,7 +287,10 @@ class Condensed:
         self._weight = 2.0 * np.tile(self._q, N)[:, None]
         self._price = limits.violation_weight * scaling.y_span
         self._D = np.eye(self._nv) - np.eye(self._nv, k=-nu)  # moves from block to block
+        weights = np.zeros(n + nu) if closing is None else closing.terminal.weights
+        self._end_weight, self._last_weight = weights[:n], weights[n:]
         self._smooth = 2.0 * self._D.T @ (np.tile(self._s, len(starts))[:, None] * self._D)
+        self._smooth[range(-nu, 0), range(-nu, 0)] += 2.0 * self._last_weight
         self._hard = np.vstack([np.eye(self._nv), -np.eye(self._nv), self._D, -self._D])
         self._cap = np.concatenate([np.full(len(self._hard), np.inf), np.tile(self._price, 2 * N)])
         hard, soft = (
@@ -350,14 +366,14 @@ class Condensed:
             np.dot(slope, now, out=following)
         return np.asarray(self._C @ self._S[1:, self._xi]).reshape(-1, self._nv)
 
-    def _changed(self, slopes: Array, change: tuple[Array, Array]) -> Array:
+    def _changed(self, slopes: Array, change: tuple[Array, Array]) -> tuple[Array, Array]:
         """What a `change` of the state (n,) and of every input (nu,) makes of the outputs, (N, ny),
-        to first order."""
+        and of the state at the end, (n,), to first order."""
         moved, y = np.concatenate(change), np.empty((self._N, self._ny))
         for k, slope in enumerate(slopes):
             moved[: self._n] = slope @ moved
             y[k] = self._C @ moved[self._xi]
-        return y
+        return y, moved[: self._n]
 
     def prepare(
         self,
@@ -373,10 +389,14 @@ class Condensed:
         `change` of state and inputs since counts to first order."""
         states = self.states(chi, inputs) if states is None else states
         slopes = self._linearised(chi, inputs, states)
-        y, gains = self.outputs(states), self._gains(slopes)
+        y, end, gains = self.outputs(states), states[-1], self._gains(slopes)
+        end_gain = self._S[-1, : self._n].copy()
         if change is not None:
-            y = y + self._changed(slopes, change)
+            more, further = self._changed(slopes, change)
+            y, end = y + more, end + further
         H = gains.T @ (self._weight * gains) + self._smooth
+        if self._end_weight.any():
+            H += 2.0 * end_gain.T @ (self._end_weight[:, None] * end_gain)
         H.flat[:: self._nv + 1] += _DAMPING * H.diagonal().max()
         normals = np.concatenate([self._hard, gains, -gains])
         active_set = np.where(
@@ -387,7 +407,7 @@ class Condensed:
         working = WorkingSet(H)
         for row in working.enter(np.flatnonzero(active_set == ACTIVE), normals):
             active_set[row] = FREE
-        return Stage(y, normals, working, active_set)
+        return Stage(y, end, end_gain, normals, working, active_set)
 
     def correct(
         self, stage: Stage, v: Array, active_set: Array, sample: Sample
@@ -397,7 +417,9 @@ class Condensed:
         inputs = self.inputs(v, sample)
         states = self.states(sample.chi, inputs)
         gains = self._gains(self._linearised(sample.chi, inputs, states))
-        return Stage(self.outputs(states), stage.normals, stage.working, active_set), gains
+        end, gain = states[-1], self._S[-1, : self._n].copy()
+        y = self.outputs(states)
+        return Stage(y, end, gain, stage.normals, stage.working, active_set), gains
 
     def solve(
         self,
@@ -415,6 +437,10 @@ class Condensed:
             2.0 * (self._q * (stage.y - sample.target)).ravel() @ gains
             + 2.0 * (self._s * moves).ravel() @ self._D
         )
+        if sample.aim is not None:
+            chi, last = sample.aim
+            gradient += 2.0 * (self._end_weight * (stage.end - chi)) @ stage.end_gain
+            gradient[-self._nu :] += 2.0 * self._last_weight * (v[-1] - last)
         inputs, rates, expected = v.ravel(), moves.ravel(), (stage.y + sample.disturbance).ravel()
         reached = np.concatenate([inputs, -inputs, rates, -rates, expected, -expected])
         rows = Rows(stage.normals, self._ends - reached, self._cap)
@@ -424,9 +450,11 @@ class Condensed:
         """The plan brought into bounds and rates, block after block."""
         return admit(v, before, self._v_low, self._v_high, self._v_move)
 
-    def cost(self, y: Array, v: Array, sample: Sample) -> tuple[float, float]:
-        """The problem's cost of outputs `y` (N, ny) under `v`, and what an error of 1 in every sum
-        of it would make of it."""
+    def cost(
+        self, y: Array, v: Array, sample: Sample, end: Array | None = None
+    ) -> tuple[float, float]:
+        """The problem's cost of outputs `y` (N, ny) and of the state (n,) at the `end` under `v`,
+        and what an error of 1 in every sum of it would make of it."""
         moves, expected, error = (
             moves_of(v, sample.before),
             y + sample.disturbance,
@@ -437,4 +465,7 @@ class Condensed:
         cost = float(
             np.vdot(pull, error) + np.vdot(self._s * moves, moves) + (outside @ self._price).sum()
         )
+        if sample.aim is not None and end is not None:
+            off, left = end - sample.aim[0], v[-1] - sample.aim[1]
+            cost += float(self._end_weight @ (off * off) + self._last_weight @ (left * left))
         return cost, cost + float(2.0 * np.abs(pull).sum() + ((outside > 0) @ self._price).sum())

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status, coming, foreseen
 from lstm_mpc.control.observers.gated import Gated
-from lstm_mpc.control.observers.kalman import Kalman
+from lstm_mpc.control.observers.kalman import Kalman, beyond
 from lstm_mpc.control.observers.mhe import Mhe
 from lstm_mpc.control.observers.observer import Observer, OpenLoop
 from lstm_mpc.control.problem import (
@@ -25,7 +25,11 @@ from lstm_mpc.control.problem import (
     MheTuning,
     limits,
 )
+from lstm_mpc.control.terminal.closing import Closing
+from lstm_mpc.control.terminal.target import Target
+from lstm_mpc.control.terminal.terminal import terminal_of
 from lstm_mpc.errors import InputError
+from lstm_mpc.model.model import Model
 from lstm_mpc.model.sensitivity import Buffered
 from lstm_mpc.plants.system import Array
 
@@ -66,6 +70,7 @@ class Supervisor(ABC):
         self.observer: Observer = _OBSERVERS[type(problem.observer)](
             release.model, self.limits, problem
         )
+        self.closing: Closing | None = closing_of(release.model, self.limits, problem)
         N, system, self._roles = problem.horizon, release.model.core, release.model.roles
         chi, u = ca.SX.sym("chi", system.n), ca.SX.sym("u", system.nu)
         # an input with its disturbance may be beyond the limits
@@ -106,7 +111,7 @@ class Supervisor(ABC):
         flags |= self._hear(measured)
         applied = self._take(u)
         self._hold()
-        predicted = self._predict()
+        predicted = self._predict(self._plan)[0]
         self._setpoint = predicted[0]
         disturbance, input_disturbance = self.observer.disturbance, self.observer.input_disturbance
         self.observer.predict(self._roles.joined(applied, self._last))
@@ -160,26 +165,28 @@ class Supervisor(ABC):
         flags |= self._hear(measured)
         flags |= self.observer.correct(y, gain=1.0 if Status.STATE_RESET in flags else None)
         references, invalid = self._references(reference)
+        flags |= invalid
+        if self.closing is not None:
+            references, missed = self._aim(references)
+            flags |= missed
         solution = self._solve(references)
-        flags = flags | invalid | solution.flags
-        plan, before = solution.plan, self._before
-        if plan is None:
+        flags |= solution.flags
+        if solution.plan is None:
             flags |= Status.SOLVE_FAILED
-            self._failures, plan = self._failures + 1, self._plan
-            if self._failures > self.problem.horizon:
-                flags |= Status.SAFE_INPUT
-                plan = np.repeat(self.limits.u_safe[None], self.problem.horizon, axis=0)
+        if self.closing is None:
+            predicted, cost, unsafe = self._follow(solution, references)
+            flags |= unsafe
         else:
-            self._failures = 0
-        self._plan = self.limits.block(plan, before)
-        u, predicted = (
-            self._plan[0],
-            (self._predict() if solution.predicted is None else solution.predicted),
-        )
-        cost = self.limits.cost(predicted, references, self._plan, before)
+            predicted, cost = self._choose(solution.plan, references, self.closing)
+        u = self._plan[0]
         disturbance, input_disturbance = self.observer.disturbance, self.observer.input_disturbance
         self.observer.predict(self._roles.joined(u, self._last))
-        self._before, self._plan = u, self.limits.shift(self._plan, u)
+        self._before = u
+        self._plan = (
+            self.limits.shift(self._plan, u)
+            if self.closing is None
+            else self.closing.shift(self._plan, self.target)
+        )
         seconds = time.perf_counter() - began
         return ControlAction(
             u,
@@ -193,6 +200,58 @@ class Supervisor(ABC):
             input_disturbance,
         )
 
+    def _follow(self, solution: Solution, references: Array) -> tuple[Array, float, Status]:
+        """Plan as the solver says, or as before where it says nothing: what is expected, its cost,
+        and whether no plan was left."""
+        plan, flags = solution.plan, OPTIMAL
+        if plan is None:
+            self._failures, plan = self._failures + 1, self._plan
+            if self._failures > self.problem.horizon:
+                flags = Status.SAFE_INPUT
+                plan = np.repeat(self.limits.u_safe[None], self.problem.horizon, axis=0)
+        else:
+            self._failures = 0
+        self._plan = self.limits.block(plan, self._before)
+        predicted = solution.predicted
+        predicted = self._predict(self._plan)[0] if predicted is None else predicted
+        return predicted, self.limits.cost(predicted, references, self._plan, self._before), flags
+
+    def _aim(self, references: Array) -> tuple[Array, Status]:
+        """Find the target of the last setpoint; the setpoints that are followed."""
+        assert self.closing is not None
+        observer = self.observer
+        self.target: Target = self.closing.finder.find(
+            references[-1], observer.disturbance, observer.input_disturbance, self._coming[-1]
+        )
+        missed = OPTIMAL if self.target.reached else Status.OUT_OF_REACH
+        return self.closing.followed(references, self.target), missed
+
+    def _choose(
+        self, plan: Array | None, references: Array, closing: Closing
+    ) -> tuple[Array, float]:
+        """Take the `plan` if it costs no more than the one of the last sample, shifted and closed,
+        which otherwise stays: what is expected, and the cost."""
+        offered = [] if plan is None else [self.limits.block(plan, self._before)]
+        held = [self._value(candidate, references, closing) for candidate in (self._plan, *offered)]
+        if offered and held[1][1] <= held[0][1]:
+            self._plan = offered[0]
+            return held[1]
+        return held[0]
+
+    def _value(self, plan: Array, references: Array, closing: Closing) -> tuple[Array, float]:
+        """The outputs expected under `plan` (N, nu), and what it costs with its end."""
+        y, end = self._predict(plan)
+        cost = self.limits.cost(y, references, plan, self._before)
+        return y, cost + closing.cost(end, plan[-1], self.target)
+
+    def _admissible(self) -> bool:
+        """Is the plan one that this controller makes?"""
+        if self.closing is None:
+            made = self.limits.block(self._plan, self._before)
+        else:
+            made = self.limits.admit(self._plan, self._before)
+        return bool(np.array_equal(self._plan, made))
+
     def _watch(self) -> Status:
         """Make anew what cannot be a state of this controller."""
         sound = self.observer.sound()
@@ -204,7 +263,7 @@ class Supervisor(ABC):
             sound
             and admitted.all()
             and believed.all()
-            and np.array_equal(self._plan, self.limits.block(self._plan, self._before))
+            and self._admissible()
         ):
             return OPTIMAL
         self._before = np.where(admitted, self._before, self.limits.u_safe)
@@ -224,18 +283,20 @@ class Supervisor(ABC):
         self._setpoint = references[0].copy()
         return references, OPTIMAL
 
-    def _predict(self) -> Array:
-        """Outputs expected under the plan from the observer's state, (N+1, ny)."""
+    def _predict(self, plan: Array) -> tuple[Array, Array]:
+        """Outputs expected under `plan` (N, nu) from the observer's state, (N+1, ny), and the state
+        at its end, (n,)."""
         later = self._roll(
             self.observer.chi,
-            self._arriving() + self._roles.joined(self.observer.input_disturbance, 0.0),
+            self._arriving(plan) + self._roles.joined(self.observer.input_disturbance, 0.0),
         )[0]
         y = self._outputs(np.concatenate([self.observer.chi, later]))[0]
-        return y.reshape(self.problem.horizon + 1, -1) + self.observer.disturbance
+        y = y.reshape(self.problem.horizon + 1, -1) + self.observer.disturbance
+        return y, later[-len(self.observer.chi) :]
 
-    def _arriving(self) -> Array:
-        """What arrives at the network under the plan, (N, nu + nd), without disturbance."""
-        return self.observer.line.ahead(self._roles.joined(self._plan, self._coming))
+    def _arriving(self, plan: Array) -> Array:
+        """What arrives at the network under `plan`, (N, nu + nd), without disturbance."""
+        return self.observer.line.ahead(self._roles.joined(plan, self._coming))
 
     @abstractmethod
     def _restart(self) -> None:
@@ -244,3 +305,10 @@ class Supervisor(ABC):
     @abstractmethod
     def _solve(self, references: Array) -> Solution:
         """The plan for the setpoints (N+1, ny) from the present state, or what was wrong."""
+
+
+def closing_of(model: Model, limits: Limits, problem: ControlProblem) -> Closing | None:
+    """What closes plans, where the problem asks for a terminal cost."""
+    if not problem.terminal:
+        return None
+    return Closing(model, limits, terminal_of(model, limits, beyond=beyond(model, problem)))

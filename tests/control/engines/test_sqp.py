@@ -186,7 +186,7 @@ def watched_step(engine, y, reference):
 
     def _solve(references):
         seen["shifted"] = engine.limits.cost(
-            engine._predict(), references, engine._plan, engine._before
+            engine._predict(engine._plan)[0], references, engine._plan, engine._before
         )
         seen["solution"] = solve(references)
         return seen["solution"]

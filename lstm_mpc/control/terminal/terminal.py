@@ -1,0 +1,150 @@
+"""The terminal cost: from a model and a problem, weights under which every plan may be closed.
+
+Let (χ̄, ū) be the target and z = (χ − χ̄, u₋ − ū), normalised, u₋ the input in force. The terminal
+law u = ū + η(u₋ − ū) keeps bounds, since u lies between u₋ and ū, and rates, since |u − u₋| ≤ (1 −
+η)(u_high − u_low) ≤ max_move. Under it |z⁺| ≤ M|z| with
+
+    M = [A  Bη; 0  η],   A, B of `certificates.decrease`,   ρ(M) = max(ρ(A), η) < 1
+
+The stage cost that follows is at most |z|ᵀL|z| with L = Mᵀ|C|ᵀ(q + v/4g)|C|M + s(1 − η)²: an output e
+off its target, which lies g or more within the soft bounds, exceeds them by max(0, |e| − g) ≤
+e²/4g. With D − MᵀDM ⪰ L, D = diag(`weights`), V_f(z) = zᵀDz falls by no less than the stage cost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import casadi as ca
+import numpy as np
+
+from lstm_mpc.certificates.decrease.comparison import input_comparison, rounded_up
+from lstm_mpc.certificates.decrease.weights import least_weights, room
+from lstm_mpc.certificates.rigorous import EPS
+from lstm_mpc.control.problem import Limits
+from lstm_mpc.control.terminal.target import Target
+from lstm_mpc.errors import InputError
+from lstm_mpc.model import lstm
+from lstm_mpc.model.model import Model
+from lstm_mpc.plants.system import Array
+
+_SPREAD_SAMPLES, _SPREAD_INPUT = 2000, 0.3  # of the trajectory, and the share of the input range
+_DIGITS = 9  # of η
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """`M` (m, m), `L` (m, m), the `weights` (m,) and η, `eta` (nu,), m = n + nu, all normalised.
+
+    `slack` (nu,) is (1 − η)(u_high − u_low)/max_move, at most 1 when the law keeps the rates. One
+    that exists keeps its inequalities; `falls` and `slack` say by how much.
+    """
+
+    M: Array
+    L: Array
+    weights: Array
+    eta: Array
+    slack: Array
+    radius: float
+
+    def __post_init__(self) -> None:
+        if not self.falls < 1:
+            raise InputError(
+                "terminal: the weights do not make up for the stage cost (diag(d) − Mᵀ diag(d) M −"
+                f" L is not positive definite, {self.falls:.6g} ≥ 1); let `terminal_of` find them"
+            )
+        if not ((self.eta >= 0).all() and (self.eta < 1).all() and (self.slack <= 1).all()):
+            raise InputError(
+                f"terminal: the law with η = {self.eta.tolist()} must lie in [0, 1) and keep the"
+                f" rate limits, of which it asks the share {self.slack.tolist()}"
+            )
+
+    @property
+    def falls(self) -> float:
+        """Below 1 when D − MᵀDM − L is proved positive definite."""
+        return room(self.M, self.weights, self.L)
+
+    def law(self, target: Target, before: Array) -> Array:
+        """The input after `before` (nu,) [engineering]."""
+        return np.asarray(target.u + self.eta * (before - target.u))
+
+    def deviation(self, chi: Array, v: Array, target: Target, v_target: Array) -> Array:
+        """z (m,) of a state (n,) and an input (nu,) [normalised]."""
+        return np.concatenate([chi - target.chi, v - v_target])
+
+
+def law_share(limits: Limits) -> Array:
+    """The least η (nu,) with which the terminal law keeps the rates, rounded up."""
+    reach = limits.u_high - limits.u_low
+    with np.errstate(invalid="ignore"):
+        eta = np.maximum(0.0, 1.0 - limits.max_move / reach)
+    eta = np.where(np.isfinite(limits.max_move), eta, 0.0)
+    eta = np.where(eta > 0, np.ceil(eta * 10.0**_DIGITS + 1e-3) / 10.0**_DIGITS, 0.0)
+    if not (eta < 1).all():
+        raise InputError(
+            f"terminal: max_move {limits.max_move.tolist()} is too small a share of the input range"
+            f" {reach.tolist()} for a terminal law; leave `terminal` out"
+        )
+    return np.asarray(eta)
+
+
+def rate_share(limits: Limits, eta: Array) -> Array:
+    """(1 − η)(u_high − u_low)/max_move (nu,), rounded up: above 1 the law breaks the rates."""
+    asked = (1.0 - eta) * (limits.u_high - limits.u_low) * (1 + 8 * EPS)
+    return np.asarray(asked / limits.max_move)
+
+
+def terminal_of(model: Model, limits: Limits, *, beyond: float = 0.0) -> Terminal:
+    """The terminal cost of a model and a problem's limits, for inputs as much as `beyond`
+    [normalised] outside the actuator limits (an observer's input disturbance).
+
+    Raises:
+        InputError: `delta_iss` does not hold, the inputs are not equally late, or a soft bound has
+            no margin.
+    """
+    if model.uneven_delays.any():
+        raise InputError(
+            f"terminal: the inputs are {model.uneven_delays.tolist()} samples later than the"
+            " quickest one, which the theorem does not cover; leave `terminal` out"
+        )
+    radius, moved = model.scaling.radius + beyond, model.roles.manipulated
+    A, B = input_comparison(model.network, radius)
+    eta, nu, n = law_share(limits), len(moved), model.sizes.n
+    M = np.block([[A, B[:, moved] * eta], [np.zeros((nu, n)), np.diag(eta)]])
+    M[:n] = rounded_up(M[:n])
+    L = stage_bound(model, limits, M, eta)
+    weights = least_weights(M, L, _spread(model, limits))
+    return Terminal(M, L, weights, eta, rate_share(limits, eta), radius)
+
+
+def stage_bound(model: Model, limits: Limits, M: Array, eta: Array) -> Array:
+    """L (m, m): the stage cost from z under the terminal law is at most |z|ᵀL|z|."""
+    n, nu, ny = model.sizes.n, len(eta), model.sizes.ny
+    C = np.zeros((ny, n + nu))
+    C[:, n - model.network.nx[-1] : n] = np.abs(model.network.C)
+    after = C @ M
+    moving = limits.move_penalty * (model.roles.moved(model.scaling.u_span) * (1 - eta)) ** 2
+    L = after.T @ (output_bound(model, limits)[:, None] * after)
+    L[range(n, n + nu), range(n, n + nu)] += moving
+    return L
+
+
+def output_bound(model: Model, limits: Limits) -> Array:
+    """q + v/4g (ny,), normalised: what an output off its target costs at most, over its square."""
+    soft = np.isfinite(limits.y_low) | np.isfinite(limits.y_high)
+    penalty = np.where(soft, limits.violation_weight, 0.0)
+    price = np.where(penalty > 0, penalty / (4 * limits.soft_margin), 0.0)
+    return np.asarray((limits.output_weight + price) * model.scaling.y_span**2)
+
+
+def _spread(model: Model, limits: Limits) -> Array:
+    """How far z (m,) typically is from its target: the standard deviation of χ on a trajectory
+    with inputs that change at random, the same for every call, and a share of the input range."""
+    chi, v = ca.SX.sym("chi", model.sizes.n), ca.SX.sym("v", model.sizes.nu)
+    step = ca.Function("step", [chi, v], [lstm.step(model.network, chi, v)])
+    draw, radius = np.random.default_rng(0), model.scaling.radius
+    held = [draw.uniform(-radius, radius, model.sizes.nu) for _ in range(_SPREAD_SAMPLES // 20)]
+    inputs = np.repeat(np.array(held), 20, axis=0)
+    states = np.asarray(step.mapaccum(len(inputs))(np.zeros(model.sizes.n), inputs.T)).T
+    width = (limits.u_high - limits.u_low) / model.roles.moved(model.scaling.u_span)
+    return np.concatenate([np.maximum(states[50:].std(axis=0), 1e-6), _SPREAD_INPUT * width / 2])
