@@ -225,7 +225,10 @@ def run_batch(campaign: LoopExperiment, first: int, last: int) -> BatchResult:
         float(violation[violator]),
         first + violator if violation[violator] > 0 else None,
         tuple(tracking.max(axis=1).tolist()),
-        {str(flag.name): int(flags[np.arange(len(flags)) & flag > 0].sum()) for flag in meanings(measured=True)},
+        {
+            str(flag.name): int(flags[np.arange(len(flags)) & flag > 0].sum())
+            for flag in meanings(measured=True)
+        },
     )
 
 

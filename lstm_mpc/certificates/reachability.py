@@ -19,6 +19,7 @@ from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
+from lstm_mpc.plants.system import Array
 
 
 def gates(layer: lstm.Layer, below: Box, xi: Box) -> dict[str, Box]:
@@ -62,8 +63,8 @@ def step(network: lstm.Network, chi: Box, u: Box) -> Box:
 
 
 def largest_gates(layer: lstm.Layer, reach: float) -> dict[str, Array]:
-    """Upper ends of the gates f, i, o, |c| and of |x|, `x_bar`, while |input| ≤ `reach` and |ξ| ≤ 1,
-    each (nx, 1)."""
+    """Upper ends of the gates f, i, o, |c| and of |x|, `x_bar`, while |input| ≤ `reach` and
+    |ξ| ≤ 1, each (nx, 1)."""
     top = {}
     for g in lstm.GATES:
         W, U, b = layer.gate(g)

@@ -1,11 +1,11 @@
 """Weights d of a quadratic V = zᵀ diag(d) z that falls along |z⁺| ≤ M|z| by no less than a stage
 cost: diag(d) − Mᵀ diag(d) M ⪰ L.
 
-For every sign of z, V(z⁺) ≤ |z|ᵀMᵀ diag(d) M|z| ≤ V(z) − |z|ᵀL|z|. Weights exist when ρ(M) < 1: with
-p, q > 0 the right and left eigenvectors of M, Schur's test gives ‖D^½ M D^-½‖₂ ≤ ρ for D = diag(q/p),
-and a multiple of it exceeds any L. Those are far too large; the least ones, in the sense of Σ d_j
-σ_j² at a typical spread σ of z, are a semidefinite program in d alone, which a barrier method
-solves. Nothing that is searched here is believed; `room` proves it.
+For every sign of z, V(z⁺) ≤ |z|ᵀMᵀ diag(d) M|z| ≤ V(z) − |z|ᵀL|z|. Weights exist when ρ(M) < 1:
+with p, q > 0 the right and left eigenvectors of M, Schur's test gives ‖D^½ M D^-½‖₂ ≤ ρ for D =
+diag(q/p), and a multiple of it exceeds any L. Those are far too large; the least ones, in the sense
+of Σ d_j σ_j² at a typical spread σ of z, are a semidefinite program in d alone, which a barrier
+method solves. Nothing that is searched here is believed; `room` proves it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def schur_weights(M: Array, L: Array) -> Array:
             f"terminal: the comparison matrix has the spectral radius {rho:.6g}, not below 1; a"
             " terminal cost needs a model on which delta_iss holds"
         )
-    solve = [np.linalg.solve(np.eye(size) - A / (rho + 1e-6), np.ones(size)) for A in (wide, wide.T)]
+    solve = [
+        np.linalg.solve(np.eye(size) - A / (rho + 1e-6), np.ones(size)) for A in (wide, wide.T)
+    ]
     d = np.asarray(solve[1] / solve[0])
     root = np.linalg.inv(np.linalg.cholesky(np.diag(d) - M.T @ (d[:, None] * M)))
     return d * (float(np.linalg.eigvalsh(root @ L @ root.T).max()) * 1.01 + TINY)
@@ -73,7 +75,9 @@ def _barrier(parts: Array, L: Array, cost: Array, d: Array) -> Array:
             if not decrement > 1e-6:
                 break
             before, length = _centred(parts, L, cost, d, t), 1.0
-            while _centred(parts, L, cost, d + length * step, t) > before - 0.1 * length * decrement:
+            while (
+                _centred(parts, L, cost, d + length * step, t) > before - 0.1 * length * decrement
+            ):
                 length *= 0.5
                 if length < 1e-9:
                     return d

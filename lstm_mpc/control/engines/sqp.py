@@ -210,8 +210,8 @@ class Sqp(Supervisor):
 class Sample:
     """What a sample asks, in normalised units: state `chi` (n,), `input_disturbance` (nu,), the
     inputs `past` (E, nu) under way, the input `before` (nu,) in force, setpoints less disturbance
-    `target` (N, ny), the `disturbance` (ny,), the `measured` inputs (N, nd) as they arrive, and with
-    a terminal cost the state (n,) and input (nu,) `aim` at the end."""
+    `target` (N, ny), the `disturbance` (ny,), the `measured` inputs (N, nd) as they arrive, and
+    with a terminal cost the state (n,) and input (nu,) to `aim` at."""
 
     chi: Array
     input_disturbance: Array
@@ -225,8 +225,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Stage:
-    """The outputs along a plan, (N, ny), the state at its `end` (n,) with its gains `end_gain` (n,
-    nv), the normals of all rows (m, nv), and the factorised Hessian with the guessed working set."""
+    """The outputs along a plan, (N, ny), the state at its `end` (n,) with the gains `end_gain` (n,
+    nv), the normals of all rows (m, nv), the factorised Hessian with the guessed working set."""
 
     y: Array
     end: Array

@@ -259,12 +259,7 @@ class Supervisor(ABC):
         believed = (self.limits.measured_low <= self._last) & (
             self._last <= self.limits.measured_high
         )
-        if (
-            sound
-            and admitted.all()
-            and believed.all()
-            and self._admissible()
-        ):
+        if sound and admitted.all() and believed.all() and self._admissible():
             return OPTIMAL
         self._before = np.where(admitted, self._before, self.limits.u_safe)
         self._last = np.where(believed, self._last, self.limits.measured_rest)

@@ -6,9 +6,10 @@ law u = ū + η(u₋ − ū) keeps bounds, since u lies between u₋ and ū, and
 
     M = [A  Bη; 0  η],   A, B of `certificates.decrease`,   ρ(M) = max(ρ(A), η) < 1
 
-The stage cost that follows is at most |z|ᵀL|z| with L = Mᵀ|C|ᵀ(q + v/4g)|C|M + s(1 − η)²: an output e
-off its target, which lies g or more within the soft bounds, exceeds them by max(0, |e| − g) ≤
-e²/4g. With D − MᵀDM ⪰ L, D = diag(`weights`), V_f(z) = zᵀDz falls by no less than the stage cost.
+The stage cost that follows is at most |z|ᵀL|z| with L = Mᵀ|C|ᵀ(q + v/4g)|C|M + s(1 − η)²: an
+output e off its target, which lies g or more within the soft bounds, exceeds them by max(0, |e| −
+g) ≤ e²/4g. With D − MᵀDM ⪰ L, D = diag(`weights`), V_f(z) = zᵀDz falls by no less than the stage
+cost.
 """
 
 from __future__ import annotations

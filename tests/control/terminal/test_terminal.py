@@ -5,15 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import later, released_of
+from builders import released_of
 from tolerances import ROUND_OFF
 
+from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.engines.supervisor import Solution, Supervisor
 from lstm_mpc.control.problem import ControlProblem, KalmanTuning, limits_of
-from lstm_mpc.control.terminal.target import TargetFinder
+from lstm_mpc.control.terminal.target import Target, TargetFinder
 from lstm_mpc.control.terminal.terminal import rate_share, terminal_of
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.model import Model
@@ -134,8 +135,7 @@ def test_the_terminal_law_keeps_bounds_and_rates_from_everywhere(name, passed, r
     terminal = terminal_of(passed.model, limits)
     u = limits.u_low, limits.u_high
     for before, aim in ((u[0], u[1]), (u[1], u[0]), *rng.uniform(*u, (50, 2, len(u[0])))):
-        target = find(passed.model, limits, at_rest(passed.model, aim)[1])
-        after = terminal.law(replace(target, u=aim), before)
+        after = terminal.law(Target(np.zeros(0), aim, np.zeros(0), True), before)
         assert ((limits.u_low <= after) & (after <= limits.u_high)).all()
         assert (np.abs(after - before) <= limits.max_move).all()
 
@@ -146,8 +146,8 @@ def test_along_the_law_the_terminal_cost_falls_by_what_each_sample_costs(name, p
     terminal, core = terminal_of(model, limits), model.core
     span = model.roles.moved(model.scaling.u_span)
     for _ in range(10):
-        _, y = at_rest(model, rng.uniform(limits.u_low, limits.u_high))
-        target = find(model, limits, y)
+        aim = rng.uniform(limits.u_low, limits.u_high)
+        target = Target(at_rest(model, aim)[0], aim, at_rest(model, aim)[1], True)
         chi = at_rest(model, rng.uniform(limits.u_low, limits.u_high))[0]
         before = rng.uniform(limits.u_low, limits.u_high)
 
@@ -186,7 +186,7 @@ def test_without_a_rate_limit_the_law_goes_there_at_once(name, passed):
 
 
 def test_a_rate_limit_too_small_for_any_law_is_refused(name, passed):
-    with pytest.raises(InputError, match="max_move .* is too small a share of the input range"):
+    with pytest.raises(InputError, match=r"max_move .* is too small a share of the input range"):
         terminal_of(passed.model, bounds(name, passed, max_move=1e-12))
 
 
@@ -201,10 +201,11 @@ def test_a_margin_of_the_soft_bounds_makes_the_end_heavier(name, passed):
 
 def test_inputs_that_are_unevenly_late_are_outside_and_refused():
     model = Model.load(MODELS / "quadruple_tank" / "model.json")
-    passed = later(released_of(model), (0, 2))
+    late, later = (replace(model, delays=delays) for delays in ((0, 2), (2, 2)))
+    limits = limits_of(model, problem("quadruple_tank"))
     with pytest.raises(InputError, match=r"\[0, 2\] samples later .* leave `terminal` out"):
-        Sqp(passed, problem("quadruple_tank"))
-    Sqp(later(released_of(model), (2, 2)), problem("quadruple_tank"))
+        terminal_of(late, limits)
+    assert terminal_of(later, limits).falls < 1
 
 
 def test_a_model_without_delta_iss_has_no_terminal_cost(released):
@@ -228,7 +229,7 @@ def rises(controller, model, samples=25, *, seed=0, strict=True):
     controller.reset(y, before)
     controller.observer._begin(chi, np.zeros(len(before)))
     controller.observer.disturbance = offset.copy()
-    value, worst = None, -np.inf
+    value, cost, worst = None, 0.0, -np.inf
     for _ in range(samples):
         move = controller.step(np.asarray(core.output(chi)).ravel() + offset, setpoint)
         if value is not None:
@@ -397,7 +398,8 @@ def test_with_the_filter_the_plan_still_costs_no_more_than_the_shifted_one():
     controller._choose = look
     for _ in range(30):
         controller.step([7.0 + 0.02 * rng.normal()], [7.6])
-    assert max(gains) <= 0 and min(gains) < 0
+    assert max(gains) <= 0
+    assert min(gains) < 0
 
 
 def test_the_rule_is_of_every_engine():
@@ -405,3 +407,9 @@ def test_the_rule_is_of_every_engine():
     for engine in (Sqp, DoMpc):
         assert engine._choose is Supervisor._choose
         assert engine.step is Supervisor.step
+
+
+def test_the_c_says_that_it_has_no_terminal_cost(name, passed):
+    spec = ControllerSpec(passed, problem(name))
+    with pytest.raises(InputError, match=r"the C has no terminal cost; set terminal = false"):
+        _ = spec.sources
