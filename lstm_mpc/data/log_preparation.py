@@ -33,11 +33,13 @@ _VALIDATING, _MOST_SHARE = 50, 0.3  # samples that a short log should have for v
 
 @dataclass(frozen=True)
 class Prepared:
-    """Training and validation data, which `part` of the files the latter are, the numbers that
-    count as not measured (`missing`), and the `story` of how they came about, a sentence each."""
+    """Training and validation data, which `share` and `part` of the files the latter are, the
+    numbers that count as not measured (`missing`), and the `story` of how they came about, a
+    sentence each."""
 
     training: Dataset
     validation: Dataset
+    share: float
     part: str
     story: tuple[str, ...]
     missing: tuple[float, ...] = ()
@@ -92,7 +94,7 @@ def prepare_log(
         records, sentences = _records(raw, log, Ts, len(inputs), signals)
         story += [f"{short}: {sentence}" for sentence in (*sentences[:1], *remarks, *sentences[1:])]
         parts[which].append(records)
-    training, validation, part = _split(parts["training"], parts["validation"], log)
+    training, validation, share, part = _split(parts["training"], parts["validation"], log)
     _check_parts(log, training, validation, outputs)
     story += _counted(training, validation, Ts)
     if log.validation_part == "auto" and part != "end":
@@ -104,7 +106,7 @@ def prepare_log(
         Dataset(tuple(inputs), tuple(outputs), Ts, tuple(_named(records)))
         for records in (training, validation)
     ]
-    return Prepared(sets[0], sets[1], part, tuple(story), tuple(missing))
+    return Prepared(sets[0], sets[1], share, part, tuple(story), tuple(missing))
 
 
 def read_log(
@@ -242,24 +244,26 @@ def _counted(training: Sequence[Record], validation: Sequence[Record], Ts: float
 
 def _split(
     files: Sequence[Sequence[Record]], apart: Sequence[Sequence[Record]], log: LogOptions
-) -> tuple[list[Record], list[Record], str]:
-    """The records to train on and to validate on, and which part of the files the latter are; the
-    end where they are files of their own."""
+) -> tuple[list[Record], list[Record], float, str]:
+    """The records to train on and to validate on, and which share and part of the files the latter
+    are; 0 and the end where they are files of their own."""
     if apart:
         return (
             [r for records in files for r in records],
             [r for records in apart for r in records],
+            0.0,
             "end",
         )
     total = sum(len(r.u) for records in files for r in records)
     small = np.clip(_VALIDATING / max(1, total), _SMALL_SHARE, _MOST_SHARE)
+    small = np.ceil(100 * small - 1e-9) / 100  # as a design says it
     share = log.validation or (_SHARE if total >= _SMALL else float(small))
 
     def cut(part: str) -> tuple[list[Record], list[Record]]:
         return _cut(files, share, part, log)
 
     part = _suggested(cut) if log.validation_part == "auto" else log.validation_part
-    return *cut(part), part
+    return *cut(part), share, part
 
 
 def _cut(

@@ -102,6 +102,8 @@ def read_raw(
     reader = column_reader(table, listed, times, decimal, time_format)
     if readings is not None:
         reader.tags, reader.tag_place = {tag: k for k, tag in enumerate(chosen)}, readings.tag
+        for column, tag in zip(reader.columns, chosen, strict=True):
+            column.name = tag
     if where:
         reader.where = where_of(where)
         reader.conditions = [table.place(name) for name in reader.where.columns]
@@ -270,16 +272,10 @@ def _settled(reader: ColumnReader, asked: Sequence[str], chosen: Sequence[str]) 
     notes += [f"{name}: marks of thousands in its numbers" for name in sorted(grouped)]
     for c in reader.columns:
         marks = [k for k in c.tally.kinds if k.startswith(("point", "comma"))]
-        if (
-            len(marks) == 1
-            and marks[0].endswith("three")
-            and reader.table.delimiter not in ("", ",")
-        ):
+        alone = reader.decimal == "auto" and reader.table.delimiter not in ("", ",")
+        if alone and len(marks) == 1 and marks[0].endswith("three"):
             mark, other = marks[0].split()[0], {"point": "comma", "comma": "point"}
-            if (
-                any(style and style.decimal == mark for style in c.used)
-                and reader.decimal == "auto"
-            ):
+            if any(style and style.decimal == mark for style in c.used):
                 notes.append(
                     f"{c.name}: every {mark} is taken for a decimal one, and stands before three"
                     f" digits; if it groups thousands, give decimal = {other[mark]!r} (--decimal)"

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_mpc.codegen.compiler import system_compiler
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.pil_frames import CORES, Frames, Replay, Sizes
 from lstm_mpc.io.templates import render
@@ -86,7 +87,8 @@ def missing(core: str) -> str | None:
     it; None when it lacks none."""
     if core not in (*CORES, "host"):
         raise InputError(f"core {core!r} is not known; choose from {', '.join(CORES)}")
-    for tool, package in ({"cc": "gcc"} if core == "host" else _TOOLS).items():
+    host = {} if system_compiler() else {"cc": "gcc"}
+    for tool, package in (host if core == "host" else _TOOLS).items():
         if shutil.which(tool) is None:
             return f"{core}: {tool} is missing; `apt-get install {package}` brings it"
     return None
@@ -95,11 +97,20 @@ def missing(core: str) -> str | None:
 def run_on_host(
     folder: str | Path, name: str, frames: Frames, *, double: bool = False, timeout: float = 60.0
 ) -> Replay:
-    """Answers of the controller `name`, exported to `folder`, compiled here by `cc`. `timeout` [s].
+    """Answers of the controller `name`, exported to `folder`, compiled here. `timeout` [s].
     InputError with the reason."""
+    if (lacks := missing("host")) is not None:
+        raise InputError(lacks)
     with _bench(folder, name, frames, "host", double) as bench:
         bench.compile(
-            "cc", *_C, "-o", "pil", "pil_main.c", "port_host.c", f"{name}.c", f"{name}_data.c"
+            str(system_compiler()),
+            *_C,
+            "-o",
+            "pil",
+            "pil_main.c",
+            "port_host.c",
+            f"{name}.c",
+            f"{name}_data.c",
         )
         bench.execute(["./pil"], timeout)
         return bench.answers()

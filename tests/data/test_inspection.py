@@ -129,3 +129,14 @@ def test_constant_channels_and_copies_are_refused_with_all_reasons(rng):
         "one input is a combination of the others, so that their effects cannot be told apart;"
         " leave one out"
     ]
+
+
+def test_an_input_of_two_values_is_remarked(rng):
+    """Whatever the noise of its measurement; and not one that lingers at its ends."""
+    u, y = plant(rng, delays=(0, 0))
+    u[:, 0] = np.where(u[:, 0] > u[:, 0].mean(), 6.4, 3.4) + 0.01 * rng.standard_normal(len(u))
+    found = look(data(u, y))
+    assert [c.two_valued for c in found.columns[:2]] == [True, False]
+    assert any("a takes two values only, 3.3" in s for s in found.remarks)
+    u[: len(u) // 20, 0] = 5.0
+    assert not look(data(u, y)).columns[0].two_valued

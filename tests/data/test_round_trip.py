@@ -1,6 +1,8 @@
 """What a step writes the next can read: the records of a log as CSV, for every way that `new` can
 draft them."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -105,11 +107,11 @@ def test_every_option_of_new_is_in_its_draft(tmp_path, flags, capsys):
     (tmp_path / "my log.csv").write_text(stamped())
     folder, log = tmp_path / "my design", str(tmp_path / "my log.csv")
     assert main(["new", str(folder), "--data", log, *SIGNALS, *FLAGS[flags], "--quiet"]) == 0
-    first = [line for line in capsys.readouterr().out.splitlines() if " sample(s)" in line]
+    first = [line for line in capsys.readouterr().out.splitlines() if "record(s), " in line]
     drafted = load_design(folder).logged()
     assert main(["record", str(folder), "--quiet"]) == 0
-    again = [line for line in capsys.readouterr().out.splitlines() if " sample(s)" in line]
-    assert first == again
+    again = [line for line in capsys.readouterr().out.splitlines() if "record(s), " in line]
+    assert first == again != []
     design = load_design(folder)
     for which in ("training", "validation"):
         assert design.records(which).digest == getattr(drafted, which).digest
@@ -137,7 +139,7 @@ def test_a_short_log_is_enough(tmp_path, capsys):
     (tmp_path / "log.csv").write_text("t,q,pH\n" + "\n".join(rows(206)) + "\n")
     log = LogOptions(files=("log.csv",), time="t")
     made = prepare_log(log, tmp_path, U, Y)
-    assert (made.training.samples, made.validation.samples) == (156, 50)
+    assert (made.training.samples, made.validation.samples) == (154, 52)
     with pytest.raises(InputError, match=r"validation; give more data, or lower min_samples in"):
         prepare_log(LogOptions(("log.csv",), time="t", min_samples=60), tmp_path, U, Y)
 
@@ -151,3 +153,13 @@ def test_what_could_not_be_read_is_not_written(tmp_path):
     with pytest.raises(InputError, match=r"two of its columns would be called 't \[s\]'; rename"):
         write_csv(tmp_path / "a.csv", time)
     assert not (tmp_path / "a.csv").exists()
+
+
+def test_new_and_record_cut_a_short_log_alike(tmp_path, capsys):
+    """206 rows leave a share for validation that is no round number."""
+    (tmp_path / "log.csv").write_text("t,q,pH\n" + "\n".join(rows(206)) + "\n")
+    call = ["new", str(tmp_path / "d"), "--data", str(tmp_path / "log.csv")]
+    assert main([*call, "--input", "q:mL/s:0:10", "--output", "pH", "--quiet"]) == 0
+    said = capsys.readouterr().out
+    samples = re.search(r"training: \d record\(s\), (\d+) samples", said)[1]
+    assert load_design(tmp_path / "d").logged().training.samples == int(samples)

@@ -469,12 +469,25 @@ def test_it_says_what_is_claimed(siso):
         assert f"{kind}: {sentence}" in text
 
 
-def test_no_compiler(siso):
-    with pytest.raises(
-        InputError,
-        match=r"there is no C compiler 'no-such-cc'; install one, gcc or clang for example",
-    ):
-        fmu(model_unit(siso), compiler="no-such-cc")
+def test_no_compiler(siso, monkeypatch):
+    """The one that comes with the package will not do: said before anything is computed."""
+    monkeypatch.setenv("PATH", "")
+    heard = []
+    sentence = "holds a compiled library for other tools, and there is no C compiler; install gcc"
+    with pytest.raises(InputError, match=sentence):
+        fmu(model_unit(siso))
+    with pytest.raises(InputError, match=sentence):
+        fmu_folder(cleared("siso"), on_progress=lambda *words: heard.append(words))
+    assert not heard
+
+
+def test_any_compiler_of_the_machine_will_do(siso, monkeypatch):
+    """Not only the one that is called cc."""
+    which = shutil.which
+    monkeypatch.setattr(
+        shutil, "which", lambda name, *a, **k: None if name == "cc" else which(name, *a, **k)
+    )
+    assert zipfile.is_zipfile(io.BytesIO(fmu(model_unit(siso))))
 
 
 def test_code_that_does_not_compile(siso):
@@ -526,5 +539,5 @@ def test_the_command_line_without_a_compiler(tmp_path, pytestconfig, capsys, mon
         shutil.copy(pytestconfig.rootpath / "models" / "ph" / name, tmp_path)
     monkeypatch.setenv("PATH", "")
     assert main(["export", str(tmp_path), "--target", "fmu"]) == 2
-    assert "there is no C compiler 'cc'" in capsys.readouterr().err
+    assert "and there is no C compiler; install gcc or clang" in capsys.readouterr().err
     assert not (tmp_path / "fmu").exists()

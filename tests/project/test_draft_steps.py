@@ -138,6 +138,18 @@ def test_records_of_few_moves_that_drift_are_split_and_trained_with_care(tmp_pat
     assert (design.train.decay, design.train.start) == (1e-2, "random")
 
 
+def test_what_lies_between_two_values_is_not_learnt_by_heart(tmp_path, rng):
+    u = np.repeat(rng.integers(0, 2, 120), 5)
+    y = lfilter([0, 0.3], [1, -0.7], u) + 0.01 * rng.standard_normal(len(u))
+    rows = "".join(f"{a},{b:.4f}\n" for a, b in zip(u, y, strict=True))
+    (tmp_path / "prbs.csv").write_text("u,y\n" + rows)
+    files = tmp_path / "d", tmp_path / "prbs.csv"
+    result = new(*files, inputs=["u:V"], outputs=["y:m"], Ts=1.0)
+    assert any("u takes two values only, 0 and 1 V: what the" in line for line in result.lines)
+    design = load_design(tmp_path / "d")
+    assert (design.train.decay, design.train.start) == (1e-3, "linear")
+
+
 def test_nothing_is_written_over_and_nothing_half(tmp_path, log):
     folder = tmp_path / "d"
     log.write_text(

@@ -262,7 +262,7 @@ def _undecided(
         raise _doubt(path, name, tally, mark)
     if mark == "point" and delimiter == ",":
         return decimal
-    same = not any(w > 9 for t in others for w in t.wholes)  # every number has three decimals
+    same = not any(w > 1 for t in others for w in t.wholes)  # three decimals, but in flags
     if any(t.kinds["large"] for t in others) or (same and delimiter != ","):
         return decimal
     raise _doubt(path, name, tally, mark)

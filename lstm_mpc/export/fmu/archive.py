@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import platform
-import shutil
 import subprocess
 import tempfile
 import zipfile
@@ -16,6 +15,7 @@ from pathlib import Path
 from numpy.typing import ArrayLike
 
 from lstm_mpc.assurance.clearance import Cleared, checked_clearance
+from lstm_mpc.codegen.compiler import system_compiler
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.fmu import description
 from lstm_mpc.export.fmu.unit import Unit, compiled, controller_unit, model_unit, sources_of
@@ -33,9 +33,9 @@ _SYSTEMS = {
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # so that the same unit gives the same bytes
 
 
-def fmu(unit: Unit, *, version: int = 3, compiler: str = "cc") -> bytes:
+def fmu(unit: Unit, *, version: int = 3) -> bytes:
     """The FMU of a unit, for FMI 3.0 or 2.0. The same unit gives the same bytes from the same
-    compiler; InputError without one."""
+    compiler; InputError on a machine without one."""
     if version not in (2, 3):
         raise InputError(f"FMUs are made for FMI version 2 or 3, got {version!r}")
     sources = sources_of(unit, version)
@@ -43,7 +43,7 @@ def fmu(unit: Unit, *, version: int = 3, compiler: str = "cc") -> bytes:
     files |= {
         "modelDescription.xml": description.model_description(unit, version),
         "documentation/index.html": description.documentation(unit),
-        _library_name(unit, version): _library(unit, sources, compiler),
+        _library_name(unit, version): _library(unit, sources),
     }
     if version == 3:
         files["sources/buildDescription.xml"] = description.build_description(unit)
@@ -64,11 +64,11 @@ def fmu_folder(
     cleared: Cleared,
     *,
     u_start: ArrayLike | None = None,
-    compiler: str = "cc",
     on_progress: Callable[[float, str], None] = lambda share, what: None,
 ) -> dict[str, str | bytes]:
     """The files of an export, name -> text or bytes: the model and the cleared controller,
     the latter in double precision, as FMUs for FMI 3.0 and 2.0, and how to run them."""
+    _needed()
     units = (
         model_unit(checked_clearance(cleared).spec.release),
         controller_unit(cleared, u_start=u_start, double=True),
@@ -76,9 +76,7 @@ def fmu_folder(
     made: dict[str, str | bytes] = {}
     for number, (unit, version) in enumerate(product(units, (3, 2))):
         on_progress(number / (2 * len(units)), f"{unit.name}, FMI {version}: library compiled")
-        made[f"{unit.name}{'_fmi2' if version == 2 else ''}.fmu"] = fmu(
-            unit, version=version, compiler=compiler
-        )
+        made[f"{unit.name}{'_fmi2' if version == 2 else ''}.fmu"] = fmu(unit, version=version)
     return {**made, "README.md": description.readme(units)}
 
 
@@ -95,15 +93,21 @@ def _library_name(unit: Unit, version: int) -> str:
     return f"binaries/{folder}/{unit.name}.{suffix}"
 
 
-def _library(unit: Unit, sources: Mapping[str, str], compiler: str) -> bytes:
+def _needed() -> str:
+    """The compiler of this machine. The one that comes with the package will not do: other tools
+    load the library, and find no C library in it."""
+    if (command := system_compiler()) is None:
+        raise InputError(
+            "an FMU holds a compiled library for other tools, and there is no C compiler; install"
+            " gcc or clang, or export the C of the controller (--target controller)"
+        )
+    return command
+
+
+def _library(unit: Unit, sources: Mapping[str, str]) -> bytes:
     """The shared library, compiled in a folder of its own under plain names, so that no path gets
     into it."""
-    command = shutil.which(compiler)
-    if command is None:
-        raise InputError(
-            f"an FMU holds a compiled library, and there is no C compiler {compiler!r}; install"
-            " one, gcc or clang for example"
-        )
+    command = _needed()
     with tempfile.TemporaryDirectory() as folder:
         write_sources(folder, sources)
         macros = [f"-D{name}=1" for name in unit.definitions]
@@ -111,7 +115,7 @@ def _library(unit: Unit, sources: Mapping[str, str], compiler: str) -> bytes:
         done = subprocess.run(call, cwd=folder, capture_output=True, text=True)
         if done.returncode != 0:
             raise InputError(
-                f"{compiler} cannot compile the library of {unit.name}:"
+                f"{Path(command).stem} cannot compile the library of {unit.name}:"
                 f" {done.stderr.strip() or 'no reason given'}"
             )
         return (Path(folder) / "library").read_bytes()

@@ -130,6 +130,13 @@ def sampled_of(design: Design, model: Model) -> Verification | None:
     return verification if verification and verification.model == model.digest else None
 
 
+def _more_certificates(design: Design, model: Model) -> list[Certificate]:
+    """What is proved of the model beyond what the gate asks for: its controller may rest on it."""
+    names = [n for n in asked_conditions(design, model) if n not in design.release.conditions]
+    paths = [path for name in names if (path := design.file(certificate_file(name))).exists()]
+    return [c for c in map(Certificate.load, paths) if c.holds and c.model == model.digest]
+
+
 def release(design: Design, options: Options = DEFAULT) -> Release:
     """Pass the gate of a design with all evidence in its directory.
 
@@ -148,6 +155,7 @@ def release(design: Design, options: Options = DEFAULT) -> Release:
     model = Model.load(design.file(MODEL))
     names = design.release.conditions
     certificates = [Certificate.load(design.file(certificate_file(name))) for name in names]
+    certificates += _more_certificates(design, model)
     low, high = input_range(model, design.control)
     tubes = Tubes.load(design.file(TUBES)).tubes if design.file(TUBES).exists() else ()
     return gate.release(

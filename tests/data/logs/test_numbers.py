@@ -88,6 +88,7 @@ def test_marks_are_told_from_the_column_and_its_neighbours(cells, others, delimi
         (["1,107", "997"], [["20,5"]], "has a comma before three digits"),
         (["1,107", "1107"], [], "has a comma before three digits"),
         (["1,107", "1.500"], [], "has a comma before three digits"),
+        (["1,102.838", "949.493", "535,162"], [], "row 4: .* a comma before three digits"),
         (["1.5", "2,5"], [], "row 3: .* has a decimal point in row 2 and a decimal comma here"),
         (["5 kW", "900 W", "6 kW"], [], r"numbers with different units \('kW', 'W'\); convert"),
     ],
@@ -131,3 +132,14 @@ def test_stamps_without_marks_do_not_end_the_doubt(tmp_path, start):
     with pytest.raises(DataError, match="row 2: column 'P' has a comma before three digits"):
         read_raw(path, ["P"], time="time")
     assert read_raw(path, ["P"], time="time", decimal="point").values[0, 0] == 94312.0
+
+
+def test_a_doubt_among_readings_names_the_tag(tmp_path):
+    """Whole numbers of one tag beside a comma before three digits in another."""
+    rows = [f"P|2026-03-04 08:{k:02d}:00|{k % 7}" for k in range(50)]
+    rows += [f"TT|2026-03-04 08:{k:02d}:00|{6 + k % 3},{100 + k}" for k in range(50)]
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(["Tag|timestamp|Value", *rows]) + "\n")
+    with pytest.raises(DataError, match="row 52: column 'TT' has a comma before three digits"):
+        read_raw(path, ["P", "TT"], time="timestamp")
+    assert read_raw(path, ["TT"], time="timestamp", decimal="comma").values[0, 0] == 6.1
