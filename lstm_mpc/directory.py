@@ -19,7 +19,7 @@ from lstm_mpc.io import artefact_file, parallel
 from lstm_mpc.project import artefacts
 from lstm_mpc.project.directory import Directory, figures_module
 from lstm_mpc.project.steps import (
-    draft_steps,
+    check_steps,
     export_steps,
     loop_steps,
 )
@@ -281,8 +281,8 @@ class Project(Directory):
             self.report(page)
             refused.add_note(f"what was seen until then: {page}")
             if step != "train" and (design := self.design).log.files:
-                for remark in draft_steps.remarks_of(design):
-                    refused.add_note(f"the data: {remark}")
+                for reason in check_steps.physical_reasons(design):
+                    refused.add_note(f"the data: {reason}")
             raise
 
     def steps(self) -> tuple[str, ...]:

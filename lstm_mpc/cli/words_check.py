@@ -11,9 +11,7 @@ from lstm_mpc.cli.words import Answer, fit_lines
 from lstm_mpc.data.correlation import Residuals
 from lstm_mpc.model.model import Model
 from lstm_mpc.model.step_response import StepResponse
-from lstm_mpc.project.steps.check_steps import Check
-
-_MANY = 0.05  # share of lags beyond a bound that 1 % are beyond by chance
+from lstm_mpc.project.steps.check_steps import MANY, Check
 
 
 def validated(check: Check, path: Path) -> Answer:
@@ -40,7 +38,7 @@ def _residual_lines(residuals: Residuals, model: Model) -> list[str]:
     for i, s in enumerate(model.outputs):
         for j, u in enumerate(model.inputs):
             share = residuals.explained[i][j]
-            verdict = "dynamics are missing" if share > _MANY else "nothing is missing"
+            verdict = "dynamics are missing" if share > MANY else "nothing is missing"
             lines.append(
                 f"residual of {s.name} with past {u.name}: at most {past[:, i, j].max():.2f}, 99 %"
                 f" bound {residuals.cross_bound[i, j]:.2f}, {share:.0%} of {residuals.lags} lags"

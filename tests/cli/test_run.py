@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from documents import added
@@ -18,6 +19,7 @@ from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.io import parallel
 from lstm_mpc.project import artefacts
 from lstm_mpc.project.artefacts import MARKER, Options, begin_run, mark
+from lstm_mpc.project.steps import check_steps
 from lstm_mpc.report.comparison import names_of
 from lstm_mpc.report.dossier import read
 from lstm_mpc.report.verdict import in_plain_words, verdict
@@ -242,3 +244,24 @@ def test_what_a_run_left_is_named_where_it_is_missed(source, done, capsys):
     assert f"computed of this design lies in {done}: lstm-mpc certify {done}" in said
     assert main(["certify", str(source / "elsewhere")]) == 2
     assert "computed of this design" not in capsys.readouterr().err
+
+
+def test_a_refusal_names_what_in_the_data_may_be_the_reason(refused):
+    """A log says what the gate does not: what is left of the output, what the records lack."""
+    with (refused / "design.toml").open("a") as file:
+        file.write('\n[log]\nfiles = ["log.csv"]\n')
+    with pytest.raises(Refused) as error:
+        Project(refused)._run_step("release")
+    notes = error.value.__notes__[1:]
+    assert notes[0].startswith("the data: what is left of pH still follows q3: the model lacks")
+    assert all(note.startswith("the data: ") for note in notes)
+
+
+def test_what_still_follows_an_input_is_named_and_one_that_never_moved_is_not():
+    still = SimpleNamespace(explained=((0.5, 0.0), (0.0, 0.5)))
+    pair = [SimpleNamespace(name=name) for name in ("a", "b")]
+    model = SimpleNamespace(inputs=pair, outputs=pair)
+    words = check_steps._left(model, still, [0, 1], [True, False])
+    assert words[0].startswith("what is left of a still follows a: the model lacks dynamics")
+    assert words[1].startswith("what is left of b follows no input")
+    assert check_steps._left(model, still, [0, 1], [False, False]) == []

@@ -18,7 +18,6 @@ from lstm_mpc.errors import InputError
 from lstm_mpc.identification.linear_model import fit_linear
 from lstm_mpc.plants.system import Signal
 from lstm_mpc.project.artefacts import DEFAULT, Options
-from lstm_mpc.project.design import Design
 from lstm_mpc.project.design_tables import refuse_reserved
 from lstm_mpc.project.draft import draft
 from lstm_mpc.project.signal_requests import (
@@ -123,13 +122,6 @@ def new(
     title = name or folder.resolve().name
     text = draft(title, local, training, validation, inspection, guessed, linear)
     return Draft(text, tuple(files), training, validation, inspection, guessed, prepared.story)
-
-
-def remarks_of(design: Design) -> tuple[str, ...]:
-    """What a look at the records of a design finds that a model of them may suffer from, a sentence
-    each."""
-    training, validation = design.records("training"), design.records("validation")
-    return look(_joined(training, validation), kept=len(validation.records)).remarks
 
 
 def _refuse_doubles(files: Sequence[Path], asked: Sequence[SignalRequest]) -> None:
