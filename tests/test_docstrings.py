@@ -1,4 +1,4 @@
-"""Every name of the face says what it takes, gives and refuses, in its docstring."""
+"""Every name of the face and of the rooms says what it takes, gives and refuses."""
 
 import ast
 import dataclasses
@@ -6,6 +6,8 @@ import enum
 import inspect
 import re
 import textwrap
+from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
 
@@ -13,9 +15,14 @@ import lstm_mpc
 from lstm_mpc import errors
 from lstm_mpc.errors import InputError
 
-FACE = {name: getattr(lstm_mpc, name) for name in lstm_mpc.__all__}
+ROOMS = [import_module(f"lstm_mpc.{m.name}") for m in iter_modules(lstm_mpc.__path__) if m.ispkg]
+PUBLIC = {
+    f"{place.__name__}.{name}".removeprefix("lstm_mpc."): getattr(place, name)
+    for place in (lstm_mpc, *ROOMS)
+    for name in place.__all__
+}
 ERRORS = {name for name, value in vars(errors).items() if inspect.isclass(value)}
-CLASSES = {name: value for name, value in FACE.items() if inspect.isclass(value)}
+CLASSES = {name: value for name, value in PUBLIC.items() if inspect.isclass(value)}
 SECTION = re.compile(r"^(Args|Returns|Raises|Attributes):$", re.MULTILINE)
 
 
@@ -34,7 +41,7 @@ def arguments(function):
     return [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
 
 
-HELD = {name: value for name, value in FACE.items() if inspect.isfunction(value)} | {
+HELD = {name: value for name, value in PUBLIC.items() if inspect.isfunction(value)} | {
     f"{name}.{method}": inspect.getattr_static(cls, method)
     for name, cls in CLASSES.items()
     for method in methods(cls)
@@ -80,7 +87,8 @@ def lacks(function):
 def noun_lacks(cls):
     """What the docstrings of a class and its bases leave out of that of which it is made."""
     texts = [inspect.cleandoc(base.__doc__ or "") for base in cls.__mro__[:-1]]
-    if issubclass(cls, (Exception, enum.Enum)):  # which users do not make
+    # errors, enumerations and protocols are made by nobody
+    if issubclass(cls, (Exception, enum.Enum)) or getattr(cls, "_is_protocol", False):
         return first_line_lacks(texts[0])
     explained = {
         name

@@ -7,8 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from fuzz import TABLE, Reader, Trap, attempt, bounded, fuzz, readers, spoilt, tiny
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from lstm_mpc.cli.command_line import main
 from lstm_mpc.errors import InputError

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from functools import cache
 from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,34 @@ def test_a_room_says_what_it_is_in_names_that_are_there(name):
         assert not blank
         assert rest
         assert not strangers(text, ROOMS[: ROOMS.index(name) + 1])
+
+
+@pytest.mark.parametrize("name", [name for name in ROOMS if (ROOT / name).is_dir()])
+def test_a_room_exports_names_that_are_there(name):
+    place = import_module(f"lstm_mpc.{name}")
+    assert place.__all__
+    assert set(place.__all__) <= set(dir(place))
+    for word in place.__all__:
+        value = getattr(place, word)
+        assert getattr(value, "__module__", place.__name__).startswith(place.__name__)
+        assert not (ROOT / name / f"{word}.py").exists()  # a file that it would hide
+        assert not (ROOT / name / word).exists()
+    with pytest.raises(AttributeError, match=f"module 'lstm_mpc.{name}' has no attribute 'nobody'"):
+        _ = place.nobody
+
+
+def test_a_room_is_loaded_without_its_files():
+    rooms = [name for name in ROOMS if (ROOT / name).is_dir()]
+    code = (
+        "import sys, importlib\n"
+        f"for room in {rooms}: importlib.import_module(f'lstm_mpc.{{room}}')\n"
+        "names = [name.split('.') for name in sys.modules]\n"
+        "print(*('.'.join(n) for n in names if n[0] == 'lstm_mpc' and len(n) > 2))\n"
+        "from lstm_mpc.data import Scaling\n"
+        "print('lstm_mpc.data.dataset' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.splitlines() == ["lstm_mpc.io.lazy_names", "True"]
 
 
 def test_a_name_that_left_its_room_is_seen():

@@ -25,10 +25,11 @@ class Evidence(Artefact, Displayed):
 
 @dataclass(frozen=True)
 class Inequality:
-    """One line of a condition: it holds when `value` < 1. `blame` names the gate and row that sets
-    the value.
+    """One line of a condition: it holds when `value` < 1.
 
-    A line with `check` proves that a witness is what it claims to be; it has no part in the margin.
+    `name` says what is bounded in which `layer`, `blame` names the gate and row that sets the
+    value. A line with `check` proves that a witness is what it claims to be; it has no part in the
+    margin.
     """
 
     layer: int

@@ -26,7 +26,14 @@ _CODES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+    """Run `lstm-mpc`.
+
+    Args:
+        arguments: The words after it; by default those of the process.
+
+    Returns:
+        The exit code: 0, or that of the error.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without ρ shows a question mark

@@ -47,8 +47,14 @@ def _glue(files: Mapping[str, str], name: str) -> str:
 
 
 class Compiled:
-    """The `reset / step` protocol on C sources (name -> text), in single precision, or `double`.
-    Holds the state; see `Move.flags`."""
+    """A controller in C, called in this process.
+
+    It answers as every `Controller` and holds the state.
+
+    Args:
+        files: C sources, name -> text.
+        double: In double instead of single precision.
+    """
 
     def __init__(self, files: Mapping[str, str], *, double: bool = False) -> None:
         self._library = library(tuple(files.items()), double=double)
@@ -70,8 +76,16 @@ class Compiled:
         self._counts = np.zeros(3, np.uint32)
 
     def reset(self, y: ArrayLike, u: ArrayLike, measured: ArrayLike = ()) -> None:
-        """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force and the
-        `measured` inputs (nd,); InputError when the model is refused."""
+        """Begin.
+
+        Args:
+            y: The measured output, (ny,).
+            u: The input in force, (nu,).
+            measured: The measured inputs, (nd,).
+
+        Raises:
+            InputError: The C refuses the model.
+        """
         self._y[:], self._u[:] = y, u
         self._measured[:] = foreseen(measured, *self._measured.shape)
         places = _at(self._y), _at(self._u), _at(self._measured)
@@ -79,8 +93,16 @@ class Compiled:
             raise InputError("controller: the exported code refuses its model")
 
     def step(self, y: ArrayLike, reference: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
-        """Measurement (ny,), setpoint (ny,) or, with preview, (`ahead` + 1, ny), and the
-        `measured` inputs, (nd,) or as many rows as are foreseen → the move for this sample."""
+        """Answer one sample.
+
+        Args:
+            y: The measured output, (ny,).
+            reference: The setpoint, (ny,) or, with preview, (`ahead` + 1, ny).
+            measured: The measured inputs, (nd,) or as many rows as are foreseen.
+
+        Returns:
+            The move for this sample.
+        """
         self._y[:] = y
         self._measured[:] = foreseen(measured, *self._measured.shape)
         self._reference[:] = coming(reference, self._rows - 1, len(self._y))
@@ -122,8 +144,14 @@ class Compiled:
         return self._seal(state) + state
 
     def restore(self, saved: bytes) -> None:
-        """Go on from what `save` gave; InputError when it is not from this controller, or not as it
-        was."""
+        """Go on from a saved state.
+
+        Args:
+            saved: What `save` gave.
+
+        Raises:
+            InputError: It is not from this controller, or not as it was.
+        """
         needed = len(self._state) + len(self._seal(b""))
         if len(saved) != needed:
             raise InputError(
@@ -139,8 +167,14 @@ class Compiled:
 
 
 class ControllerBatch:
-    """`count` controllers on the same C in single precision, side by side: columns are controllers.
-    One call a sample serves them all; each answers to the bit as `Compiled` does."""
+    """Many controllers on the same C in single precision; columns are controllers.
+
+    One call a sample serves them all; each answers to the bit as `Compiled` does.
+
+    Args:
+        sources: C sources, (name, text).
+        count: B, the number of controllers.
+    """
 
     def __init__(self, sources: Sources, count: int) -> None:
         self._library, self._count = library(sources), count
@@ -157,17 +191,32 @@ class ControllerBatch:
         )
 
     def reset(self, y: Array, u: Array, measured: Array) -> None:
-        """Begin at the measured outputs `y` (ny, B) with the inputs `u` (nu, B) in force and the
-        `measured` inputs (rows, nd, B)."""
+        """Begin.
+
+        Args:
+            y: The measured outputs, (ny, B).
+            u: The inputs in force, (nu, B).
+            measured: The measured inputs, (rows, nd, B).
+
+        Raises:
+            InputError: The C refuses the model.
+        """
         self._y[:], self._u[:], self._measured[:] = y.T, u.T, measured.transpose(2, 0, 1)
         places = [_at(array) for array in (self._y, self._u, self._measured)]
         if self._library.sil_init_many(self._states, self._count, *places):
             raise InputError("controller: the exported code refuses its model")
 
     def step(self, y: Array, reference: Array, measured: Array) -> tuple[Array, Any]:
-        """Measurements (ny, B), setpoints (rows, ny, B), one or, with preview, `ahead` + 1,
-        and `measured` inputs (rows, nd, B), one or as many as are foreseen → inputs (nu, B) and
-        status (B,)."""
+        """Answer one sample.
+
+        Args:
+            y: The measured outputs, (ny, B).
+            reference: The setpoints, (rows, ny, B), one row or, with preview, `ahead` + 1.
+            measured: The measured inputs, (rows, nd, B), one row or as many as are foreseen.
+
+        Returns:
+            The inputs, (nu, B), and the status, (B,).
+        """
         self._y[:], self._reference[:] = y.T, reference.transpose(2, 0, 1)
         self._measured[:] = measured.transpose(2, 0, 1)
         places = [

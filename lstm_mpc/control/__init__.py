@@ -3,3 +3,30 @@
 A `ControlProblem` says what is minimised; a `Controller` answers each sample with a
 `ControlAction`; `simulate_closed_loop` makes a `Run` of a `Scenario`.
 """
+
+from typing import TYPE_CHECKING
+
+from lstm_mpc.io.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from lstm_mpc.control.controller import (
+        ControlAction as ControlAction,
+        Controller as Controller,
+        Status as Status,
+    )
+    from lstm_mpc.control.engines.sqp import SolverOptions as SolverOptions
+    from lstm_mpc.control.faults import Fault as Fault
+    from lstm_mpc.control.problem import (
+        ControlProblem as ControlProblem,
+        GatedTuning as GatedTuning,
+        KalmanTuning as KalmanTuning,
+        MheTuning as MheTuning,
+    )
+    from lstm_mpc.control.simulation import (
+        Run as Run,
+        Scenario as Scenario,
+        metrics as metrics,
+        simulate_closed_loop as simulate_closed_loop,
+    )
+
+__getattr__, __dir__, __all__ = lazy_names(__name__)

@@ -102,13 +102,27 @@ class Controller(Protocol):
     """The protocol of every controller, in engineering units."""
 
     def reset(self, y: ArrayLike, u: ArrayLike, measured: ArrayLike = ()) -> None:
-        """Begin at the measured output `y` (ny,) with the input `u` (nu,) in force and, where the
-        model has such, the measured inputs (nd,)."""
+        """Begin.
+
+        Args:
+            y: The measured output, (ny,).
+            u: The input in force, (nu,).
+            measured: The measured inputs, (nd,), where the model has such.
+        """
 
     def step(self, y: ArrayLike, reference: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
-        """The input for this sample from the measurement `y` (ny,) and the setpoint: (ny,), or as
-        many rows from now on as the preview asks for, `ahead` + 1 of the problem. The `measured`
-        inputs (nd,) of this sample, or as many rows as are foreseen, the last one held."""
+        """Give the input for one sample.
+
+        Args:
+            y: The measured output, (ny,).
+            reference: The setpoint, (ny,), or as many rows from now on as the preview asks for,
+                `ahead` + 1 of the problem.
+            measured: The measured inputs of this sample, (nd,), or as many rows as are foreseen,
+                the last one held.
+
+        Returns:
+            The input, with what the controller thinks of it.
+        """
 
 
 @runtime_checkable

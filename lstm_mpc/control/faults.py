@@ -30,16 +30,17 @@ AWAY = "controller away, its last command stays"
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault of a scenario, from `begin` until `end` [s]; a `[[scenario.fault]]` of a design.
+    """One fault of a scenario, from `begin` until `end` [s].
 
-    Of the sensor number `channel`, those of the outputs and then those of the measured inputs:
-    `dropout` (not a number), `frozen` (repeats itself), `spike` and
-    `bias` (`size` [unit] too much, for a sample or for long), `drift` (`rate` [unit/s] since it
-    began). Of the actuator number `channel`: `stuck` (stays where it is), `saturated` (follows
-    within `low`, `high` [unit] only), `slow` (follows with the time constant `lag` [s]). Of the
-    controller: `late` (a command arrives one sample after its own), `unsolved` (its setpoint is the
-    largest number there is, which no solver can square), `restart` (it is away, its last command
-    stays, and it goes on from the state that it saved before)."""
+    The `kind` of a fault of the sensor number `channel`, those of the outputs and then those of the
+    measured inputs: `dropout` (not a number), `frozen` (repeats itself), `spike` and `bias` (`size`
+    [unit] too much, for a sample or for long), `drift` (`rate` [unit/s] since it began). Of the
+    actuator number `channel`: `stuck` (stays where it is), `saturated` (follows within `low`,
+    `high` [unit] only), `slow` (follows with the time constant `lag` [s]). Of the controller:
+    `late` (a command arrives one sample after its own), `unsolved` (its setpoint is the largest
+    number there is, which no solver can square), `restart` (it is away, its last command stays, and
+    it goes on from the state that it saved before).
+    """
 
     kind: str
     begin: float

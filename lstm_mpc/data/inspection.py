@@ -51,10 +51,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was seen: a `Column` a signal (inputs first), `delays[j][i]` from input i to output j,
-    the `memory` [samples] after which the outputs' autocorrelation has fallen to 1/e, remarks in
-    sentences, and the names of outputs that no model can describe, those `integrating` and
-    those `unstable`."""
+    """What was seen of recorded data.
+
+    Attributes:
+        columns: A `Column` a signal, inputs first.
+        delays: The dead time `delays[j][i]` from input i to output j.
+        memory: After so many samples the outputs' autocorrelation has fallen to 1/e.
+        remarks: Sentences.
+        beyond: The names of outputs that no model can describe, those `integrating` and those
+            `unstable`.
+    """
 
     columns: tuple[Column, ...]
     delays: tuple[tuple[Delay, ...], ...]
@@ -73,7 +79,14 @@ class Inspection:
         return tuple(found)
 
     def lines(self, Ts: float) -> list[str]:
-        """The look as a table and sentences."""
+        """The look as a table and sentences.
+
+        Args:
+            Ts: The sampling time [s].
+
+        Returns:
+            The lines.
+        """
         rows = [
             f"  {'':<22}{'range':>26}{'mean':>11}{'std':>10}{'noise':>10}{'missing':>9}{'at ends':>9}{'spikes':>8}{'moves':>8}"
         ]

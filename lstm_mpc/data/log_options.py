@@ -84,7 +84,14 @@ class LogOptions:
             where_of(self.where)
 
     def shortest(self, samples: int) -> int:
-        """The fewest samples of a record of a log of so many."""
+        """The fewest samples of a record.
+
+        Args:
+            samples: Of the whole log.
+
+        Returns:
+            That many.
+        """
         tenth = int(np.clip(_TENTH * samples, _SHORTEST, _LONG_ENOUGH))
         return self.min_samples or tenth
 

@@ -117,7 +117,17 @@ def read_log(
 ) -> Raw:
     """Read the columns of the signals from one file of a log.
 
-    InputError where one column is to be two signals.
+    Args:
+        log: How the file is read.
+        path: The file.
+        signals: The signals wanted, by the names of their columns.
+        on_progress: Hears the share read.
+
+    Returns:
+        The readings with their times, not yet on one clock.
+
+    Raises:
+        InputError: One column is to be two signals; with their names.
     """
     table = open_log(path, header_row=log.header_row)
     columns = column_names(log.columns, table, signals)

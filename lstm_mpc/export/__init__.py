@@ -1,81 +1,21 @@
 """Released models and cleared controllers for elsewhere.
 
 C, ONNX, FMU, Simulink, Arduino, and processors in the loop (`replay`).
-Every exporter is a `Target`; importing this room registers them, which `Release.export`,
-`Cleared.export` and the command line read.
+Every exporter is a `Target`; `Release.export`, `Cleared.export` and the command line take them by
+name.
 """
 
-from lstm_mpc.codegen import c_model
-from lstm_mpc.export import controller_folder, onnx_model, simulink_arduino
-from lstm_mpc.export.fmu import archive
-from lstm_mpc.export.pil import replay
-from lstm_mpc.export.pil_frames import CORES, Frames, Replay, differences
-from lstm_mpc.io.targets import CONTROLLER, MODEL, Export, Target, register
+from typing import TYPE_CHECKING
 
-register(
-    Target(
-        "c",
-        MODEL,
-        c_model.KIND,
-        lambda release, order: Export(c_model.c_model(release)),
-        "C model: {files} → {folder}; `make -C {folder} test` checks it",
-        c_model.PRODUCTS,
-    )
-)
-register(
-    Target(
-        "controller",
-        CONTROLLER,
-        controller_folder.KIND,
-        lambda cleared, order: controller_folder.bundle(
-            cleared, u_start=order.u_start, on_progress=order.on_progress
-        ),
-        "C controller: {files} → {folder}; `make -C {folder} test` checks it",
-        controller_folder.PRODUCTS,
-    )
-)
-register(
-    Target(
-        "onnx",
-        MODEL,
-        onnx_model.KIND,
-        lambda release, order: Export(onnx_model.onnx_model(release)),
-        "ONNX model: {files} → {folder}; its LSTM nodes are in single precision",
-    )
-)
-register(
-    Target(
-        "fmu",
-        CONTROLLER,
-        archive.KIND,
-        lambda cleared, order: Export(
-            archive.fmu_folder(cleared, u_start=order.u_start, on_progress=order.on_progress)
-        ),
-        "FMUs: {files} → {folder}",
-    )
-)
-register(
-    Target(
-        "simulink",
-        CONTROLLER,
-        simulink_arduino.SIMULINK,
-        lambda cleared, order: Export(
-            simulink_arduino.simulink_folder(cleared, u_start=order.u_start)
-        ),
-        "Simulink S-function: {files} → {folder}",
-        simulink_arduino.PRODUCTS,
-    )
-)
-register(
-    Target(
-        "arduino",
-        CONTROLLER,
-        simulink_arduino.ARDUINO,
-        lambda cleared, order: Export(
-            simulink_arduino.arduino_folder(cleared, u_start=order.u_start)
-        ),
-        "Arduino and PlatformIO library: {files} → {folder}",
-    )
-)
+from lstm_mpc.io.lazy_names import lazy_names
 
-__all__ = ["CORES", "Frames", "Replay", "differences", "replay"]
+if TYPE_CHECKING:
+    from lstm_mpc.export.pil import replay as replay
+    from lstm_mpc.export.pil_frames import (
+        CORES as CORES,
+        Frames as Frames,
+        Replay as Replay,
+        differences as differences,
+    )
+
+__getattr__, __dir__, __all__ = lazy_names(__name__)

@@ -85,7 +85,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Frames:
-    """What is replayed: runs of one shape, one after the other."""
+    """What is replayed: `runs` of one shape, one after the other."""
 
     runs: tuple[Run, ...]
 
@@ -99,7 +99,14 @@ class Frames:
             )
 
     def to_bytes(self, real: np.dtype[Any]) -> bytes:
-        """frames.bin of pil_main.c, numbers rounded to `real`."""
+        """Lay the frames out as the program on the core reads them.
+
+        Args:
+            real: The number type of the controller, to which numbers are rounded.
+
+        Returns:
+            The content of frames.bin.
+        """
         head = [real.itemsize, *self.runs[0].shape[:3], len(self.runs), *self.runs[0].shape[3:]]
         parts = [np.array(head, dtype="<u4").tobytes()]
         with np.errstate(over="ignore"):  # what is beyond single precision is infinite there
@@ -125,8 +132,22 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Replay:
-    """What one machine answered; the K samples of all runs in a row. On the host, all after
-    `struct_bytes` is None."""
+    """What one machine answered; the K samples of all runs in a row.
+
+    Attributes:
+        machine: The name of the core, or of the host.
+        lengths: Samples of each run.
+        begin: Status of init, (runs,).
+        u: The inputs, (K, nu) [input unit], in the controller's own bits.
+        status: Flags of every sample, (K,).
+        struct_bytes: Size of state, work and model [bytes].
+        instructions: Per sample those of PHASES, (K, 3), call and return included; None on the
+            host, as all that follows.
+        init_instructions: Those of init, (runs,).
+        resolution: What both were counted in [instructions]; 1: every one was counted.
+        stack_bytes: The deepest stack below the caller.
+        sizes: Those of the program's sections.
+    """
 
     machine: str
     lengths: tuple[int, ...]  # samples of each run
@@ -149,8 +170,19 @@ class Replay:
 
 
 def differences(one: Replay, other: Replay) -> str | None:
-    """The sentence on the first sample in which two replays of the same frames differ, in the bits
-    of u or in a status; None: in none."""
+    """Compare two replays of the same frames.
+
+    Args:
+        one: What one machine answered.
+        other: What the other did.
+
+    Returns:
+        A sentence on the first sample in which they differ, in the bits of u or in a status; None
+        where there is none.
+
+    Raises:
+        InputError: They are not of the same frames.
+    """
     if (one.u.dtype, one.u.shape, one.lengths) != (other.u.dtype, other.u.shape, other.lengths):
         raise InputError(
             f"the replays on {one.machine} and {other.machine} are of other frames or of another"

@@ -56,9 +56,12 @@ class Candidate:
 
 @dataclass(frozen=True, repr=False)
 class Ordering(Displayed):
-    """Candidates by size, and the `recommended` one: the smallest whose typical FIT lies within
-    half the spread of the best one's starts (at least half a point) below that one's. More than the
-    starts differ among themselves cannot be told apart."""
+    """Models of several sizes side by side.
+
+    `candidates` stand by size. The `recommended` one is the smallest whose typical FIT lies within
+    half the spread of the best one's starts (at least half a point) below that one's: more than the
+    starts differ among themselves cannot be told apart.
+    """
 
     candidates: tuple[Candidate, ...]
 
@@ -106,10 +109,27 @@ def compare_orders(
     workers: int = 1,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Ordering:
-    """Train every structure of `cells` from `starts` seeds, certify, and validate as `identify`
-    does.
+    """Train models of several sizes, certify and validate them as `identify` does.
 
-    Raises SolverError when no start of any structure ends in a certified model.
+    Args:
+        training: The data that they are trained on.
+        validation: Other data, that they are judged on.
+        settings: How each is trained; its `cells` do not count.
+        cells: The sizes, cells per layer.
+        starts: How many starts each has.
+        seed: Of the first start.
+        transient: First samples of every record that do not count.
+        window: First samples that a start is estimated from, instead of a random one.
+        rule: How scalings are chosen, as `scale` takes it.
+        workers: Processes.
+        on_progress: Hears what is done.
+
+    Returns:
+        The candidates by size, with the recommended one.
+
+    Raises:
+        InputError: There is no size, or the data do not fit each other.
+        SolverError: No start of any size ends in a certified model.
     """
     if not cells or starts < 1:
         raise InputError("order: needs at least one number of cells and one start")

@@ -56,8 +56,15 @@ def gapped(values: np.ndarray[Any, Any]) -> list[Any]:
 
 
 def digest(content: Any) -> str:
-    """SHA-256 of the canonical JSON of `content`: sorted keys, no white space, shortest exact
-    floats."""
+    """The SHA-256 of a content.
+
+    Args:
+        content: JSON types, arrays or records.
+
+    Returns:
+        64 hexadecimal digits, of the canonical JSON: sorted keys, no white space, shortest exact
+        floats.
+    """
     text = json.dumps(
         plain(content), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
@@ -98,7 +105,13 @@ def read_bytes(path: str | Path, *, limit: int) -> bytes:
 
 
 def write_json(path: str | Path, kind: str, content: dict[str, Any]) -> None:
-    """Write `content` as the artefact `kind`, with format version and digest."""
+    """Write an artefact, with format version and digest.
+
+    Args:
+        path: The file.
+        kind: What it says it is.
+        content: What it holds, JSON types, arrays or records.
+    """
     body = {"kind": kind, "format": FORMAT, **plain(content)}
     write_text(path, _layout({**body, "digest": digest(body)}, "") + "\n")
 
@@ -135,8 +148,19 @@ def _maker(kind: str) -> str:
 
 
 def read_json(path: str | Path, kind: str) -> dict[str, Any]:
-    """The content of an artefact `kind`; InputError when it is missing, of another kind, newer, or
-    altered by even a digit."""
+    """Read an artefact.
+
+    Args:
+        path: The file.
+        kind: What it must say it is.
+
+    Returns:
+        Its content.
+
+    Raises:
+        InputError: It is missing, of another kind or format, or altered by even a digit; with its
+            name.
+    """
     path = Path(path)
     try:
         body = json.loads(read_bytes(path, limit=_LIMIT).decode("utf-8"))

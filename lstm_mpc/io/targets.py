@@ -1,5 +1,5 @@
 """Where a release or a cleared controller can be exported to: one record per exporter, registered
-by `lstm_mpc.export`, which is loaded by its name when first asked."""
+by the room of exporters, which is loaded by its name when first asked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lstm_mpc.errors import InputError
 from lstm_mpc.io.export_folder import refuse_foreign, write_folder
 
 MODEL, CONTROLLER = "model", "controller"
-_EXPORTERS = "lstm_mpc.export"
+_EXPORTERS = "lstm_mpc.export.exporters"
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,16 @@ class Export:
 
 @dataclass(frozen=True)
 class Target:
-    """One exporter. `subject` says what it takes: MODEL, a `Release`, or CONTROLLER, a `Cleared`;
-    `kind` is what its folder is called in the manifest, `products` are patterns of what building it
-    makes there, `sentence` says what it wrote, with {files} and {folder}."""
+    """One exporter.
+
+    Attributes:
+        name: What users call it.
+        subject: What it takes: MODEL, a `Release`, or CONTROLLER, a `Cleared`.
+        kind: What its folder is called in the manifest.
+        make: The function that gives its files for that subject and an `Order`.
+        sentence: What it wrote, with {files} and {folder}.
+        products: Patterns of what building it makes in the folder.
+    """
 
     name: str
     subject: str
@@ -52,7 +59,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Written:
-    """An export on disk: `files` are paths within `folder`."""
+    """An export on disk.
+
+    `files` are paths within `folder`; `facts` are those of its manifest, `target` is what wrote it.
+    """
 
     target: Target
     folder: Path
@@ -67,7 +77,14 @@ _TARGETS: dict[str, Target] = {}
 
 
 def register(target: Target) -> None:
-    """Make an exporter known; InputError where another one has its name."""
+    """Make an exporter known.
+
+    Args:
+        target: The exporter.
+
+    Raises:
+        InputError: Another one has its name.
+    """
     if _TARGETS.setdefault(target.name, target) is not target:
         raise InputError(f"export: there is a target {target.name!r} already; name it otherwise")
 

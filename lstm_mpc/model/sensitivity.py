@@ -16,8 +16,7 @@ import casadi as ca
 import numpy as np
 
 from lstm_mpc.errors import InputError
-from lstm_mpc.model import kernel as kernels
-from lstm_mpc.model import lstm
+from lstm_mpc.model import kernel as kernels, lstm
 from lstm_mpc.plants.system import Array
 
 BLOCKS = 64  # blocks that run side by side, over all records

@@ -3,3 +3,20 @@
 Functions such as `plot_loop` take nouns and return a matplotlib figure; `save` writes it, `svg`
 draws it into a page, a `Window` shows a running loop.
 """
+
+from typing import TYPE_CHECKING
+
+from lstm_mpc.io.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from lstm_mpc.plots.figures import (
+        plot_bounds as plot_bounds,
+        plot_data as plot_data,
+        plot_loop as plot_loop,
+        plot_reach as plot_reach,
+        plot_scenarios as plot_scenarios,
+        plot_validation as plot_validation,
+    )
+    from lstm_mpc.plots.style import save as save, svg as svg
+
+__getattr__, __dir__, __all__ = lazy_names(__name__)

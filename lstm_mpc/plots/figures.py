@@ -25,8 +25,15 @@ _APART = 0.02  # of the whole length, between two records
 
 @styled
 def plot_data(dataset: Dataset, *, kept: int = 0) -> Figure:
-    """Outputs and inputs of every record, one record after the other; the last `kept`, those for
-    validation, stand on grey."""
+    """Draw outputs and inputs of every record, one record after the other.
+
+    Args:
+        dataset: The records.
+        kept: The last so many, those for validation, stand on grey.
+
+    Returns:
+        A matplotlib figure.
+    """
     signals = dataset.outputs + dataset.inputs
     figure, axes = sheet(len(signals), 1.3 * len(signals) + 0.6)
     for j, (s, axis) in enumerate(zip(signals, axes[:, 0], strict=True)):
@@ -53,9 +60,19 @@ def plot_validation(
     window: int = 0,
     runs: Sequence[Array] | None = None,
 ) -> Figure:
-    """Fig. 2: per output the network, from the starts that `validate` takes, beside what was
-    measured, and below it what remains. `runs` are the outcome of `simulations`, where it is
-    known."""
+    """Draw simulated beside measured outputs and the rest, as Fig. 2 of the paper.
+
+    Args:
+        model: The model, which begins where `validate` begins.
+        dataset: The data.
+        transient: First samples of every record that do not count.
+        seed: Of the random starts.
+        window: First samples that a start is estimated from, instead of a random one.
+        runs: The outputs of the model for every record, where they are there already.
+
+    Returns:
+        A matplotlib figure.
+    """
     runs = simulations(model, dataset, seed=seed, window=window) if runs is None else runs
     fits = [
         compare(model, item, y, transient=transient, against="measured")
@@ -148,8 +165,17 @@ def plot_history(report: Mapping[str, Any]) -> Figure:
 def plot_scenarios(
     model: Model, verification: Verification, *, radius: float, count: int = 12
 ) -> Figure:
-    """Fig. 3a: some input scenarios, the outputs they cause, and the worst scenario with the bound
-    it makes."""
+    """Draw some scenarios and the worst one, as Fig. 3a of the paper.
+
+    Args:
+        model: The model that was verified.
+        verification: Its verification.
+        radius: The input bound ρu [normalised].
+        count: How many scenarios.
+
+    Returns:
+        A matplotlib figure.
+    """
     v, law = verification, ScenarioLaw.from_description(verification.law)
     bound = v.bound("model", radius)
     common: dict[str, Any] = {"radius": radius, "seed": v.seed, "steps": v.steps}
@@ -200,8 +226,15 @@ def plot_scenarios(
 
 @styled
 def plot_bounds(verification: Verification) -> Figure:
-    """Fig. 3b: ρ*_y over ρ_u, network and plant; dashed without the first samples, which the
-    artificial start makes."""
+    """Draw the output bounds over the input bounds, as Fig. 3b of the paper.
+
+    Args:
+        verification: The bounds of network and plant; dashed without the first samples, which the
+            artificial start makes.
+
+    Returns:
+        A matplotlib figure.
+    """
     figure, axes = sheet(1, 3.6)
     axis = axes[0, 0]
     looks = {"model": (BLUE, "o", 8, "LSTM"), "plant": (ORANGE, "s", 4, "plant")}
@@ -288,8 +321,17 @@ def plot_order(found: Ordering) -> Figure:
 
 @styled
 def plot_reach(model: Model, rows: Sequence[Mapping[str, Any]], *, output: int = 0) -> Figure:
-    """Intervals of an output over ρu by every method: true plant and scenarios inside, then the
-    tube, then the trivial bound."""
+    """Draw intervals of an output over the input radius, by every method.
+
+    Args:
+        model: The model.
+        rows: For each radius the intervals of the true plant and the scenarios, of the tube, and of
+            the trivial bound.
+        output: Place of the output in the model's outputs.
+
+    Returns:
+        A matplotlib figure.
+    """
     figure, axes = sheet(1, 3.8)
     axis, s = axes[0, 0], model.outputs[output]
     looks = {
@@ -326,7 +368,16 @@ def plot_reach(model: Model, rows: Sequence[Mapping[str, Any]], *, output: int =
 
 @styled
 def plot_loop(run: Run, plant: System, *, safe_set: Sequence[tuple[float, float]] = ()) -> Figure:
-    """The closed loop of a run, with the estimated disturbance; failed solves are marked."""
+    """Draw a closed loop, with the estimated disturbance; failed solves are marked.
+
+    Args:
+        run: The loop.
+        plant: What was controlled.
+        safe_set: (low, high) of each output [engineering].
+
+    Returns:
+        A matplotlib figure.
+    """
     series = {name: getattr(run, name) for name in ("Ts", "y", "truth", "reference", "u", "d")}
     series["measured"] = [plant.disturbances[at].name for at in run.measured]
     return plot_series(

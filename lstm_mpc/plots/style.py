@@ -70,7 +70,16 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
-    """Write `name`.png and `name`.svg; the same figure gives the same bytes."""
+    """Write a figure as PNG and SVG; the same figure gives the same bytes.
+
+    Args:
+        figure: The figure.
+        folder: Where to.
+        name: Of the files, without ending.
+
+    Returns:
+        The files.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{kind}" for kind in ("png", "svg")]
@@ -85,9 +94,18 @@ def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
 
 
 def svg(figure: Figure, name: str, *, title: str, words: str) -> str:
-    """The figure as SVG to stand within a page: its ids begin with `name`, its text is text in the
-    page's font, its colours are variables of the page, `title` and `words` say what it shows. The
-    same figure gives the same text."""
+    """Give a figure as SVG within a page; the same figure gives the same text.
+
+    Args:
+        figure: The figure; its text becomes text in the page's font, its colours variables of the
+            page.
+        name: What its ids begin with.
+        title: What it shows, for those who hover or listen.
+        words: The same in a sentence.
+
+    Returns:
+        The SVG element.
+    """
     stream = io.StringIO()
     with matplotlib.rc_context({**_STYLE, "svg.fonttype": "none"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # the page has other fonts

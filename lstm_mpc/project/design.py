@@ -21,8 +21,7 @@ from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.simulation import Scenario
 from lstm_mpc.data.csv_file import read_csv
-from lstm_mpc.data.dataset import Dataset, Record
-from lstm_mpc.data.dataset import record as record_run
+from lstm_mpc.data.dataset import Dataset, Record, record as record_run
 from lstm_mpc.data.excitation import Mprs
 from lstm_mpc.data.log_options import LogOptions
 from lstm_mpc.data.log_preparation import Prepared, prepare_log
@@ -49,7 +48,32 @@ _LIMIT = 4 * 2**20  # [bytes] of a design: what people write and read
 
 @dataclass(frozen=True)
 class Design:
-    """A design directory as read: where it lies and what its `design.toml` says."""
+    """A design directory as read.
+
+    Attributes:
+        folder: The directory.
+        name: What the design is called.
+        plant: The simulated plant, where it has one.
+        inputs: The input signals.
+        outputs: The output signals.
+        experiment: How data are recorded on that plant.
+        data: The files of data, and their split.
+        train: How a model is trained.
+        search: How starts are drawn, and models judged.
+        safe_set: (low, high) of each output [engineering].
+        verify: How a model is verified.
+        release: What evidence a release needs.
+        control: The control problem.
+        solver: The options of its solver.
+        u_start: Inputs in force before the first sample, (nu,) [engineering].
+        scenarios: Closed loops that are simulated.
+        foreign: How a network of others is brought in.
+        loop_law: How closed loops are drawn for their verification.
+        verify_loop: How the loop is verified.
+        log: How raw logs are read.
+        model_plant: The model as the plant, where it is to be that.
+        report: What the report shows.
+    """
 
     folder: Path
     name: str
@@ -98,7 +122,17 @@ class Design:
         return tuple(s.name for s in self.inputs if s.measured)
 
     def plant_of(self, scenario: Scenario | LoopLaw) -> System:
-        """The simulated plant as a scenario, or a law of scenarios, needs it."""
+        """The simulated plant as a scenario, or a law of scenarios, needs it.
+
+        Args:
+            scenario: The scenario or the law.
+
+        Returns:
+            The plant.
+
+        Raises:
+            InputError: The design has none.
+        """
         if self.model_plant is not None:
             return self._variations
         if self.plant is None:
@@ -128,6 +162,14 @@ class Design:
         )
 
     def file(self, name: str) -> Path:
+        """The place of a file of the directory.
+
+        Args:
+            name: Its name.
+
+        Returns:
+            Its path.
+        """
         return self.folder / name
 
     @property
@@ -136,7 +178,14 @@ class Design:
         return {"transient": self.search.transient, "window": self.search.window}
 
     def records(self, which: str) -> Dataset:
-        """The "training" or "validation" data: what `record` wrote, or the design's own files."""
+        """The data of the design: what `record` wrote, or its own files.
+
+        Args:
+            which: "training" or "validation".
+
+        Returns:
+            The data.
+        """
         files = getattr(self.data, which) or (DATA[which],)
         return read_csv([self.folder / path for path in files], self.inputs, self.outputs)
 
@@ -164,7 +213,14 @@ class Design:
     def logged(
         self, on_progress: Callable[[float, str], None] = lambda share, file: None
     ) -> Prepared:
-        """The records made of the raw files of `[log]`."""
+        """The records made of the raw files of `[log]`.
+
+        Args:
+            on_progress: Hears the share done and the file.
+
+        Returns:
+            The records, with what was done to them.
+        """
         return prepare_log(
             self.log, self.folder, self.inputs, self.outputs, on_progress=on_progress
         )
@@ -196,8 +252,17 @@ class Design:
 
 
 def load_design(folder: str | Path) -> Design:
-    """Read `folder/design.toml`; InputError names the file and key for anything unknown, missing or
-    of a wrong type."""
+    """Read `design.toml`.
+
+    Args:
+        folder: The design directory.
+
+    Returns:
+        The design.
+
+    Raises:
+        InputError: Something is unknown, missing or of a wrong type; with the file and the key.
+    """
     folder = Path(folder)
     path = folder / "design.toml"
     try:

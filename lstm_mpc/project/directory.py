@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Directory:
-    """A design directory as far as the release of its model; `Project` goes on from there."""
+    """A design directory as far as the release of its model; `Project` goes on.
+
+    `folder` is the directory, `options` say who hears of progress and what is asked for again.
+    """
 
     folder: Path
     options: Options = DEFAULT

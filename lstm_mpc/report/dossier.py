@@ -67,9 +67,16 @@ class Clearance:
 
 @dataclass(frozen=True)
 class Dossier:
-    """A design directory as read. `files`: file name -> DesignFile, present or not; `data`:
-    "training" and "validation" -> DesignFile of a `Dataset`; `text` is the design file as it
-    stands."""
+    """A design directory as read.
+
+    Attributes:
+        folder: The directory.
+        design: What `design.toml` says; None where there is none.
+        text: That file as it stands.
+        model: The model; None where there is none.
+        files: File name -> `DesignFile`, present or not.
+        data: "training" and "validation" -> `DesignFile` of a `Dataset`.
+    """
 
     folder: Path
     design: Design | None
@@ -160,13 +167,29 @@ class Dossier:
         return tuple(a for name, a in self.files.items() if name.startswith("certificate-"))
 
     def of(self, name: str) -> Any:
-        """What the file `name` holds, or None."""
+        """What a file holds.
+
+        Args:
+            name: The file.
+
+        Returns:
+            The noun, or None where it is missing or cannot be used.
+        """
         return self.files[name].value
 
 
 def read(folder: str | Path) -> Dossier:
-    """Read a design directory; InputError where it holds neither a design nor a model, or one of
-    these two cannot be used."""
+    """Read a design directory.
+
+    Args:
+        folder: The directory.
+
+    Returns:
+        All that lies in it, with what is wrong with it.
+
+    Raises:
+        InputError: There is neither a design nor a model, or one of these two cannot be used.
+    """
     folder = Path(folder)
     if not any((folder / name).exists() for name in (DESIGN, MODEL)):
         raise InputError(

@@ -42,7 +42,10 @@ OnPicture = Callable[[float, str], None]  # the share that is drawn, and the nex
 
 @dataclass(frozen=True)
 class Report:
-    """The design report of a directory: one HTML page that needs nothing else."""
+    """The design report of a directory.
+
+    `html` is one page that needs nothing else, made of the `dossier`.
+    """
 
     dossier: Dossier
     html: str
@@ -64,13 +67,20 @@ class Report:
         return tuple(f"{a.file}: {a.problem or a.stale}" for a in artefacts if a.problem or a.stale)
 
     def save(self, path: Path) -> None:
-        """Write the page."""
+        """Write the page.
+
+        Args:
+            path: The HTML file.
+        """
         artefact_file.write_text(path, self.html)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two designs side by side: rows of numbers, the settings that differ, and one HTML page."""
+    """Two designs side by side: rows of numbers, and the settings that differ.
+
+    `html` is one page that needs nothing else, made of the dossiers `one` and `other`.
+    """
 
     one: Dossier
     other: Dossier
@@ -92,7 +102,11 @@ class Comparison:
         return comparison.settings(self.one, self.other)
 
     def save(self, path: Path) -> None:
-        """Write the page."""
+        """Write the page.
+
+        Args:
+            path: The HTML file.
+        """
         artefact_file.write_text(path, self.html)
 
 

@@ -13,8 +13,7 @@ import pytest
 from builders import released_of, stable_model
 from c_tokens import tokens
 from controllers import cleared_of
-from hypothesis import assume, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, example, given, settings, strategies as st
 
 from lstm_mpc.cli import console
 from lstm_mpc.codegen.c_model import KIND, c_model

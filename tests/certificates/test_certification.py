@@ -20,8 +20,7 @@ from builders import (
     stable_network,
     zero_layer,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from mpmath import iv, mp
 from networks import contracting, every, one_layer
 from places import ROOT

@@ -6,8 +6,7 @@ import numpy as np
 import paper
 import pytest
 from builders import DEPTHS, bistable, model_of, plain, random_network, zero_layer
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from networks import contracting, every, one_layer, turning
 from places import ROOT
 from tolerances import DIFFERENCE, ROUND_OFF, SPECTRAL, WITNESS

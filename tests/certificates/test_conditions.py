@@ -7,8 +7,7 @@ import numpy as np
 import paper
 import pytest
 from builders import DEPTHS, bistable, model_of, plain, random_network, stable_network, zero_layer
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tolerances import ROUND_OFF
 
 from lstm_mpc.certificates import conditions

@@ -7,8 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from builders import DEPTHS, model_of, random_network, stable_model, zero_layer
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from mpmath import mp
 from tolerances import ROUND_OFF
 

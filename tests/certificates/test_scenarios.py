@@ -5,8 +5,7 @@ import numpy as np
 import paper
 import pytest
 from builders import WIDE, bistable, model_of, stable_model
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tolerances import ROUND_OFF
 
 from lstm_mpc.certificates.scenarios import (

@@ -23,8 +23,7 @@ from builders import (
     validation_for,
     zero_layer,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from networks import contracting, one_layer, turning
 from places import ROOT
 from tolerances import ROUND_OFF, WITNESS

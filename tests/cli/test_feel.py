@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 from compiling import need
 from documents import added
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from places import ROOT
 
 from lstm_mpc.cli import command_line, commands, console

@@ -8,8 +8,7 @@ import pytest
 from builders import released_of, stable_model
 from controllers import cleared_of, files_of, situation, started
 
-from lstm_mpc.codegen import compiler as compiler_of_package
-from lstm_mpc.codegen import sil
+from lstm_mpc.codegen import compiler as compiler_of_package, sil
 from lstm_mpc.directory import Project
 from lstm_mpc.errors import InputError
 from lstm_mpc.export import controller_folder

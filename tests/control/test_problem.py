@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from builders import stable_model
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tolerances import ROUND_OFF
 
 from lstm_mpc.control.problem import ControlProblem, Limits, input_range, limits, moves_of

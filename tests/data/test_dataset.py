@@ -1,8 +1,7 @@
 import numpy as np
 import paper
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tolerances import ROUND_OFF
 
 from lstm_mpc.data.csv_file import read_csv, write_csv

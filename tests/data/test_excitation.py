@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from lstm_mpc.data.excitation import Mprs, Segments, Steps, own_signal
 from lstm_mpc.errors import InputError

@@ -9,15 +9,13 @@ import pytest
 from compiling import need, tool
 
 from lstm_mpc.assurance.clearance import clear
-from lstm_mpc.codegen import compiler as machine
-from lstm_mpc.codegen import controller_spec
+from lstm_mpc.codegen import compiler as machine, controller_spec
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control.controller import Status, meanings
 from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
-from lstm_mpc.export import controller_folder as module
-from lstm_mpc.export import pil_bench as pil
+from lstm_mpc.export import controller_folder as module, pil_bench as pil
 from lstm_mpc.export.controller_folder import KIND, PRODUCTS, bundle
 from lstm_mpc.export.golden import SAMPLES, golden
 from lstm_mpc.io.export_folder import write_folder

@@ -3,8 +3,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file

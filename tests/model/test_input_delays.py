@@ -7,8 +7,7 @@ import casadi as ca
 import numpy as np
 import pytest
 from builders import later, model_of, released_of, stable_model, stable_network, zero_layer
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from places import ROOT
 from rivals.linear_mpc import LinearMpc
 from tolerances import ROUND_OFF
@@ -29,8 +28,7 @@ from lstm_mpc.data.dataset import Dataset, Record, scale
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.onnx_model import onnx_model
-from lstm_mpc.identification.multistart import SearchOptions, identify
-from lstm_mpc.identification.multistart import model_of as identified
+from lstm_mpc.identification.multistart import SearchOptions, identify, model_of as identified
 from lstm_mpc.identification.training import TrainingOptions, pieces_of
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.input_delays import delayed, late

@@ -5,8 +5,7 @@ import numpy as np
 import paper
 import pytest
 from builders import DEPTHS, plain, random_network
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tolerances import ROUND_OFF
 
 from lstm_mpc.errors import InputError

@@ -5,8 +5,7 @@ import paper
 import pytest
 from builders import plain
 from compiling import lacking
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tolerances import DIFFERENCE, ROUND_OFF
 
 from lstm_mpc.errors import InputError

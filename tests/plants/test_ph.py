@@ -3,8 +3,7 @@
 import numpy as np
 import paper
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy.integrate import solve_ivp
 from tolerances import CHARGE, PLANT_ODE, PRINTED, PRINTED_3, ROUND_OFF
 

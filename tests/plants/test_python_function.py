@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from builders import stable_network
 from rivals.ideal import Ideal
-from tasks import vessel_output as output
-from tasks import vessel_step as step
+from tasks import vessel_output as output, vessel_step as step
 from tolerances import ROUND_OFF
 
 from lstm_mpc import Mprs, Signal, Steps, from_python, record, simulate

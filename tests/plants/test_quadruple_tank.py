@@ -6,8 +6,7 @@ from functools import cache
 import casadi as ca
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy.integrate import solve_ivp
 from scipy.linalg import eigvals
 from tolerances import PUBLISHED_LEVEL, PUBLISHED_ZERO, ROUND_OFF, TANK_ODE

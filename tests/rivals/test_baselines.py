@@ -7,10 +7,8 @@ import builders
 import casadi as ca
 import numpy as np
 import pytest
-from builders import first_order
-from builders import limits_of as bounds
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from builders import first_order, limits_of as bounds
+from hypothesis import given, settings, strategies as st
 from rivals import plain_nlp
 from rivals.ideal import Ideal
 from rivals.linear_mpc import LinearMpc

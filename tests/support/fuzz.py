@@ -38,8 +38,7 @@ from fuzz_networks import (
 )
 from places import ROOT
 
-from lstm_mpc.assurance.checkpoint import KIND as PART
-from lstm_mpc.assurance.checkpoint import Checkpoint
+from lstm_mpc.assurance.checkpoint import KIND as PART, Checkpoint
 from lstm_mpc.assurance.loop_law import LoopLaw
 from lstm_mpc.assurance.loop_verification import BatchResult
 from lstm_mpc.certificates.certification import certify

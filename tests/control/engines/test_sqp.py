@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from builders import stable_model
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from optimum import KICK, PROBLEMS, RAMP, Y_REST, all_at_once, compared, not_idle
 from tolerances import IPOPT_INPUT, ROUND_OFF
 

@@ -3,8 +3,7 @@ of the fault when it has gone."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from optimum import Y_REST, all_at_once
 from rivals.plain_nlp import Plain
 from tolerances import OFFSET, ROUND_OFF

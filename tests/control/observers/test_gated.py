@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from builders import stable_model
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tolerances import OFFSET, ROUND_OFF
 
 from lstm_mpc.certificates.certification import certify

@@ -9,8 +9,7 @@ import numpy as np
 import paper
 import pytest
 from builders import plain, released
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tolerances import DIFFERENCE, OFFSET, ROUND_OFF
 
 from lstm_mpc.certificates.gate import Release
