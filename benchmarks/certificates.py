@@ -21,7 +21,7 @@ import numpy as np
 from training import machine, recorded, table
 
 from lstm_mpc import Dataset, Record, Signal, TrainingOptions, certify, record_fits, scale, train
-from lstm_mpc.identification.multistart import model_of
+from lstm_mpc.identification.starts import model_of
 from lstm_mpc.io import parallel
 
 SETS = {

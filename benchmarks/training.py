@@ -25,7 +25,7 @@ import numpy as np
 
 from lstm_mpc import Dataset, Record, Signal, certify, record_fits, scale, train
 from lstm_mpc.identification.initial_weights import random_start
-from lstm_mpc.identification.multistart import model_of
+from lstm_mpc.identification.starts import model_of
 from lstm_mpc.identification.training import pieces_of
 from lstm_mpc.io import parallel
 from lstm_mpc.model import lstm

@@ -19,6 +19,7 @@ from typing import Any, get_args, get_type_hints
 
 from lstm_mpc.cli import command_line
 from lstm_mpc.data.excitation import Steps
+from lstm_mpc.identification.starts import TrainingCandidate
 from lstm_mpc.project import design, design_tables
 
 _FIELDS = {
@@ -86,8 +87,7 @@ def _keys(kind: type, table: str) -> Iterator[str]:
     rows, own = ["| key | type | default |", "|---|---|---|"], []
     hints = get_type_hints(kind)
     for field in dataclasses.fields(kind):
-        # steps are a list of pairs, not a table
-        inner = [kind for kind in _dataclasses(hints[field.name]) if kind is not Steps]
+        inner = [kind for kind in _dataclasses(hints[field.name]) if kind not in _LISTED]
         if table == "control" and field.name == "observer":
             continue
         if table in ("scenario", "verify_loop") and field.name == "disturbances":
@@ -95,7 +95,7 @@ def _keys(kind: type, table: str) -> Iterator[str]:
                 f"| *name of a disturbance* | {'steps' if table == 'scenario' else '[low, high]'} |"
                 " at rest |"
             )
-        elif inner and inner != [Steps]:
+        elif inner:
             own += inner
         else:
             rows.append(f"| `{field.name}` | {_type(field.type)} | {_default(field)} |")
@@ -113,11 +113,13 @@ def _dataclasses(hint: Any) -> Iterator[type]:
         yield from _dataclasses(part)
 
 
+_LISTED = (Steps, TrainingCandidate)  # written as a list in their table, not as tables of their own
 _TYPES = (  # what a reader of TOML calls them
     ("ArrayLike", "number or list"),
     ("Steps", "list of [t, value]"),
     ("Pairs", "list of [low, high]"),
     ("Mapping[str, str]", "table of text"),
+    ("tuple[TrainingCandidate, ...]", "list of tables with keys of `[train]`"),
     (" | None", ""),
     (" | ", " or "),
     ("tuple[float, float]", "[number, number]"),

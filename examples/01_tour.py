@@ -31,7 +31,7 @@ from lstm_mpc.codegen.c_model import c_model
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
-from lstm_mpc.identification.multistart import SearchOptions
+from lstm_mpc.identification.starts import SearchOptions
 from lstm_mpc.plants.ph import Plant
 
 SAFE_SET = ((4.5, 9.5),)  # [pH]

@@ -31,7 +31,7 @@ from lstm_mpc.certificates.scenarios import VerifyOptions
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
-from lstm_mpc.identification.multistart import SearchOptions
+from lstm_mpc.identification.starts import SearchOptions
 
 C, P, K0, K1, LAG, Ts = 60.0, 80.0, 0.8, 0.04, 8.0, 5.0  # [J/K], [W], [W/K], [W/(K %)], [s], [s]
 DWELL = (30.0, 300.0)  # [s] how long a fan speed is held

@@ -32,7 +32,7 @@ from lstm_mpc.certificates.scenarios import VerifyOptions
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
-from lstm_mpc.identification.multistart import SearchOptions
+from lstm_mpc.identification.starts import SearchOptions
 
 SOURCE = Path(__file__).parent / "fmu" / "two_tanks.c"
 VARIABLES = {  # name -> value reference and attributes

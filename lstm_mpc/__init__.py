@@ -75,8 +75,11 @@ if TYPE_CHECKING:
     from lstm_mpc.identification.continuation import train as train
     from lstm_mpc.identification.multistart import (
         Identification as Identification,
-        SearchOptions as SearchOptions,
         identify as identify,
+    )
+    from lstm_mpc.identification.starts import (
+        SearchOptions as SearchOptions,
+        TrainingCandidate as TrainingCandidate,
     )
     from lstm_mpc.identification.training import (
         Outcome as Outcome,

@@ -10,7 +10,7 @@ from typing import Any
 
 from lstm_mpc.data.dataset import Dataset, scale
 from lstm_mpc.errors import InputError, SolverError
-from lstm_mpc.identification.multistart import Start, judge, one_start
+from lstm_mpc.identification.starts import SearchOptions, Start, Task, one_start
 from lstm_mpc.identification.training import Progress, TrainingOptions
 from lstm_mpc.io import parallel
 from lstm_mpc.io.display import Displayed, draw
@@ -146,25 +146,17 @@ def compare_orders(
         replace(settings, cells=nx, start=settings.start if len(nx) == 1 else "random")
         for nx in shapes
     ]
-    tasks = [(training, scaling, own, seed + k, None) for own in each for k in range(starts)]
-    outcomes = parallel.run(one_start, tasks, workers=workers, on_report=on_progress, graceful=True)
-    found = []
-    for number, (count, own) in enumerate(zip(sorted(sizes), each, strict=True)):
-        mine = outcomes[number * starts : (number + 1) * starts]
-        judged = [
-            judge(
-                o,
-                training,
-                validation,
-                scaling,
-                own,
-                transient=transient,
-                window=window,
-                name="order",
-            )
-            for o in mine
-        ]
-        found.append(Candidate(own.cells, count, tuple(judged)))
+    how = SearchOptions(transient=transient, window=window)
+    tasks = [
+        (training, validation, scaling, Task(own, seed + k), how, None, "order")
+        for own in each
+        for k in range(starts)
+    ]
+    done = parallel.run(one_start, tasks, workers=workers, on_report=on_progress, graceful=True)
+    found = [
+        Candidate(own.cells, count, tuple(done[number * starts : (number + 1) * starts]))
+        for number, (count, own) in enumerate(zip(sorted(sizes), each, strict=True))
+    ]
     if not any(candidate.fits for candidate in found):
         raise SolverError(
             "no start of any size ended in a certified model: "

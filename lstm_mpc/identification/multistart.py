@@ -4,48 +4,26 @@ certified* result kept."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from lstm_mpc.certificates.certification import certify
 from lstm_mpc.data.dataset import Dataset, Scaling, scale
 from lstm_mpc.errors import InputError, SolverError
-from lstm_mpc.identification.continuation import first_conditions, train
-from lstm_mpc.identification.training import Outcome, Progress, TrainingOptions
+from lstm_mpc.identification.starts import (
+    AS_THEY_ARE,
+    SearchOptions,
+    Start,
+    Task,
+    one_start,
+)
+from lstm_mpc.identification.training import Progress, TrainingOptions
 from lstm_mpc.io import artefact_file, parallel
 from lstm_mpc.model import lstm
-from lstm_mpc.model.model import Model, record_fits
+from lstm_mpc.model.model import Model
 
-SCREENING = 15  # iterations of a start that is only looked at
-
-
-@dataclass(frozen=True)
-class Start:
-    """One start: its outcome, the model made of it (None without a feasible iterate), whether every
-    condition is certified on the saved numbers, and the mean-removed FIT [%] on validation data
-    (worst record and output)."""
-
-    outcome: Outcome
-    model: Model | None
-    certified: bool
-    fit: float
-
-    @property
-    def sentence(self) -> str:
-        conditions = (
-            ""
-            if self.model is None
-            else " + ".join(self.model.origin["settings"]["conditions"]) + " "
-        )
-        verdict = (
-            "not certified"
-            if not self.certified
-            else f"{conditions}certified, validation FIT {self.fit:.2f} %"
-        )
-        return f"{self.outcome.sentence}; {verdict}"
+SCREENING = 20  # iterations after which the first half of the short starts is left
 
 
 @dataclass(frozen=True)
@@ -70,6 +48,7 @@ class Identification:
             found = o.network is not None
             row |= {
                 "sentence": start.sentence,
+                "candidate": str(start.candidate),
                 "certified": start.certified,
                 "validation_fit": start.fit if found else None,
             }
@@ -87,32 +66,6 @@ class Identification:
 def _finite(value: float) -> float | None:
     """JSON has no infinity: the margin of no condition, or of an iterate that overflows."""
     return value if np.isfinite(value) else None
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """How the best of several starts is found; `[search]` of a design.
-
-    `starts` of them from the `seed` on, chosen among `screen` short ones where that is more. The
-    first `transient` samples of a validation record are the transient from a random start and do
-    not count; with a `window` (at most `transient`) the start is estimated from the first samples
-    instead. `max_fit_loss` [points of FIT] is what conditions that the gate does not ask for may
-    cost: where training under those that it does ask for is better by more, that model is
-    taken."""
-
-    starts: int = 4
-    screen: int = 0
-    seed: int = 0
-    transient: int = 50
-    window: int = 0
-    max_fit_loss: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.starts < 1 or self.screen < 0:
-            raise InputError(
-                f"train: starts must be at least 1 and screen at least 0, got {self.starts} and"
-                f" {self.screen}"
-            )
 
 
 def identify(
@@ -163,60 +116,59 @@ def identify(
     scaling = scale(training) if scaling is None else scaling
     if network is not None:
         settings, search = _holding(settings, network), replace(search, seed=0)
-    starts, max_fit_loss = search.starts, search.max_fit_loss
+    data = training, validation, scaling
 
-    def run(own: TrainingOptions, seeds: Sequence[int]) -> list[Outcome]:
-        tasks = [(training, scaling, own, number, network) for number in seeds]
-        return parallel.run(one_start, tasks, workers=workers, on_report=on_progress, graceful=True)
+    def run(tasks: Sequence[Task]) -> list[Start]:
+        each = [(*data, task, search, network, name) for task in tasks]
+        return parallel.run(one_start, each, workers=workers, on_report=on_progress, graceful=True)
 
-    seeds = list(range(search.seed, search.seed + max(starts, search.screen)))
-    if search.screen > starts:
-        seeds = _promising(run, settings, seeds, starts)
+    def searched(own: TrainingOptions, seed: int) -> list[Start]:
+        """The starts from `seed` on, those first that were trained to the end."""
+        tasks, left = _halved(run, _tasks(own, search, seed), search.starts)
+        return [*run(tasks), *left]
 
-    def judged(own: TrainingOptions, seeds: Sequence[int]) -> list[Start]:
-        how: dict[str, Any] = {"transient": search.transient, "window": search.window}
-        data = training, validation, scaling
-        return [judge(o, *data, own, **how, name=name) for o in run(own, seeds)]
-
-    done, fallback = judged(settings, seeds), list[Start]()
-    first = _best(done)
+    done, fallback = searched(settings, search.seed), list[Start]()
+    best, max_fit_loss = _best(done), search.max_fit_loss
     if (
         max_fit_loss is not None
         and not set(settings.conditions) <= set(required)
-        and (first is None or first.fit + max_fit_loss < 100.0)  # more than 100 % no model has
+        and (best is None or best.fit + max_fit_loss < 100.0)  # more than 100 % no model has
     ):
-        following = [max(seeds) + 1 + k for k in range(starts)]
-        fallback = judged(replace(settings, conditions=tuple(required)), following)
-    best = [first, _best(fallback)]
-    if best[0] is None or (
-        best[1] is not None
-        and max_fit_loss is not None
-        and best[1].fit > best[0].fit + max_fit_loss
-    ):
-        best.reverse()
-    if best[0] is None or best[0].model is None:
+        own = replace(settings, conditions=tuple(required))
+        fallback = searched(own, search.seed + len(done))
+        other = _best(fallback)
+        if best is None or (other is not None and other.fit > best.fit + max_fit_loss):
+            best = other
+    if best is None or best.model is None:
         raise SolverError(
             "training gave no certified model: "
             + " | ".join(start.sentence for start in done + fallback)
         )
-    return Identification((*done, *fallback), best[0].model)
+    return Identification((*done, *fallback), best.model)
 
 
-def _promising(
-    run: Callable[[TrainingOptions, Sequence[int]], list[Outcome]],
-    settings: TrainingOptions,
-    seeds: Sequence[int],
-    count: int,
-) -> list[int]:
-    """The seeds whose short starts reach the lowest errors."""
-    short = replace(
-        settings,
-        conditions=first_conditions(settings),
-        free_first=False,
-        iterations=min(SCREENING, settings.iterations),
-    )
-    looked = sorted(run(short, seeds), key=lambda o: min(p.objective for p in o.history))
-    return sorted(o.seed for o in looked[:count])
+def _tasks(settings: TrainingOptions, search: SearchOptions, seed: int) -> list[Task]:
+    """Every start from `seed` on, the candidates in turn."""
+    ways = search.candidates or (AS_THEY_ARE,)
+    return [
+        Task(ways[k % len(ways)].of(settings), seed + k, ways[k % len(ways)])
+        for k in range(max(search.starts, search.screen))
+    ]
+
+
+def _halved(
+    run: Callable[[Sequence[Task]], list[Start]], tasks: Sequence[Task], count: int
+) -> tuple[list[Task], list[Start]]:
+    """The `count` tasks whose short starts are best on validation data, and those short starts
+    that were left on the way."""
+    tasks, left, iterations = list(tasks), list[Start](), SCREENING
+    while len(tasks) > count:
+        looked = run([task.short(iterations) for task in tasks])
+        order = sorted(range(len(tasks)), key=lambda k: -looked[k].promise)
+        kept = sorted(order[: max(count, len(tasks) // 2)])
+        left += [start for k, start in enumerate(looked) if k not in kept]
+        tasks, iterations = [tasks[k] for k in kept], 2 * iterations
+    return tasks, left
 
 
 def _best(starts: Sequence[Start]) -> Start | None:
@@ -237,69 +189,4 @@ def _holding(settings: TrainingOptions, network: lstm.Network) -> TrainingOption
         cells=network.nx,
         weight_bound=max(settings.weight_bound, gates),
         output_box=max(settings.output_box, output),
-    )
-
-
-def one_start(
-    dataset: Dataset,
-    scaling: Scaling,
-    settings: TrainingOptions,
-    seed: int,
-    network: lstm.Network | None,
-) -> Outcome:
-    """`train` as a task of `parallel`."""
-    return train(
-        dataset,
-        scaling,
-        settings,
-        seed=seed,
-        network=network,
-        progress=parallel.report,
-        stop=parallel.stopped,
-    )
-
-
-def judge(
-    outcome: Outcome,
-    dataset: Dataset,
-    validation: Dataset,
-    scaling: Scaling,
-    settings: TrainingOptions,
-    *,
-    transient: int,
-    window: int,
-    name: str,
-) -> Start:
-    """An outcome as a model, certified and validated."""
-    if outcome.network is None:
-        return Start(outcome, None, False, float("-inf"))
-    origin = {
-        "data": dataset.digest,
-        "seed": outcome.seed,
-        "settings": {
-            key: value for key, value in asdict(settings).items() if key != "delays"
-        },  # which are the model's own
-        "solver": outcome.status,
-        "converged": outcome.converged,
-        "iterations": outcome.iterations,
-        "versions": {package: version(package) for package in ("lstm_mpc", "casadi", "numpy")},
-    }
-    model = model_of(outcome.network, dataset, scaling, origin, name, delays=settings.delays)
-    certified = all(certify(model, condition).holds for condition in settings.conditions)
-    fits = record_fits(model, validation, transient=transient, seed=0, window=window)
-    return Start(outcome, model, certified, min(min(fit.mean_removed) for fit in fits))
-
-
-def model_of(
-    network: lstm.Network,
-    dataset: Dataset,
-    scaling: Scaling,
-    origin: dict[str, Any],
-    name: str,
-    *,
-    delays: Sequence[int] = (),
-) -> Model:
-    """A network as a model of the plant that gave `dataset`."""
-    return Model(
-        network, scaling, dataset.inputs, dataset.outputs, dataset.Ts, origin, name, tuple(delays)
     )

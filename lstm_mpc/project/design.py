@@ -26,7 +26,7 @@ from lstm_mpc.data.excitation import Mprs
 from lstm_mpc.data.log_options import LogOptions
 from lstm_mpc.data.log_preparation import Prepared, prepare_log
 from lstm_mpc.errors import InputError
-from lstm_mpc.identification.multistart import SearchOptions
+from lstm_mpc.identification.starts import SearchOptions
 from lstm_mpc.identification.training import TrainingOptions
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.schema import fits, noun, refuse_unknown, table_of, tables_of

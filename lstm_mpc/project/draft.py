@@ -16,12 +16,13 @@ from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.data.inspection import Column, Inspection
 from lstm_mpc.data.log_options import LogOptions
 from lstm_mpc.identification.linear_model import LinearModel
+from lstm_mpc.identification.starts import TrainingCandidate
 from lstm_mpc.plants.system import Array, Signal
-from lstm_mpc.project.drafting.lines import key, note, rounded, text
+from lstm_mpc.project.drafting.lines import inline, key, note, rounded, text
 from lstm_mpc.project.drafting.loop import control_lines, loop_lines, plant_lines
 
-_SHORT = 2000  # training samples below which there is time for more starts
-_SELDOM = 50  # moves of an input below which the weights are held tight
+_SHORT = 2000  # training samples below which there is time to train every start to the end
+_STARTS = 12  # two of each candidate
 _BEYOND = "what `new` found: no model can describe it; train refuses while it stands here"
 _THIN = 20_000  # training samples above which a design trains through windows
 
@@ -145,23 +146,26 @@ def _signal_lines(
     return lines
 
 
+_CANDIDATES = (  # from a linear model of the data or from random weights, held more or less tightly
+    TrainingCandidate(start="linear", decay=1e-6, weight_bound=10.0, output_box=5.0),
+    TrainingCandidate(start="linear", decay=1e-3, weight_bound=10.0, output_box=5.0),
+    TrainingCandidate(start="linear", decay=1e-2, weight_bound=10.0, output_box=5.0),
+    TrainingCandidate(start="random", decay=1e-6, weight_bound=4.0, output_box=1.5),
+    TrainingCandidate(start="random", decay=1e-3, weight_bound=10.0, output_box=5.0),
+    TrainingCandidate(start="random", decay=1e-2, weight_bound=4.0, output_box=1.5),
+)
+
+
+_TWO_VALUED = 1e-3  # least pull where an input has two values: free weights may be anything between
+
+
 def _training_lines(
     samples: int, inputs: Sequence[Column], delays: Sequence[int], window: int
 ) -> list[str]:
-    """[train] and [search]. An input that seldom moved tells little, and free weights would learn
-    it by heart; one of two values leaves them free to be anything in between."""
-    if min(c.moves for c in inputs) < _SELDOM:
-        weights = [note("decay = 1e-2", "pull on the weights, hard, as an input moved seldom")]
-    else:
-        pull = note("decay = 1e-6", "pull on the weights")
-        if any(c.two_valued for c in inputs):
-            pull = note("decay = 1e-3", "pull on the weights, hard, as an input has two values")
-        weights = [
-            note('start = "linear"', "from a linear model of the data"),
-            note("weight_bound = 10.0", "bound of the gates' weights"),
-            note("output_box = 5.0", "bound of C; less makes narrower tubes and often a worse fit"),
-            pull,
-        ]
+    """[train] and [search]: which start, weights and pull suit the data is not guessed but
+    tried."""
+    least = _TWO_VALUED if any(c.two_valued for c in inputs) else 0.0
+    candidates = [c for c in _CANDIDATES if c.decay is not None and c.decay >= least]
     late = (
         [
             note(
@@ -178,18 +182,30 @@ def _training_lines(
         note("cells = [5]", "cells per layer; `lstm-mpc order` compares"),
         note('conditions = ["iss", "delta_iss"]', "hard constraints of the training program"),
         *late,
-        *weights,
         "output_decay = 1e-6",
         note(f"washout = {min(20, window)}", "[samples] of each record left out of the error"),
         "",
         "[search]",
-        f"starts = {8 if samples < _SHORT else 4}",
+        *_count_lines(samples),
+        note("candidates = [", "ways of training that are compared, each from several seeds"),
+        *(f"  {inline(vars(candidate))}," for candidate in candidates),
+        "]",
         note(f"transient = {window}", "[samples] of validation records left out of the fit"),
         note(f"window = {window}", "[samples] from which their start is estimated"),
         note(
             "max_fit_loss = 5.0",
             "[points of FIT] delta_iss may cost; beyond, the model is trained under iss alone",
         ),
+    ]
+
+
+def _count_lines(samples: int) -> list[str]:
+    """How many starts there are."""
+    if samples < _SHORT:
+        return [f"starts = {_STARTS}"]
+    return [
+        note("starts = 4", "trained to the end"),
+        note(f"screen = {_STARTS}", "short starts that they are chosen from"),
     ]
 
 

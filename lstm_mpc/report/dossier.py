@@ -18,7 +18,7 @@ from lstm_mpc.data.csv_file import read_csv
 from lstm_mpc.data.dataset import Dataset, thin
 from lstm_mpc.errors import InputError, LstmMpcError, Refused
 from lstm_mpc.export import controller_folder
-from lstm_mpc.identification.multistart import SearchOptions
+from lstm_mpc.identification.starts import SearchOptions
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.export_folder import MANIFEST
 from lstm_mpc.model.model import Model, simulations

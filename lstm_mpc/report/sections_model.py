@@ -283,6 +283,7 @@ def training_section(dossier: Dossier) -> Section:
     blocks: list[Any] = list(lacks(found))
     if found.value is not None:
         starts, chosen = found.value["starts"], found.value["chosen"]
+        several = any(s.get("candidate") for s in starts)
         rows = [
             [
                 f"seed {s['seed']}",
@@ -290,6 +291,7 @@ def training_section(dossier: Dossier) -> Section:
                 "yes" if s["converged"] else "no",
                 str(s["iterations"]),
                 f"{s['seconds']:.1f} s",
+                *([s["candidate"] or "as [train] says"] if several else []),
             ]
             + [
                 number(s["train_fit"]),
@@ -306,6 +308,7 @@ def training_section(dossier: Dossier) -> Section:
             "Converged",
             "Iterations",
             "Time",
+            *(["Candidate"] if several else []),
             "Training FIT [%]",
             "Validation FIT [%]",
             "δ",
@@ -323,7 +326,7 @@ def training_section(dossier: Dossier) -> Section:
         words = (
             f"Objective, FIT and margin over the iterations of {len(starts)} starts: "
             + "; ".join(
-                f"{row[0]} ends after {row[3]} iterations at FIT {row[5]} % and δ {row[7]}"
+                f"{row[0]} ends after {row[3]} iterations at FIT {row[-4]} % and δ {row[-2]}"
                 for row in rows
             )
         )

@@ -1,5 +1,7 @@
 """Where training starts: random, linear, given weights; and which starts go on."""
 
+import itertools
+
 import numpy as np
 import pytest
 from builders import model_of, random_network, stable_network
@@ -15,7 +17,8 @@ from lstm_mpc.identification.initial_weights import (
     random_start,
     realise,
 )
-from lstm_mpc.identification.multistart import SCREENING, SearchOptions, identify
+from lstm_mpc.identification.multistart import SCREENING, identify
+from lstm_mpc.identification.starts import SearchOptions, TrainingCandidate, one_start
 from lstm_mpc.identification.training import TrainingOptions
 from lstm_mpc.io import parallel
 from lstm_mpc.model import lstm
@@ -155,7 +158,7 @@ def test_identify_widens_the_boxes_to_hold_given_weights(dataset, monkeypatch):
         identify(
             dataset, dataset, TrainingOptions(cells=(9,)), SearchOptions(starts=1), network=network
         )
-    settings, leaves = seen[0][2], lstm.parameters(network)
+    settings, leaves = seen[0][3].settings, lstm.parameters(network)
     assert settings.cells == (3,)
     assert settings.weight_bound == max(
         np.abs(v).max() for k, v in leaves.items() if k not in ("C", "b_y")
@@ -163,32 +166,57 @@ def test_identify_widens_the_boxes_to_hold_given_weights(dataset, monkeypatch):
     assert settings.output_box == max(np.abs(leaves["C"]).max(), np.abs(leaves["b_y"]).max())
 
 
-def test_screening_keeps_the_starts_of_the_lowest_error(dataset, monkeypatch):
+# -- candidates ------------------------------------------------------------------------------------
+
+
+def test_the_worse_half_of_the_short_starts_is_left_until_the_asked_for_are(dataset, monkeypatch):
     rounds = []
 
     def run(function, tasks, **options):
-        done = [train(*task[:3], seed=task[3]) for task in tasks]
-        rounds.append(
-            [(o.seed, len(o.history) - 1, min(p.objective for p in o.history)) for o in done]
-        )
+        done = [one_start(*task) for task in tasks]
+        rounds.append([(s.outcome.seed, s.outcome.iterations, s.promise) for s in done])
         return done
 
     monkeypatch.setattr(parallel, "run", run)
+    ways = (TrainingCandidate(decay=1e-6), TrainingCandidate(decay=1e-2, start="linear"))
     found = identify(
         dataset,
         dataset,
-        TrainingOptions(cells=(2,), iterations=20),
-        SearchOptions(starts=2, screen=4, seed=3),
+        TrainingOptions(cells=(2,), iterations=30),
+        SearchOptions(starts=1, screen=4, seed=3, candidates=ways),
     )
-    looked, kept = rounds
-    assert [seed for seed, *_ in looked] == [3, 4, 5, 6]
-    assert max(iterations for _, iterations, _ in looked) == SCREENING
-    assert [seed for seed, *_ in kept] == sorted(
-        seed for seed, *_ in sorted(looked, key=lambda row: row[2])[:2]
-    )
-    assert [start.outcome.seed for start in found.starts] == [seed for seed, *_ in kept]
+    assert [seed for seed, *_ in rounds[0]] == [3, 4, 5, 6]
+    assert [max(iterations for _, iterations, _ in each) for each in rounds] == [SCREENING, 30, 30]
+    for looked, kept in itertools.pairwise(rounds):
+        best = sorted(looked, key=lambda row: -row[2])[: len(kept)]
+        assert [seed for seed, *_ in kept] == sorted(seed for seed, *_ in best)
+    # every start is reported once, the one that was trained to the end first, with its candidate
+    seeds = [start.outcome.seed for start in found.starts]
+    assert seeds[0] == rounds[-1][0][0]
+    assert sorted(seeds) == [3, 4, 5, 6]
+    for start in found.starts:
+        assert start.candidate == ways[(start.outcome.seed - 3) % 2]
+        if start.model is not None:
+            settings = start.model.origin["settings"]
+            assert settings["decay"] == start.candidate.decay
+            assert settings["start"] == (start.candidate.start or "random")
+    assert {row["candidate"] for row in found.report()["starts"]} == {
+        "decay 1e-06",
+        "start linear, decay 0.01",
+    }
+    assert "(start linear, decay 0.01)" in " ".join(start.sentence for start in found.starts)
+
+
+def test_numbers_of_starts_and_candidates_that_cannot_be_are_refused(dataset):
     with pytest.raises(InputError, match="screen at least 0, got 1 and -1"):
-        identify(dataset, dataset, TrainingOptions(), SearchOptions(starts=1, screen=-1))
+        SearchOptions(starts=1, screen=-1)
+    with pytest.raises(InputError, match=r"start must be one of random, linear, got 'warm'"):
+        identify(
+            dataset,
+            dataset,
+            TrainingOptions(cells=(2,)),
+            SearchOptions(candidates=(TrainingCandidate(start="warm"),)),
+        )
 
 
 # -- the start of a record -------------------------------------------------------------------------

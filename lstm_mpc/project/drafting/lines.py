@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 def text(value: str) -> str:
@@ -30,3 +31,13 @@ def rounded(value: float) -> str:
 def numbers(values: Iterable[float]) -> str:
     """A list of them."""
     return f"[{', '.join(map(rounded, values))}]"
+
+
+def inline(table: Mapping[str, Any]) -> str:
+    """An inline table of text and numbers; None stands for a key that is not there."""
+    pairs = (
+        f"{key(name)} = {text(value) if isinstance(value, str) else repr(value)}"
+        for name, value in table.items()
+        if value is not None
+    )
+    return f"{{{', '.join(pairs)}}}"

@@ -156,7 +156,7 @@ def _training_progress(
         design.release.conditions
     )
     starts = max(search.starts, search.screen)
-    total = (starts + both * search.starts) * settings.iterations
+    total = (1 + both) * starts * settings.iterations
     options.progress("train", 0.0, f"{starts} starts on {dataset.samples} samples")
 
     def on_progress(p: Progress) -> None:
