@@ -203,7 +203,6 @@ def numbers(
         "tolerance": np.array(
             solver.tolerance if real is np.float64 else max(solver.tolerance, _FLOAT_TOLERANCE)
         ),
-        "correction_threshold": np.array(min(solver.correction_threshold, _NEVER)),
         "radius": np.array(scaling.radius + outside),
         "start": np.round(rest(model.core, at_rest), 9),  # the same text on every processor
         "bound": state_bound(model, beyond=outside),

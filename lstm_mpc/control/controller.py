@@ -18,7 +18,7 @@ class Status(IntFlag):
     """What was not as it should be; 0 is a clean optimum.
 
     The flags are the same in every engine and in the C; OUT_OF_REACH is of problems with a terminal
-    cost, which the C has not.
+    cost, which the C has not, OUT_OF_ORDER of the C alone.
     """
 
     MEASUREMENT_INVALID = 1
@@ -31,6 +31,7 @@ class Status(IntFlag):
     REFUSED = 128
     MEASURED_INVALID = 256
     OUT_OF_REACH = 512
+    OUT_OF_ORDER = 1024
 
 
 OPTIMAL = Status(0)
@@ -47,6 +48,7 @@ WORDS = {
     Status.REFUSED: "model refused; safe input",
     Status.MEASURED_INVALID: "measured input not finite or out of limits; last valid one kept",
     Status.OUT_OF_REACH: "setpoint out of reach; nearest steady output followed",
+    Status.OUT_OF_ORDER: "not prepared since the last advance, or scratch overwritten; input kept",
 }
 
 

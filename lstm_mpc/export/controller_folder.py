@@ -117,7 +117,7 @@ def _agreement(files: Mapping[str, str], name: str, precision: str) -> dict[str,
         )
     found = re.search(
         r"du\| (\S+) of .* IPOPT (\S+); .* iss (\S+), delta_iss (\S+); bytes state (\d+), work"
-        r" (\d+), model (\d+)",
+        r" (\d+), model (\d+); state aligned to (\d+)",
         ran.stdout,
     )
     assert found is not None
@@ -129,6 +129,7 @@ def _agreement(files: Mapping[str, str], name: str, precision: str) -> dict[str,
         "state_bytes",
         "work_bytes",
         "model_bytes",
+        "state_alignment",
     )
     return dict(zip(keys, map(float, found.groups()), strict=True))
 

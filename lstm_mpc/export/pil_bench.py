@@ -27,7 +27,7 @@ from lstm_mpc.export.pil_frames import CORES, Frames, Replay, Sizes
 from lstm_mpc.io.templates import render
 
 # a fused multiply-add rounds once where the host rounds twice
-_C = ("-std=c99", "-O2", "-ffp-contract=off")
+_C = ("-std=c99", "-Os", "-ffp-contract=off")
 _WARNINGS = (
     "-Wall",
     "-Wextra",

@@ -32,8 +32,7 @@ CORES = {
     "cortex-m7": Core(
         "mps2-an500", ("-mcpu=cortex-m7", "-mfloat-abi=hard", "-mfpu=fpv5-d16"), 25_000_000
     ),
-    # Helium's vectors take subnormal numbers for zero, and GCC 12 makes vectors of plain loops at
-    # -O2.
+    # Helium's vectors take subnormal numbers for zero, and GCC makes vectors of plain loops at -O2.
     "cortex-m55": Core(
         "mps3-an547", ("-mcpu=cortex-m55", "-mfloat-abi=hard", "-fno-tree-vectorize"), 32_000_000
     ),

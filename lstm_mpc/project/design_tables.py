@@ -114,7 +114,8 @@ RENAMED: dict[str, dict[str, str]] = {  # table -> {key of earlier versions: its
         "passes": "sqp_iterations",
         "changes": "qp_iterations",
         "halvings": "line_search_steps",
-        "correct": "correction_threshold",
+        "correct": "tolerance",
+        "correction_threshold": "tolerance",
     },
     "observer": {
         "largest": "max_disturbance",

@@ -210,7 +210,12 @@ OLD = [
     ("[solver]", "passes = 1", "'passes' in [solver] is called 'sqp_iterations' now"),
     ("[solver]", "changes = 1", "'changes' in [solver] is called 'qp_iterations' now"),
     ("[solver]", "halvings = 1", "'halvings' in [solver] is called 'line_search_steps' now"),
-    ("[solver]", "correct = 0.1", "'correct' in [solver] is called 'correction_threshold' now"),
+    ("[solver]", "correct = 0.1", "'correct' in [solver] is called 'tolerance' now"),
+    (
+        "[solver]",
+        "correction_threshold = 0.1",
+        "'correction_threshold' in [solver] is called 'tolerance' now",
+    ),
     ("[log]", "least = 50", "'least' in [log] is called 'min_samples' now"),
 ]
 KALMAN = "[observer]\nkind = 'kalman'\nnoise = 0.1\ndrift = 0.1\n"

@@ -240,7 +240,7 @@ def troubled(shipped, tmp_path_factory):
     folder = shutil.copytree(shipped, tmp_path_factory.mktemp("troubled") / "copy")
     text = (folder / "design.toml").read_text()
     (folder / "design.toml").write_text(
-        text.replace("sqp_iterations = 1 ", "sqp_iterations = 2 ").replace(
+        text.replace("sqp_iterations = 2 ", "sqp_iterations = 3 ").replace(
             "min_fit = 95.0", "min_fit = 96.0"
         )
     )

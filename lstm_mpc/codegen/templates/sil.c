@@ -41,8 +41,8 @@ uint32_t sil_init(@name@_state *state, const @name@_real *y, const @name@_real *
   return @name@_init(&@name@_data, state, y, u MEASURED(measured));
 }
 
-/* `predicted` begins with the output now; `values` are the cost, then the disturbances of the outputs
- * and of the inputs in their units. */
+/* `predicted` begins with the output now; `values` are the cost, then the disturbances of the
+ * outputs and of the inputs in their units. */
 void sil_step(@name@_state *state, @name@_work *work, const @name@_real *y,
               const @name@_real *reference, const @name@_real *measured, @name@_real *u,
               @name@_real *predicted, @name@_real *values, uint32_t *counts) {

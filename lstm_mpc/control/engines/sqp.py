@@ -34,29 +34,26 @@ _ROUNDING = 1e-15  # error of a sum that may be round-off
 class SolverOptions:
     """What a sample may cost; `[solver]` of a design.
 
-    `sqp_iterations` of linearising and solving (1: real-time iteration), `qp_iterations`, changes
-    of the working set in each pass, `line_search_steps`, halvings of its step. Passes end when the
-    plan is expected to lie within `tolerance` [share of the input span] of the optimum. In
-    real-time mode a step beyond `correction_threshold` [share of the input span] is corrected once,
-    with the exact gradient and the old matrices.
+    At most `sqp_iterations` of linearising and solving, each with `qp_iterations` changes of the
+    working set and `line_search_steps` halvings of its step. They end when the plan is expected to
+    lie within `tolerance` [share of the input span] of the optimum, or its step is shorter: a real
+    time of two iterations linearises once more only where the first step exceeds the tolerance.
     """
 
     sqp_iterations: int = 30
     qp_iterations: int = 100
     line_search_steps: int = 6
     tolerance: float = 1e-9
-    correction_threshold: float = 0.03
 
     def __post_init__(self) -> None:
         if (
             min(self.sqp_iterations, self.qp_iterations) < 1
             or self.line_search_steps < 0
             or not 0 <= self.tolerance < 1
-            or not self.correction_threshold >= 0
         ):
             raise InputError(
-                "solver: sqp_iterations and qp_iterations must be 1 or more, line_search_steps and"
-                f" correction_threshold 0 or more, tolerance in [0, 1), got {self}"
+                "solver: sqp_iterations and qp_iterations must be 1 or more, line_search_steps 0 or"
+                f" more, tolerance in [0, 1), got {self}"
             )
 
 
@@ -123,45 +120,23 @@ class Sqp(Supervisor):
                 break
             active_set, flags = step.active_set, OPTIMAL if step.complete else Status.BUDGET
             move = program.project(v + step.p.reshape(v.shape), sample.before) - v
+            wanted = float(np.abs(move).max())
             v, cost, size, states = self._advance(
-                v,
-                move,
-                cost,
-                sample,
-                states,
-                line_search_steps=solver.line_search_steps,
-                complete=step.complete,
+                v, move, cost, sample, states, complete=step.complete
             )
-            if size == 0.0 and np.abs(move).max() > solver.tolerance:
-                flags |= Status.BUDGET
-            # what a linear rate leaves
-            if size <= solver.tolerance or size * size <= solver.tolerance * (last - size):
-                break
-            if number < solver.sqp_iterations:
-                last, stage = (
-                    size,
-                    program.prepare(sample.chi, program.inputs(v, sample), active_set, states),
-                )
-            elif number > 1:
-                flags |= Status.BUDGET
-            elif (
-                size > solver.correction_threshold
-                and 4 * step.qp_iterations <= solver.qp_iterations
+            # only the whole step of a whole program says how far the optimum is
+            sure = step.complete and (size == wanted or wanted <= solver.tolerance)
+            # the second is what a linear rate leaves
+            if sure and (
+                size <= solver.tolerance or size * size <= solver.tolerance * (last - size)
             ):
-                stage, exact = program.correct(stage, v, step.active_set, sample)
-                step = program.solve(
-                    stage,
-                    v,
-                    sample,
-                    qp_iterations=solver.qp_iterations - step.qp_iterations,
-                    exact=exact,
-                )
-                if step.feasible and np.isfinite(step.p).all():
-                    active_set = step.active_set
-                    move = program.project(v + step.p.reshape(v.shape), sample.before) - v
-                    v, cost, _, states = self._advance(
-                        v, move, cost, sample, None, line_search_steps=0, complete=step.complete
-                    )
+                break
+            if number == solver.sqp_iterations or (step.complete and size == 0.0):
+                # one pass may be all that was asked for
+                flags |= OPTIMAL if number == 1 and sure else Status.BUDGET
+                break
+            last = size
+            stage = program.prepare(sample.chi, program.inputs(v, sample), active_set, states)
         self._marks = program.shift(active_set)
         plan = program.u_out(v)[program.block]
         if states is None:
@@ -180,29 +155,24 @@ class Sqp(Supervisor):
         sample: Sample,
         states: Array | None,
         *,
-        line_search_steps: int,
         complete: bool,
     ) -> tuple[Array, float, float, Array | None]:
         """As far along `move` as the cost does not rise: the new plan, its cost, the size of the
         step, 0 where it rises all the way, and the states along the plan, `states` those of `v`. A
-        small step of the real-time mode, from a complete program, is not tried: the next
-        linearisation is its test; not so where a theorem asks for more."""
-        trusted = (
-            self.solver.correction_threshold
-            if complete and self.solver.sqp_iterations == 1 and self.closing is None
-            else -1.0
-        )
-        for _ in range(line_search_steps + 1):
-            trial, size = v + move, float(np.abs(move).max())
-            if size <= trusted:
-                return trial, cost, size, None
+        step within the tolerance, of a complete program, is not tried: the next linearisation is
+        its test; not so where a theorem asks for more."""
+        size = float(np.abs(move).max())
+        if complete and size <= self.solver.tolerance and self.closing is None:
+            return v + move, cost, size, None
+        for _ in range(self.solver.line_search_steps + 1):
+            trial = v + move
             reached, outputs = self._program.simulate(
                 sample.chi, self._program.inputs(trial, sample)
             )
             trial_cost, roundoff = self._program.cost(outputs, trial, sample, reached[-1])
             if trial_cost <= cost + _ROUNDING * roundoff:
                 return trial, trial_cost, size, reached
-            move = 0.5 * move
+            move, size = 0.5 * move, 0.5 * size
         return v, cost, 0.0, states
 
 
@@ -409,30 +379,10 @@ class Condensed:
             active_set[row] = FREE
         return Stage(y, end, end_gain, normals, working, active_set)
 
-    def correct(
-        self, stage: Stage, v: Array, active_set: Array, sample: Sample
-    ) -> tuple[Stage, Array]:
-        """The stage with the outputs at `v` itself, whose working set is `marks`, and the exact
-        gains there, for the gradient alone."""
-        inputs = self.inputs(v, sample)
-        states = self.states(sample.chi, inputs)
-        gains = self._gains(self._linearised(sample.chi, inputs, states))
-        end, gain = states[-1], self._S[-1, : self._n].copy()
-        y = self.outputs(states)
-        return Stage(y, end, gain, stage.normals, stage.working, active_set), gains
-
-    def solve(
-        self,
-        stage: Stage,
-        v: Array,
-        sample: Sample,
-        *,
-        qp_iterations: int,
-        exact: Array | None = None,
-    ) -> Step:
-        """The program around the plan `v`; its gradient with the gains `exact` where given."""
+    def solve(self, stage: Stage, v: Array, sample: Sample, *, qp_iterations: int) -> Step:
+        """The program around the plan `v`."""
         moves, count = moves_of(v, sample.before), len(self._hard)
-        gains = stage.normals[count : count + stage.y.size] if exact is None else exact
+        gains = stage.normals[count : count + stage.y.size]
         gradient = (
             2.0 * (self._q * (stage.y - sample.target)).ravel() @ gains
             + 2.0 * (self._s * moves).ravel() @ self._D

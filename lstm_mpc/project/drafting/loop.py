@@ -43,9 +43,10 @@ def control_lines(tuning: FirstTuning) -> list[str]:
         note(f"u_start = {numbers(tuning.u_start)}", "in force before control begins"),
         "",
         "[solver]",
-        note("sqp_iterations = 1", "real-time iteration"),
+        note("sqp_iterations = 2", "real time: the second only after a large step"),
         "qp_iterations = 20",
         "line_search_steps = 1",
+        note("tolerance = 0.03", "[share of the input span] of a step that is not large"),
     ]
 
 

@@ -155,7 +155,7 @@ BUDGETS = [
     SolverOptions(sqp_iterations=1),
     SolverOptions(sqp_iterations=1, qp_iterations=1, line_search_steps=0),
     SolverOptions(sqp_iterations=2, qp_iterations=3),
-    SolverOptions(sqp_iterations=3, line_search_steps=1, correction_threshold=0.0),
+    SolverOptions(sqp_iterations=3, line_search_steps=1),
 ]
 
 
@@ -201,7 +201,7 @@ wild = st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3))
 
 @pytest.mark.parametrize("qp_iterations", [1, 4, 9, 100])
 def test_a_plan_that_moves_little_in_real_time_costs_no_more_either(mimo, qp_iterations):
-    """Narrow rates, flat costs, and a step below `correct`, mostly not solved to its end."""
+    """Narrow rates, flat costs, and a step within the tolerance, mostly not solved to its end."""
     tight = all_at_once(
         preview=False, max_move=[0.06, 0.1], move_penalty=[0.0, 1e-5], output_weight=4000.0
     )
@@ -209,7 +209,7 @@ def test_a_plan_that_moves_little_in_real_time_costs_no_more_either(mimo, qp_ite
         Sqp(
             mimo,
             ControlProblem(**tight),
-            SolverOptions(sqp_iterations=1, qp_iterations=qp_iterations, correction_threshold=0.3),
+            SolverOptions(sqp_iterations=1, qp_iterations=qp_iterations, tolerance=0.3),
         ),
         np.random.default_rng(0),
     )
@@ -322,21 +322,47 @@ def test_a_corrupt_guess_changes_nothing_but_the_work(mimo, seed):
             np.testing.assert_allclose(moves[0].u, moves[1].u, atol=10 * AGREE)
 
 
-def test_a_long_step_in_real_time_is_corrected_once(mimo):
-    costs = {}
-    for correct in (np.inf, 0.0):
-        engine = Sqp(
-            mimo,
-            ControlProblem(**all_at_once(max_move=np.inf)),
-            SolverOptions(sqp_iterations=1, correction_threshold=correct),
-        )
+def test_a_long_step_in_real_time_is_followed_by_a_second_and_no_short_one(mimo):
+    costs, problem = [], ControlProblem(**all_at_once(max_move=np.inf, preview=False))
+    for iterations, tolerance in ((1, 0.03), (2, 0.03), (30, 1e-9)):
+        engine = Sqp(mimo, problem, SolverOptions(sqp_iterations=iterations, tolerance=tolerance))
         engine.reset(Y_REST, [1.0, 4.0])
-        costs[correct] = engine.step(Y_REST, RAMP).cost
-    best = Sqp(mimo, ControlProblem(**all_at_once(max_move=np.inf)))
-    best.reset(Y_REST, [1.0, 4.0])
-    least = best.step(Y_REST, RAMP).cost
-    assert least < costs[0.0] < costs[np.inf]
-    assert costs[0.0] - least < 0.5 * (costs[np.inf] - least)
+        move = engine.step(Y_REST, RAMP[-1])
+        costs.append(move.cost)
+        assert iterations == 30 or move.iterations == iterations
+        for _ in range(20):
+            move = engine.step(Y_REST, RAMP[-1])
+        assert iterations == 30 or (move.iterations, move.flags) == (1, OPTIMAL)
+    first, second, least = costs
+    assert least < second < first
+    assert second - least < 0.5 * (first - least)
+
+
+@pytest.mark.parametrize(("iterations", "flags"), [(1, Status.BUDGET), (30, OPTIMAL)])
+def test_a_step_that_was_halved_is_told_unless_another_follows(
+    mimo, monkeypatch, iterations, flags
+):
+    """The first trial costs more than it does."""
+    engine = Sqp(mimo, ControlProblem(**all_at_once()), SolverOptions(sqp_iterations=iterations))
+    engine.reset(Y_REST, [1.0, 4.0])
+    cost, asked = Condensed.cost, []
+
+    def dear(self, y, v, sample):
+        asked.append(None)
+        value, roundoff = cost(self, y, v, sample)
+        return (np.inf if len(asked) == 2 else value), roundoff
+
+    monkeypatch.setattr(Condensed, "cost", dear)
+    assert engine.step(Y_REST + 3 * KICK, RAMP).flags == flags
+    assert len(asked) > 2
+
+
+def test_a_small_step_of_a_program_that_was_not_solved_to_its_end_is_told(mimo):
+    """It says nothing of the optimum: its size is not taken for the distance."""
+    rough = SolverOptions(sqp_iterations=1, qp_iterations=1, tolerance=0.9)
+    engine = Sqp(mimo, ControlProblem(**all_at_once()), rough)
+    engine.reset(Y_REST, [1.0, 4.0])
+    assert engine.step(Y_REST + 3 * KICK, RAMP).flags == Status.BUDGET
 
 
 def test_real_time_ends_where_the_converged_engine_does(plant, released):
@@ -363,15 +389,14 @@ def test_real_time_ends_where_the_converged_engine_does(plant, released):
         {"line_search_steps": -1},
         {"tolerance": 1.0},
         {"tolerance": np.nan},
-        {"correction_threshold": -1.0},
     ],
 )
 def test_a_budget_that_cannot_be_is_an_input_error(wrong):
     with pytest.raises(
         InputError,
         match=(
-            "solver: sqp_iterations and qp_iterations must be 1 or more, line_search_steps and"
-            " correction_threshold 0 or more"
+            "solver: sqp_iterations and qp_iterations must be 1 or more, line_search_steps 0 or"
+            " more, tolerance"
         ),
     ):
         SolverOptions(**wrong)

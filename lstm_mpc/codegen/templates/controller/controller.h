@@ -49,6 +49,9 @@ typedef float @name@_real;
 #define @NAME@_STATE_RESET 64u
 /* the model is corrupt or was never checked: nothing but the safe input */
 #define @NAME@_REFUSED 128u
+/* not prepared since the last advance, or the scratch is not what prepare left: the input in force
+ * is kept, and nothing else is written */
+#define @NAME@_OUT_OF_ORDER 1024u
 {% if measured %}
 /* a measured input is not finite or beyond its limits: the last valid one is kept */
 #define @NAME@_MEASURED_INVALID 256u
@@ -57,10 +60,12 @@ typedef float @name@_real;
 /* The model and the tuning: constant, in flash. The numbers of one precision: its bounds are
  * rounded inwards. */
 typedef struct {
-  @name@_real weights[@NAME@_WEIGHTS]; /* per layer, gate (f, i, o, c) and cell: W row, U row, b */
+  /* per layer, gate (f, i, o, c) and cell: W row, U row, b */
+  @name@_real weights[@NAME@_WEIGHTS];
   @name@_real head[@NAME@_NY * (@NAME@_NXI + 1)]; /* per output: C row, b_y */
 {% if measured %}
-  /* [input unit] normalised = (value - mid) / span, of inputs that are moved, then of measured ones */
+  /* [input unit] normalised = (value - mid) / span: of inputs that are moved, then of measured
+   * ones */
   @name@_real u_mid[@NAME@_NU + @NAME@_NM];
   @name@_real u_span[@NAME@_NU + @NAME@_NM];
 {% else %}
@@ -99,12 +104,11 @@ typedef struct {
   @name@_real observer_gain;
 #endif
   @name@_real tolerance; /* expected distance from the optimum that ends the iterations */
-  @name@_real correction_threshold; /* in real-time mode a larger step is corrected once */
   @name@_real radius; /* largest |input| */
   @name@_real start[@NAME@_NCHI]; /* state at rest under the safe input */
   @name@_real bound[@NAME@_NCHI]; /* no sound state is beyond this */
   @name@_real witness[@NAME@_NCHI]; /* v of the certificate: A v < v */
-  uint32_t sqp_iterations; /* 1: real-time iteration */
+  uint32_t sqp_iterations; /* at most; one is enough where its step is within the tolerance */
   uint32_t qp_iterations; /* of the working set, in one pass */
   uint32_t line_search_steps; /* of a step, in one pass */
   uint32_t frozen_after; /* equal measurements until the sensor is called frozen; 0: never */
@@ -153,12 +157,13 @@ typedef struct {
   uint32_t unchanged[@NAME@_NY]; /* equal measurements in a row */
   uint32_t failures; /* solves in a row that failed */
   uint32_t status; /* of this sample, as it builds up */
-  uint32_t ready; /* what init left */
+  volatile uint32_t phase; /* which call is due */
   uint8_t working_set[@NAME@_ROWS]; /* working set: 0 free, 1 active, 2 violated at full price */
 } @name@_state;
 
 /* Scratch, between prepare and feedback only; may be shared with anything else after advance. */
 typedef struct {
+  const void *owner; /* the state that it was prepared for */
   @name@_real cost; /* of the plan, in the units of the problem */
   uint32_t sqp_iterations; /* used */
   uint32_t qp_iterations; /* of the working set, used in all iterations */
@@ -184,7 +189,6 @@ typedef struct {
     /* R of the working set, packed columns */
     @name@_real triangle[@NAME@_NV * (@NAME@_NV + 1) / 2];
     @name@_real slope[@NAME@_NV * @NAME@_NCHI]; /* d state / d plan, a row for each variable */
-    @name@_real path[@NAME@_N * @NAME@_NCHI]; /* states along the plan */
   } a;
 } @name@_work;
 
@@ -213,7 +217,8 @@ uint32_t @name@_init(const @name@_model *model, @name@_state *state, const @name
                      const @name@_real u[@NAME@_NU]);
 {% endif %}
 
-/* Everything that needs no measurement: linearise along the plan and factorise. */
+/* Everything that needs no measurement: linearise along the plan and factorise. Does nothing
+ * between feedback and advance. */
 void @name@_prepare(const @name@_model *model, @name@_state *state, @name@_work *work);
 
 /* The input `u` for the measurement `y` and the setpoints `reference` (REFERENCES rows of NY;
@@ -230,7 +235,7 @@ uint32_t @name@_feedback(const @name@_model *model, @name@_state *state, @name@_
 {% endif %}
                          @name@_real u[@NAME@_NU]);
 
-/* On to the next sample: the observer moves, the plan shifts. */
+/* On to the next sample: the observer moves, the plan shifts. Does nothing before feedback. */
 void @name@_advance(const @name@_model *model, @name@_state *state, @name@_work *work);
 
 /* prepare, feedback and advance. */

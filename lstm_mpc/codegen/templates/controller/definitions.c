@@ -23,6 +23,19 @@ typedef @name@_work work_t;
 #define OUT_OF_LINE
 #endif
 
+#if defined(__GCC_ATOMIC_INT_LOCK_FREE) && __GCC_ATOMIC_INT_LOCK_FREE == 2
+#define LOCK_FREE 1 /* the processor can exchange a word at once */
+#else
+#define LOCK_FREE 0
+#endif
+
+/* Nothing in memory moves across it: who interrupts finds what the phase says. */
+#ifdef __GNUC__
+#define BARRIER() __asm__ volatile("" ::: "memory")
+#else
+#define BARRIER() (void)0
+#endif
+
 enum {
   NU = @NAME@_NU,
   NY = @NAME@_NY,
@@ -70,6 +83,7 @@ enum { FREE = 0, ACTIVE = 1, CAPPED = 2 };
 #define SLACK R(1e-12) /* violation of a row that counts as none */
 #define ROUNDING R(1e-15) /* error of a sum that may be round-off */
 #define REST_TOLERANCE R(1e-15)
+#define ABSOLUTE(x) __builtin_fabs(x)
 #define POWER(k) ((real)(1u << ((k) / 2u)) * (real)(1u << ((k) - (k) / 2u))) /* k may exceed 31 */
 #else
 #define TAIL(r) R(0.0)
@@ -79,11 +93,16 @@ enum { FREE = 0, ACTIVE = 1, CAPPED = 2 };
 #define SLACK R(1e-6)
 #define ROUNDING R(1e-6)
 #define REST_TOLERANCE R(1e-7)
+#define ABSOLUTE(x) __builtin_fabsf(x)
 #define POWER(k) ((real)(1u << (k)))
 #endif
 #define NEVER R(1e30) /* a number that nothing here reaches */
 #define REST_SAMPLES 3000u /* samples that the observer may take to come to rest, at init only */
-#define READY 0x4C53544Du
+/* Whose turn it is, prepare's, feedback's or advance's; any other word: init has not been. */
+#define READY 0x4C50u
+#define PREPARED 0x4C51u
+#define APPLIED 0x4C52u
+#define BUSY 0x4C53u /* one of them is at work, or was broken off */
 #if KALMAN
 /* samples in which the covariance becomes that of a rest, at init only */
 #define COVARIANCE_SAMPLES 200u

@@ -1,5 +1,23 @@
 /* -- interface --------------------------------------------------------------------------------- */
 
+/* What is written before is there for whoever finds the phase. */
+static void set_phase(state_t *state, uint32_t phase) {
+  BARRIER();
+  state->phase = phase;
+}
+
+/* The phase; from now on the state is busy. */
+OUT_OF_LINE static uint32_t claim(state_t *state) {
+#if LOCK_FREE
+  const uint32_t phase = __atomic_exchange_n(&state->phase, BUSY, __ATOMIC_RELAXED);
+#else
+  const uint32_t phase = state->phase;
+  state->phase = BUSY;
+#endif
+  BARRIER();
+  return phase;
+}
+
 {% if measured %}
 uint32_t @name@_init(const model_t *model, state_t *state, const real y[NY], const real u[NU],
                      const real measured[FORESEEN * NM]) {
@@ -12,7 +30,7 @@ uint32_t @name@_init(const model_t *model, state_t *state, const real y[NY], con
   real stage[STAGE];
 #endif
   uint32_t j, k;
-  state->ready = 0u;
+  set_phase(state, 0u);
   state->status = 0u;
   if (@name@_verify(model) != 0u) {
     return @NAME@_REFUSED;
@@ -59,16 +77,47 @@ uint32_t @name@_init(const model_t *model, state_t *state, const real y[NY], con
         model->y_mid[j] + model->y_span[j] * (state->reference[j] + state->disturbance[j]);
   }
   start_plan(state);
-  state->ready = READY;
+  set_phase(state, READY);
   return 0u;
+}
+
+/* Everything that needs no measurement of the outputs; where it is prepare's turn. */
+{% if measured %}
+static void begin_sample(const context *c, const real *measured) {
+  state_t *state = c->state;
+  bool changed;
+{% else %}
+static void begin_sample(const context *c) {
+  state_t *state = c->state;
+{% endif %}
+  uint32_t phase = claim(state);
+  if (phase == READY || phase == PREPARED) {
+    state->status = check_state(c->model, state, c->work);
+{% if measured %}
+    if (measured != NULL) {
+      (void)take_measured(c->model, state, measured, &changed); /* before the one linearisation */
+    }
+{% endif %}
+    linearise(c);
+    c->work->owner = state;
+    phase = PREPARED;
+  }
+  set_phase(state, phase);
 }
 
 void @name@_prepare(const model_t *model, state_t *state, work_t *work) {
   const context c = {model, state, work, NULL, 0u};
-  if (state->ready == READY) {
-    state->status = check_state(model, state, work);
-    linearise(&c);
+  begin_sample(&c@", NULL" | raw if measured else ""@);
+}
+
+/* Is the scratch one that prepare left for this state? What it counts must fit its arrays. */
+static bool prepared(const state_t *state, const work_t *work) {
+  bool fits = work->owner == state && work->count <= NV;
+  uint32_t k;
+  for (k = 0u; fits && k < work->count; ++k) {
+    fits = work->active[k] < ROWS;
   }
+  return fits;
 }
 
 {% if measured %}
@@ -81,10 +130,15 @@ uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, con
                          const real reference[REFERENCES * NY], real u[NU]) {
 {% endif %}
   context c = {model, state, work, &reference[@NAME@_SHARED * NY], REFERENCES > 1 ? NY : 0u};
-  uint32_t j, status;
-  if (state->ready != READY) {
-    copy(u, model->u_safe, NU);
-    return @NAME@_REFUSED;
+  uint32_t j, status, phase;
+  phase = claim(state);
+  if (phase != PREPARED || !prepared(state, work)) {
+    const bool begun = phase - READY <= BUSY - READY;
+    set_phase(state, phase);
+    for (j = 0u; j < NU; ++j) {
+      u[j] = begun ? clamp(state->applied[j], model->u_low[j], model->u_high[j]) : model->u_safe[j];
+    }
+    return begun ? @NAME@_OUT_OF_ORDER : @NAME@_REFUSED;
   }
   status = state->status;
 {% if measured %}
@@ -131,6 +185,7 @@ uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, con
     state->applied[j] = u[j];
   }
   state->status = status;
+  set_phase(state, APPLIED);
   return status;
 }
 
@@ -139,7 +194,9 @@ void @name@_advance(const model_t *model, state_t *state, work_t *work) {
   const real *v;
   real sum[@NW@];
   uint32_t block, i, k;
-  if (state->ready != READY) {
+  k = claim(state);
+  if (k != APPLIED) {
+    set_phase(state, k);
     return;
   }
   normalise(model, state);
@@ -177,6 +234,7 @@ void @name@_advance(const model_t *model, state_t *state, work_t *work) {
       state->working_set[k + i] = state->working_set[k + i + NY];
     }
   }
+  set_phase(state, READY);
 }
 
 {% if measured %}
@@ -184,13 +242,8 @@ uint32_t @name@_step(const model_t *model, state_t *state, work_t *work, const r
                      const real reference[REFERENCES * NY], const real measured[FORESEEN * NM],
                      real u[NU]) {
   const context c = {model, state, work, NULL, 0u};
-  bool changed;
   uint32_t status;
-  if (state->ready == READY) {
-    state->status = check_state(model, state, work);
-    (void)take_measured(model, state, measured, &changed); /* before the one linearisation */
-    linearise(&c);
-  }
+  begin_sample(&c, measured);
   status = @name@_feedback(model, state, work, y, reference, measured, u);
 {% else %}
 uint32_t @name@_step(const model_t *model, state_t *state, work_t *work, const real y[NY],

@@ -101,37 +101,6 @@ OUT_OF_LINE static void propagate_slopes(const real *stage, real *x, const real 
   }
 }
 
-/* The same the other way: the price of chi+ becomes the price of chi, in place, and what the input
- * adds goes to `gradient`. */
-static void propagate_prices(const real *stage_end, real price[NCHI], real gradient[NU]) {
-  real fresh[2 * WIDEST];
-  real *x = &price[NCHI];
-  const real *stage = stage_end;
-  uint32_t layer, i;
-  for (layer = LAYERS; layer > 0u; --layer) {
-    const uint32_t nx = CELLS(layer - 1u), width = layer > 1u ? CELLS(layer - 2u) : (uint32_t)@NW@;
-    real *xi = &x[-(ptrdiff_t)nx];
-    /* of the layer below: its xi+ */
-    real *below = layer > 1u ? &xi[-(ptrdiff_t)(nx + width)] : gradient;
-    x = &xi[-(ptrdiff_t)nx];
-    stage = &stage[-(ptrdiff_t)(nx * 2u * (1u + width + nx))];
-    fill(fresh, R(0.0), width + nx);
-    for (i = 0u; i < nx; ++i) {
-      const real *row = &stage[i * 2u * (1u + width + nx)], *slopes = &row[2];
-      const real a = x[i] + row[1] * xi[i];
-      add_scaled(fresh, a, slopes, width + nx);
-      add_scaled(fresh, xi[i], &slopes[width + nx], width + nx);
-      x[i] = row[0] * a;
-    }
-{% if measured %}
-    add_scaled(below, R(1.0), fresh, layer > 1u ? width : (uint32_t)NU); /* nothing moves the rest */
-{% else %}
-    add_scaled(below, R(1.0), fresh, width);
-{% endif %}
-    copy(xi, &fresh[width], nx);
-  }
-}
-
 OUT_OF_LINE static void output(const model_t *model, const real chi[NCHI], real y[NY]) {
   uint32_t i;
   for (i = 0u; i < NY; ++i) {

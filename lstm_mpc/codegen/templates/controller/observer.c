@@ -51,8 +51,8 @@ OUT_OF_LINE static void predict_to_now(const model_t *model, state_t *state) {
 
 /* What the probe speaks of moves on by one sample under the input `v`, and its
  * covariance: A P A'. */
-OUT_OF_LINE static void propagate_covariance(const model_t *model, state_t *state, const real v[@NW@],
-                                             real stage[STAGE]) {
+OUT_OF_LINE static void propagate_covariance(const model_t *model, state_t *state,
+                                             const real v[@NW@], real stage[STAGE]) {
   real *P = state->covariance, sum[@NW@];
   uint32_t side, r, j;
   advance_chi(model, state->estimate, with_disturbance(state, v, sum), stage);
@@ -163,7 +163,8 @@ static uint32_t measurement_update(const model_t *model, state_t *state, work_t 
 
 #if KALMAN
 /* The filter goes to the next sample, in which the input `v` arrives. */
-static void time_update(const model_t *model, state_t *state, const real v[@NW@], real stage[STAGE]) {
+static void time_update(const model_t *model, state_t *state, const real v[@NW@],
+                        real stage[STAGE]) {
   real y[NY], *P = state->covariance, alarm = R(0.0);
   uint32_t j;
   copy(&state->delay_buffer[(state->oldest + LAG) % PROBES * @NW@], v, @NW@);

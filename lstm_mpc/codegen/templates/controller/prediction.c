@@ -62,17 +62,13 @@ static bool arrives(uint32_t block, uint32_t k, uint32_t j) {
 #endif
 }
 
-/* The outputs along `plan` into `outputs`, and with a `path` the states that the stages
- * begin with. */
-static void simulate(const context *c, const real plan[NV], real outputs[N * NY], real *path) {
+/* The outputs along `plan` into `outputs`. */
+static void simulate(const context *c, const real plan[NV], real outputs[N * NY]) {
   real *chi = c->work->chi, sum[@NW@];
   uint32_t block, k;
   copy(chi, c->state->chi, NCHI);
   for (block = 0u; block < BLOCKS; ++block) {
     for (k = START(block); k < START(block + 1u); ++k) {
-      if (path != NULL) {
-        copy(&path[k * NCHI], chi, NCHI);
-      }
       advance_chi(c->model, chi,
                   with_disturbance(c->state, arriving(c->state, plan, block, k, sum), sum), NULL);
       output(c->model, chi, &outputs[k * NY]);

@@ -38,66 +38,24 @@ static real cost_of(const context *c, const real plan[NV], const real outputs[N 
   return sum;
 }
 
-/* The slope of the smooth part of the cost that the moves make. */
-OUT_OF_LINE static void move_gradient(const context *c, real gradient[NV]) {
-  const real *plan = c->state->plan;
+/* The slope of the smooth part of the cost, into work->gradient. */
+static void gradient_of(const context *c) {
+  const real *plan = c->state->plan, *gain = c->work->gains;
+  real *gradient = c->work->gradient;
   uint32_t j;
   for (j = 0u; j < NV; ++j) {
-    const real push = R(2.0) * c->model->move_penalty[j % NU];
-    gradient[j] = push * (plan[j] - before(c, plan, j));
+    const real push =
+        R(2.0) * c->model->move_penalty[j % NU] * (plan[j] - before(c, plan, j));
+    gradient[j] = push;
     if (j >= NU) {
-      gradient[j - NU] = gradient[j - NU] - push * (plan[j] - plan[j - NU]);
+      gradient[j - NU] = gradient[j - NU] - push;
     }
   }
-}
-
-/* ... and that of the outputs, with the gains of the stage. */
-static void output_gradient(const context *c, real gradient[NV]) {
-  const real *gain = c->work->gains;
-  uint32_t k, i;
-  for (k = 0u; k < N; ++k) {
-    for (i = 0u; i < NY; ++i) {
-      const real push = R(2.0) * c->model->output_weight[i] * error_of(c, c->work->outputs, k, i);
-      add_scaled(gradient, push, gain, ROW_LENGTH(k));
-      gain = &gain[ROW_LENGTH(k)];
-    }
-  }
-}
-
-/* ... or exact at the plan, by one sweep back; R of the working set is lost. */
-static void exact_gradient(const context *c, real gradient[NV]) {
-  work_t *work = c->work;
-  real *price = work->chi, sum[@NW@];
-  uint32_t block, k, i;
-#if HISTORY > 0
-  real arrived[NU];
-#endif
-  simulate(c, c->state->plan, work->outputs, work->a.path);
-  fill(price, R(0.0), NCHI);
-  for (block = BLOCKS; block > 0u; --block) {
-    for (k = START(block); k > START(block - 1u); --k) {
-      const real *v = with_disturbance(
-          c->state, arriving(c->state, c->state->plan, block - 1u, k - 1u, sum), sum);
-      for (i = 0u; i < NY; ++i) {
-        const real push =
-            R(2.0) * c->model->output_weight[i] * error_of(c, work->outputs, k - 1u, i);
-        add_scaled(&price[NCHI - NXI], push, &c->model->head[i * (NXI + 1u)], NXI);
-      }
-      advance_chi(c->model, &work->a.path[(k - 1u) * NCHI], v, work->stage);
-#if HISTORY > 0
-      fill(arrived, R(0.0), NU);
-      propagate_prices(&work->stage[STAGE], price, arrived);
-      for (i = 0u; i < NU; ++i) {
-        const uint32_t delay = extra_delay[i];
-        if (k > delay) {
-          real *slope = &gradient[ROW_LENGTH(k - 1u - delay) - NU + i];
-          *slope = *slope + arrived[i];
-        }
-      }
-#else
-      propagate_prices(&work->stage[STAGE], price, &gradient[(block - 1u) * NU]);
-#endif
-    }
+  for (j = 0u; j < N * NY; ++j) {
+    const uint32_t length = ROW_LENGTH(j / NY), i = j % NY;
+    const real error = error_of(c, c->work->outputs, j / NY, i);
+    add_scaled(gradient, R(2.0) * c->model->output_weight[i] * error, gain, length);
+    gain = &gain[length];
   }
 }
 

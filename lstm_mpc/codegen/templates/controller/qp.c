@@ -23,11 +23,23 @@ OUT_OF_LINE static void consider(worst *w, const uint8_t *entry, uint32_t row, u
   }
 }
 
+/* The outputs that the linearisation expects after the step, into work->trial_outputs. */
+OUT_OF_LINE static void predict(const context *c) {
+  work_t *work = c->work;
+  const real *gain = work->gains;
+  uint32_t place;
+  for (place = 0u; place < N * NY; ++place) {
+    const uint32_t length = ROW_LENGTH(place / NY);
+    work->trial_outputs[place] = work->outputs[place] + dot(gain, work->step, length);
+    gain = &gain[length];
+  }
+}
+
 /* The most violated row: a free one outside, or a capped one inside. */
 static worst worst_row(const context *c) {
   const model_t *model = c->model;
   const state_t *state = c->state;
-  const real *gain = c->work->gains, *p = c->work->step;
+  const real *p = c->work->step;
   worst w = {SLACK, ROWS};
   uint32_t j, i;
   for (j = 0u; j < NV; ++j) {
@@ -41,16 +53,11 @@ static worst worst_row(const context *c) {
     }
   }
   if (ROWS > HARD_ROWS) {
-    uint32_t k;
-    for (k = 0u; k < N; ++k) {
-      for (i = 0u; i < NY; ++i) {
-        const uint32_t place = k * NY + i;
-        const real y =
-            c->work->outputs[place] + dot(gain, p, ROW_LENGTH(k)) + state->disturbance[i];
-        consider(&w, state->working_set, HARD_ROWS + place, N * NY, y - model->y_high[i],
-                 model->y_low[i] - y);
-        gain = &gain[ROW_LENGTH(k)];
-      }
+    predict(c);
+    for (j = 0u; j < N * NY; ++j) {
+      const real y = c->work->trial_outputs[j] + state->disturbance[j % NY];
+      consider(&w, state->working_set, HARD_ROWS + j, N * NY, y - model->y_high[j % NY],
+               model->y_low[j % NY] - y);
     }
   }
   return w;

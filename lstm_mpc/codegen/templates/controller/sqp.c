@@ -1,6 +1,6 @@
 /* -- the plan, by sequential quadratic programming --------------------------------------------- */
 
-OUT_OF_LINE static void clear_working_set(state_t *state) {
+static void clear_working_set(state_t *state) {
   uint32_t j;
   for (j = 0u; j < ROWS; ++j) {
     state->working_set[j] = FREE;
@@ -27,25 +27,15 @@ OUT_OF_LINE static void project(const context *c, real plan[NV]) {
   }
 }
 
-/* The outputs that the linearisation expects after the step. */
-static void predict(const context *c, real outputs[N * NY]) {
-  const real *gain = c->work->gains;
-  uint32_t place;
-  for (place = 0u; place < N * NY; ++place) {
-    const uint32_t length = ROW_LENGTH(place / NY);
-    outputs[place] = c->work->outputs[place] + dot(gain, c->work->step, length);
-    gain = &gain[length];
-  }
-}
-
-/* As far towards the admissible plan next to plan + step as the cost does not rise; returns the
- * size of what was gone, 0 where it rises all the way, and in `wanted` the size of the whole. A
- * status other than 0: there were no numbers. */
-static uint32_t line_search(const context *c, uint32_t steps, bool complete, real *taken,
-                            real *wanted) {
+/* As far towards the admissible plan next to plan + step as the cost does not rise. A step within
+ * the tolerance, of a `complete` program, is not tried: the next linearisation is its test. `taken`
+ * becomes the size of what was gone, 0 where the cost rises all the way, `wanted` the whole size.
+ * A status other than 0: there were no numbers. */
+static uint32_t line_search(const context *c, bool complete, real *taken, real *wanted) {
   state_t *state = c->state;
   work_t *work = c->work;
-  real size = R(0.0);
+  real size = R(0.0), cost = work->cost, roundoff;
+  bool accepted;
   uint32_t j, k;
   *taken = R(0.0);
   copy(work->trial, state->plan, NV);
@@ -59,29 +49,28 @@ static uint32_t line_search(const context *c, uint32_t steps, bool complete, rea
     size = maximum(size, magnitude(work->step[j]));
   }
   *wanted = size;
-  for (k = 0u; k <= steps; ++k) {
-    /* the next linearisation is its test */
-    const bool small =
-        complete && c->model->sqp_iterations == 1u && size <= c->model->correction_threshold;
-    real cost, roundoff;
-    if (small) {
-      predict(c, work->trial_outputs);
-    } else {
-      simulate(c, work->trial, work->trial_outputs, NULL);
-    }
+  accepted = complete && size <= c->model->tolerance;
+  if (accepted) {
+    predict(c);
     cost = cost_of(c, work->trial, work->trial_outputs, &roundoff);
-    if (small || cost <= work->cost + ROUNDING * roundoff) {
-      copy(state->plan, work->trial, NV);
-      copy(work->outputs, work->trial_outputs, N * NY);
-      work->cost = cost;
-      *taken = size;
-      break;
+  }
+  for (k = 0u; k <= c->model->line_search_steps && !accepted; ++k) {
+    if (k > 0u) {
+      size = R(0.5) * size;
+      for (j = 0u; j < NV; ++j) {
+        work->step[j] = R(0.5) * work->step[j];
+        work->trial[j] = state->plan[j] + work->step[j];
+      }
     }
-    size = R(0.5) * size;
-    for (j = 0u; j < NV; ++j) {
-      work->step[j] = R(0.5) * work->step[j];
-      work->trial[j] = state->plan[j] + work->step[j];
-    }
+    simulate(c, work->trial, work->trial_outputs);
+    cost = cost_of(c, work->trial, work->trial_outputs, &roundoff);
+    accepted = cost <= work->cost + ROUNDING * roundoff;
+  }
+  if (accepted) {
+    copy(state->plan, work->trial, NV);
+    copy(work->outputs, work->trial_outputs, N * NY);
+    work->cost = cost;
+    *taken = size;
   }
   return 0u;
 }
@@ -157,72 +146,42 @@ static void linearise(const context *c) {
   }
 }
 
-/* One more program with the matrices of the stage, but the gradient exact at the plan that was
- * reached. */
-static void refine(const context *c) {
-  work_t *work = c->work;
-  real taken, wanted;
-  uint32_t k, status;
-  move_gradient(c, work->gradient);
-  exact_gradient(c, work->gradient);
-  for (k = 0u; k < work->count; ++k) { /* R anew: the sweep took its place */
-    image_of(work, work->active[k]);
-    copy(column(work, k), work->image, k + 1u);
-  }
-  status = solve_program(c);
-  /* else, as where it leads nowhere, the plan stands as it is */
-  if (status != @NAME@_SOLVE_FAILED) {
-    (void)line_search(c, 0u, status == 0u, &taken, &wanted);
-  }
-}
-
 /* The plan for this sample, and what was wrong with it. */
-OUT_OF_LINE static uint32_t plan_ahead(const context *c) {
+static uint32_t plan_ahead(const context *c) {
   const model_t *model = c->model;
   work_t *work = c->work;
   real last = R(0.0), taken = R(0.0), wanted = R(0.0);
-  uint32_t status = 0u, changes = 0u;
-  work->qp_iterations = 0u;
+  uint32_t status, changes = 0u;
   work->cost = cost_of(c, c->state->plan, work->outputs, &wanted);
-  for (work->sqp_iterations = 1u; work->sqp_iterations <= model->sqp_iterations;
-       ++work->sqp_iterations) {
-    if (work->sqp_iterations > 1u) {
-      linearise(c);
-      work->qp_iterations = 0u;
-    }
-    move_gradient(c, work->gradient);
-    output_gradient(c, work->gradient);
+  for (work->sqp_iterations = 1u;; ++work->sqp_iterations) {
+    const bool first = work->sqp_iterations == 1u;
+    bool sure;
+    work->qp_iterations = 0u;
+    gradient_of(c);
     status = solve_program(c);
     if (status != @NAME@_SOLVE_FAILED) {
-      status |= line_search(c, model->line_search_steps, status == 0u, &taken, &wanted);
+      status |= line_search(c, status == 0u, &taken, &wanted);
     }
+    changes += work->qp_iterations;
     if ((status & @NAME@_SOLVE_FAILED) != 0u) {
-      /* an earlier pass has left a good plan */
-      status = work->sqp_iterations > 1u ? @NAME@_BUDGET : status;
+      status = first ? status : @NAME@_BUDGET; /* an earlier pass has left a good plan */
       clear_working_set(c->state); /* the guess may be what failed */
       break;
     }
-    if (!(taken > R(0.0)) && wanted > model->tolerance) {
-      status |= @NAME@_BUDGET;
-    }
-    /* what a linear rate leaves */
-    if (taken <= model->tolerance || taken * taken <= model->tolerance * (last - taken)) {
+    /* only the whole step of a whole program says how far the optimum is */
+    sure = status == 0u && !(taken < wanted);
+    /* the second is what a linear rate leaves */
+    if (sure &&
+        (taken <= model->tolerance || taken * taken <= model->tolerance * (last - taken))) {
       break;
     }
-    if (work->sqp_iterations == model->sqp_iterations) {
-      if (model->sqp_iterations > 1u) {
-        status |= @NAME@_BUDGET;
-      } else if (taken > model->correction_threshold &&
-                 4u * work->qp_iterations <= model->qp_iterations) {
-        refine(c);
-      } else {
-        /* a real-time step that was small enough, or no time left */
-      }
+    if (work->sqp_iterations >= model->sqp_iterations || (status == 0u && !(taken > R(0.0)))) {
+      status |= first && sure ? 0u : @NAME@_BUDGET; /* one pass may be all that was asked for */
       break;
     }
-    changes += work->qp_iterations;
     last = taken;
+    linearise(c);
   }
-  work->qp_iterations += changes;
+  work->qp_iterations = changes;
   return status;
 }

@@ -3,7 +3,7 @@
 static real *column(work_t *work, uint32_t k) { return &work->a.triangle[k * (k + 1u) / 2u]; }
 
 /* The Hessian of the stage, then J in its place: H = U'U, J = U^-1. */
-OUT_OF_LINE static void factorise(const context *c) {
+static void factorise(const context *c) {
   real *H = c->work->factor, largest = R(0.0);
   const real *gain = c->work->gains;
   uint32_t i, j, k, r;

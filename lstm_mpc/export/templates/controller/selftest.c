@@ -3,6 +3,7 @@
  * IPOPT. Exit code 0: it agrees.
  */
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include "@name@.h"
 
@@ -28,6 +29,11 @@ static const double in_force[@NAME@_NU] = {@in_force | numbers@};
 
 static @name@_state state;
 static @name@_work work;
+
+typedef struct {
+  char first;
+  @name@_state state;
+} aligned;
 
 int main(void) {
   @name@_real y[@NAME@_NY], r[@NAME@_REFERENCES * @NAME@_NY], u[@NAME@_NU], iss, delta_iss;
@@ -66,8 +72,9 @@ int main(void) {
   good = worst <= TOLERANCE && statuses == 0;
   printf("@name@ " PRECISION ": %d samples, largest |du| %.3g of the range used (tolerance %.0e), "
          "to IPOPT %.3g; statuses differ %d times; margins iss %.6f, delta_iss %.6f; "
-         "bytes state %u, work %u, model %u\n",
+         "bytes state %u, work %u, model %u; state aligned to %u\n",
          SAMPLES, worst, TOLERANCE, beside, statuses, (double)iss, (double)delta_iss,
-         (unsigned)sizeof state, (unsigned)sizeof work, (unsigned)sizeof @name@_data);
+         (unsigned)sizeof state, (unsigned)sizeof work, (unsigned)sizeof @name@_data,
+         (unsigned)offsetof(aligned, state));
   return good ? 0 : 1;
 }

@@ -78,7 +78,8 @@ static int run(void) {
     @name@_prepare(&@name@_data, &state, &work);
     now.prepare = elapsed(&failed);
     port_start();
-    now.status = @name@_feedback(&@name@_data, &state, &work, y, reference, @"known, " | raw if measured else ""@now.u);
+    now.status = @name@_feedback(&@name@_data, &state, &work, y, reference,
+                                 @"known, " | raw if measured else ""@now.u);
     now.feedback = elapsed(&failed);
     port_start();
     @name@_advance(&@name@_data, &state, &work);
