@@ -213,7 +213,7 @@ HARMS = {  # a controller with one protection less
         "if (place == NV) {\n      return @NAME@_SOLVE_FAILED;",
         "solves",
     ),
-    "scratch matters": ("  work->qp_iterations = 0u;\n  work->cost", "  work->cost", "garbage"),
+    "scratch matters": ("  fill(H, R(0.0), NV * NV);\n", "", "garbage"),
     "index .* out of bounds": (
         "(state->oldest + LAG) % PROBES * NU",
         "(state->oldest + LAG) * NU",

@@ -51,13 +51,16 @@ def test_of_two_inputs_with_blocks_and_preview_too(mimo, tmp_path, case):
 
 
 HARMS = {  # case: a protection less
-    "unprepared": ("phase != PREPARED || ", ""),
+    "unprepared": ("turn != PREPARED || ", ""),
     "unprepared advance": ("if (k != APPLIED) {", "if (k == BUSY) {"),
-    "twice": ("set_phase(state, APPLIED);", "set_phase(state, PREPARED);"),
+    "twice": ("set_turn(model, state, APPLIED);", "set_turn(model, state, PREPARED);"),
     "overwritten": (" && work->count <= NV", ""),
     "overwritten rows": ("fits = work->active[k] < ROWS;", "fits = fits;"),
     "shared": ("work->owner == state && ", ""),
-    "interrupted": ("__atomic_exchange_n(&state->phase, BUSY, __ATOMIC_RELAXED)", "state->phase"),
+    "interrupted": (
+        "__atomic_exchange_n(&state->phase, model->crc + BUSY, __ATOMIC_RELAXED)",
+        "state->phase",
+    ),
 }
 
 

@@ -359,7 +359,7 @@ static int rot(unsigned long count) {
     if (draw() % 2u) {
       const uint32_t bit = draw() % (8u * (uint32_t)sizeof state);
       ((unsigned char *)&state)[bit / 8u] ^= (unsigned char)(1u << bit % 8u);
-      state.phase = READY; /* without it there is only the safe input */
+      state.phase = MODEL->crc + READY; /* without it there is only the safe input */
     }
     any_measurement(R(0.5));
     any_reference(0);

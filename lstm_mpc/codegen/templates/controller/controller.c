@@ -35,3 +35,5 @@
 {% include "certificate.c" %}
 
 {% include "interface.c" %}
+
+{% include "retune.c" %}

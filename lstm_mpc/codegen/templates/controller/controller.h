@@ -47,7 +47,7 @@ typedef float @name@_real;
 #define @NAME@_SAFE_INPUT 32u
 /* the state was corrupt and was made anew; delta-ISS forgets the difference */
 #define @NAME@_STATE_RESET 64u
-/* the model is corrupt or was never checked: nothing but the safe input */
+/* the model is corrupt, or not the one that init checked: nothing but the safe input */
 #define @NAME@_REFUSED 128u
 /* not prepared since the last advance, or the scratch is not what prepare left: the input in force
  * is kept, and nothing else is written */
@@ -157,7 +157,7 @@ typedef struct {
   uint32_t unchanged[@NAME@_NY]; /* equal measurements in a row */
   uint32_t failures; /* solves in a row that failed */
   uint32_t status; /* of this sample, as it builds up */
-  volatile uint32_t phase; /* which call is due */
+  volatile uint32_t phase; /* which call is due, and under which model */
   uint8_t working_set[@NAME@_ROWS]; /* working set: 0 free, 1 active, 2 violated at full price */
 } @name@_state;
 
@@ -216,6 +216,28 @@ uint32_t @name@_init(const @name@_model *model, @name@_state *state, const @name
 uint32_t @name@_init(const @name@_model *model, @name@_state *state, const @name@_real y[@NAME@_NY],
                      const @name@_real u[@NAME@_NU]);
 {% endif %}
+
+#ifdef @NAME@_RETUNE /* another switch: costs flash */
+/* What may change at run time, in engineering units; a limit of 1e30 and beyond is none. */
+typedef struct {
+  @name@_real u_low[@NAME@_NU]; /* hard bounds; the input in force must lie within */
+  @name@_real u_high[@NAME@_NU];
+  @name@_real u_safe[@NAME@_NU];
+  @name@_real max_move[@NAME@_NU]; /* a sample */
+  @name@_real move_penalty[@NAME@_NU];
+  @name@_real y_low[@NAME@_NY]; /* soft bounds */
+  @name@_real y_high[@NAME@_NY];
+  @name@_real output_weight[@NAME@_NY];
+  @name@_real violation_weight[@NAME@_NY];
+} @name@_tuning;
+
+/* Other limits and weights in `model`, a copy in RAM of the one that `state` began with, and a new
+ * checksum; between advance and feedback. REFUSED, and nothing is changed: the model is corrupt, a
+ * number is none or of the wrong sign, the bounds reach beyond what the certificates hold for, the
+ * input in force or the safe input lies outside them, or the program has no rows for such a limit
+ * (RATE_ROWS 0, or no soft bounds). */
+uint32_t @name@_retune(@name@_model *model, @name@_state *state, const @name@_tuning *tuning);
+#endif
 
 /* Everything that needs no measurement: linearise along the plan and factorise. Does nothing
  * between feedback and advance. */

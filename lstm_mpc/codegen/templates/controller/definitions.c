@@ -83,6 +83,7 @@ enum { FREE = 0, ACTIVE = 1, CAPPED = 2 };
 #define SLACK R(1e-12) /* violation of a row that counts as none */
 #define ROUNDING R(1e-15) /* error of a sum that may be round-off */
 #define REST_TOLERANCE R(1e-15)
+#define LAST_PLACE R(2.3e-16) /* more than half a unit in the last place of 1, twice */
 #define ABSOLUTE(x) __builtin_fabs(x)
 #define POWER(k) ((real)(1u << ((k) / 2u)) * (real)(1u << ((k) - (k) / 2u))) /* k may exceed 31 */
 #else
@@ -93,16 +94,19 @@ enum { FREE = 0, ACTIVE = 1, CAPPED = 2 };
 #define SLACK R(1e-6)
 #define ROUNDING R(1e-6)
 #define REST_TOLERANCE R(1e-7)
+#define LAST_PLACE R(1.2e-7)
 #define ABSOLUTE(x) __builtin_fabsf(x)
 #define POWER(k) ((real)(1u << (k)))
 #endif
 #define NEVER R(1e30) /* a number that nothing here reaches */
 #define REST_SAMPLES 3000u /* samples that the observer may take to come to rest, at init only */
-/* Whose turn it is, prepare's, feedback's or advance's; any other word: init has not been. */
-#define READY 0x4C50u
-#define PREPARED 0x4C51u
-#define APPLIED 0x4C52u
-#define BUSY 0x4C53u /* one of them is at work, or was broken off */
+/* Whose turn it is. The phase of a state is this more than the checksum of its model, so that any
+ * other word says that init has not been, or with another model. */
+#define BUSY 0u /* one of them is at work, or was broken off */
+#define READY 1u /* prepare */
+#define PREPARED 2u /* feedback */
+#define APPLIED 3u /* advance */
+#define ASLEEP 4u /* init */
 #if KALMAN
 /* samples in which the covariance becomes that of a rest, at init only */
 #define COVARIANCE_SAMPLES 200u

@@ -1,21 +1,21 @@
 /* -- interface --------------------------------------------------------------------------------- */
 
 /* What is written before is there for whoever finds the phase. */
-static void set_phase(state_t *state, uint32_t phase) {
+static void set_turn(const model_t *model, state_t *state, uint32_t turn) {
   BARRIER();
-  state->phase = phase;
+  state->phase = model->crc + turn;
 }
 
-/* The phase; from now on the state is busy. */
-OUT_OF_LINE static uint32_t claim(state_t *state) {
+/* Whose turn it was; from now on the state is busy. */
+OUT_OF_LINE static uint32_t claim(const model_t *model, state_t *state) {
 #if LOCK_FREE
-  const uint32_t phase = __atomic_exchange_n(&state->phase, BUSY, __ATOMIC_RELAXED);
+  const uint32_t phase = __atomic_exchange_n(&state->phase, model->crc + BUSY, __ATOMIC_RELAXED);
 #else
   const uint32_t phase = state->phase;
-  state->phase = BUSY;
+  state->phase = model->crc + BUSY;
 #endif
   BARRIER();
-  return phase;
+  return phase - model->crc;
 }
 
 {% if measured %}
@@ -30,7 +30,7 @@ uint32_t @name@_init(const model_t *model, state_t *state, const real y[NY], con
   real stage[STAGE];
 #endif
   uint32_t j, k;
-  set_phase(state, 0u);
+  set_turn(model, state, ASLEEP);
   state->status = 0u;
   if (@name@_verify(model) != 0u) {
     return @NAME@_REFUSED;
@@ -77,7 +77,7 @@ uint32_t @name@_init(const model_t *model, state_t *state, const real y[NY], con
         model->y_mid[j] + model->y_span[j] * (state->reference[j] + state->disturbance[j]);
   }
   start_plan(state);
-  set_phase(state, READY);
+  set_turn(model, state, READY);
   return 0u;
 }
 
@@ -90,8 +90,8 @@ static void begin_sample(const context *c, const real *measured) {
 static void begin_sample(const context *c) {
   state_t *state = c->state;
 {% endif %}
-  uint32_t phase = claim(state);
-  if (phase == READY || phase == PREPARED) {
+  uint32_t turn = claim(c->model, state);
+  if (turn == READY || turn == PREPARED) {
     state->status = check_state(c->model, state, c->work);
 {% if measured %}
     if (measured != NULL) {
@@ -100,9 +100,9 @@ static void begin_sample(const context *c) {
 {% endif %}
     linearise(c);
     c->work->owner = state;
-    phase = PREPARED;
+    turn = PREPARED;
   }
-  set_phase(state, phase);
+  set_turn(c->model, state, turn);
 }
 
 void @name@_prepare(const model_t *model, state_t *state, work_t *work) {
@@ -130,11 +130,11 @@ uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, con
                          const real reference[REFERENCES * NY], real u[NU]) {
 {% endif %}
   context c = {model, state, work, &reference[@NAME@_SHARED * NY], REFERENCES > 1 ? NY : 0u};
-  uint32_t j, status, phase;
-  phase = claim(state);
-  if (phase != PREPARED || !prepared(state, work)) {
-    const bool begun = phase - READY <= BUSY - READY;
-    set_phase(state, phase);
+  uint32_t j, status, turn;
+  turn = claim(model, state);
+  if (turn != PREPARED || !prepared(state, work)) {
+    const bool begun = turn < ASLEEP;
+    set_turn(model, state, turn);
     for (j = 0u; j < NU; ++j) {
       u[j] = begun ? clamp(state->applied[j], model->u_low[j], model->u_high[j]) : model->u_safe[j];
     }
@@ -185,7 +185,7 @@ uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, con
     state->applied[j] = u[j];
   }
   state->status = status;
-  set_phase(state, APPLIED);
+  set_turn(model, state, APPLIED);
   return status;
 }
 
@@ -194,9 +194,9 @@ void @name@_advance(const model_t *model, state_t *state, work_t *work) {
   const real *v;
   real sum[@NW@];
   uint32_t block, i, k;
-  k = claim(state);
+  k = claim(model, state);
   if (k != APPLIED) {
-    set_phase(state, k);
+    set_turn(model, state, k);
     return;
   }
   normalise(model, state);
@@ -234,7 +234,7 @@ void @name@_advance(const model_t *model, state_t *state, work_t *work) {
       state->working_set[k + i] = state->working_set[k + i + NY];
     }
   }
-  set_phase(state, READY);
+  set_turn(model, state, READY);
 }
 
 {% if measured %}

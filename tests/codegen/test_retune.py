@@ -1,0 +1,59 @@
+"""Limits and weights of the exported controller that change at run time: checked, kept from the
+next sample on, under a new checksum; what the certificates do not cover is refused."""
+
+import subprocess
+
+import pytest
+from compiling import FLAGS, WARNINGS, built, run, tool, write
+from places import ROOT
+
+from lstm_mpc.certificates.gate import Release
+from lstm_mpc.codegen.c_controller import controller
+from lstm_mpc.project.design import load_design
+
+SHIPPED = ROOT / "models" / "ph"
+SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+@pytest.fixture(scope="module")
+def sources():
+    design, passed = load_design(SHIPPED), Release.load(SHIPPED / "release.json")
+    return controller(passed, design.control, design.solver)
+
+
+@pytest.mark.parametrize("double", [False, True], ids=["float", "double"])
+def test_a_tuning_is_checked_and_kept(sources, tmp_path, double):
+    run(built(tmp_path, sources, "retune.c", *SANITIZED, double=double))
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_the_switch_compiles_without_a_warning_and_without_it_nothing_is_there(
+    sources, tmp_path, compiler
+):
+    name = write(tmp_path, sources)
+    for switch in ([], [f"-D{name.upper()}_RETUNE"]):
+        subprocess.run(
+            [tool(compiler), *FLAGS, *WARNINGS, *switch, "-c", f"{name}.c"],
+            cwd=tmp_path,
+            check=True,
+        )
+        assert (f"{name}_retune" in run("nm", tmp_path / f"{name}.o")) == bool(switch)
+
+
+HARMS = {
+    "radius": ("magnitude(normalised(model, t->u_high[i], i)) <= reach &&", ""),
+    "in force below": ("ordered(t->u_low[i], state->applied[i], false) &&", ""),
+    "in force above": ("ordered(state->applied[i], t->u_high[i], false) &&", ""),
+    "price": (" &&\n           ordered(R(0.0), t->violation_weight[i], false)", ""),
+    "checksum": ("    model->crc = crc_of(model);\n", ""),
+    "turn": ("} else if (turn != READY && turn != PREPARED) {", "} else if (turn == BUSY) {"),
+    "another model": ("return phase - model->crc;", "return phase & 3u;"),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), HARMS.values(), ids=HARMS)
+def test_a_check_that_is_missing_is_seen(sources, tmp_path, old, new):
+    text = sources["ph_controller.c"]
+    assert text.count(old) == 1
+    program = built(tmp_path, {**sources, "ph_controller.c": text.replace(old, new)}, "retune.c")
+    assert subprocess.run([program], capture_output=True, timeout=60).returncode != 0
