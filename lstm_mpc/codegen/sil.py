@@ -137,6 +137,11 @@ class Compiled:
             input_disturbance,
         )
 
+    @property
+    def qp_iterations(self) -> int:
+        """Changes of the working set in the last step, over all its iterations."""
+        return int(self._counts[2])
+
     def save(self) -> bytes:
         """The state as it lies in memory, sealed: another process with the same sources and
         precision goes on from it to the bit."""

@@ -45,6 +45,7 @@ HARMS = {
     "in force below": ("ordered(t->u_low[i], state->applied[i], false) &&", ""),
     "in force above": ("ordered(state->applied[i], t->u_high[i], false) &&", ""),
     "price": (" &&\n           ordered(R(0.0), t->violation_weight[i], false)", ""),
+    "nothing": ("return good && weight > R(0.0);", "return good && weight >= R(0.0);"),
     "checksum": ("    model->crc = crc_of(model);\n", ""),
     "turn": ("} else if (turn != READY && turn != PREPARED) {", "} else if (turn == BUSY) {"),
     "another model": ("return phase - model->crc;", "return phase & 3u;"),

@@ -90,6 +90,23 @@ static void refusals(void) {
   tuning.u_high[0] = u[0] - R(1e-3) * model.u_span[0];
   tuning.u_safe[0] = tuning.u_low[0];
   refused("bounds below the input in force");
+  WRONG(y_high, -(real)INFINITY, "a soft bound below everything");
+  WRONG(y_low, (real)INFINITY, "a soft bound above everything");
+  begin();
+  fill(tuning.output_weight, R(0.0), NY);
+  fill(tuning.move_penalty, R(0.0), NU);
+  refused("nothing that is wanted");
+  if (ROWS == HARD_ROWS) {
+    WRONG(y_high, model.y_mid[0], "a soft bound without a row");
+    WRONG(y_low, model.y_mid[0], "a soft bound without a row");
+  }
+  if (HARD_ROWS == BOUND_ROWS) {
+    WRONG(max_move, model.u_span[0], "a rate without a row");
+  }
+  begin();
+  memset(&state, 0, sizeof state);
+  held = state;
+  refused("a state that never began");
   begin();
   model.weights[0] = model.weights[0] * R(0.5);
   kept = model;
@@ -127,14 +144,19 @@ static void changes(void) {
         "the same numbers");
   begin();
   for (i = 0u; i < NU; ++i) {
-    tuning.u_high[i] = u[i] + R(0.2) * model.u_span[i];
+    tuning.u_high[i] = minimum(u[i] + R(0.2) * model.u_span[i], model.u_high[i]);
     tuning.u_safe[i] = u[i];
-    tuning.max_move[i] = R(0.05) * model.u_span[i];
+    if (HARD_ROWS > BOUND_ROWS) {
+      tuning.max_move[i] = R(0.05) * model.u_span[i];
+    }
   }
   check(@name@_retune(&model, &state, &tuning) == 0u, "another tuning");
   for (k = 0u; k < 12u; ++k) {
     uint32_t status;
     memcpy(applied, u, sizeof u);
+    for (i = 0u; i < NY; ++i) { /* a sensor that is alive */
+      y[i] = model.y_mid[i] + R(1e-3) * model.y_span[i] * (real)(k % 2u);
+    }
     status = @name@_step(&model, &state, &work, y, reference, u);
     check((status & ~(uint32_t)@NAME@_BUDGET) == 0u, "a clean sample");
     for (i = 0u; i < NU; ++i) {
@@ -142,9 +164,11 @@ static void changes(void) {
             "the new limits");
     }
   }
-  check(magnitude(u[0] - tuning.u_high[0]) < R(1e-3) * model.u_span[0] ||
-            magnitude(u[0] - tuning.u_low[0]) < R(1e-3) * model.u_span[0],
-        "up to the new limit");
+  for (i = 0u, k = 0u; i < NU; ++i) {
+    k += magnitude(u[i] - tuning.u_high[i]) < R(1e-3) * model.u_span[i] ||
+         magnitude(u[i] - tuning.u_low[i]) < R(1e-3) * model.u_span[i];
+  }
+  check(k > 0u, "up to a new limit");
 }
 
 int main(void) {

@@ -4,6 +4,10 @@
 /* Does `low` <= `high` hold, or `low` < `high` where they are `apart`? Not for what is no number. */
 static bool ordered(real low, real high, bool apart) { return apart ? low < high : low <= high; }
 
+/* Where the program has no rows for a limit, only one that nothing reaches will do. */
+#define LEAST_MOVE (HARD_ROWS > BOUND_ROWS ? R(0.0) : NEVER * R(0.5))
+#define LEAST_HIGH (ROWS > HARD_ROWS ? -NEVER : NEVER * R(0.5))
+
 /* Within what the certificates hold for and the program has rows for, and the input in force? */
 static bool tunable(const model_t *model, const state_t *state, const @name@_tuning *t) {
   real weight = R(0.0), outside = R(0.0);
@@ -22,14 +26,13 @@ static bool tunable(const model_t *model, const state_t *state, const @name@_tun
            ordered(t->u_low[i], t->u_safe[i], false) && ordered(t->u_safe[i], t->u_high[i], false) &&
            ordered(t->u_low[i], state->applied[i], false) &&
            ordered(state->applied[i], t->u_high[i], false) &&
-           ordered(R(0.0), t->max_move[i], true) &&
-           (HARD_ROWS > BOUND_ROWS || t->max_move[i] >= NEVER) &&
+           ordered(LEAST_MOVE, t->max_move[i], true) &&
            ordered(R(0.0), t->move_penalty[i], false) && finite(t->move_penalty[i]);
     weight = weight + t->move_penalty[i];
   }
   for (i = 0u; i < NY; ++i) {
     good = good && ordered(t->y_low[i], t->y_high[i], true) &&
-           (ROWS > HARD_ROWS || (t->y_low[i] <= -NEVER && t->y_high[i] >= NEVER)) &&
+           ordered(LEAST_HIGH, t->y_high[i], false) && ordered(t->y_low[i], -LEAST_HIGH, false) &&
            ordered(R(0.0), t->output_weight[i], false) && finite(t->output_weight[i]) &&
            ordered(R(0.0), t->violation_weight[i], false) && finite(t->violation_weight[i]);
     weight = weight + t->output_weight[i];
