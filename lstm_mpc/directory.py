@@ -151,7 +151,8 @@ class Project(Directory):
 
         Raises:
             Refused: The evidence does not clear what is exported; with every reason.
-            InputError: There is no usable release, or files of others are in the way.
+            InputError: There is no such target or no usable release, or files of others are in the
+                way.
         """
         export = export_steps.export(self.design, self.options, target=target)
         export.save(self.folder / target)

@@ -157,6 +157,13 @@ def test_data_of_other_signals_are_refused(model, dataset):
             judge(model, replace(dataset, Ts=5.0))
 
 
+def test_an_unknown_target_is_named_with_those_there_are():
+    project = lm.Project(Path(__file__).parents[1] / "models/ph")
+    targets = "c, controller, onnx, fmu, simulink, arduino"
+    with pytest.raises(lm.InputError, match=f"there is no target 'plc'; targets: {targets}"):
+        project.export("plc")
+
+
 def test_every_name_of_the_face_is_there():
     assert set(lm.__all__) <= set(dir(lm))
     for name in lm.__all__:

@@ -16,7 +16,7 @@ from lstm_mpc.control.controller import WORDS, Status
 from lstm_mpc.control.problem import KalmanTuning
 from lstm_mpc.control.run_log import RunLog
 from lstm_mpc.control.simulation import Run, metrics
-from lstm_mpc.io.targets import targets
+from lstm_mpc.io.targets import target_of
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.phrases import within
 from lstm_mpc.plants.system import System
@@ -202,7 +202,7 @@ def replayed(replay: Replay, design: Design) -> Answer:
 
 def exported(export: Export, folder: Path) -> Answer:
     """What `export` wrote."""
-    sentence = targets()[export.target].sentence
+    sentence = target_of(export.target).sentence
     first = sentence.format(files=", ".join(export.files), folder=folder)
     lines = [*waivers(export.release), first]
     lines += _controller_lines(export.facts) if "agreement" in export.facts else []

@@ -95,7 +95,7 @@ def identify(
         network: Weights to start from, counted from seed 0; the boxes are widened to hold them.
         required: Conditions that the gate asks for: with a `max_fit_loss` as many starts are also
             trained under these alone, with the seeds that follow.
-        workers: Processes that share the starts.
+        workers: Processes that share the starts; one is this process itself.
         name: Of the model.
         on_progress: Hears of every iteration of every start.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import singledispatch
 from html import escape
@@ -16,12 +17,13 @@ _LONGEST, _WORD = 119, 28  # [characters] of a line, and of one text in it
 _PICTURES = "lstm_mpc.plots.pictures"
 
 
-class Displayed:
+class Displayed(ABC):
     """A noun that says in `_facts` what a person wants to know of it, and in `_tables` (title,
     rows, the first of them the head) what else a notebook shows."""
 
+    @abstractmethod
     def _facts(self) -> Mapping[str, Any]:
-        raise NotImplementedError
+        """Name -> value, for one line."""
 
     def _tables(self) -> Iterator[tuple[str, Sequence[Sequence[Any]]]]:
         yield from ()

@@ -1,5 +1,5 @@
-"""Work in processes: results in the order of the tasks, progress on the way, and one Ctrl-C that
-lets workers finish cleanly."""
+"""Work in processes, or in this one: results in the order of the tasks, progress on the way, and
+one Ctrl-C that lets tasks finish cleanly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 from lstm_mpc.errors import SolverError
@@ -63,9 +63,10 @@ def run(
     on_result: Callable[[Any], None] = lambda _: None,
     graceful: bool = False,
 ) -> list[Any]:
-    """`[function(*task) for task in tasks]` in `workers` processes; `function` and tasks must be
-    picklable. `on_result` is told of each result once it is there. An `executor` of
-    `concurrent.futures` takes the place of the processes here: `io.cluster` has one.
+    """`[function(*task) for task in tasks]` in `workers` processes, which `function` and tasks must
+    be picklable for; one worker is this process itself. `on_result` is told of each result once it
+    is there. An `executor` of `concurrent.futures` takes the place of the processes here:
+    `io.cluster` has one.
 
     Ctrl-C makes `stopped()` true inside the tasks under way, which a long task must ask, and raises
     KeyboardInterrupt once they have ended. With `graceful`, the first one raises nothing: the tasks
@@ -73,6 +74,8 @@ def run(
     tasks = list(tasks)
     if executor is not None:
         return _elsewhere(executor, function, tasks, on_result)
+    if workers == 1:
+        return _here(function, tasks, on_report, on_result, graceful)
     context = multiprocessing.get_context("spawn")
     reports, stop = context.Queue(), context.Event()
     try:
@@ -86,7 +89,7 @@ def run(
             begin = (function,) if graceful else (_unless_stopped, function)
             # workers inherit that they ignore Ctrl-C
             futures = [pool.submit(*begin, *task) for task in tasks]
-            restore(_first_stops(stop) if graceful else interrupt)
+            restore(_first_stops(stop, graceful=True) if graceful else interrupt)
             waiting = set(futures)
             try:
                 while waiting:
@@ -107,6 +110,31 @@ def run(
         raise SolverError(
             "a worker process died (out of memory, or killed); run again with fewer workers"
         ) from error
+
+
+def _here(
+    function: Callable[..., Any],
+    tasks: list[tuple[Any, ...]],
+    on_report: Callable[[Any], None],
+    on_result: Callable[[Any], None],
+    graceful: bool,
+) -> list[Any]:
+    """One task after the other, on one core, so that its round-off is that of a worker."""
+    global _reports, _stop
+    from threadpoolctl import threadpool_limits
+
+    outer, results, stop = (_reports, _stop), [], threading.Event()
+    _reports, _stop = SimpleNamespace(put=on_report), stop
+    try:
+        with threadpool_limits(1), ctrl_c(_first_stops(stop, graceful)):
+            for task in tasks:
+                results.append(function(*task))
+                if stop.is_set() and not graceful:
+                    raise KeyboardInterrupt
+                on_result(results[-1])
+    finally:
+        _reports, _stop = outer
+    return results
 
 
 def _elsewhere(
@@ -203,12 +231,12 @@ def interruptions() -> int:
     return _interruptions
 
 
-def _first_stops(stop: Any) -> Callable[..., None]:
-    def handler(*_: Any) -> None:
+def _first_stops(stop: Any, graceful: bool) -> Callable[[int, FrameType | None], None]:
+    def handler(number: int, frame: FrameType | None) -> None:
         global _interruptions
         if stop.is_set():
-            raise KeyboardInterrupt
-        _interruptions += 1
+            interrupt(number, frame)
+        _interruptions += graceful
         stop.set()
 
     return handler

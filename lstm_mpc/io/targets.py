@@ -95,6 +95,15 @@ def targets(subject: str | None = None) -> dict[str, Target]:
     return {name: target for name, target in _TARGETS.items() if subject in (None, target.subject)}
 
 
+def target_of(name: str, subject: str | None = None) -> Target:
+    """A target by its name; InputError where `subject`, or nobody, has it."""
+    choices = targets(subject)
+    if name not in choices:
+        who = "there is" if subject is None else f"a {subject} has"
+        raise InputError(f"export: {who} no target {name!r:.60}; targets: {', '.join(choices)}")
+    return choices[name]
+
+
 def export(
     what: Any,
     subject: str,
@@ -108,12 +117,7 @@ def export(
 
     Only a missing or empty folder, or an earlier export of the same kind that nobody added to, is
     written to; InputError otherwise, and for a target that `subject` does not have."""
-    choices = targets(subject)
-    if name not in choices:
-        raise InputError(
-            f"export: a {subject} has no target {name!r}; its targets: {', '.join(choices)}"
-        )
-    target, place = choices[name], Path(name if folder is None else folder)
+    target, place = target_of(name, subject), Path(name if folder is None else folder)
     refuse_foreign(place, target.kind)  # before the work, not after it
     made = target.make(what, order or Order())
     held = {**made.facts, **(facts or {})}

@@ -154,7 +154,7 @@ COMPLETED = [
 @pytest.mark.parametrize("shell", ["bash", "fish"])
 def test_a_shell_completes_verbs_options_choices_and_files(shell, shipped):
     if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
+        pytest.skip(f"{shell} is not installed")  # CI has it
     place = shipped.parent
     (place / "script").write_text(script(shell))
     if shell == "bash":
@@ -187,7 +187,7 @@ def test_a_shell_completes_verbs_options_choices_and_files(shell, shipped):
 
 def test_zsh_completes(shipped):
     if shutil.which("zsh") is None:
-        pytest.skip("zsh is not installed")
+        pytest.skip("zsh is not installed")  # CI has it
     (shipped.parent / "_lstm-mpc").write_text(script("zsh"))
     leader, follower = pty.openpty()
     env = {**os.environ, "TERM": "xterm", "ZDOTDIR": str(shipped.parent)}

@@ -101,6 +101,7 @@ def _change(**changes):
             _change(format=2),
             r"was written by a newer version .format 2, this one reads 1.; upgrade lstm_mpc",
         ),
+        (_change(format=0), "has format 0, this version reads 1; make the noun again"),
         (_change(format=None), "has format None, this version reads 1; make the noun again"),
         (
             lambda text: text.replace("0.25", "0.26"),

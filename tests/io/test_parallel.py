@@ -11,6 +11,7 @@ from pathlib import Path
 import casadi as ca
 import pytest
 from tasks import confess, die, fail, patient, work
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from lstm_mpc.errors import SolverError
 from lstm_mpc.io import parallel
@@ -35,7 +36,7 @@ def test_a_dying_worker_is_a_solver_error():
     with pytest.raises(
         SolverError, match=r"a worker process died .*; run again with fewer workers"
     ):
-        parallel.run(die, [(0,), (1,), (2,)], workers=1)
+        parallel.run(die, [(0,), (1,), (2,)], workers=2)
 
 
 def test_an_exception_in_a_task_comes_through():
@@ -158,6 +159,46 @@ def test_a_job_in_the_background_goes_on_ignoring_ctrl_c():
 
 def test_no_tasks_no_results():
     assert parallel.run(work, [], workers=4) == []
+
+
+def test_one_worker_is_this_process_on_one_core():
+    reports, told = [], []
+    with threadpool_limits(2):
+        results = parallel.run(
+            blas, [(1,), (2,)], workers=1, on_report=reports.append, on_result=told.append
+        )
+        assert set(threads()) == {2}  # put back
+    assert results == told == [(number, os.getpid(), {1}) for number in (1, 2)]
+    assert reports == [("done", 1), ("done", 2)]
+    assert parallel.report("lost") is None  # nobody listens any more
+
+
+def blas(number):
+    parallel.report(("done", number))
+    return number, os.getpid(), set(threads())
+
+
+def threads():
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+def test_a_plain_script_identifies_with_one_worker(tmp_path):
+    """Processes would run a script without a `__main__` guard again, and fail."""
+    script = tmp_path / "plain.py"
+    script.write_text(
+        "import numpy as np, lstm_mpc as lm\n"
+        "rng = np.random.default_rng(0)\n"
+        "u = np.repeat(rng.uniform(-1, 1, 20), 5)[:, None]\n"
+        "y = np.zeros_like(u)\n"
+        "for k in range(99): y[k + 1] = 0.7 * y[k] + 0.3 * np.tanh(u[k])\n"
+        "record = lm.Record('one', u, y)\n"
+        "data = lm.Dataset((lm.Signal('u', '-', -1, 1),), (lm.Signal('y', '-'),), 1.0, (record,))\n"
+        "options = lm.TrainingOptions(cells=(1,), iterations=3)\n"
+        "done = lm.identify(data, data, options, lm.SearchOptions(starts=1), workers=1)\n"
+        "print(done.model.sizes.nx)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("(1,)\n", 0), done.stderr
 
 
 def test_outside_a_worker_reports_go_nowhere_and_nothing_is_stopped():

@@ -13,7 +13,7 @@ from lstm_mpc.io import parallel
 def work(number, wait):
     time.sleep(wait)
     parallel.report(("done", number))
-    return number, os.getpid(), os.environ["OMP_NUM_THREADS"], parallel.stopped()
+    return number, os.getpid(), os.environ.get("OMP_NUM_THREADS"), parallel.stopped()
 
 
 def die(number):

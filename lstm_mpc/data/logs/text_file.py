@@ -43,7 +43,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         with path.open("rb") as file:
             if file.read(2) == b"\x1f\x8b":
                 with gzip.open(path) as unpacked:
-                    yield unpacked  # type: ignore[misc]
+                    yield unpacked  # type: ignore[misc] # reads as IO[bytes] does
             else:
                 file.seek(0)
                 yield file

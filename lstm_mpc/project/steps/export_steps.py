@@ -21,7 +21,7 @@ from lstm_mpc.export.pil_bench import missing
 from lstm_mpc.export.pil_frames import CORES, Frames, Run, differences, measured
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.export_folder import refuse_foreign, write_folder
-from lstm_mpc.io.targets import MODEL, Order, targets
+from lstm_mpc.io.targets import MODEL, Order, target_of
 from lstm_mpc.project.artefacts import DEFAULT, RELEASE, Options
 from lstm_mpc.project.design import Design
 from lstm_mpc.project.steps.loop_steps import loop_evidence
@@ -42,7 +42,7 @@ class Export:
 
     def save(self, folder: Path) -> None:
         """Write the files and their manifest; InputError where files of others are in the way."""
-        target = targets()[self.target]
+        target = target_of(self.target)
         write_folder(
             folder,
             self.files,
@@ -88,10 +88,11 @@ def export(design: Design, options: Options = DEFAULT, *, target: str = "control
         The files, not yet written.
 
     Raises:
-        InputError: there is no usable release, or files of others are in the way.
+        InputError: there is no such target or no usable release, or files of others are in the
+            way.
         Refused: the gate of the controller says no.
     """
-    record, passed = targets()[target], Release.load(design.file(RELEASE))
+    record, passed = target_of(target), Release.load(design.file(RELEASE))
     refuse_foreign(design.file(target), record.kind)  # before the work, not after it
     order = Order(design.u_start, lambda share, what: options.progress("export", share, what))
     if record.subject == MODEL:

@@ -206,12 +206,13 @@ def _rescaling(at: _Reading, step: Step, tree: Tree) -> None:
 def _normalization(at: _Reading, step: Step, tree: Tree) -> None:
     arrays = _arrays(step, tree, ("mean", "variance", "count"))
     parts = [
-        _numbers(step, key, 0.0) if step.config.get(key) is not None else arrays.get(key)
+        np.ravel(_numbers(step, key, 0.0) if step.config.get(key) is not None else arrays[key])
         for key in ("mean", "variance")
+        if step.config.get(key) is not None or key in arrays
     ]
-    if any(part is None for part in parts):
+    if len(parts) < 2:
         raise InputError(f"layer {step.name!r} has no mean and variance; adapt it before saving")
-    mean, variance = (np.ravel(part) for part in parts)  # type: ignore[arg-type]
+    mean, variance = parts
     spread = np.maximum(np.sqrt(variance), 1e-7)
     if step.config.get("invert"):
         _elementwise(at, step, spread, mean)
