@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lstm_mpc.assurance.loop_proof import LoopProof
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.codegen.compiler import compiler
 from lstm_mpc.control.problem import KalmanTuning
@@ -38,6 +39,7 @@ STEPS = (  # of `run`, in their order
     "reach",
     "release",
     "control",
+    "prove-loop",
     "verify-loop",
     "export",
 )
@@ -96,6 +98,21 @@ class Project(Directory):
         if log:
             write_log(log, loops.runs, loops.plants[-1])
         return loops
+
+    def prove_loop(self) -> LoopProof:
+        """The proof that the cost of the closed loop falls → loop-proof.json.
+
+        Returns:
+            The proof, with what it covers and what it claims.
+
+        Raises:
+            InputError: The artefact is there and may not be replaced, there is no usable release,
+                or the problem has no terminal cost.
+        """
+        self._refuse(artefacts.PROOF)
+        proof = loop_steps.prove_loop(self.design)
+        self._write(artefacts.PROOF, proof.save)
+        return proof
 
     def verify_loop(
         self, *, cluster: str | None = None, scenarios: int | None = None
@@ -292,6 +309,7 @@ class Project(Directory):
         asked = {
             "record": not design.data.training,
             "control": bool(design.scenarios),
+            "prove-loop": design.control.terminal,
             "verify-loop": design.loop_law is not None,
         }
         return tuple(step for step in STEPS if asked.get(step, True))

@@ -139,6 +139,13 @@ COMMANDS = (
         answers.control,
     ),
     Command(
+        "prove-loop",
+        "proof that the cost of the closed loop falls, for a problem with terminal = true",
+        [f"lstm-mpc prove-loop {_PH}"],
+        (DIRECTORY, *COMMON),
+        answers.step("prove_loop"),
+    ),
+    Command(
         "verify-loop",
         "scenario verification of the closed loop: the exported C on plants that differ from the"
         " model",

@@ -136,6 +136,7 @@ _MAKERS = {  # kind of an artefact -> the step that writes it
     "lstm_mpc tubes": "reach",
     "lstm_mpc release": "release",
     "lstm_mpc closed loop": "control",
+    "lstm_mpc loop proof": "prove-loop",
     "lstm_mpc loop verification": "verify-loop",
     "lstm_mpc processor in the loop": "pil",
 }

@@ -21,6 +21,7 @@ MODEL, TRAINING, VERIFICATION, TUBES = (
 REPORT_KIND = "lstm_mpc training report"
 RELEASE, LOOP, PIL, ORDER = "release.json", "closed-loop.json", "pil.json", "order.json"
 ASSURANCE, PARTS = "loop-verification.json", "loop-verification.parts"
+PROOF = "loop-proof.json"
 DATA = {"training": "data-training.csv", "validation": "data-validation.csv"}
 FIGURES = "figures"
 
@@ -54,7 +55,18 @@ def certificate_file(condition: str) -> str:
 # -- the folder of a run ---------------------------------------------------------------------------
 
 MARKER, _RUN = "run.json", "lstm_mpc run"  # the files that steps have written there, with digests
-ARTEFACTS = (*DATA.values(), MODEL, TRAINING, VERIFICATION, TUBES, RELEASE, LOOP, ASSURANCE, PIL)
+ARTEFACTS = (
+    *DATA.values(),
+    MODEL,
+    TRAINING,
+    VERIFICATION,
+    TUBES,
+    RELEASE,
+    LOOP,
+    PROOF,
+    ASSURANCE,
+    PIL,
+)
 
 
 def run_folder(source: Path) -> Path:

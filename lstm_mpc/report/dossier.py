@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lstm_mpc.assurance.loop_proof import LoopProof
 from lstm_mpc.assurance.clearance import clear
 from lstm_mpc.certificates.evidence import Certificate, LoopVerification, Tubes, Verification
 from lstm_mpc.certificates.gate import Release
@@ -25,6 +26,7 @@ from lstm_mpc.model.model import Model, simulations
 from lstm_mpc.plants.system import Array, Signal
 from lstm_mpc.project.artefacts import (
     ASSURANCE,
+    PROOF,
     LOOP,
     MODEL,
     PIL,
@@ -217,6 +219,7 @@ def read(folder: str | Path) -> Dossier:
         TUBES: ("reach", Tubes.load),
         RELEASE: ("release", Release.load),
         LOOP: ("control", _json("lstm_mpc closed loop")),
+        **_proof(folder, design),
         ASSURANCE: ("verify-loop", LoopVerification.load),
         EXPORT: ("export", _json(controller_folder.KIND)),
         PIL: ("pil", _json("lstm_mpc processor in the loop")),
@@ -226,6 +229,14 @@ def read(folder: str | Path) -> Dossier:
         files[name] = DesignFile(**{**found.__dict__, "stale": _stale(found, model, design)})
     data = {which: _data(folder, which, design, model) for which in ("training", "validation")}
     return Dossier(folder, design, text, model, files, data)
+
+
+def _proof(
+    folder: Path, design: Design | None
+) -> dict[str, tuple[str, Callable[[Path], LoopProof]]]:
+    """The proof of the loop, where one lies there or is to be expected."""
+    asked = design is not None and design.control.terminal
+    return {PROOF: ("prove-loop", LoopProof.load)} if asked or (folder / PROOF).exists() else {}
 
 
 def _json(kind: str) -> Callable[[Path], dict[str, Any]]:
@@ -261,7 +272,7 @@ def _stale(found: DesignFile, model: Model | None, design: Design | None) -> str
         here = f"the model here is {model.digest[:12]}" if model else "there is no model here"
         return f"speaks of model {spoken[:12]}, but {here}; `lstm-mpc {found.verb}` makes it anew"
     if (
-        isinstance(found.value, LoopVerification)
+        isinstance(found.value, LoopVerification | LoopProof)
         and design
         and found.value.problem != tuning_digest(design.control, design.solver)
     ):

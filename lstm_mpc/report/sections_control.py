@@ -32,6 +32,7 @@ from lstm_mpc.report.blocks import (
     told,
 )
 from lstm_mpc.report.dossier import DESIGN, EXPORT, Dossier
+from lstm_mpc.report.sections_proof import proof_blocks
 
 
 def loop_section(dossier: Dossier) -> Section:
@@ -50,6 +51,7 @@ def loop_section(dossier: Dossier) -> Section:
         blocks.append(Table(_units(dossier), _HEAD, [_metrics(run["metrics"]) for run in runs]))
         for number_, run in enumerate(runs):
             blocks.append(_loop_picture(dossier, number_, run))
+    blocks += proof_blocks(dossier)
     blocks += [Heading("Verification of the closed loop"), *lacks(dossier.files[ASSURANCE])]
     if dossier.of(ASSURANCE) is not None:
         blocks += _assurance(dossier, dossier.of(ASSURANCE))

@@ -18,6 +18,7 @@ _REACHED = 1e-6  # [share of the output span] what counts as met
 _PULL = 1e-9  # towards the safe input, relative to the outputs' weight, where these leave it free
 _NEWTON, _OUTER, _SWEEPS, _HALVINGS = 30, 40, 60, 20
 _SETTLING = 400  # samples of plain iteration, where Newton's steps do not help
+RESIDUAL = 1e-12  # of f(χ̄, ū) − χ̄ [normalised] with which a target counts as steady
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class TargetFinder:
             chi,
             np.clip(self._mid + self._span * v, self._limits.u_low, self._limits.u_high),
             scaling.y_out(y) + disturbance,
-            bool((np.abs(y - wanted) <= _REACHED).all()),
+            bool((np.abs(y - wanted) <= _REACHED).all() and self._steady(chi, v, drive)),
         )
         return self._target
 
@@ -132,10 +133,14 @@ class TargetFinder:
                 break
             size, best = float(np.abs(rest).max()), chi
             chi = chi + np.linalg.solve(np.eye(len(chi)) - A, rest)
-        if size > 1e-12:  # far away: the model itself settles
+        if size > RESIDUAL:  # far away: the model itself settles
             for _ in range(_SETTLING):
                 best = self._slopes(best, inputs)[0]
         return np.asarray(best)
+
+    def _steady(self, chi: Array, v: Array, drive: Array) -> bool:
+        following = self._slopes(chi, self._inputs(v, drive))[0]
+        return bool((np.abs(following - chi) <= RESIDUAL).all())
 
     def _slopes(self, chi: Array, inputs: Array) -> tuple[Array, Array, Array]:
         n = len(chi)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lstm_mpc.assurance import loop_verification
+from lstm_mpc.assurance import loop_proof, loop_verification
 from lstm_mpc.assurance.loop_law import LoopLaw
+from lstm_mpc.assurance.loop_proof import LoopProof
 from lstm_mpc.assurance.loop_verification import LoopVerifyOptions
 from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.evidence import LoopVerification
@@ -207,6 +208,22 @@ def verify_loop(
             "verify-loop", share, f"{share:.0%} of the closed loops"
         ),
     )
+
+
+def prove_loop(design: Design) -> LoopProof:
+    """The proof that the cost of the design's closed loop falls.
+
+    Args:
+        design: the controller.
+
+    Returns:
+        The proof.
+
+    Raises:
+        InputError: there is no usable release, or the problem has no terminal cost.
+    """
+    passed = Release.load(design.file(RELEASE))
+    return loop_proof.prove_loop(ControllerSpec(passed, design.control, design.solver))
 
 
 def _loop_law(design: Design) -> LoopLaw:

@@ -1,0 +1,312 @@
+"""The proof of the closed loop: with a terminal cost V(k+1) ≤ V(k) − ℓ(k), and what that is a
+statement about.
+
+V is the cost of the applied plan with its end, ℓ what the sample costs. The plan of the last
+sample, shifted and closed by the terminal law, costs V(k) − ℓ(k) or less, since the weights D make
+up for the stage cost that the law adds (`Terminal`); a plan is applied only if it costs no more
+(`Supervisor`). No solver has to be believed, and none to converge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_mpc.assurance.mpc import MPC
+from lstm_mpc.certificates.evidence import Evidence, Inequality
+from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
+from lstm_mpc.control.engines.supervisor import closing_of
+from lstm_mpc.control.problem import GatedTuning
+from lstm_mpc.control.terminal.closing import Closing
+from lstm_mpc.control.terminal.sensitivity import cost_bounds
+from lstm_mpc.control.terminal.terminal import output_bound
+from lstm_mpc.errors import InputError
+
+ENGINES = ("sqp", "dompc")
+_ALIKE = 1e-6  # share by which unlike processors may find other weights
+Rows = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, repr=False)
+class LoopProof(Evidence):
+    """The proof that the cost of a closed loop falls. A claim that is *proved*.
+
+    `model` and `problem` are the digests of the model, and of problem and budget; it speaks of the
+    `engines` in double precision, for plans of `horizon` samples, inputs |u| ≤ `radius`
+    [normalised] and states in the set that no trajectory leaves. `M` bounds how far deviations from
+    the target grow under the terminal law of share `eta`. What they cost is at most |z|ᵀL|z|, L
+    made of `output_price` q + v/4g (ny,) and `move_price` s (nu,), normalised; `weights` are D, and
+    it is proved when all `inequalities` hold. `input_range` and `max_move` (nu,) [input unit] are
+    what the law keeps.
+
+    `epsilon` [cost] is what rounding may take from the decrease in a sample, `largest` [cost] the
+    most that V can be. `state`, `drive` and `aim` [cost per normalised unit] are how much V rises
+    at most with what the observer corrects of the state, with its input disturbance, and with a
+    target that moves. `observer` names its kind; `inside` and `outside` say which parts of the
+    problem the proof covers. With `soft_excess` V may also rise by what the sample behind the
+    horizon violates of soft bounds.
+    """
+
+    model: str
+    problem: str
+    engines: tuple[str, ...]
+    horizon: int
+    radius: float
+    M: Rows
+    weights: tuple[float, ...]
+    eta: tuple[float, ...]
+    output_price: tuple[float, ...]
+    move_price: tuple[float, ...]
+    input_range: tuple[float, ...]
+    max_move: tuple[float, ...]
+    inequalities: tuple[Inequality, ...]
+    epsilon: float
+    largest: float
+    state: float
+    drive: float
+    aim: float
+    observer: str
+    soft_excess: bool
+    inside: tuple[str, ...]
+    outside: tuple[str, ...]
+
+    kind = "lstm_mpc loop proof"
+
+    @property
+    def holds(self) -> bool:
+        """Whether every inequality does."""
+        return bool(self.inequalities) and all(line.value < 1 for line in self.inequalities)
+
+    def claims(self) -> tuple[tuple[str, str], ...]:
+        """(kind, sentence): what is proved, and what is proved if something more holds.
+
+        Returns:
+            The claims; none where an inequality fails.
+        """
+        return _claims(self) if self.holds else ()
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "holds": self.holds,
+            "horizon": self.horizon,
+            "engines": ", ".join(self.engines),
+            "epsilon": self.epsilon,
+            "observer": self.observer,
+            "model": self.model[:12],
+        }
+
+    def _tables(self) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+        yield "Claims", [("kind", "claim"), *self.claims()]
+        rows = [(line.name, line.value, line.blame) for line in self.inequalities]
+        yield "Inequalities", [("inequality", "value", "set by"), *rows]
+
+
+def prove_loop(mpc: MPC | ControllerSpec) -> LoopProof:
+    """Prove that the cost of a closed loop falls by what each sample costs.
+
+    Args:
+        mpc: The controller, of a problem with `terminal = true`; its engine plays no part.
+
+    Returns:
+        The proof, decided in outward-rounded arithmetic on the numbers that it holds.
+
+    Raises:
+        Refused: The release in it does not pass its gate.
+        InputError: The problem has no terminal cost, or none can be proved; with the reason.
+    """
+    spec = checked_spec(mpc.spec if isinstance(mpc, MPC) else mpc)
+    closing = closing_of(spec.model, spec.limits, spec.problem)
+    if closing is None:
+        raise InputError(
+            "prove-loop: the problem has no terminal cost, so its loop is no theorem; set terminal"
+            " = true in [control]"
+        )
+    terminal = closing.terminal
+    bounds = cost_bounds(spec.model, spec.limits, terminal, spec.problem.horizon)
+    inside, outside = _covered(spec)
+    soft = _soft(spec)
+    return LoopProof(
+        model=spec.model.digest,
+        problem=spec.tuning_digest,
+        engines=ENGINES,
+        horizon=spec.problem.horizon,
+        radius=terminal.radius,
+        M=_rows(terminal.M),
+        weights=tuple(terminal.weights.tolist()),
+        eta=tuple(terminal.eta.tolist()),
+        **_prices(spec),
+        inequalities=_inequalities(spec, closing),
+        epsilon=bounds.epsilon,
+        largest=bounds.largest,
+        state=float(bounds.state.sum()),
+        drive=float(bounds.drive.sum()),
+        aim=float(bounds.aim.sum()),
+        observer=_observer(spec),
+        soft_excess=bool((soft & ~np.isfinite(spec.limits.soft_margin)).any()),
+        inside=inside,
+        outside=outside,
+    )
+
+
+def lacks(proof: LoopProof | None, spec: ControllerSpec) -> tuple[str, ...]:
+    """Why a proof does not speak for a controller: what it claims is proved anew.
+
+    Args:
+        proof: The proof, if there is one.
+        spec: The controller.
+
+    Returns:
+        The reasons; none when it does.
+    """
+    if proof is None:
+        return ("the closed loop was never proved; `prove_loop(mpc)` does",)
+    reasons = [
+        f"the proof of the loop speaks of another {what} ({given[:12]}, not {mine[:12]}); prove"
+        " it anew"
+        for what, given, mine in (
+            ("model", proof.model, spec.model.digest),
+            ("problem and budget", proof.problem, spec.tuning_digest),
+        )
+        if given != mine
+    ]
+    if reasons:
+        return tuple(reasons)
+    anew = prove_loop(spec)
+    if not anew.holds:
+        return ("the loop of this controller is not proved; `prove_loop(mpc)` says why",)
+    same = all(
+        np.shape(getattr(proof, name)) == np.shape(getattr(anew, name))
+        and np.allclose(getattr(proof, name), getattr(anew, name), rtol=_ALIKE, atol=0)
+        for name in ("M", "weights", "eta", "output_price", "move_price", "epsilon", "aim")
+    )
+    return () if same else ("the proof of the loop holds other numbers than a new one; redo it",)
+
+
+def _rows(M: Any) -> Rows:
+    return tuple(map(tuple, M.tolist()))
+
+
+def _prices(spec: ControllerSpec) -> dict[str, tuple[float, ...]]:
+    """What the stage cost is bounded with, and what the terminal law has to keep."""
+    limits, span = spec.limits, spec.model.roles.moved(spec.model.scaling.u_span)
+    reach = limits.u_high - limits.u_low
+    prices = {
+        "output_price": output_bound(spec.model, limits),
+        "move_price": limits.move_penalty * span**2,
+        "input_range": reach,
+        "max_move": np.minimum(limits.max_move, reach),
+    }
+    return {name: tuple(values.tolist()) for name, values in prices.items()}
+
+
+def _inequalities(spec: ControllerSpec, closing: Closing) -> tuple[Inequality, ...]:
+    """What has to hold, each when its value is below 1."""
+    terminal = closing.terminal
+    falls = Inequality(
+        0, "D − MᵀDM − L ≻ 0", terminal.falls, f"{len(terminal.weights)} weights", check=True
+    )
+    rates = [
+        Inequality(
+            0,
+            f"(1 − η)(u_high − u_low)/max_move, {signal.name}",
+            float(share),
+            f"η = {eta:g}: the terminal law keeps the rate limit",
+        )
+        for signal, share, eta in zip(
+            spec.model.manipulated, terminal.slack, terminal.eta, strict=True
+        )
+    ]
+    return (falls, *rates)
+
+
+def _observer(spec: ControllerSpec) -> str:
+    tuning = spec.problem.observer
+    if tuning is None:
+        return "open-loop"
+    return "gated" if isinstance(tuning, GatedTuning) else "Kalman filter"
+
+
+def _covered(spec: ControllerSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What of the problem the proof covers, and what it does not, in words."""
+    problem, model, limits = spec.problem, spec.model, spec.limits
+    inside = ["bounds of the inputs"]
+    if np.isfinite(limits.max_move).any():
+        inside.append("rate limits, which the terminal law keeps")
+    inside.append("outputs counted after the move, and the move penalty")
+    if problem.blocks:
+        inside.append("blocks: plans are compared with the shifted one, which has none")
+    if problem.lag(model):
+        inside.append("dead time and delays that all inputs share: the state is the one ahead")
+    if model.measured:
+        inside.append("measured inputs, as long as they hold their values")
+    outside = []
+    for signal, margin, binds in zip(
+        model.outputs, np.atleast_1d(limits.soft_margin), _soft(spec), strict=True
+    ):
+        if not binds:
+            continue
+        if np.isfinite(margin):
+            inside.append(
+                f"soft bounds of {signal.name}, for setpoints {margin:g} {signal.unit} or more"
+                " within them"
+            )
+        else:
+            outside.append(
+                f"soft bounds of {signal.name}: V may rise by violation_weight times what the"
+                " sample behind the horizon, under the terminal law, violates; soft_margin brings"
+                " them in"
+            )
+    if problem.preview:
+        outside.append("setpoints that are seen to change within the horizon")
+    if problem.forecast and model.measured:
+        outside.append("measured inputs that are foreseen to change within the horizon")
+    outside.append("the exported C, which has no terminal cost")
+    return tuple(inside), tuple(outside)
+
+
+def _soft(spec: ControllerSpec) -> NDArray[np.bool_]:
+    """Which outputs have a soft bound that costs something, (ny,)."""
+    bounds = spec.limits
+    bounded = np.isfinite(bounds.y_low) | np.isfinite(bounds.y_high)
+    return np.asarray(bounded & (bounds.violation_weight > 0))
+
+
+def _claims(proof: LoopProof) -> tuple[tuple[str, str], ...]:
+    engines = " and ".join(f"'{engine}'" for engine in proof.engines)
+    soft = (
+        " + violation_weight·(what the sample behind the horizon violates of soft bounds)"
+        if proof.soft_excess
+        else ""
+    )
+    ended = "once no sample behind the horizon violates a soft bound, " if proof.soft_excess else ""
+    fall = (
+        f"for every state in the invariant set and every setpoint and offset that stay, any plan"
+        f" of {proof.horizon} samples that the engines {engines} apply, within any budget and in"
+        f" any status: V(k+1) ≤ V(k) − ℓ(k) + {proof.epsilon:.2g} (rounding in double precision)"
+        f"{soft}"
+    )
+    settles = (
+        f"{ended}a plant that is the model with a constant offset, in the state that the observer"
+        " has or comes to (δISS): its outputs come to the setpoint, or the nearest steady output"
+        " within reach, and the moves die out, up to that rounding"
+    )
+    stable = (
+        "any plant, if the offset d̂ settles (Σ|d̂(k+1) − d̂(k)| finite): the same, since V(k+1) ≤"
+        f" V(k) − ℓ(k) + {proof.aim:.3g}·|movement of the target|; how large a mismatch lets d̂"
+        " settle is not computed"
+    )
+    if proof.observer == "open-loop":
+        settled = "proved if" if proof.soft_excess else "proved"
+        return (("proved", fall), (settled, settles), ("proved if", stable))
+    filtered = (
+        f"proved with the state known; with the filter V(k+1) ≤ V(k) − ℓ(k) + c·|correction of the"
+        f" filter|, c = {proof.state:.3g} per unit of state, {proof.drive:.3g} of input disturbance"
+        f" and {proof.aim:.3g} of the target that moves with them [normalised], so the loop is ISS"
+        f" to what the {proof.observer} corrects; that its corrections die out is measured, not"
+        " proved"
+    )
+    return (("proved", fall), ("proved if", filtered))
