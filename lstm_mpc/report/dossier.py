@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lstm_mpc.assurance.loop_proof import LoopProof
 from lstm_mpc.assurance.clearance import clear
+from lstm_mpc.assurance.loop_proof import LoopProof
 from lstm_mpc.certificates.evidence import Certificate, LoopVerification, Tubes, Verification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.controller_spec import ControllerSpec, tuning_digest
@@ -26,10 +26,10 @@ from lstm_mpc.model.model import Model, simulations
 from lstm_mpc.plants.system import Array, Signal
 from lstm_mpc.project.artefacts import (
     ASSURANCE,
-    PROOF,
     LOOP,
     MODEL,
     PIL,
+    PROOF,
     RELEASE,
     TRAINING,
     TUBES,
