@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.evidence import Evidence, Inequality
@@ -23,7 +22,6 @@ from lstm_mpc.control.engines.supervisor import closing_of
 from lstm_mpc.control.problem import GatedTuning
 from lstm_mpc.control.terminal.closing import Closing
 from lstm_mpc.control.terminal.sensitivity import cost_bounds
-from lstm_mpc.control.terminal.terminal import output_bound
 from lstm_mpc.errors import InputError
 
 ENGINES = ("sqp", "dompc")
@@ -39,7 +37,7 @@ class LoopProof(Evidence):
     `engines` in double precision, for plans of `horizon` samples, inputs |u| ≤ `radius`
     [normalised] and states in the set that no trajectory leaves. `M` bounds how far deviations from
     the target grow under the terminal law of share `eta`. What they cost is at most |z|ᵀL|z|, L
-    made of `output_price` q + v/4g (ny,) and `move_price` s (nu,), normalised; `weights` are D, and
+    made of `output_price` q (ny,) and `move_price` s (nu,), normalised; `weights` are D, and
     it is proved when all `inequalities` hold. `input_range` and `max_move` (nu,) [input unit] are
     what the law keeps.
 
@@ -47,8 +45,7 @@ class LoopProof(Evidence):
     most that V can be. `state`, `drive` and `aim` [cost per normalised unit] are how much V rises
     at most with what the observer corrects of the state, with its input disturbance, and with a
     target that moves. `observer` names its kind; `inside` and `outside` say which parts of the
-    problem the proof covers. With `soft_excess` V may also rise by what the sample behind the
-    horizon violates of soft bounds.
+    problem the proof covers.
     """
 
     model: str
@@ -70,7 +67,6 @@ class LoopProof(Evidence):
     drive: float
     aim: float
     observer: str
-    soft_excess: bool
     inside: tuple[str, ...]
     outside: tuple[str, ...]
 
@@ -127,8 +123,7 @@ def prove_loop(mpc: MPC | ControllerSpec) -> LoopProof:
         )
     terminal = closing.terminal
     bounds = cost_bounds(spec.model, spec.limits, terminal, spec.problem.horizon)
-    inside, outside = _covered(spec)
-    soft = _soft(spec)
+    inside, outside = _covered(spec, closing)
     return LoopProof(
         model=spec.model.digest,
         problem=spec.tuning_digest,
@@ -146,7 +141,6 @@ def prove_loop(mpc: MPC | ControllerSpec) -> LoopProof:
         drive=float(bounds.drive.sum()),
         aim=float(bounds.aim.sum()),
         observer=_observer(spec),
-        soft_excess=bool((soft & ~np.isfinite(spec.limits.soft_margin)).any()),
         inside=inside,
         outside=outside,
     )
@@ -195,7 +189,7 @@ def _prices(spec: ControllerSpec) -> dict[str, tuple[float, ...]]:
     limits, span = spec.limits, spec.model.roles.moved(spec.model.scaling.u_span)
     reach = limits.u_high - limits.u_low
     prices = {
-        "output_price": output_bound(spec.model, limits),
+        "output_price": limits.output_weight * spec.model.scaling.y_span**2,
         "move_price": limits.move_penalty * span**2,
         "input_range": reach,
         "max_move": np.minimum(limits.max_move, reach),
@@ -230,7 +224,7 @@ def _observer(spec: ControllerSpec) -> str:
     return "gated" if isinstance(tuning, GatedTuning) else "Kalman filter"
 
 
-def _covered(spec: ControllerSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _covered(spec: ControllerSpec, closing: Closing) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What of the problem the proof covers, and what it does not, in words."""
     problem, model, limits = spec.problem, spec.model, spec.limits
     inside = ["bounds of the inputs"]
@@ -244,22 +238,12 @@ def _covered(spec: ControllerSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if model.measured:
         inside.append("measured inputs, as long as they hold their values")
     outside = []
-    for signal, margin, binds in zip(
-        model.outputs, np.atleast_1d(limits.soft_margin), _soft(spec), strict=True
-    ):
-        if not binds:
-            continue
-        if np.isfinite(margin):
-            inside.append(
-                f"soft bounds of {signal.name}, for setpoints {margin:g} {signal.unit} or more"
-                " within them"
-            )
-        else:
-            outside.append(
-                f"soft bounds of {signal.name}: V may rise by violation_weight times what the"
-                " sample behind the horizon, under the terminal law, violates; soft_margin brings"
-                " them in"
-            )
+    if closing.soft:
+        inside.append(
+            "soft bounds of outputs, for setpoints within them: what the terminal law violates"
+            " behind the horizon is part of V"
+        )
+        outside.append("setpoints on or beyond a soft bound")
     if problem.preview:
         outside.append("setpoints that are seen to change within the horizon")
     if problem.forecast and model.measured:
@@ -268,29 +252,15 @@ def _covered(spec: ControllerSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(inside), tuple(outside)
 
 
-def _soft(spec: ControllerSpec) -> NDArray[np.bool_]:
-    """Which outputs have a soft bound that costs something, (ny,)."""
-    bounds = spec.limits
-    bounded = np.isfinite(bounds.y_low) | np.isfinite(bounds.y_high)
-    return np.asarray(bounded & (bounds.violation_weight > 0))
-
-
 def _claims(proof: LoopProof) -> tuple[tuple[str, str], ...]:
     engines = " and ".join(f"'{engine}'" for engine in proof.engines)
-    soft = (
-        " + violation_weight·(what the sample behind the horizon violates of soft bounds)"
-        if proof.soft_excess
-        else ""
-    )
-    ended = "once no sample behind the horizon violates a soft bound, " if proof.soft_excess else ""
     fall = (
         f"for every state in the invariant set and every setpoint and offset that stay, any plan"
         f" of {proof.horizon} samples that the engines {engines} apply, within any budget and in"
         f" any status: V(k+1) ≤ V(k) − ℓ(k) + {proof.epsilon:.2g} (rounding in double precision)"
-        f"{soft}"
     )
     settles = (
-        f"{ended}a plant that is the model with a constant offset, in the state that the observer"
+        "a plant that is the model with a constant offset, in the state that the observer"
         " has or comes to (δISS): its outputs come to the setpoint, or the nearest steady output"
         " within reach, and the moves die out, up to that rounding"
     )
@@ -300,8 +270,7 @@ def _claims(proof: LoopProof) -> tuple[tuple[str, str], ...]:
         " settle is not computed"
     )
     if proof.observer == "open-loop":
-        settled = "proved if" if proof.soft_excess else "proved"
-        return (("proved", fall), (settled, settles), ("proved if", stable))
+        return (("proved", fall), ("proved", settles), ("proved if", stable))
     filtered = (
         f"proved with the state known; with the filter V(k+1) ≤ V(k) − ℓ(k) + c·|correction of the"
         f" filter|, c = {proof.state:.3g} per unit of state, {proof.drive:.3g} of input disturbance"

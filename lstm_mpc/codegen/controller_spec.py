@@ -120,7 +120,7 @@ def tuning_digest(problem: ControlProblem, solver: SolverOptions) -> str:
     if not problem.forecast:
         del numbers["forecast"]
     if not problem.terminal:
-        del numbers["terminal"], numbers["soft_margin"]
+        del numbers["terminal"]
     return artefact_file.digest(
         {key: repr(np.asarray(value).tolist()) for key, value in numbers.items()}
     )

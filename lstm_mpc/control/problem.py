@@ -119,10 +119,7 @@ class ControlProblem:
 
     `terminal` adds a cost of the plan's end and applies no plan that costs more than the last one
     shifted and closed, so that the cost falls by what each sample costs, a theorem (docs: "The loop
-    as a theorem"); the setpoint is then replaced by the nearest steady output within reach. Soft
-    output bounds are inside that theorem for setpoints at least `soft_margin` [unit] within them;
-    the smaller it is, the heavier the end weighs, and without one what the closing sample violates
-    is added to the claim.
+    as a theorem"); the setpoint is then replaced by the nearest steady output within reach.
 
     One number per signal, or one for all. The keys of `[control]` in a design.
     """
@@ -147,7 +144,6 @@ class ControlProblem:
     safe_input: ArrayLike | None = None
     observer: KalmanTuning | GatedTuning | None = None
     terminal: bool = False
-    soft_margin: ArrayLike = inf
 
     def __post_init__(self) -> None:
         if self.horizon < 1:
@@ -171,8 +167,6 @@ class ControlProblem:
             )
         if np.any(np.asarray(self.max_move) <= 0):
             raise InputError(f"control: max_move must be positive, got {self.max_move!r:.60}")
-        if not (np.asarray(self.soft_margin) > 0).all():
-            raise InputError(f"control: soft_margin must be positive, got {self.soft_margin!r:.60}")
         for key in ("output_weight", "move_penalty", "violation_weight"):
             if not (weights := np.ravel(getattr(self, key))).size or not (weights >= 0).all():
                 raise InputError(
@@ -244,7 +238,6 @@ class Limits:
     measured_low: Array = field(default_factory=lambda: np.zeros(0))
     measured_high: Array = field(default_factory=lambda: np.zeros(0))
     measured_rest: Array = field(default_factory=lambda: np.zeros(0))
-    soft_margin: Array = field(default_factory=lambda: np.array(inf))
 
     def cost(self, y: Array, reference: Array, u: Array, before: Array) -> float:
         """What the problem minimises, for outputs and setpoints of samples 0 … N (N+1, ny) and
@@ -380,7 +373,6 @@ def limits_of(model: Model, problem: ControlProblem) -> Limits:
         move_penalty=per_signal(problem.move_penalty, nu, "move_penalty"),
         violation_weight=problem.violation_weight,
         starts=problem.starts,
-        soft_margin=per_signal(problem.soft_margin, ny, "soft_margin"),
         measured_low=model.u_low[roles.measured],
         measured_high=model.u_high[roles.measured],
         measured_rest=np.array([s.typical for s in model.measured], dtype=np.float64),

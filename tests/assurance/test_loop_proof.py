@@ -70,19 +70,12 @@ def test_with_the_filter_it_has_two_parts(passed):
     assert proof.radius > prove_loop(spec_of(passed)).radius  # inputs reach further
 
 
-def test_soft_bounds_are_inside_with_a_margin_and_in_the_claim_without(passed):
-    without, within = (
-        prove_loop(spec_of(passed, **SOFT, soft_margin=margin)) for margin in (np.inf, 0.5)
-    )
-    assert without.soft_excess
-    assert (
-        "+ violation_weight·(what the sample behind the horizon violates"
-        in (without.claims()[0][1])
-    )
-    assert without.claims()[1][0] == "proved if"
-    assert any(words.startswith("soft bounds of pH: V may rise") for words in without.outside)
-    assert not within.soft_excess
-    assert "soft bounds of pH, for setpoints 0.5 pH or more within them" in within.inside
+def test_soft_bounds_are_inside_for_setpoints_within_them(passed):
+    bounded, free = prove_loop(spec_of(passed, **SOFT)), prove_loop(spec_of(passed))
+    assert any(words.startswith("soft bounds of outputs") for words in bounded.inside)
+    assert "setpoints on or beyond a soft bound" in bounded.outside
+    assert not any("soft bound" in words for words in (*free.inside, *free.outside))
+    assert bounded.epsilon > free.epsilon
 
 
 @pytest.mark.parametrize(
@@ -203,8 +196,10 @@ def test_a_step_rounds_less_than_is_said(passed, rng):
     assert worst > 1e-3  # not by far
 
 
-def test_the_cost_changes_with_state_disturbance_and_target_no_more_than_is_said(passed, rng):
-    problem = spec_of(passed).problem
+@pytest.mark.parametrize("soft", [{}, SOFT, {"y_low": 6.5, "y_high": 7.6}], ids=str)
+def test_the_cost_changes_no_more_than_is_said(passed, rng, soft):
+    """With the state, the input disturbance and the target."""
+    problem = spec_of(passed, **soft).problem
     controller = Sqp(passed, problem)
     bounds = cost_bounds(passed.model, controller.limits, controller.closing.terminal, 8)
     core, limits = passed.model.core, controller.limits

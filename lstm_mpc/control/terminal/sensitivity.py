@@ -16,6 +16,7 @@ from lstm_mpc.certificates.conditions import layer_radius
 from lstm_mpc.certificates.decrease.comparison import input_comparison
 from lstm_mpc.certificates.reachability import largest_gates
 from lstm_mpc.control.problem import Limits
+from lstm_mpc.control.terminal.closing import TAIL
 from lstm_mpc.control.terminal.target import RESIDUAL
 from lstm_mpc.control.terminal.terminal import Terminal
 from lstm_mpc.model import lstm
@@ -68,12 +69,17 @@ def cost_bounds(
         reached, driven = size.A @ reached, size.A @ driven + size.B
         state, drive = state + per_output @ reached, drive + per_output @ driven
     state, drive = state + end[:n] @ reached, drive + end[:n] @ driven
+    behind = _behind(size, N)
+    state, drive = state + behind.state @ reached, drive + behind.drive
     span = model.roles.moved(model.scaling.u_span)
     moving = limits.move_penalty * (limits.u_high - limits.u_low) ** 2
     q = limits.output_weight * model.scaling.y_span**2
     stage = float(q @ size.outputs**2 + size.penalty @ size.outputs + moving.sum())
-    largest = N * stage + float(d @ size.off**2)
+    largest = (
+        N * stage + float(d @ size.off**2) + behind.samples * float(size.penalty @ size.outputs)
+    )
     aim = np.concatenate([end, N * 2 * q * size.outputs])
+    aim[n : n + len(span)] += behind.drive
     step = _step_rounding(model, terminal.radius, unit)
     whole = _forgotten(size.A, step)
     away = np.abs(model.scaling.y_mid) / model.scaling.y_span + size.outputs + 1
@@ -84,11 +90,30 @@ def cost_bounds(
     terms = 6 * N * (len(q) + len(span)) + 2 * len(d) + 16
     evaluated = N * float((size.slope + q * y) @ y + 2 * move) + float((end + d * ended) @ ended)
     evaluated += unit * terms * largest
+    evaluated += behind.samples * float(size.penalty @ y) + float(behind.drive @ u)
     # the appended sample: the law rounds, and the target is steady up to a residual
     extra = size.B @ u + RESIDUAL
     closing = float(end[:n] @ extra + end[n:] @ u + per_output @ extra + 2 * move)
+    powers = np.linalg.matrix_power(terminal.M, TAIL)
+    closing += float(size.penalty @ size.C @ powers[:n] @ size.off)  # where the tail was cut off
     epsilon = _SPARE * (2 * evaluated + float(state @ step) + closing)
     return CostBounds(_SPARE * state, _SPARE * drive, _SPARE * aim, epsilon, _SPARE * largest)
+
+
+@dataclass(frozen=True)
+class _Behind:
+    """How much the soft bounds behind the horizon change with the state at its end (n,) and with
+    the inputs there (nu,), and over how many samples they are added up."""
+
+    state: Array
+    drive: Array
+    samples: int
+
+
+def _behind(size: _Sizes, horizon: int) -> _Behind:
+    samples, forever = TAIL + horizon, np.linalg.inv(np.eye(len(size.A)) - size.A)
+    each = size.penalty @ size.C @ forever
+    return _Behind(each, samples * each @ size.B, samples if size.penalty.any() else 0)
 
 
 def _sizes(model: Model, limits: Limits, terminal: Terminal) -> _Sizes:

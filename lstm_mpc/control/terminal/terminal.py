@@ -6,10 +6,8 @@ law u = ū + η(u₋ − ū) keeps bounds, since u lies between u₋ and ū, and
 
     M = [A  Bη; 0  η],   A, B of `certificates.decrease`,   ρ(M) = max(ρ(A), η) < 1
 
-The stage cost that follows is at most |z|ᵀL|z| with L = Mᵀ|C|ᵀ(q + v/4g)|C|M + s(1 − η)²: an
-output e off its target, which lies g or more within the soft bounds, exceeds them by max(0, |e| −
-g) ≤ e²/4g. With D − MᵀDM ⪰ L, D = diag(`weights`), V_f(z) = zᵀDz falls by no less than the stage
-cost.
+The stage cost that follows, but for soft bounds (`Closing`), is at most |z|ᵀL|z| with L = Mᵀ|C|ᵀ
+q |C|M + s(1 − η)². With D − MᵀDM ⪰ L, D = diag(`weights`), V_f(z) = zᵀDz falls by no less.
 """
 
 from __future__ import annotations
@@ -100,8 +98,7 @@ def terminal_of(model: Model, limits: Limits, *, beyond: float = 0.0) -> Termina
     [normalised] outside the actuator limits (an observer's input disturbance).
 
     Raises:
-        InputError: `delta_iss` does not hold, the inputs are not equally late, or a soft bound has
-            no margin.
+        InputError: `delta_iss` does not hold, or the inputs are not equally late.
     """
     if model.uneven_delays.any():
         raise InputError(
@@ -119,23 +116,17 @@ def terminal_of(model: Model, limits: Limits, *, beyond: float = 0.0) -> Termina
 
 
 def stage_bound(model: Model, limits: Limits, M: Array, eta: Array) -> Array:
-    """L (m, m): the stage cost from z under the terminal law is at most |z|ᵀL|z|."""
+    """L (m, m): what a sample from z costs under the terminal law, but for soft bounds, is at most
+    |z|ᵀL|z|."""
     n, nu, ny = model.sizes.n, len(eta), model.sizes.ny
     C = np.zeros((ny, n + nu))
     C[:, n - model.network.nx[-1] : n] = np.abs(model.network.C)
     after = C @ M
     moving = limits.move_penalty * (model.roles.moved(model.scaling.u_span) * (1 - eta)) ** 2
-    L = after.T @ (output_bound(model, limits)[:, None] * after)
+    price = limits.output_weight * model.scaling.y_span**2
+    L = after.T @ (price[:, None] * after)
     L[range(n, n + nu), range(n, n + nu)] += moving
     return L
-
-
-def output_bound(model: Model, limits: Limits) -> Array:
-    """q + v/4g (ny,), normalised: what an output off its target costs at most, over its square."""
-    soft = np.isfinite(limits.y_low) | np.isfinite(limits.y_high)
-    penalty = np.where(soft, limits.violation_weight, 0.0)
-    price = np.where(penalty > 0, penalty / (4 * limits.soft_margin), 0.0)
-    return np.asarray((limits.output_weight + price) * model.scaling.y_span**2)
 
 
 def _spread(model: Model, limits: Limits) -> Array:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import casadi as ca
 import numpy as np
 import pytest
 from builders import released_of
@@ -14,6 +15,7 @@ from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.engines.supervisor import Solution, Supervisor
 from lstm_mpc.control.problem import ControlProblem, KalmanTuning, limits_of
+from lstm_mpc.control.terminal.closing import Around
 from lstm_mpc.control.terminal.target import Target, TargetFinder
 from lstm_mpc.control.terminal.terminal import rate_share, terminal_of
 from lstm_mpc.errors import InputError
@@ -190,15 +192,6 @@ def test_a_rate_limit_too_small_for_any_law_is_refused(name, passed):
         terminal_of(passed.model, bounds(name, passed, max_move=1e-12))
 
 
-def test_a_margin_of_the_soft_bounds_makes_the_end_heavier(name, passed):
-    light, heavy = (
-        terminal_of(passed.model, bounds(name, passed, soft_margin=m)) for m in (np.inf, 0.5)
-    )
-    assert (heavy.weights > 10 * light.weights).all()
-    with pytest.raises(InputError, match="soft_margin must be positive, got 0"):
-        problem(name, soft_margin=0.0)
-
-
 def test_inputs_that_are_unevenly_late_are_outside_and_refused():
     model = Model.load(MODELS / "quadruple_tank" / "model.json")
     late, later = (replace(model, delays=delays) for delays in ((0, 2), (2, 2)))
@@ -279,6 +272,102 @@ class Failing(Sqp):
 
     def _solve(self, references):
         return Solution(None, detail="none")
+
+
+# of the pH model, from pH 8.7: what is violated outweighs everything else
+TIGHT = {"horizon": 3, "y_low": 5.8, "y_high": 7.2, "violation_weight": 1e5}
+
+
+def behind(controller, samples):
+    """What the soft bounds cost behind the horizon of the plan, sample by sample of the model."""
+    model, limits, terminal = (
+        controller.release.model,
+        controller.limits,
+        controller.closing.terminal,
+    )
+    u, chi, offset = controller._plan[-1], controller.observer.chi, controller.observer.disturbance
+    for each in controller._plan:
+        chi = np.asarray(model.core.step(chi, each, np.zeros(0))).ravel()
+    costs = []
+    for _ in range(samples):
+        u = terminal.law(controller.target, u)
+        chi = np.asarray(model.core.step(chi, u, np.zeros(0))).ravel()
+        y = np.asarray(model.core.output(chi)).ravel() + offset
+        out = np.maximum(0, y - limits.y_high) + np.maximum(0, limits.y_low - y)
+        costs.append(limits.violation_weight * out.sum())
+    return np.array(costs)
+
+
+@pytest.fixture
+def far():
+    """A controller whose terminal law violates a soft bound behind the horizon, and its first
+    sample."""
+    passed = released_of(Model.load(MODELS / "ph" / "model.json"))
+    controller = Failing(passed, problem("ph", **TIGHT), ONE_PASS)
+    chi, y = at_rest(passed.model, np.array([16.6]))
+    controller.reset(y, [16.6])
+    controller.observer._begin(chi, np.zeros(1))
+    controller._aim(np.repeat([[6.9]], 4, axis=0))
+    return controller
+
+
+def tail_of(controller, target=None):
+    _, end = controller._predict(controller._plan)
+    around = Around(3, controller.observer.disturbance, np.zeros(1), np.zeros(0))
+    at = (end, controller._plan[-1])
+    return controller.closing.tail(controller._roll, at, target or controller.target, around)
+
+
+def test_what_the_soft_bounds_cost_behind_the_horizon_is_all_counted(far):
+    costs = behind(far, 300)
+    assert costs[0] > 0
+    assert costs[-100:].sum() == 0  # the terminal law comes back into the bounds
+    assert tail_of(far) == pytest.approx(costs.sum(), rel=1e-9)
+
+
+def test_near_the_target_nothing_behind_the_horizon_can_reach_a_bound(far, rng):
+    """What ends the sum: no state with W|z| within the gap ever gets there."""
+    closing, model = far.closing, far.release.model
+    m, gap = len(closing.terminal.weights), 0.3 / model.scaling.y_span
+    for _ in range(20):
+        z = rng.normal(size=m)
+        z *= gap / (closing._reach @ np.abs(z))
+        chi, u = far.target.chi + z[:-1], far.target.u + z[-1] * model.scaling.u_span
+        if not (np.abs(chi[5:]) <= 1).all():
+            continue
+        for _ in range(60):
+            u = closing.terminal.law(far.target, u)
+            chi = np.asarray(model.step(ca.DM(chi), ca.DM(u))).ravel()
+            off = np.asarray(model.core.output(chi)).ravel() - far.target.y
+            assert (np.abs(off) <= 0.3).all()
+
+
+def test_a_target_on_a_soft_bound_is_outside(far):
+    assert tail_of(far, replace(far.target, y=np.array([7.2]))) == 0.0
+
+
+def soft_rises(controller, model):
+    """As `rises`, from pH 8.7 to 6.9 under a soft bound at 7.2."""
+    chi, worst, value, cost = controller.observer.chi, -np.inf, None, 0.0
+    before, core, limits = np.array([16.6]), model.core, controller.limits
+    for _ in range(25):
+        move = controller.step(np.asarray(core.output(chi)).ravel(), [6.9])
+        if value is not None:
+            worst = max(worst, (move.cost - value + cost) / value)
+        goal = np.array([controller.target.y] * 2)
+        cost = limits.cost(move.predicted[:2], goal, move.u[None], before)
+        value, before = move.cost, move.u
+        chi = np.asarray(core.step(chi, move.u, np.zeros(0))).ravel()
+    return worst
+
+
+def test_the_cost_falls_while_the_terminal_law_is_beyond_a_soft_bound(far):
+    assert soft_rises(far, far.release.model) <= FLOAT
+
+
+def test_without_that_sum_it_rises(far):
+    object.__setattr__(far.closing, "tail", lambda *_: 0.0)
+    assert soft_rises(far, far.release.model) > 1e-3
 
 
 def unruled(controller):
