@@ -237,6 +237,7 @@ def test_the_table_of_verbs_is_the_register():
         artefacts.TUBES,
         artefacts.RELEASE,
         artefacts.LOOP,
+        artefacts.PROOF,
         artefacts.ASSURANCE,
         artefacts.PIL,
     }
