@@ -23,7 +23,7 @@ Words = argparse.Namespace  # what the user wrote, read
 def answer(step: str, project: Project, noun: Any) -> Answer:
     """What is printed of `noun`, which a step without options of its own returned."""
     from lstm_mpc.certificates.gate import Release
-    from lstm_mpc.cli import words, words_loop, words_proof
+    from lstm_mpc.cli import words, words_check, words_loop
     from lstm_mpc.project import artefacts
     from lstm_mpc.project.steps import model_steps
 
@@ -38,7 +38,7 @@ def answer(step: str, project: Project, noun: Any) -> Answer:
     if step == "control":
         return words_loop.controlled(noun, None)
     if step in ("prove-loop", "prove_loop"):
-        return words_proof.loop_proved(noun, design)
+        return words_check.loop_proved(noun, design)
     if step == "verify-loop":
         passed = Release.load(folder / artefacts.RELEASE)
         return words_loop.loop_verified(noun, passed, project.replay(noun.worst), design)

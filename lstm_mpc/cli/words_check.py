@@ -1,4 +1,5 @@
-"""What the commands print that look at a model: on a further record, and whether it is physical."""
+"""What the commands print that look at a model, on a further record and whether it is physical, and
+at its loop: what is proved of it."""
 
 from __future__ import annotations
 
@@ -7,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from lstm_mpc.assurance.loop_proof import LoopProof
 from lstm_mpc.cli.words import Answer, fit_lines
 from lstm_mpc.data.correlation import Residuals
 from lstm_mpc.model.model import Model
 from lstm_mpc.model.step_response import StepResponse
+from lstm_mpc.project.artefacts import PROOF
+from lstm_mpc.project.design import Design
 from lstm_mpc.project.steps.check_steps import MANY, Check
 
 
@@ -82,3 +86,13 @@ def _sign(gains: Sequence[float]) -> str:
     if min(gains) > 0:
         return "positive"
     return "negative" if max(gains) < 0 else "CHANGES"
+
+
+def loop_proved(proof: LoopProof, design: Design) -> Answer:
+    """What is proved of the loop, under which inequalities, and what it covers."""
+    lines = [f"{'proved' if proof.holds else 'NOT PROVED'} → {design.file(PROOF)}"]
+    lines += [f"{kind}: {sentence}" for kind, sentence in proof.claims()]
+    lines += [f"  {line.name}: {line.value:.10g} < 1, {line.blame}" for line in proof.inequalities]
+    lines += [f"  inside: {what}" for what in proof.inside]
+    lines += [f"  outside: {what}" for what in proof.outside]
+    return Answer(lines, proof.content())
