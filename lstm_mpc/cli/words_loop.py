@@ -130,6 +130,13 @@ def tuned(tuning: KalmanTuning, design: Design, model: Model) -> Answer:
     return Answer(lines, content)
 
 
+def _settled(error: float, settle: int) -> str:
+    """The error at rest; it is 0 to the bit only where no sample was."""
+    if error == 0.0:
+        return f"never without a change for {settle} samples"
+    return f"error after {settle} quiet samples at most {error:.3f}"
+
+
 def loop_verified(
     evidence: LoopVerification, passed: Release, worst: Replay, design: Design
 ) -> Answer:
@@ -139,18 +146,10 @@ def loop_verified(
         scenario_count(evidence.epsilon, evidence.beta, rule="exact"),
     )
     claim = f"ε = {evidence.epsilon:g}, β = {evidence.beta:g}"
+    ranges = zip(outputs, zip(evidence.low, evidence.high, strict=True), strict=True)
     reached = ", ".join(
-        f"{phrase}, error after {evidence.settle} quiet samples at most {error:.3f}"
-        for phrase, error in zip(
-            (
-                within([s], [ends])
-                for s, ends in zip(
-                    outputs, zip(evidence.low, evidence.high, strict=True), strict=True
-                )
-            ),
-            evidence.tracking,
-            strict=True,
-        )
+        f"{within([s], [ends])}, {_settled(error, evidence.settle)}"
+        for (s, ends), error in zip(ranges, evidence.tracking, strict=True)
     )
     excess = (
         "no input beyond its limits"

@@ -240,7 +240,13 @@ def _memory(dataset: Dataset) -> int:
 
 def _remarks(dataset: Dataset, columns: tuple[Column, ...]) -> list[str]:
     remarks = []
-    nu = len(dataset.inputs)
+    nu, moved = len(dataset.inputs), [s.name for s in dataset.inputs if not s.measured]
+    if len(moved) < len(dataset.outputs):
+        remarks.append(
+            f"{len(dataset.outputs)} outputs and {len(moved)} input(s) that can be moved: no"
+            " controller holds them all at their setpoints; output_weight in [control] says which"
+            " counts more"
+        )
     for number, c in enumerate(columns):
         name, s = c.signal.name, c.signal
         if number < nu and c.moves < _MOVES:

@@ -223,6 +223,7 @@ def _gate_lines(slow: int, Ts: float, least: float, radius: float) -> list[str]:
         f"steps = {int(np.clip(20 * slow, 500, 2000))}",
         note(f"dwell = {dwell}", "[s] how long an input holds in a scenario"),
         f"settle = {min(100, 5 * slow)}",
+        note("start_box = 0.02", "starts around rest, less than the default as C may be larger"),
         "",
         note("[release]", "the gate"),
         note(

@@ -10,7 +10,7 @@ from places import ROOT
 
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.cli import console
+from lstm_mpc.cli import console, words_loop
 from lstm_mpc.cli.command_line import main
 from lstm_mpc.cli.words_loop import agreement
 from lstm_mpc.io.artefact_file import read_json
@@ -172,3 +172,8 @@ def test_numbers_that_are_none(capsys, arguments):
 )
 def test_a_replay_is_held_against_the_evidence(reach, words):
     assert agreement(reach, 0.5) == words
+
+
+def test_no_error_at_rest_where_nothing_was_at_rest():
+    assert words_loop._settled(0.0, 30) == "never without a change for 30 samples"
+    assert words_loop._settled(0.02, 30) == "error after 30 quiet samples at most 0.020"

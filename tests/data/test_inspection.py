@@ -140,3 +140,11 @@ def test_an_input_of_two_values_is_remarked(rng):
     assert any("a takes two values only, 3.3" in s for s in found.remarks)
     u[: len(u) // 20, 0] = 5.0
     assert not look(data(u, y)).columns[0].two_valued
+
+
+def test_more_outputs_than_inputs_is_remarked(rng):
+    u, y = plant(rng, delays=(0, 0))
+    one = (U[0], Signal("b", "V", -1.0, 1.0, kind="measured"))
+    words = "2 outputs and 1 input(s) that can be moved: no controller holds them all"
+    assert any(s.startswith(words) for s in look(data(u, y, inputs=one)).remarks)
+    assert not any("that can be moved" in s for s in look(data(u, y)).remarks)

@@ -152,6 +152,18 @@ def test_what_lies_between_two_values_is_not_learnt_by_heart(tmp_path, rng):
     assert {c.decay for c in design.search.candidates} == {1e-3, 1e-2}
 
 
+def test_setpoints_of_a_draft_are_where_the_outputs_were_together(tmp_path, rng):
+    """One input, two outputs that go against each other: never both of them high."""
+    u = np.repeat(rng.uniform(0, 1, 90), 8)
+    x = lfilter([0, 0.5], [1, -0.5], u)
+    rows = "".join(f"{a},{10 + b:.4f},{5 - 2 * b:.4f}\n" for a, b in zip(u, x, strict=True))
+    (tmp_path / "two.csv").write_text("u,y,z\n" + rows)
+    new(tmp_path / "d", tmp_path / "two.csv", inputs=["u:V"], outputs=["y:m", "z:m"], Ts=1.0)
+    setpoints = np.array(load_design(tmp_path / "d").scenarios[0].setpoint.levels)
+    np.testing.assert_allclose(setpoints[:, 1], 5 - 2 * (setpoints[:, 0] - 10), atol=0.05)
+    assert np.ptp(setpoints[:, 0]) > 0.2
+
+
 def test_nothing_is_written_over_and_nothing_half(tmp_path, log):
     folder = tmp_path / "d"
     log.write_text(

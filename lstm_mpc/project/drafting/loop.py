@@ -10,6 +10,7 @@ import numpy as np
 from lstm_mpc.control.first_tuning import FirstTuning
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.plants.roles import Roles
+from lstm_mpc.plants.system import Array
 from lstm_mpc.project.drafting.lines import key, note, numbers, rounded
 
 _LOOP = (120, 360)  # samples of a closed loop
@@ -57,7 +58,7 @@ def loop_lines(dataset: Dataset, slow: int) -> list[str]:
     every, y = (np.vstack([getattr(r, which) for r in dataset.records]) for which in ("u", "y"))
     u, measured = roles.moved(every), [dataset.inputs[i].name for i in roles.measured]
     fed = every[:, roles.measured]
-    low, middle, high = np.nanpercentile(y, (25, 50, 75), axis=0)
+    low, high = np.nanpercentile(y, (25, 75), axis=0)
     least, most = u.min(axis=0), u.max(axis=0)
     inside = 0.01 * (most - least)  # whatever the digits written
     starts = np.clip(np.percentile(u, (10, 90), axis=0), least + inside, most - inside)
@@ -72,7 +73,7 @@ def loop_lines(dataset: Dataset, slow: int) -> list[str]:
         "beta = 1e-6",
         note('rule = "exact"', "N by the exact binomial tail"),
         f"steps = {steps}",
-        note(f"settle = {min(steps // 3, 3 * slow)}", "[samples] without a change"),
+        note(f"settle = {min(steps // 6, 3 * slow)}", "[samples] without a change"),
         note(f"setpoint = {_pairs(low, high)}", "where the outputs were for half of the time"),
         note(f"start = {_pairs(*starts)}", "inputs before control begins, at rest"),
         note(f"dwell = {numbers(dwell)}", "[s] of every setpoint"),
@@ -84,7 +85,8 @@ def loop_lines(dataset: Dataset, slow: int) -> list[str]:
         ),
     ]
     at = [round(share * long) * Ts for share in (0.0, 0.1, 0.4, 0.7)]
-    rows = [[t, *level] for t, level in zip(at, (middle, high, low, middle), strict=True)]
+    down, rest, up = _operating_points(y)
+    rows = [[t, *level] for t, level in zip(at, (rest, up, down, rest), strict=True)]
     schedule = f"[{', '.join(numbers(row) for row in rows)}]"
     for number, (name, mismatch) in enumerate((("tracking", 0.0), ("another plant", 1.0))):
         lines += [
@@ -101,6 +103,16 @@ def loop_lines(dataset: Dataset, slow: int) -> list[str]:
             *([f"mismatch = {mismatch}", f"seed = {number}"] if mismatch else []),
         ]
     return lines
+
+
+def _operating_points(y: Array) -> list[Array]:
+    """Where the outputs (N, ny) were together when the first was at its quartiles, so that the
+    inputs can hold them there; three of (ny,)."""
+    first, points = y[:, 0], list[Array]()
+    for level in np.nanpercentile(first, (25, 50, 75)):
+        near = np.argsort(np.abs(first - level))[: max(3, len(first) // 20)]  # NaN stand last
+        points.append(np.array([level, *np.nanmedian(y[near, 1:], axis=0)]))
+    return points
 
 
 def _pairs(low: Sequence[float], high: Sequence[float]) -> str:
