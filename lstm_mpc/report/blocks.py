@@ -33,12 +33,13 @@ class Facts:
 @dataclass(frozen=True)
 class Table:
     """`head` names the columns, the first cell of a row names the row; `marked` is the row to look
-    at."""
+    at, `doubtful` are those that speak against the model."""
 
     caption: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     marked: int | None = None
+    doubtful: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

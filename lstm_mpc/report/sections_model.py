@@ -15,6 +15,7 @@ from lstm_mpc.model.model import Model, compare
 from lstm_mpc.plants.system import Array
 from lstm_mpc.plots import figures
 from lstm_mpc.project.artefacts import MODEL, TRAINING
+from lstm_mpc.project.steps.check_steps import MANY
 from lstm_mpc.report.blocks import (
     Facts,
     Heading,
@@ -175,7 +176,10 @@ def _beside(report: dict[str, Any] | None) -> list[Any]:
         for j, name in enumerate(beside["outputs"])
     ]
     head = ["Output", "Mean of the training data", "Linear model", "LSTM", "The linear model"]
-    return [Table("Beside simpler models: mean-removed FIT on validation data [%]", head, rows)]
+    worse = [j for j, lstm in enumerate(beside["lstm"]) if lstm < beside["linear"][j]]
+    caption = "Beside simpler models: mean-removed FIT on validation data [%]"
+    caption += "; ⚠: the linear model is better" if worse else ""
+    return [Table(caption, head, rows, doubtful=worse)]
 
 
 def linear_is_better(dossier: Dossier) -> str:
@@ -227,7 +231,7 @@ def _residual_blocks(
         )
     except InputError as error:
         return [Heading(title), Text(f"Not tested: {error}.", "wrong")]
-    rows, past = [], found.cross[found.lags + 1 :]
+    rows, past, following = [], found.cross[found.lags + 1 :], list[int]()
     for i, output in enumerate(model.outputs):
         rows.append(
             [
@@ -238,6 +242,7 @@ def _residual_blocks(
             ]
         )
         for j, s in enumerate(model.inputs):
+            following += [len(rows)] if found.explained[i][j] > MANY else []
             rows.append(
                 [
                     output.name,
@@ -260,9 +265,11 @@ def _residual_blocks(
             " the noise of the plant too, of which the LSTM has no model."
         ),
         Table(
-            "Correlations with lags of 1 and more",
+            "Correlations with lags of 1 and more"
+            + ("; ⚠: what is left follows a past input" if following else ""),
             ["Residual of", "With", "Largest", "99 % bound", "Lags beyond"],
             rows,
+            doubtful=following,
         ),
         Picture(
             drawing,
@@ -320,9 +327,10 @@ def training_section(dossier: Dossier) -> Section:
                 " validation data."
             )
         )
-        blocks.append(
-            Table("Every start of training; the chosen one is marked", head, rows, marked=best)
-        )
+        open_ones = [k for k, s in enumerate(starts) if not (s["converged"] and s["certified"])]
+        caption = "Every start of training; ▸: the chosen one"
+        caption += "; ⚠: ended before it converged, or without a certificate" if open_ones else ""
+        blocks.append(Table(caption, head, rows, marked=best, doubtful=open_ones))
         words = (
             f"Objective, FIT and margin over the iterations of {len(starts)} starts: "
             + "; ".join(

@@ -24,6 +24,7 @@ from lstm_mpc.export.controller_folder import KIND
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.model import Model
 from lstm_mpc.plots import figures, style
+from lstm_mpc.project.artefacts import REPORT_KIND
 from lstm_mpc.report import sections_evidence, write
 from lstm_mpc.report.blocks import (
     Claims,
@@ -556,3 +557,29 @@ def test_a_browser_that_does_not_print(tmp_path, monkeypatch, script, why):
     monkeypatch.setattr(write, "_PATIENCE", 0.5)
     with pytest.raises(InputError, match=why):
         write.printed(tmp_path / "page.html", str(browser))
+
+
+def test_what_speaks_against_a_model_is_marked(shipped, tmp_path):
+    """Starts that did not converge, residuals that follow an input, a better linear model."""
+    folder = shutil.copytree(shipped, tmp_path / "ph", ignore=added)
+    path = folder / "training.json"
+    content = artefact_file.read_json(path, REPORT_KIND)
+    starts = content["starts"]
+    worse = {"mean": [0.0], "linear": [99.0], "lstm": [97.0], "outputs": ["pH"]}
+    model = {"orders": [2], "time_constants": [50.0]}
+    content["baselines"] = {**worse, "model": model, "verdict": "a linear model is better"}
+    for k, start in enumerate(starts):
+        start["converged"] = k == 0
+    artefact_file.write_json(path, REPORT_KIND, content)
+    page = Project(folder).report().html
+    tables = re.findall(r"<table>.*?</table>", page, re.DOTALL)
+    by_caption = {re.search("<caption>(.*?)</caption>", t)[1]: t for t in tables}
+    of_starts = next(t for name, t in by_caption.items() if "ended before it converged" in name)
+
+    assert of_starts.count("⚠</span>") == len(starts) - 1
+
+    beside = next(t for name, t in by_caption.items() if "the linear model is better" in name)
+    assert beside.count("⚠</span>") == 1
+    left = next(t for name, t in by_caption.items() if name.startswith("Correlations with lags"))
+    assert left.count("⚠</span>") == 1  # with q3, not with itself
+    assert "what is left follows a past input" in left

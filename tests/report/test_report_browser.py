@@ -28,11 +28,13 @@ document.getElementById("f").onload = () => {{
   const dead = [...d.querySelectorAll("a[href]")]
     .filter(a => !d.getElementById(a.getAttribute("href").slice(1)));
   const high = e => {{ const b = e.getBoundingClientRect(); return Math.min(b.width, b.height); }};
+  const cut = [...d.querySelectorAll("table")].map(t => t.parentElement)
+    .filter(e => e.scrollWidth > e.clientWidth);
   const maths = [...d.querySelectorAll("math")].map(high);
   document.getElementById("seen").textContent = JSON.stringify({{
     wide: root.scrollWidth, room: root.clientWidth, figures: boxes.length,
     least: Math.min(...boxes.map(high)), maths: maths.length,
-    flattest: Math.min(...maths), dead: dead.length, links: d.links.length,
+    flattest: Math.min(...maths), dead: dead.length, cut: cut.length, links: d.links.length,
     page: getComputedStyle(d.body).backgroundColor }});
 }};
 </script>"""
@@ -98,7 +100,12 @@ def looked_at(browser, page, place, *, width, dark):
 
 @pytest.mark.parametrize(
     ("name", "width", "dark"),
-    [("report", 1000, False), ("report", 360, True), ("comparison", 360, False)],
+    [
+        ("report", 1000, False),
+        ("report", 500, False),
+        ("report", 360, True),
+        ("comparison", 360, False),
+    ],
 )
 def test_a_browser_has_nothing_to_complain_of(browser, pages, tmp_path, name, width, dark):
     seen, console, asked = looked_at(
@@ -109,7 +116,7 @@ def test_a_browser_has_nothing_to_complain_of(browser, pages, tmp_path, name, wi
     assert seen["wide"] <= seen["room"] <= width
     assert seen["figures"] == (12 if name == "report" else 18)
     assert seen["least"] > 100
-    assert seen["dead"] == 0
+    assert seen["dead"] == seen["cut"] == 0
     assert seen["links"] > 1
     assert seen["maths"] == 0 or seen["flattest"] > 10
     assert seen["page"] == ("rgb(20, 24, 29)" if dark else "rgb(255, 255, 255)")
@@ -118,7 +125,8 @@ def test_a_browser_has_nothing_to_complain_of(browser, pages, tmp_path, name, wi
 def test_a_page_of_which_there_is_much_to_complain(browser, tmp_path):
     bad = (
         '<!DOCTYPE html><figure><svg height="9"></svg></figure><a href="#x">x</a><div'
-        ' style="width:900px">x</div>'
+        ' style="width:900px">x</div><div style="overflow:auto;width:99px"><table><tr><td><div'
+        ' style="width:300px">x</div></table></div>'
     )
     (tmp_path / "bad.html").write_text(
         bad + '<img src="http://somewhere.example/x.png"><script>console.error("x")</script>'
@@ -130,7 +138,7 @@ def test_a_page_of_which_there_is_much_to_complain(browser, tmp_path):
     assert console
     assert seen["wide"] > seen["room"]
     assert seen["least"] < 10
-    assert seen["dead"] == 1
+    assert seen["dead"] == seen["cut"] == 1
 
 
 def test_it_prints(browser, pages):

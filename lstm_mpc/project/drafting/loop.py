@@ -15,6 +15,7 @@ from lstm_mpc.project.drafting.lines import key, note, numbers, rounded
 
 _LOOP = (120, 360)  # samples of a closed loop
 _SCENARIO = (100, 300)  # and of one that is drawn
+_CHANGES = 20  # of the active set, at least
 
 
 def plant_lines() -> list[str]:
@@ -30,7 +31,8 @@ def plant_lines() -> list[str]:
 
 
 def control_lines(tuning: FirstTuning) -> list[str]:
-    """`[control]` and `[solver]`."""
+    """`[control]` and `[solver]`. Where rates are slow most of the plan lies on them."""
+    most = max(_CHANGES, 3 * tuning.horizon * len(tuning.u_low))
     return [
         "",
         note("[control]", "CHOOSE: from the time constants, gains and noise of the data"),
@@ -45,7 +47,7 @@ def control_lines(tuning: FirstTuning) -> list[str]:
         "",
         "[solver]",
         note("sqp_iterations = 2", "real time: the second only after a large step"),
-        "qp_iterations = 20",
+        note(f"qp_iterations = {most}", "changes of the active set; BUDGET flags say too few"),
         "line_search_steps = 1",
         note("tolerance = 0.03", "[share of the input span] of a step that is not large"),
     ]
