@@ -160,5 +160,6 @@ def column_reader(
         style = reader.style(Column(table.names[times[0]], times[0], stamp))
         reader.stamps.style = style or Style()
         del stamp.kinds["large"]  # stamps have no marks of thousands, whatever the numbers have
+        stamp.wholes.clear()  # nor decimals
         reader.others = [*others, stamp]
     return reader

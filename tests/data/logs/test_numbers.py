@@ -143,3 +143,13 @@ def test_a_doubt_among_readings_names_the_tag(tmp_path):
     with pytest.raises(DataError, match="row 52: column 'TT' has a comma before three digits"):
         read_raw(path, ["P", "TT"], time="timestamp")
     assert read_raw(path, ["TT"], time="timestamp", decimal="comma").values[0, 0] == 6.1
+
+
+def test_stamps_without_decimals_make_no_doubt(tmp_path):
+    """Every number has three decimals, and the stamps count whole seconds."""
+    path = tmp_path / "log.txt"
+    rows = [f"{10 * k}\t{10 + k % 7}.{100 + k}\t{29 + k % 5}.{710 + k}" for k in range(150)]
+    path.write_text("t\tP\tTT\n" + "\n".join(rows) + "\n")
+    raw = read_raw(path, ["P", "TT"], time="t")
+    assert raw.values[0].tolist() == [10.1, 29.71]
+    assert any(note.startswith("P: every point is taken for a decimal one") for note in raw.notes)
