@@ -16,6 +16,7 @@ from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.scenarios import scenario_count
 from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
+from lstm_mpc.control.observer_claims import observer_reasons
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.io.display import Displayed
 from lstm_mpc.io.targets import CONTROLLER, Order, Written, export
@@ -170,6 +171,7 @@ def _evidence(
         "scenario": sampled,
         "either": tube + sampled if tube and sampled else [],
     }[policy.controller]
+    needed = [*needed, *observer_reasons(release, spec.problem)]
     if loop is not None and (loop.model, loop.problem, loop.source) == tuple(own.values()):
         needed = needed + [why for why in against if why not in needed]
     if needed and "controller" in policy.waive:
@@ -199,6 +201,11 @@ def _tube_reasons(release: Release) -> list[str]:
     reasons = []
     if release.tube is None:
         reasons.append("the release holds no interval tube that proves the safe set")
+    elif not release.tube.carried:
+        reasons.append(
+            "what the C computes in single precision leaves the safe set: its tube is"
+            f" {_spans(release, release.tube.single)}"
+        )
     if not any(c.condition in INCREMENTAL and c.holds for c in release.certificates):
         reasons.append(
             "the release holds no proof of incremental stability (δISS), which the observer needs"

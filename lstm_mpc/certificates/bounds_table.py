@@ -29,7 +29,7 @@ def bounds_table(
         for system in ("plant", "model"):
             bound = verification.bound(system, tube.radius) if verification else None
             row[system] = (bound.low[output], bound.high[output]) if bound else None
-        if certificate.holds:
+        if certificate.holds and tube.radius <= certificate.radius:
             row["iss"] = iss_interval(model, certificate.constants["layers"], tube, output=output)
         rows.append(row)
     return rows

@@ -8,6 +8,7 @@ quantity; the condition is proved when the upper ends lie below 1."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import sqrt
 from typing import Any
 
@@ -24,10 +25,11 @@ from lstm_mpc.certificates.conditions import (
     layer_radius,
     quantities,
 )
-from lstm_mpc.certificates.evidence import Certificate, Inequality
+from lstm_mpc.certificates.evidence import Certificate, Inequality, Single
 from lstm_mpc.certificates.signed.certificate import proved, signed_certificate, witness_of
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
+from lstm_mpc.model.single_precision import in_single_precision
 from lstm_mpc.plants.system import Array
 
 PRECISION = 80  # bits, more than the 53 of a float
@@ -98,7 +100,8 @@ def certify(model: Model, name: str = "iss", *, beyond: float = 0.0) -> Certific
 
     It is decided for all inputs within the actuator limits (a-posteriori use, Remark 5). A failed
     condition is a value: `Certificate.holds` is false and the failed lines name what is to blame.
-    `holds` is decided in interval arithmetic; a margin within its rounding counts as failed.
+    `holds` is decided in interval arithmetic; a margin within its rounding counts as failed. Where
+    it holds, the same is decided on the numbers rounded to single precision, as the C carries them.
 
     Args:
         model: The model.
@@ -113,9 +116,30 @@ def certify(model: Model, name: str = "iss", *, beyond: float = 0.0) -> Certific
     """
     radius = model.scaling.radius + beyond
     check_name(name)
+    carried = in_single_precision(model, beyond=beyond)
     if name == SIGNED:
-        return signed_certificate(model, radius)
-    found, theta = quantities(model.sizes, (name,), radius), lstm.pack(model.network)
+        wide = max(model.scaling.radius * model.overreach + beyond, carried.scaling.radius)
+        return _with_single(replace(signed_certificate(model, wide), radius=radius), carried)
+    lines, witnesses = _decided(
+        model.network, name, model.scaling.radius * model.overreach + beyond
+    )
+    constants: dict[str, Any] = {}
+    if all(line.margin > 0 for line in lines):
+        constants = {"witnesses": [w.tolist() for w in witnesses]} if witnesses else {}
+        constants |= (
+            _iss_constants(model.network, lines, radius)
+            if name == "iss"
+            else _contraction(model.network, lines, radius)
+        )
+    return _with_single(Certificate(model.digest, name, radius, lines, constants), carried)
+
+
+def _decided(
+    network: lstm.Network, name: str, radius: float
+) -> tuple[tuple[Inequality, ...], list[Array]]:
+    """The inequalities of a condition on the numbers of `network`, and the witnesses they were
+    decided with."""
+    found, theta = quantities(lstm.sizes_of(network), (name,), radius), lstm.pack(network)
     try:
         witnesses = [_shortened(w) for w in found.witnesses(theta)]
         if not all((w > 0).all() for w in witnesses):
@@ -128,27 +152,36 @@ def certify(model: Model, name: str = "iss", *, beyond: float = 0.0) -> Certific
             layer,
             label,
             _told(high),
-            _blame(model.network.layers[layer - 1], layer, name, label, radius),
+            _blame(network.layers[layer - 1], layer, name, label, radius),
             check,
         )
         for (_, layer, label, check), (_, high) in zip(found.labels, ends, strict=True)
     )
-    constants: dict[str, Any] = {}
-    if all(line.margin > 0 for line in lines):
-        constants = {"witnesses": [w.tolist() for w in witnesses]} if witnesses else {}
-        constants |= (
-            _iss_constants(model.network, lines, radius)
-            if name == "iss"
-            else _contraction(model.network, lines, radius)
-        )
-    return Certificate(model.digest, name, radius, lines, constants)
+    return lines, witnesses
+
+
+def _with_single(certificate: Certificate, carried: Model) -> Certificate:
+    """`certificate` with the verdict on the numbers of `carried`, those that the C has."""
+    if not certificate.holds:
+        return certificate
+    radius, name = carried.scaling.radius, certificate.condition
+    if name == SIGNED:
+        lines = proved(carried, radius, witness_of(certificate)).inequalities
+        if any(line.margin <= 0 for line in lines):  # the witness of the numbers in double
+            lines = signed_certificate(carried, radius).inequalities
+    else:
+        lines, _ = _decided(carried.network, name, radius)
+    return replace(certificate, single=Single(radius, lines))
 
 
 def recheck(model: Model, certificate: Certificate) -> Certificate:
     """What the numbers of `model` give for the condition of a certificate: a witness in it that
     took a search is proved anew, everything else is computed anew."""
     if certificate.condition == SIGNED and certificate.holds:
-        return proved(model, model.scaling.radius, witness_of(certificate))
+        carried, radius = in_single_precision(model), model.scaling.radius
+        wide = max(radius * model.overreach, carried.scaling.radius)
+        again = replace(proved(model, wide, witness_of(certificate)), radius=radius)
+        return _with_single(again, carried)
     return certify(model, certificate.condition)
 
 

@@ -43,25 +43,10 @@ class Inequality:
         return 1.0 - self.value
 
 
-@dataclass(frozen=True, repr=False)
-class Certificate(Evidence):
-    """The verdict of one stability condition on one model. A claim that is *proved*.
+class Judged:
+    """What is decided by its `inequalities`."""
 
-    It is decided from the exact norms of the saved numbers of the model, whose digest is `model`;
-    `condition` is the name of the condition, and it holds when all `inequalities` do.
-
-    `margin` is δ, the distance of the worst inequality from 1; negative when the condition fails.
-    `constants` holds what the condition yields, for "iss" the functions of the bound (5) per layer.
-    `radius` is the largest |u| [normalised] covered.
-    """
-
-    model: str
-    condition: str
-    radius: float
     inequalities: tuple[Inequality, ...]
-    constants: dict[str, Any]
-
-    kind = "lstm_mpc certificate"
 
     @property
     def margin(self) -> float:
@@ -79,6 +64,43 @@ class Certificate(Evidence):
             f"layer {x.layer}, {x.name} = {x.value:.6g} ≥ 1, over by {-x.margin:.3g}: {x.blame}"
             for x in sorted(failed, key=lambda line: line.margin)
         )
+
+
+@dataclass(frozen=True)
+class Single(Judged):
+    """The inequalities of a condition for the numbers that the C carries, in single precision, and
+    for inputs up to the `radius` that its own rounding makes of theirs."""
+
+    radius: float
+    inequalities: tuple[Inequality, ...]
+
+
+@dataclass(frozen=True, repr=False)
+class Certificate(Judged, Evidence):
+    """The verdict of one stability condition on one model. A claim that is *proved*.
+
+    It is decided from the exact norms of the saved numbers of the model, whose digest is `model`;
+    `condition` is the name of the condition, and it holds when all `inequalities` do.
+
+    `margin` is δ, the distance of the worst inequality from 1; negative when the condition fails.
+    `constants` holds what the condition yields, for "iss" the functions of the bound (5) per layer.
+    `radius` is the largest |u| [normalised] covered. `single` is the verdict on the numbers that
+    the C carries, in single precision, where the condition holds for those in double precision.
+    """
+
+    model: str
+    condition: str
+    radius: float
+    inequalities: tuple[Inequality, ...]
+    constants: dict[str, Any]
+    single: Single | None = None
+
+    kind = "lstm_mpc certificate"
+
+    @property
+    def carried(self) -> bool:
+        """Whether the condition also holds for the numbers in single precision."""
+        return self.single is not None and self.single.holds
 
     def _facts(self) -> dict[str, Any]:
         judged = any(not line.check for line in self.inequalities)
@@ -101,11 +123,20 @@ class Certificate(Evidence):
         if self.holds:
             return (
                 f"{self.condition} holds with margin δ = {self.margin:.4g} (tightest: layer"
-                f" {worst.layer}, {worst.name}, {worst.blame})"
+                f" {worst.layer}, {worst.name}, {worst.blame}){self._in_single}"
             )
         first, *others = self.failures
         more = f", and {len(others)} more inequalities fail" if others else ""
         return f"{self.condition} fails: {first}{more}"
+
+    @property
+    def _in_single(self) -> str:
+        """What becomes of the condition in single precision, for the end of a sentence."""
+        if self.single is None:
+            return ""
+        if self.single.holds:
+            return f", and in single precision, as the C carries it, δ = {self.single.margin:.4g}"
+        return f", but NOT in single precision, as the C carries it: {self.single.failures[0]}"
 
     def content(self) -> dict[str, Any]:
         lines = [{**x.__dict__, "margin": x.margin} for x in self.inequalities]
@@ -323,10 +354,12 @@ class Tube(Evidence):
     """The interval tube of a model. A claim that is *proved*.
 
     It holds for the model of digest `model`, every input |u| ≤ `radius` [normalised], every start
-    in `start_box` (one number for |χ0_j|, or low and high of every state), all k.
+    in `start_box` (one number for |χ0_j|, or low and high of every state) and in `settled`, the box
+    (low, high of every state) that every trajectory enters and none leaves, all k.
 
     Per output (low, high) [engineering]: `whole` over all time, `forever` after the start has died
-    out, `trivial` without iteration; `safe` is whether the first lies in the `safe_set`.
+    out, `trivial` without iteration, `single` as `whole`, for what the C computes in single
+    precision; `safe` is whether `whole` lies in the `safe_set`.
     `tube_low`, `tube_high` (steps + 1, ny) follow the first `steps` samples; they are not kept on
     disk. `pieces` are those that the input box was cut into.
     """
@@ -334,17 +367,33 @@ class Tube(Evidence):
     model: str
     radius: float
     start_box: float | list[list[float]]
+    settled: tuple[tuple[float, float], ...]
     steps: int
     pieces: int
     whole: tuple[tuple[float, float], ...]
     forever: tuple[tuple[float, float], ...]
     trivial: tuple[tuple[float, float], ...]
+    single: tuple[tuple[float, float], ...]
     safe_set: tuple[tuple[float, float], ...]
     safe: bool
     tube_low: tuple[tuple[float, ...], ...] = field(default=(), compare=False, repr=False)
     tube_high: tuple[tuple[float, ...], ...] = field(default=(), compare=False, repr=False)
 
     kind = "lstm_mpc reach"
+
+    @property
+    def carried(self) -> bool:
+        """Whether what the C computes in single precision lies in the safe set, too."""
+        return all(
+            a <= x and z <= b for (a, b), (x, z) in zip(self.safe_set, self.single, strict=True)
+        )
+
+    @property
+    def starts(self) -> str:
+        """The set of starts in words, for the end of a sentence."""
+        box = self.start_box
+        given = f"|χ0| ≤ {box:g}" if isinstance(box, float) else "the declared box"
+        return f"from every start in {given} or in the box that all trajectories enter"
 
     def plot(
         self, model: Model, verification: Verification | None = None, *, output: int = 0

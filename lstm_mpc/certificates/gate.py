@@ -22,7 +22,7 @@ from lstm_mpc.certificates.gate_reasons import (
     claims_of,
     fit_reasons,
     scenario_reasons,
-    tube_reasons,
+    tube_verdict,
 )
 from lstm_mpc.certificates.policy import Policy
 from lstm_mpc.errors import InputError, Refused
@@ -233,7 +233,8 @@ def _verdict(case: _Case) -> Mapping[str, Any]:
         ("certificate", why) for why in certificate_reasons(model, r.certificates, true, policy)
     ]
     sampled = scenario_reasons(model, v, policy, r.safe_set, low, high)
-    tubed = [("tube", why) for why in tube_reasons(model, r.tube, r.safe_set)]
+    tube, lacking = tube_verdict(model, r.tube, r.safe_set)
+    tubed = [("tube", why) for why in lacking]
     if policy.output_set == "either":
         found += sampled + tubed if sampled and tubed else []
     else:
@@ -248,7 +249,7 @@ def _verdict(case: _Case) -> Mapping[str, Any]:
         "verification": v if v is not None and v.model == mine else None,
         "validation": r.validation if r.validation and r.validation.model == mine else None,
         "waived": tuple(f"{check}: {why} — waived: {policy.waive[check]}" for check, why in found),
-        "tube": None if tubed else r.tube,
+        "tube": tube,
     }
 
 

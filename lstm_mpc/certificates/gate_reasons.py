@@ -27,11 +27,9 @@ def claims_of(
 ) -> tuple[tuple[str, str], ...]:
     """(kind, sentence) for what the evidence claims."""
     lines = [("proved", str(c)) for c in certificates if c.holds]
+    lines += [("proved", text) for c in certificates if c.holds and (text := decay(c))]
     if tube is not None:
-        ends = intervals(model, *np.array(tube.whole).T)
-        lines.append(
-            ("proved", f"no input within the actuator limits ever takes the output out of {ends}")
-        )
+        lines.append(("proved", tube_sentence(model, tube)))
     v = verification
     if v is not None and (bound := model_bound(v, model)) is not None:
         text = (
@@ -195,36 +193,63 @@ def scenario_reasons(
     return reasons
 
 
-def tube_reasons(
+def decay(certificate: Certificate) -> str:
+    """What a proof says of the difference of two runs of a stack with the same input; nothing of a
+    single layer, whose rate is the whole answer."""
+    layers = certificate.constants.get("layers", [])
+    if len(layers) < 2 or not all("rate" in layer for layer in layers):
+        return ""
+    rates = [float(layer["rate"]) for layer in layers]
+    power = "k" if len(rates) == 2 else f"k^{len(rates) - 1}"
+    return (
+        f"by {certificate.condition} two runs of the {len(rates)} layers (rates"
+        f" {', '.join(f'{rate:.4f}' for rate in rates)}) with the same input differ after k samples"
+        f" by at most c·{power}·λ^k, λ = {max(rates):.4f}, and by c'·λ^k where the rates differ"
+    )
+
+
+def tube_sentence(model: Model, tube: Tube) -> str:
+    """What a tube proves: its inputs, its starts, and what the C makes of it."""
+    whole, single = (intervals(model, *np.array(ends).T) for ends in (tube.whole, tube.single))
+    within = "within the actuator limits" if tube.radius <= model.scaling.radius else "of the model"
+    return (
+        f"no input {within} (|u| ≤ {tube.radius:g}, normalised) ever takes the output out of"
+        f" {whole} {tube.starts}; out of {single} as the C computes it, in single precision"
+    )
+
+
+def tube_verdict(
     model: Model, tube: Tube | None, safe: tuple[tuple[float, float], ...]
-) -> list[str]:
+) -> tuple[Tube | None, list[str]]:
+    """The tube that the model's numbers give, where it carries the safe set, and else why not."""
     if tube is None:
-        return ["no interval tube of this model"]
+        return None, ["no interval tube of this model"]
     if tube.model != model.digest:
-        return [f"the tube speaks of model {tube.model[:12]}, not of {model.digest[:12]}"]
+        return None, [f"the tube speaks of model {tube.model[:12]}, not of {model.digest[:12]}"]
+    own = min(tube.radius, model.scaling.radius)
     true = reach(
         model,
         safe_set=safe,
-        radius=tube.radius,
+        radius=own,
+        beyond=tube.radius - own,
         start_box=tube.start_box,
         steps=max(tube.steps, 1),
         count=tube.pieces,
     )
-    if not all(
-        _agree(getattr(true, name), getattr(tube, name)) for name in ("whole", "forever", "trivial")
-    ):
-        return ["the tube is not what the model's numbers give"]
+    figures = ("whole", "forever", "trivial", "single", "settled")
+    if not all(_agree(getattr(true, name), getattr(tube, name)) for name in figures):
+        return None, ["the tube is not what the model's numbers give"]
     if tube.radius < model.scaling.radius:
-        return [
+        return None, [
             f"the tube covers ρu = {tube.radius:g}, the actuator limits reach"
             f" {model.scaling.radius:g}"
         ]
     if not true.safe:
-        return [
+        return None, [
             f"the tube {intervals(model, *np.array(true.whole).T)} leaves the safe set"
             f" {intervals(model, *np.array(safe).T)}"
         ]
-    return []
+    return true, []
 
 
 def intervals(model: Model, low: Sequence[float] | Array, high: Sequence[float] | Array) -> str:

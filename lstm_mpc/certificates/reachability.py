@@ -4,25 +4,40 @@ the ISS bound (5).
 Boxes for x and ξ are carried through (2): σ and tanh rise, products of boxes are taken at their
 corners, the input interval is cut into pieces and the hull taken. What comes out holds for *every*
 input in the bounded set and every start in the box, for all k. Results of floating-point operations
-are widened by a bound of their rounding."""
+are widened by a bound of their rounding. The same is done for the numbers that the C carries, with
+the rounding of its single precision."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.certificates.evidence import Tube
-from lstm_mpc.certificates.rigorous import EPS, TINY, Box, affine, pieces, plus, rising, times
+from lstm_mpc.certificates.rigorous import (
+    EPS,
+    TINY,
+    Box,
+    affine,
+    pieces,
+    plus,
+    rising,
+    times,
+)
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
+from lstm_mpc.model.single_precision import SINGLE, in_single_precision
 from lstm_mpc.plants.system import Array
 
+STEPS, PIECES = 2000, 32  # of a tube, unless one says otherwise
 
-def gates(layer: lstm.Layer, below: Box, xi: Box) -> dict[str, Box]:
+
+def gates(layer: lstm.Layer, below: Box, xi: Box, unit: float = EPS) -> dict[str, Box]:
     """The activations of every gate for layer inputs in the boxes (nu, P) and ξ in a box (nx, 1)
     or (nx, P)."""
     sides = zip((below.low, below.high), (xi.low, xi.high), strict=True)
@@ -31,7 +46,7 @@ def gates(layer: lstm.Layer, below: Box, xi: Box) -> dict[str, Box]:
     for g in lstm.GATES:
         W, U, b = layer.gate(g)
         activations[g] = rising(
-            "tanh" if g == "c" else "sigmoid", affine(np.hstack([W, U]), joint, b)
+            "tanh" if g == "c" else "sigmoid", affine(np.hstack([W, U]), joint, b, unit), unit
         )
     return activations
 
@@ -50,21 +65,21 @@ def layer_boxes(network: lstm.Network, chi: Box) -> list[tuple[Box, Box]]:
     return boxes
 
 
-def step(network: lstm.Network, chi: Box, u: Box) -> Box:
+def step(network: lstm.Network, chi: Box, u: Box, unit: float = EPS) -> Box:
     """χ⁺ for all χ in a box (n, 1) and u in any of the boxes (nu, P): the hull over the pieces,
     (n, 1)."""
     below, after = u, []
     for layer, (x, xi) in zip(network.layers, layer_boxes(network, chi), strict=True):
-        act = gates(layer, below, xi)
-        x_next = plus(times(act["f"], x), times(act["i"], act["c"]))
-        below = times(act["o"], rising("tanh", x_next))
+        act = gates(layer, below, xi, unit)
+        x_next = plus(times(act["f"], x, unit), times(act["i"], act["c"], unit), unit)
+        below = times(act["o"], rising("tanh", x_next, unit), unit)
         after += [x_next.union(), below.union()]
     return Box(*(np.vstack(ends) for ends in zip(*((b.low, b.high) for b in after), strict=True)))
 
 
-def largest_gates(layer: lstm.Layer, reach: float) -> dict[str, Array]:
+def largest_gates(layer: lstm.Layer, reach: float, unit: float = EPS) -> dict[str, Array]:
     """Upper ends of the gates f, i, o, |c| and of |x|, `x_bar`, while |input| ≤ `reach` and
-    |ξ| ≤ 1, each (nx, 1)."""
+    |ξ| ≤ 1, each (nx, 1); with two roundings of `unit` in every x⁺."""
     top = {}
     for g in lstm.GATES:
         W, U, b = layer.gate(g)
@@ -72,32 +87,33 @@ def largest_gates(layer: lstm.Layer, reach: float) -> dict[str, Array]:
         rows = (
             rows
             + (np.abs(b) if g == "c" else b)
-            + 4 * (W.shape[1] + U.shape[1] + 3) * EPS * (rows + np.abs(b))
+            + 4 * (W.shape[1] + U.shape[1] + 3) * unit * (rows + np.abs(b))
         )
-        top[g] = rising("tanh" if g == "c" else "sigmoid", Box(rows, rows)).high
-    x_bar = top["i"] * top["c"] / np.maximum(1 - top["f"], TINY) * (1 + 16 * EPS)
+        top[g] = rising("tanh" if g == "c" else "sigmoid", Box(rows, rows), unit).high
+    kept = np.maximum(1 - top["f"] * (1 + 4 * unit), TINY)
+    x_bar = top["i"] * top["c"] / kept * (1 + 16 * unit)
     return {**top, "x_bar": x_bar}
 
 
-def invariant_start(network: lstm.Network, radius: float) -> Box:
+def invariant_start(network: lstm.Network, radius: float, unit: float = EPS) -> Box:
     """A box that no trajectory leaves: |ξ| ≤ 1 and |x_j| ≤ i_j c_j/(1 − f_j), the gates at their
     largest."""
     bounds = []
     for number, layer in enumerate(network.layers):
-        x_bar = largest_gates(layer, radius if number == 0 else 1.0)["x_bar"]
+        x_bar = largest_gates(layer, radius if number == 0 else 1.0, unit)["x_bar"]
         bounds += [x_bar, np.ones_like(x_bar)]
     high = np.vstack(bounds)
     return Box(-high, high)
 
 
-def _output(model: Model, chi: Box) -> Box:
+def _output(model: Model, chi: Box, unit: float = EPS) -> Box:
     """y in engineering units for χ in a box."""
     nx, span = model.network.nx[-1], model.scaling.y_span[:, None]
-    y = affine(model.network.C, Box(chi.low[-nx:], chi.high[-nx:]), model.network.b_y)
+    y = affine(model.network.C, Box(chi.low[-nx:], chi.high[-nx:]), model.network.b_y, unit)
     size = span * np.maximum(np.abs(y.low), np.abs(y.high)) + np.abs(model.scaling.y_mid[:, None])
     return Box(
         span * y.low + model.scaling.y_mid[:, None], span * y.high + model.scaling.y_mid[:, None]
-    ).widened(4 * EPS * size)
+    ).widened(4 * unit * size)
 
 
 def _start(network: lstm.Network, start_box: ArrayLike) -> Box:
@@ -122,20 +138,88 @@ def _start(network: lstm.Network, start_box: ArrayLike) -> Box:
     return Box(ends[:, :1], ends[:, 1:])
 
 
+@dataclass(frozen=True)
+class _Followed:
+    """Outputs [engineering] from a start box, sample by sample (steps + 1, ny) and over all time,
+    and those from the `settled` box, which every trajectory enters and none leaves."""
+
+    low: Array
+    high: Array
+    whole: Box
+    forever: Box
+    trivial: Box
+    settled: Box
+
+
+def _follow(model: Model, start: Box, u: Box, steps: int, unit: float = EPS) -> _Followed:
+    """Carry the start and the invariant box along under inputs in the columns of `u`."""
+    network, radius = model.network, float(u.high.max())
+    outer, tube = invariant_start(network, radius, unit), start
+    # still invariant: f·X + i·c ≤ X for every X ≥ x̄
+    wide = np.maximum(np.maximum(np.abs(tube.low), np.abs(tube.high)), outer.high)
+    outer, whole = Box(-wide, wide), _output(model, tube, unit)
+    low, high = [whole.low[:, 0]], [whole.high[:, 0]]
+    trivial = _output(model, step(network, outer, u, unit), unit)
+    for k in range(steps):
+        before = outer
+        outer, tube = step(network, outer, u, unit).meet(outer), step(network, tube, u, unit)
+        tube = tube.meet(outer)
+        y = _output(model, tube, unit)
+        whole = whole.hull(y)
+        low.append(y.low[:, 0])
+        high.append(y.high[:, 0])
+        if (
+            k > 10
+            and np.array_equal(before.low, outer.low)
+            and np.array_equal(before.high, outer.high)
+        ):
+            break
+    forever = _output(model, outer, unit)
+    return _Followed(
+        np.array(low), np.array(high), whole.hull(forever), forever, trivial, settled=outer
+    )
+
+
+def settled_box(model: Model, radius: float) -> Array:
+    """The box of states that every trajectory with |u| ≤ `radius` [normalised] enters and none
+    leaves, (n, 2): where an estimator may begin."""
+    theta = lstm.pack(model.network).tobytes()
+    return _settled_box(theta, model.sizes, radius * model.overreach)
+
+
+@lru_cache(maxsize=64)  # observers of one model are made again and again
+def _settled_box(theta: bytes, sizes: lstm.Sizes, radius: float) -> Array:
+    network, u = (
+        lstm.unpack(np.frombuffer(theta), sizes),
+        pieces(sizes.nu, radius, PIECES),
+    )
+    box = invariant_start(network, radius)
+    for _ in range(STEPS):
+        before, box = box, step(network, box, u).meet(box)
+        if np.array_equal(before.low, box.low) and np.array_equal(before.high, box.high):
+            break
+    ends = np.hstack([box.low, box.high])
+    ends.setflags(write=False)
+    return ends
+
+
 def reach(
     model: Model,
     *,
     safe_set: Sequence[tuple[float, float]],
     radius: float | None = None,
     start_box: ArrayLike = 0.1,
-    steps: int = 2000,
-    count: int = 32,
+    steps: int = STEPS,
+    count: int = PIECES,
+    beyond: float = 0.0,
 ) -> Tube:
     """Bound the outputs that any admissible input can reach, for all time.
 
-    `steps` boxes are computed; after them the shrunken invariant box takes over. The trivial bound
-    Σ|C_jl| o_l tanh(x̄_l) needs no iteration; the gap between it and the tube is what the iteration
-    is worth.
+    The bound holds from every start in `start_box` and from every start in the box that all
+    trajectories enter and none leaves, in which an estimator begins. `steps` boxes are computed;
+    after them the shrunken invariant box takes over. The trivial bound Σ|C_jl| o_l tanh(x̄_l) needs
+    no iteration; the gap between it and the tube is what the iteration is worth. Inputs that are
+    beyond the radius by a rounding, which `Model` tolerates, are covered.
 
     Args:
         model: The model.
@@ -145,6 +229,8 @@ def reach(
             where every ξ lies from the first step on.
         steps: The most samples that are followed.
         count: About how many pieces the box of the inputs is cut into.
+        beyond: By how much inputs may leave the `radius` [normalised], as an observer's estimate of
+            a disturbance may move them.
 
     Returns:
         The tube, and whether it lies within the safe set.
@@ -165,46 +251,42 @@ def reach(
         )
     if steps < 1 or count < 1:
         raise InputError(f"reach: steps = {steps} and count = {count} must be at least 1")
-    tube = _start(model.network, start_box)
-    network, u = model.network, pieces(model.network.nu, radius, count)
-    outer = invariant_start(network, radius)
-    # still invariant: f·X + i·c ≤ X for every X ≥ x̄
-    wide = np.maximum(np.maximum(np.abs(tube.low), np.abs(tube.high)), outer.high)
-    outer, whole = Box(-wide, wide), _output(model, tube)
-    low, high = [whole.low[:, 0]], [whole.high[:, 0]]
-    trivial = _output(model, step(network, outer, u))
-    for k in range(steps):
-        before = outer
-        outer, tube = step(network, outer, u).meet(outer), step(network, tube, u)
-        tube = tube.meet(outer)
-        y = _output(model, tube)
-        whole = whole.hull(y)
-        low.append(y.low[:, 0])
-        high.append(y.high[:, 0])
-        if (
-            k > 10
-            and np.array_equal(before.low, outer.low)
-            and np.array_equal(before.high, outer.high)
-        ):
-            break
-    forever = _output(model, outer)
-    whole = whole.hull(forever)
-    bounds = [
-        tuple(zip(b.low[:, 0].tolist(), b.high[:, 0].tolist(), strict=True))
-        for b in (whole, forever, trivial)
-    ]
-    safe = all(a <= x and z <= b for (a, b), (x, z) in zip(safe_set, bounds[0], strict=True))
+    if not 0 <= beyond < np.inf:
+        raise InputError(f"reach: beyond = {beyond} must be a number, not negative")
+    start, u = (
+        _start(model.network, start_box),
+        pieces(model.network.nu, (radius + beyond) * model.overreach, count),
+    )
+    found = _follow(model, start, u, steps)
+    carried = in_single_precision(model, beyond=beyond)
+    share = (radius + beyond) / (model.scaling.radius + beyond)
+    in_c = _follow(
+        carried,
+        start.widened(SINGLE * np.maximum(np.abs(start.low), np.abs(start.high))),
+        pieces(model.network.nu, carried.scaling.radius * share, count),
+        steps,
+        SINGLE,
+    )
+    whole, forever, trivial, single = (
+        _pairs(b) for b in (found.whole, found.forever, found.trivial, in_c.whole)
+    )
     return Tube(
         model=model.digest,
-        radius=radius,
+        radius=float(radius + beyond),
         start_box=artefact_file.plain(np.asarray(start_box, dtype=np.float64)),
-        steps=len(low) - 1,
+        settled=_pairs(found.settled),
+        steps=len(found.low) - 1,
         pieces=u.low.shape[1],
-        whole=bounds[0],
-        forever=bounds[1],
-        trivial=bounds[2],
+        whole=whole,
+        forever=forever,
+        trivial=trivial,
+        single=single,
         safe_set=tuple((float(a), float(b)) for a, b in safe_set),
-        safe=safe,
-        tube_low=tuple(map(tuple, np.array(low).tolist())),
-        tube_high=tuple(map(tuple, np.array(high).tolist())),
+        safe=all(a <= x and z <= b for (a, b), (x, z) in zip(safe_set, whole, strict=True)),
+        tube_low=tuple(map(tuple, found.low.tolist())),
+        tube_high=tuple(map(tuple, found.high.tolist())),
     )
+
+
+def _pairs(box: Box) -> tuple[tuple[float, float], ...]:
+    return tuple(zip(box.low[:, 0].tolist(), box.high[:, 0].tolist(), strict=True))

@@ -1,7 +1,9 @@
 """Arithmetic on boxes, rounded outwards: what comes out encloses every value of what goes in.
 
 Results of floating-point operations are widened by a bound of their rounding that holds for any
-order of the sums. Columns are cases.
+order of the sums. `unit` is the rounding that is reckoned with: EPS for what is computed here in
+double precision, `SINGLE` for what the C computes of the same numbers in single precision. Columns
+are cases.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from lstm_mpc.plants.system import Array
 
 EPS = float(np.finfo(np.float64).eps)
 TINY = 1e-300
-_LIBM = 8 * EPS  # [relative] more than the error of any libm's or vectorised tanh
+_LIBM = 8  # [units] more than the error of any libm's or vectorised tanh, and of the C's own
 
 
 @dataclass(frozen=True)
@@ -42,26 +44,32 @@ class Box:
         return bool((other.low <= self.low).all() and (self.high <= other.high).all())
 
 
-def affine(M: Array, x: Box, b: Array) -> Box:
+def tiny(unit: float) -> float:
+    """More than what is lost where numbers are too small for the precision of `unit`."""
+    return TINY if unit <= EPS else 1e-30
+
+
+def affine(M: Array, x: Box, b: Array, unit: float = EPS) -> Box:
     """M x + b for x in a box whose columns are cases, (m, P)."""
     up, down = np.maximum(M, 0.0), np.minimum(M, 0.0)
     low, high = up @ x.low + down @ x.high + b, up @ x.high + down @ x.low + b
     size = np.abs(M) @ np.maximum(np.abs(x.low), np.abs(x.high)) + np.abs(b)
-    return Box(low, high).widened(2 * (M.shape[1] + 3) * EPS * size + TINY)
+    return Box(low, high).widened(2 * (M.shape[1] + 3) * unit * size + tiny(unit))
 
 
-def rising(function: str, z: Box) -> Box:
+def rising(function: str, z: Box, unit: float = EPS) -> Box:
     """σ or tanh of a box, widened by the error of libm and kept within (−1, 1) or (0, 1)."""
+    error, least = _LIBM * unit, tiny(unit)
     low, high = (
         np.tanh(0.5 * end) if function == "sigmoid" else np.tanh(end) for end in (z.low, z.high)
     )
     if function == "sigmoid":
         return Box(
-            np.maximum(0.5 + 0.5 * low - _LIBM, 0.0), np.minimum(0.5 + 0.5 * high + _LIBM, 1.0)
+            np.maximum(0.5 + 0.5 * low - error, 0.0), np.minimum(0.5 + 0.5 * high + error, 1.0)
         )
     return Box(
-        np.maximum(low - _LIBM * np.abs(low) - TINY, -1.0),
-        np.minimum(high + _LIBM * np.abs(high) + TINY, 1.0),
+        np.maximum(low - error * np.abs(low) - least, -1.0),
+        np.minimum(high + error * np.abs(high) + least, 1.0),
     )
 
 
@@ -77,16 +85,21 @@ def slope(function: str, value: Box) -> Box:
     )
 
 
-def times(a: Box, b: Box) -> Box:
+def times(a: Box, b: Box, unit: float = EPS) -> Box:
     """The product of two boxes, entrywise."""
     corners = np.stack([a.low * b.low, a.low * b.high, a.high * b.low, a.high * b.high])
     low, high = corners.min(axis=0), corners.max(axis=0)
-    return Box(low - EPS * np.abs(low) - TINY, high + EPS * np.abs(high) + TINY)
+    return _outwards(low, high, unit)
 
 
-def plus(a: Box, b: Box) -> Box:
-    low, high = a.low + b.low, a.high + b.high
-    return Box(low - EPS * np.abs(low) - TINY, high + EPS * np.abs(high) + TINY)
+def plus(a: Box, b: Box, unit: float = EPS) -> Box:
+    return _outwards(a.low + b.low, a.high + b.high, unit)
+
+
+def _outwards(low: Array, high: Array, unit: float) -> Box:
+    """The ends of an operation moved outwards by what its rounding may be."""
+    least = tiny(unit)
+    return Box(low - unit * np.abs(low) - least, high + unit * np.abs(high) + least)
 
 
 def pieces(nu: int, radius: float, count: int) -> Box:

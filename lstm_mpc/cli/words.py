@@ -14,6 +14,8 @@ import numpy as np
 from lstm_mpc.certificates.bounds_table import bounds_table
 from lstm_mpc.certificates.evidence import Certificate, Tubes, Verification
 from lstm_mpc.certificates.gate import Release
+from lstm_mpc.certificates.gate_reasons import decay
+from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.data.inspection import describe
 from lstm_mpc.identification.model_order import Ordering
@@ -164,6 +166,7 @@ def certified(certificates: Mapping[Path, Certificate], model: Model) -> Answer:
     for path, certificate in certificates.items():
         if certificate.holds:
             lines += [f"{certificate} → {path}", *_constants(certificate)]
+            lines += [f"  {decay(certificate)}"] if decay(certificate) else []
         else:
             lines += [f"{certificate.condition} fails → {path}", *_failures(certificate)]
     content = {c.condition: c.content() for c in certificates.values()}
@@ -247,7 +250,18 @@ def reached(evidence: Tubes, design: Design, model: Model, sampled: Verification
             cells = [f"[{row[k][0]:.3f}, {row[k][1]:.3f}]" if row[k] else "-" for k in _COLUMNS]
             spaced = " ".join(f"{cell:<19}" for cell in cells).rstrip()
             lines.append(f"  {row['radius']:.2f}  {spaced}")
-    top = max(evidence.tubes, key=lambda tube: tube.radius)
+    own = model.scaling.radius
+    top = max(evidence.tubes, key=lambda tube: (tube.radius <= own, tube.radius))
+    lines.append(
+        f"{top.starts}; in single precision, as the C computes it:"
+        f" {within(model.outputs, top.single)}"
+    )
+    lines += [
+        f"at ρu = {tube.radius:.4g}, with the disturbance that the observer estimates, the tube"
+        f" {'lies in' if tube.safe else 'LEAVES'} the safe set"
+        for tube in evidence.tubes
+        if tube.radius > own
+    ]
     lines.append(
         f"at ρu = {top.radius:g} the tube {'lies in' if top.safe else 'LEAVES'} the safe set"
         f" {within(design.outputs, design.safe_set, short)} → {design.file(TUBES)}"
@@ -258,10 +272,11 @@ def reached(evidence: Tubes, design: Design, model: Model, sampled: Verification
 def released(passed: Release, design: Design) -> Answer:
     """What `release` claims."""
     lines = [f"released: model {passed.model.digest[:12]} → {design.file(RELEASE)}"]
-    lines += [f"  {kind}: {sentence}" for kind, sentence in passed.claims()]
+    claims = ControllerSpec(passed, design.control, design.solver).claims
+    lines += [f"  {kind}: {sentence}" for kind, sentence in claims]
     content = {
         "model": passed.model.digest,
-        "claims": [list(claim) for claim in passed.claims()],
+        "claims": [list(claim) for claim in claims],
         "waived": list(passed.waived),
     }
     return Answer(lines, content)

@@ -19,6 +19,7 @@ from lstm_mpc.certificates.evidence import Certificate
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.identifiers import identifier
 from lstm_mpc.control.engines.sqp import SolverOptions
+from lstm_mpc.control.observer_claims import observer_claims
 from lstm_mpc.control.observers.kalman import beyond, tuned
 from lstm_mpc.control.observers.observer import state_bound
 from lstm_mpc.control.problem import ControlProblem, KalmanTuning, Limits, limits
@@ -63,7 +64,7 @@ def controller(release: Release, problem: ControlProblem, solver: SolverOptions)
         "controller/controller.h",
         **words,
         model=release.model,
-        claims=release.claims(),
+        claims=(*release.claims(), *observer_claims(release, problem)),
         sizes=sizes,
         tables=tables,
         floors={c.condition: 0.0 if c.holds else -_NEVER for c in (iss, delta_iss)},

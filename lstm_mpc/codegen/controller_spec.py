@@ -14,6 +14,7 @@ import numpy as np
 from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.control.engines.sqp import SolverOptions
+from lstm_mpc.control.observer_claims import observer_claims
 from lstm_mpc.control.problem import ControlProblem, Limits, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
@@ -64,6 +65,12 @@ class ControllerSpec:
     def sources(self) -> Mapping[str, str]:
         """The C of the controller, name -> text: the same spec gives the same bytes."""
         return MappingProxyType(controller(self.release, self.problem, self.solver))
+
+    @property
+    def claims(self) -> tuple[tuple[str, str], ...]:
+        """(kind, sentence): the claims of the release, and what is proved at the input radius that
+        the observer uses."""
+        return (*self.release.claims(), *observer_claims(self.release, self.problem))
 
     @property
     def name(self) -> str:

@@ -159,7 +159,7 @@ def _readme(spec: ControllerSpec, facts: Mapping[str, Any]) -> str:
         "controller/README.md",
         name=spec.name,
         model=spec.model,
-        claims=spec.release.claims(),
+        claims=spec.claims,
         statuses=status_rows(spec.name.upper(), measured=bool(spec.measured)),
         solver=spec.solver,
         **facts["agreement"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +25,7 @@ from lstm_mpc.plants.names import checked_name
 from lstm_mpc.plants.roles import Roles
 from lstm_mpc.plants.system import Array, Signal, System, rest, simulate, simulate_batch
 
+TOLERATED = 1e-9  # [relative] by which the limits may lie beyond the input radius
 _RIDGE = 1e-2  # pull of an estimated start towards rest, against normalised output errors
 _NUDGE = 1e-6  # step of its central differences
 
@@ -74,12 +76,23 @@ class Model(Artefact, Displayed):
         )
         reach = np.abs(self.scaling.u_in([self.u_low, self.u_high])).max(axis=0)
         for signal, widest in zip(self.inputs, reach, strict=True):
-            if not widest <= self.scaling.radius * (1 + 1e-9):
+            if not widest <= self.scaling.radius * (1 + TOLERATED):
                 limits = f"[{signal.low:g}, {signal.high:g}] {signal.unit}"
                 raise InputError(
                     f"model: the limits {limits} of {signal.name!r} lie beyond the input radius"
                     f" {self.scaling.radius:g}"
                 )
+
+    @cached_property
+    def overreach(self) -> float:
+        """1 where inputs within the limits stay within the radius of the scaling, else by what
+        factor they leave it: by a rounding, which is tolerated. Rounded up."""
+        s, reach = self.scaling, Fraction(0)
+        for signal, mid, span in zip(self.inputs, s.u_mid, s.u_span, strict=True):
+            for end in (signal.low, signal.high):
+                reach = max(reach, abs(Fraction(end) - Fraction(mid)) / Fraction(span))
+        factor = reach / Fraction(s.radius)
+        return 1.0 if factor <= 1 else float(np.nextafter(float(factor), np.inf))
 
     @cached_property
     def digest(self) -> str:

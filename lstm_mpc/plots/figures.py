@@ -340,14 +340,14 @@ def plot_reach(model: Model, rows: Sequence[Mapping[str, Any]], *, output: int =
         "tube": (GREEN, "-", "LSTM, interval tube: proved for every input"),
         "trivial": (GREY, ":", "LSTM, trivial bound: proved"),
     }
-    radii = [row["radius"] for row in rows]
     for name, (color, style, label) in looks.items():
-        if all(row[name] for row in rows):
+        shown = [row for row in rows if row[name]]
+        if shown:
             for side in (0, 1):
-                look = {"color": color, "ls": style, "marker": "o" if len(radii) == 1 else None}
+                look = {"color": color, "ls": style, "marker": "o" if len(shown) == 1 else None}
                 axis.plot(
-                    radii,
-                    [row[name][side] for row in rows],
+                    [row["radius"] for row in shown],
+                    [row[name][side] for row in shown],
                     lw=1.6,
                     label=None if side else label,
                     **look,
@@ -355,11 +355,11 @@ def plot_reach(model: Model, rows: Sequence[Mapping[str, Any]], *, output: int =
     axis.set_xlabel("input bound ρu [normalised]")
     axis.set_ylabel(s.label)
     axis.set_title("reachable outputs", loc="left")
-    if rows[-1]["iss"]:
-        low, high = rows[-1]["iss"]
+    if bounded := [row for row in rows if row["iss"]]:
+        low, high = bounded[-1]["iss"]
         text = (
             f"off the scale: ISS bound (5), [{low:.0f}, {high:.0f}] {s.unit} at ρu ="
-            f" {rows[-1]['radius']:g}"
+            f" {bounded[-1]['radius']:g}"
         )
         axis.set_title(text, loc="right", color=GREY, fontsize="small")
     axis.legend(frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))

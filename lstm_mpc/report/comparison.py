@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import Any
 
 from lstm_mpc.errors import InputError
@@ -95,7 +96,8 @@ def _numbers(d: Dossier) -> dict[tuple[int, str], str]:
         if rates := [layer["rate"] for layer in c.constants.get("layers", []) if "rate" in layer]:
             found[_PROOF, f"{c.condition}: rate [a sample], proved"] = number(max(rates), 6)
     if tubes := _fresh(d, TUBES):
-        widest = max(tubes.tubes, key=lambda tube: tube.radius)
+        own = d.model.scaling.radius if d.model is not None else inf
+        widest = max(tubes.tubes, key=lambda tube: (tube.radius <= own, tube.radius))
         for s, (low, high) in zip(d.outputs, widest.whole, strict=True):
             found[_BOUNDS, f"{s.name}: width of the tube [{s.unit}], proved"] = number(high - low)
     if v := _fresh(d, VERIFICATION):

@@ -19,6 +19,7 @@ from lstm_mpc.certificates.conditions import (
 )
 from lstm_mpc.certificates.evidence import Certificate, Verification
 from lstm_mpc.certificates.signed.certificate import witness_of
+from lstm_mpc.control.observer_claims import observer_claims
 from lstm_mpc.model.lstm import Layer, sigmoid
 from lstm_mpc.model.model import Model
 from lstm_mpc.plots import figures
@@ -87,6 +88,11 @@ def _of_certificate(c: Certificate, model: Model | None) -> list[Any]:
     state = (
         f"holds with margin δ = {number(c.margin)}" if c.holds else f"FAILS, δ = {number(c.margin)}"
     )
+    if c.single is not None:
+        verdict = "" if c.single.holds else "FAILS, "
+        state += (
+            f" (in single precision, as the C carries it, {verdict}δ = {number(c.single.margin)})"
+        )
     blocks: list[Any] = [
         Text(
             f"{state}, for every input up to r = {number(c.radius)} [normalised]. {_GIVES[family]}",
@@ -419,8 +425,10 @@ def release_section(dossier: Dossier) -> Section:
     blocks += [Text(f"The gate refuses: {why}", "wrong") for why in dossier.refusals]
     passed, design = found.value, dossier.design
     if passed is not None:
+        fresh = design is not None and not found.stale
+        observed = observer_claims(passed, design.control) if fresh and design else ()
         blocks += [
-            Claims(passed.claims()),
+            Claims((*passed.claims(), *observed)),
             Facts(
                 [
                     ("safe set", spans(passed.model.outputs, passed.safe_set)),

@@ -319,7 +319,9 @@ def test_the_checker_needs_nothing_of_the_package():
     imported = [line for line in text.splitlines() if line.startswith(("import", "from"))]
     assert imported == [
         "import json",
+        "import struct",
         "import sys",
+        "from itertools import product",
         "from pathlib import Path",
         "from mpmath import iv",
     ]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_mpc.certificates import conditions
+from lstm_mpc.certificates.reachability import settled_box
 from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.delay_line import Line
 from lstm_mpc.control.problem import ControlProblem, Limits
@@ -47,7 +48,7 @@ class Observer(ABC):
             problem.frozen_after,
         )
         self._lag, self.line = problem.lag(model), Line(model)
-        self._moved = model.roles.moved
+        self._moved, self._box = model.roles.moved, settled_box(model, model.scaling.radius)
         self.input_disturbance = np.zeros(len(model.manipulated))
         self._safe = model.roles.joined(limits.u_safe, limits.measured_rest)
         self._forget()
@@ -79,7 +80,11 @@ class Observer(ABC):
     def _rest(self, u: ArrayLike) -> None:
         """Under the inputs `u` since long; nothing is known of the disturbance."""
         self.line.hold(u)
-        self._begin(rest(self._system, u), self._model.scaling.u_in(u))
+        self._begin(self._within(rest(self._system, u)), self._model.scaling.u_in(u))
+
+    def _within(self, chi: Array) -> Array:
+        """A start `chi` (n,) within the box of the tube, which every trajectory enters."""
+        return np.clip(chi, self._box[:, 0], self._box[:, 1])
 
     def sound(self) -> bool:
         """Is the state one that the model can be in? If not it is made anew, at rest under the safe
@@ -137,7 +142,7 @@ class Observer(ABC):
         chi = estimate_core(
             self._model, arrived[: len(arrived) - lag], np.where(inside, measured, np.nan)[lag:]
         )
-        self._from(chi, arrived[:lag])
+        self._from(self._within(chi), arrived[:lag])
         self._forget()
         for k in range(lag, len(arrived)):
             self.correct(measured[k], gain=1.0 if k == lag else None)

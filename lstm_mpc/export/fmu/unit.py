@@ -138,7 +138,7 @@ def controller_unit(
     `u_start` (nu,) [input unit] are the default inputs in force before the first sample: else the
     nominal ones, or the middle of the limits. `double` compiles it in double precision."""
     spec = checked_clearance(cleared).spec
-    release, model, files, name = spec.release, spec.model, spec.sources, spec.name
+    model, files, name = spec.model, spec.sources, spec.name
     Ts = float(model.Ts)
     in_force = np.ravel(spec.u_start if u_start is None else u_start).tolist()
     moved, measured = model.manipulated, bool(spec.measured)
@@ -192,7 +192,7 @@ def controller_unit(
             ),
             *held,
         ),
-        claims=release.claims(),
+        claims=spec.claims,
         sources={**files, **glue},
         definitions=(f"{name.upper()}_DOUBLE",) if double else (),
     )

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lstm_mpc.certificates import certification, gate, reachability, scenarios
-from lstm_mpc.certificates.evidence import Certificate, Tubes, Verification
+from lstm_mpc.certificates.evidence import Certificate, Tube, Tubes, Verification
 from lstm_mpc.certificates.gate import Release
+from lstm_mpc.control.observer_claims import observer_tube
 from lstm_mpc.control.problem import input_range
 from lstm_mpc.identification.validation import validate
 from lstm_mpc.model.model import Model
@@ -107,12 +108,13 @@ def reach(design: Design, options: Options = DEFAULT) -> Tubes:
         options: who hears of the progress.
 
     Returns:
-        A tube for each radius.
+        A tube for each radius, and one for the inputs that the observer makes the model see, where
+        its disturbance takes them beyond the limits.
 
     Raises:
         InputError: there is no usable model.json.
     """
-    model, v, tubes = Model.load(design.file(MODEL)), design.verify, []
+    model, v, tubes = Model.load(design.file(MODEL)), design.verify, list[Tube]()
     for number, radius in enumerate(v.radii):
         options.progress("reach", number / len(v.radii), f"ρu = {radius:g}")
         tubes.append(
@@ -120,7 +122,8 @@ def reach(design: Design, options: Options = DEFAULT) -> Tubes:
                 model, safe_set=design.safe_set, radius=radius, start_box=v.start_box, steps=v.steps
             )
         )
-    return Tubes(model.digest, tuple(tubes))
+    widest = observer_tube(model, design.control, design.safe_set)
+    return Tubes(model.digest, (*tubes, *([] if widest is None else [widest])))
 
 
 def sampled_of(design: Design, model: Model) -> Verification | None:
@@ -167,5 +170,9 @@ def release(design: Design, options: Options = DEFAULT) -> Release:
         safe_set=design.safe_set,
         u_low=low,
         u_high=high,
-        tube=max(tubes, key=lambda tube: tube.radius, default=None),
+        tube=max(
+            (t for t in tubes if t.radius <= model.scaling.radius),
+            key=lambda tube: tube.radius,
+            default=None,
+        ),
     )
