@@ -37,7 +37,7 @@ from lstm_mpc.certificates.scenarios import VerifyOptions, verify
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines.dompc import DoMpc
-from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
+from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.problem import ControlProblem, limits
 from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
 from lstm_mpc.data.dataset import Scaling
@@ -62,7 +62,7 @@ PLAIN, DOMPC, SQP, DOUBLE, REALTIME, FIVE = (
     "C float five passes",
 )
 BARS = {SQP: 1e-8, DOUBLE: 1e-8, DOMPC: 1e-8}  # [share of the input range] to plain IPOPT
-SHIPPED = {REALTIME: 1e-3, FIVE: 5e-6}  # to do-mpc, on the shipped design
+NEAR_DOMPC = {REALTIME: 5e-4, FIVE: 1e-5}
 FASTER = {SQP: 10.0, DOUBLE: 200.0, REALTIME: 200.0, FIVE: 200.0}  # than do-mpc, in median
 CELLS = (5, 10, 20, 40)
 NEAR = 1e-6  # [unit] that counts as at a limit
@@ -76,7 +76,10 @@ def engines(released, problem, solver, *, five=True):
         SQP: lambda: Sqp(released, problem),
         DOUBLE: lambda: MPC(released, problem, "c-double"),
         REALTIME: lambda: MPC(released, problem, "c", solver),
-        FIVE: lambda: MPC(released, problem, "c", SolverOptions(sqp_iterations=5)),
+        # the same working set budget: what differs is how often it linearises
+        FIVE: lambda: MPC(
+            released, problem, "c", replace(solver, sqp_iterations=5, tolerance=1e-9)
+        ),
     }
     return makers if five else {name: make for name, make in makers.items() if name != FIVE}
 
@@ -170,7 +173,7 @@ def compare(title, makers, plant, scenario, u_start, bounds):
     return {row["engine"]: row for row in rows}, counts
 
 
-def judge(found, problem, *, shipped):
+def judge(found, problem):
     """Bars of one problem as (sentence, value, holds)."""
     said = []
     for name, bar in BARS.items():
@@ -182,15 +185,14 @@ def judge(found, problem, *, shipped):
                     found[name]["Δu to plain"] <= bar,
                 )
             )
-    for name, bar in SHIPPED.items():
-        if shipped:
-            said.append(
-                (
-                    f"{problem}: {name} to do-mpc ≤ {bar:g}",
-                    found[name]["Δu to do-mpc"],
-                    found[name]["Δu to do-mpc"] <= bar,
-                )
+    for name, bar in NEAR_DOMPC.items():
+        said.append(
+            (
+                f"{problem}: {name} to do-mpc ≤ {bar:g}",
+                found[name]["Δu to do-mpc"],
+                found[name]["Δu to do-mpc"] <= bar,
             )
+        )
     for name, bar in FASTER.items():
         said.append(
             (
@@ -217,7 +219,7 @@ def ph(steps, *, quick):
         found, counts = compare(
             title, makers, plant, scenario, design.u_start, limits(released, problem)
         )
-        said += judge(found, title, shipped=not hard)
+        said += judge(found, title)
         assert not hard or quick or all(counts.values()), f"a limit is never active: {counts}"
     for sentence, value, holds in said:
         print(f"- {'holds' if holds else '**MISSED**'}: {sentence} ({number(value)})")

@@ -250,6 +250,11 @@ def pil_measured(result: PilResult, design: Design) -> Answer:
                 f"  {core:<13} {row['dead_time']:7.0f} s  {row['samples']:7d}  {row['flash']:7d} "
                 f" {row['ram']:9d} " + " ".join(counts)
             )
+            dear = row["hostile"]
+            counts = [f"{n['mean']:>8d} / {n['max']:<7d}" for n in list(dear.values())[1:]]
+            lines.append(
+                f"  {'':<13} {'hostile':>9}  {dear['samples']:7d}{'':21}" + " ".join(counts)
+            )
     lines.append(f"  flash and RAM in bytes → {design.file(PIL)}")
     lines += [
         f"  left out: scenarios for a dead time of {dead_time:g} s, for which the controller is not"

@@ -24,7 +24,7 @@ from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.controller_spec import ControllerSpec, tuning_digest
 from lstm_mpc.codegen.sil import Compiled
-from lstm_mpc.control.controller import Status
+from lstm_mpc.control.controller import meanings
 from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.simulation import draw_scenario, draw_scenarios, simulate_closed_loop
 from lstm_mpc.errors import InputError, SolverError
@@ -206,7 +206,8 @@ def test_many_scenarios_at_once_are_each_its_replay(campaign):
     assert part.low == (min(run.truth.min() for run in runs),)
     assert part.high == (max(run.truth.max() for run in runs),)
     flags = [move.flags for run in runs for move in run.moves]
-    assert part.status == {flag.name: sum(flag in found for found in flags) for flag in Status}
+    words = meanings(measured=False)  # those of the C
+    assert part.status == {flag.name: sum(flag in found for found in flags) for flag in words}
     quiet = []
     for run in runs:
         changes = np.diff(np.hstack([run.reference, run.d]), axis=0).any(axis=1)
@@ -317,7 +318,7 @@ def test_another_tuning_has_another_digest():
     for problem, solver in (
         (replace(SHIPPED.control, move_penalty=0.03), SHIPPED.solver),
         (replace(SHIPPED.control, y_low=-np.inf), SHIPPED.solver),
-        (SHIPPED.control, replace(SHIPPED.solver, sqp_iterations=2)),
+        (SHIPPED.control, replace(SHIPPED.solver, sqp_iterations=3)),
     ):
         assert tuning_digest(problem, solver) != own
 

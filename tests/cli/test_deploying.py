@@ -73,7 +73,7 @@ def test_every_target_is_exported_but_not_over_other_files(design, capsys, monke
     assert str(design / target) in out
     if target == "controller":
         manifest = read_json(design / target / "manifest.json", "lstm_mpc C controller")
-        assert manifest["solver"]["sqp_iterations"] == 1
+        assert manifest["solver"]["sqp_iterations"] == 2
         assert manifest["agreement"]["double"]["to_python"] < 1e-10
         assert (
             manifest["model"]

@@ -127,7 +127,7 @@ def test_the_shipped_design_is_told_in_full(shipped):
         "`lstm-mpc verify-loop DESIGN --replay 199` draws it",
         "[control] max_move | 1",
         "[observer] kind | kalman",
-        "[solver] sqp_iterations | 1",
+        "[solver] sqp_iterations | 2",
         (
             "proved: δISS, and no input within the actuator limits takes the model's output out of"
             " the safe set"

@@ -16,6 +16,7 @@ from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control import simulation
 from lstm_mpc.errors import InputError, LstmMpcError, Refused
 from lstm_mpc.export.golden import golden
+from lstm_mpc.export.hostile import hostile
 from lstm_mpc.export.pil import replay
 from lstm_mpc.export.pil_bench import missing
 from lstm_mpc.export.pil_frames import CORES, Frames, Run, differences, measured
@@ -55,8 +56,8 @@ class Export:
 @dataclass(frozen=True)
 class PilResult:
     """The controller on emulated cores: for each core a row for every dead time, with samples,
-    sizes and instructions. Scenarios for a dead time [s] in `left` were left out: the controller is
-    not cleared for it."""
+    sizes and instructions, and those of "hostile" samples, which were searched for. Scenarios for a
+    dead time [s] in `left` were left out: the controller is not cleared for it."""
 
     release: Release
     double: bool
@@ -148,15 +149,18 @@ def pil(
         except Refused:
             left.append(dead_time)
             continue
-        here = replay(cleared, frames, double=double)
+        dear = hostile(cleared.spec, double=double)
+        here = [replay(cleared, given, double=double) for given in (frames, dear)]
         for step, core in enumerate(cores):
             share = (number + step / len(cores)) / len(parts)
             options.progress("pil", share, f"{core}, dead time {dead_time:g} s")
-            there = replay(cleared, frames, core=core, double=double)
-            if (different := differences(here, there)) is not None:
-                raise LstmMpcError(f"pil: {core} does not compute the host's bits: {different}")
-            row = {"dead_time": dead_time, "samples": sum(there.lengths), **measured(there)}
-            rows[core].append(row)
+            there = [replay(cleared, given, core=core, double=double) for given in (frames, dear)]
+            for one, other in zip(here, there, strict=True):
+                if (different := differences(one, other)) is not None:
+                    raise LstmMpcError(f"pil: {core} does not compute the host's bits: {different}")
+            row = {"dead_time": dead_time, "samples": sum(there[0].lengths), **measured(there[0])}
+            worst = {"samples": sum(there[1].lengths), **measured(there[1])["instructions"]}
+            rows[core].append({**row, "hostile": worst})
     return PilResult(passed, double, rows, tuple(left))
 
 
