@@ -13,6 +13,7 @@ import inspect
 import json
 import os.path
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args, get_type_hints
@@ -215,7 +216,36 @@ def _verb(name: str, verb: argparse.ArgumentParser) -> Iterator[str]:
     yield f"For example: {', '.join(f'`{example}`' for example in examples)}"
 
 
-GENERATED = {"design": design_reference, "cli": cli_reference}
+# -- requirements ----------------------------------------------------------------------------------
+
+
+def requirements() -> str:
+    """What the exported controller promises, from the tags in its templates and in the tests:
+    number, sentence, functions, tests. An error names a tag that the other side lacks."""
+    root = Path(__file__).parents[1]
+    sentences, functions = {}, defaultdict(list)
+    for path in sorted((root / "lstm_mpc" / "codegen" / "templates" / "controller").iterdir()):
+        text = path.read_text(encoding="utf-8")
+        for found in re.finditer(r"\{# (R\d+): (.*?) #\}", text):
+            sentences[found[1]] = found[2]
+            name = re.search(r"(?m)^[A-Za-z][\w *@]*?(\w+)\(", text[found.end() :])
+            functions[found[1]].append(f"`{name[1].lstrip('_') if name else path.name}`")
+    tests = defaultdict(list)
+    for path in sorted((root / "tests").rglob("test_*.py")):
+        tagged = r"(?m)^# (R\d+(?:, R\d+)*)\ndef (test_\w+)"
+        for numbers, test in re.findall(tagged, path.read_text(encoding="utf-8")):
+            for number in numbers.split(", "):
+                tests[number].append(f"`{path.relative_to(root)}::{test}`")
+    if apart := set(sentences) ^ set(tests):
+        raise SystemExit(f"requirements without a test, or tests of none: {sorted(apart)}")
+    rows = ["| | promise | in the C | tests |", "|---|---|---|---|"]
+    for number in sorted(sentences, key=lambda word: int(word[1:])):
+        cells = (sentences[number], ", ".join(functions[number]), "<br>".join(tests[number]))
+        rows.append(f"| {number} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+GENERATED = {"design": design_reference, "cli": cli_reference, "requirements": requirements}
 
 
 if __name__ == "__main__":

@@ -115,6 +115,7 @@ def campaigns(*cases):
 
 
 @campaigns(("shipped", False, 1.0), ("mimo", False, 0.1), ("mimo kalman", False, 0.1))
+# R1
 def test_hostile_samples_never_bring_an_input_out_of_bounds_or_rates(programs, kind, double, count):
     found = counted(run(programs(kind, double), "steps", count, 1))
     assert found["seen"] >= count
@@ -140,6 +141,7 @@ def test_hostile_samples_never_bring_an_input_out_of_bounds_or_rates(programs, k
         for double in (False, True)
     )
 )
+# R9
 def test_any_state_plan_and_working_set_is_solved(programs, kind, double, count):
     """States within their bounds, plans and marks of any kind: no solve fails, and no sound state
     is refused."""
@@ -150,6 +152,7 @@ def test_any_state_plan_and_working_set_is_solved(programs, kind, double, count)
 
 
 @campaigns(("shipped", False, 0.02), ("mimo", False, 0.02))
+# R12
 def test_what_lies_in_the_scratch_before_prepare_does_not_change_a_bit(
     programs, kind, double, count
 ):
@@ -157,6 +160,7 @@ def test_what_lies_in_the_scratch_before_prepare_does_not_change_a_bit(
 
 
 @campaigns(*((kind, double, 0.02) for kind in ("shipped", "mimo") for double in (False, True)))
+# R1
 def test_bits_that_flip_between_prepare_and_feedback_cannot_get_past_the_bounds(
     programs, kind, double, count
 ):
@@ -164,6 +168,7 @@ def test_bits_that_flip_between_prepare_and_feedback_cannot_get_past_the_bounds(
 
 
 @campaigns(("shipped", False, 0.1), ("mimo", False, 0.1), ("mimo kalman", False, 0.1))
+# R1, R5
 def test_bits_that_flip_between_samples_leave_a_sound_state_and_an_input_within_bounds_and_rates(
     programs, kind, double, count
 ):

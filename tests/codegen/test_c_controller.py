@@ -102,6 +102,7 @@ def siso(shipped):
 
 @pytest.mark.parametrize("double", [False, True], ids=["float", "double"])
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
+# R10
 def test_it_builds_without_a_warning_needs_no_library_and_keeps_no_data(
     shipped, mimo, tmp_path, compiler, double
 ):
@@ -171,6 +172,7 @@ def test_the_numbers_of_double_precision_are_those_of_the_twin(shipped, word, va
     [*((*case, ()) for case in CASES.values()), *LATE.values()],
     ids=[*CASES, *LATE],
 )
+# R10
 def test_in_double_precision_it_is_its_twin(siso, mimo, kind, options, solver, delays):
     item = later(mimo if kind == "mimo" else siso, delays)
     problem = ControlProblem(**options)
@@ -225,6 +227,7 @@ def test_in_single_precision_delays_are_the_twins_too(siso, mimo, name):
 
 @pytest.mark.parametrize("filtered", [False, True], ids=["open loop", "Kalman"])
 @pytest.mark.parametrize("kind", ["siso", "mimo"])
+# R3, R4
 def test_every_fault_has_the_same_name_in_both(siso, mimo, kind, filtered):
     item = mimo if kind == "mimo" else siso
     options = {"frozen_after": 3, "sensor_low": -9.0, "sensor_high": 9.2}
@@ -336,6 +339,7 @@ def test_bytes_of_the_state_that_are_no_state_are_noticed_and_the_input_is_one(s
         assert bounds.u_low <= made.step(y, [7.5]).u <= bounds.u_high
 
 
+# R6
 def test_any_bit_of_the_data_that_flips_is_refused(shipped):
     files, *_ = shipped
     for double in (False, True):

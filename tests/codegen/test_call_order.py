@@ -38,6 +38,7 @@ def program(sources, tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", CASES)
+# R2
 def test_a_call_out_of_order_is_refused_and_keeps_the_input(program, case):
     run(program, case, 1)
 

@@ -107,6 +107,7 @@ def script(width):
 
 
 @pytest.mark.parametrize("preview", [False, True], ids=["now", "preview"])
+# R3, R4, R7
 def test_every_fault_is_told_as_the_twin_tells_it(released, preview):
     problem = ControlProblem(
         **PH
@@ -226,6 +227,7 @@ HARMS = {  # field of the C, place, value, and the same harm to the twin, where 
 
 
 @pytest.mark.parametrize(("field", "place", "value", "harm"), HARMS.values(), ids=HARMS)
+# R5
 def test_a_corrupt_state_is_made_anew_as_the_twin_makes_it(
     released, twin, made, field, place, value, harm
 ):
@@ -266,6 +268,7 @@ def test_working_sets_of_any_kind_change_the_effort_and_not_the_answer(released,
 
 @pytest.mark.parametrize("double", [False, True], ids=["float", "double"])
 @pytest.mark.parametrize("which", ["released", "mimo"])
+# R6
 def test_harmed_models_are_refused(request, tmp_path, which, double):
     release = request.getfixturevalue(which)
     program = built(

@@ -22,6 +22,7 @@ def sources():
 
 
 @pytest.mark.parametrize("double", [False, True], ids=["float", "double"])
+# R11
 def test_a_tuning_is_checked_and_kept(sources, tmp_path, double):
     run(built(tmp_path, sources, "retune.c", *SANITIZED, double=double))
 

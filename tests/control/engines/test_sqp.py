@@ -228,6 +228,7 @@ def test_a_plan_that_moves_little_in_real_time_costs_no_more_either(mimo, qp_ite
     samples=st.lists(st.tuples(wild, wild), min_size=1, max_size=6),
     corrupt=st.integers(0, 9),
 )
+# R1, R8
 def test_every_plan_is_admissible_and_costs_no_more_than_the_shifted_one(
     engines, number, samples, corrupt
 ):
@@ -274,6 +275,7 @@ def test_without_the_check_of_the_true_cost_plans_get_worse(mimo, monkeypatch):
         (SolverOptions(sqp_iterations=1, qp_iterations=1), Status.BUDGET, 1),
     ],
 )
+# R9
 def test_a_budget_that_ran_out_is_told(mimo, solver, flags, sqp_iterations):
     engine = Sqp(mimo, ControlProblem(**all_at_once()), solver)
     engine.reset(Y_REST, [1.0, 4.0])

@@ -80,6 +80,7 @@ static void refusals(void) {
   WRONG(y_high, none, "a soft bound that is no number");
   WRONG(output_weight, R(-1.0), "a weight that pays");
   WRONG(output_weight, none, "a weight that is no number");
+  WRONG(output_weight, (real)INFINITY, "a weight without end");
   WRONG(violation_weight, R(-1.0), "a price that pays");
   WRONG(violation_weight, (real)INFINITY, "a price without end");
   begin();
@@ -138,7 +139,7 @@ static void changes(void) {
   check(@name@_retune(&model, &state, &tuning) == 0u, "the same tuning");
   check(@name@_verify(&model) == 0u, "a checksum that fits");
   check(magnitude(model.v_high[0] - kept.v_high[0]) <= R(1e-6) &&
-            magnitude(model.max_move[0] - kept.max_move[0]) <= R(1e-5) * model.u_span[0] &&
+            magnitude(model.max_move[0] - kept.max_move[0]) <= R(1e-5) * kept.max_move[0] &&
             magnitude(model.output_weight[0] - kept.output_weight[0]) <=
                 R(1e-5) * kept.output_weight[0],
         "the same numbers");

@@ -28,6 +28,7 @@ OUT_OF_LINE static real clamp(real x, real low, real high) {
   return minimum(maximum(x, low), high);
 }
 
+{# R10: every IEEE machine computes the same bits #}
 /* tanh z = (1 - e^-a) / (1 + e^-a) with a = 2|z|, where e^-a = (1 + p) / 2^k and k log 2 is next to
  * a. NaN counts as SATURATION. */
 OUT_OF_LINE static real tanh_of(real z) {

@@ -64,6 +64,7 @@ void @name@_margins(const model_t *model, real *iss, real *delta_iss) {
   }
 }
 
+{# R6: a model whose checksum or margins fail is refused, and the input is the safe one #}
 uint32_t @name@_verify(const model_t *model) {
   real iss, delta_iss;
   /* margins say nothing of such weights */

@@ -6,6 +6,7 @@ static void set_turn(const model_t *model, state_t *state, uint32_t turn) {
   state->phase = model->crc + turn;
 }
 
+{# R2: a call out of turn, on scratch that others wrote, or within another one, keeps the input in force #}
 /* Whose turn it was; from now on the state is busy. */
 OUT_OF_LINE static uint32_t claim(const model_t *model, state_t *state) {
 #if LOCK_FREE
@@ -110,6 +111,7 @@ void @name@_prepare(const model_t *model, state_t *state, work_t *work) {
   begin_sample(&c@", NULL" | raw if measured else ""@);
 }
 
+{# R2: a call out of turn, on scratch that others wrote, or within another one, keeps the input in force #}
 /* Is the scratch one that prepare left for this state? What it counts must fit its arrays. */
 static bool prepared(const state_t *state, const work_t *work) {
   bool fits = work->owner == state && work->count <= NV;
@@ -120,6 +122,8 @@ static bool prepared(const state_t *state, const work_t *work) {
   return fits;
 }
 
+{# R4: a setpoint that is not finite leaves the last valid one #}
+{# R7: a solve that fails leaves the last good plan, then the way to the safe input #}
 {% if measured %}
 uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, const real y[NY],
                          const real reference[REFERENCES * NY], const real measured[FORESEEN * NM],

@@ -122,6 +122,7 @@ static void update_output(const model_t *model, state_t *state, uint32_t j, real
 }
 #endif
 
+{# R3: a measurement that is not finite, beyond the sensor or frozen is not believed #}
 /* Take in the measurement, where it can be believed; `work` where outputs were predicted from what
  * was known before. */
 static uint32_t measurement_update(const model_t *model, state_t *state, work_t *work,

@@ -8,6 +8,7 @@ static bool ordered(real low, real high, bool apart) { return apart ? low < high
 #define LEAST_MOVE (HARD_ROWS > BOUND_ROWS ? R(0.0) : NEVER * R(0.5))
 #define LEAST_HIGH (ROWS > HARD_ROWS ? -NEVER : NEVER * R(0.5))
 
+{# R11: what changes at run time is checked, and kept from the next sample on #}
 /* Within what the certificates hold for and the program has rows for, and the input in force? */
 static bool tunable(const model_t *model, const state_t *state, const @name@_tuning *t) {
   real weight = R(0.0), outside = R(0.0);

@@ -16,6 +16,7 @@ OUT_OF_LINE static void start_plan(state_t *state) {
   state->failures = 0u;
 }
 
+{# R1: the input is a number within bounds and rates, whatever comes #}
 /* `plan` brought into bounds and rates, block after block. */
 OUT_OF_LINE static void project(const context *c, real plan[NV]) {
   uint32_t j;
@@ -27,6 +28,7 @@ OUT_OF_LINE static void project(const context *c, real plan[NV]) {
   }
 }
 
+{# R8: no plan costs more than the one before it, but for a step within the tolerance #}
 /* As far towards the admissible plan next to plan + step as the cost does not rise. A step within
  * the tolerance, of a `complete` program, is not tried: the next linearisation is its test. `taken`
  * becomes the size of what was gone, 0 where the cost rises all the way, `wanted` the whole size.
@@ -146,6 +148,7 @@ static void linearise(const context *c) {
   }
 }
 
+{# R9: the budgets end the work, and a plan that may not be the optimum has a status #}
 /* The plan for this sample, and what was wrong with it. */
 static uint32_t plan_ahead(const context *c) {
   const model_t *model = c->model;

@@ -52,6 +52,7 @@ static uint32_t take_measured(const model_t *model, state_t *state,
 }
 
 {% endif %}
+{# R5: a state that cannot be is made anew, and a sound one is left alone #}
 /* Make anew what cannot be a state of this controller. */
 static uint32_t check_state(const model_t *model, state_t *state, work_t *work) {
   const context c = {model, state, work, NULL, 0u};

@@ -2,6 +2,7 @@
 
 static real *column(work_t *work, uint32_t k) { return &work->a.triangle[k * (k + 1u) / 2u]; }
 
+{# R12: what lay in the scratch before prepare does not matter #}
 /* The Hessian of the stage, then J in its place: H = U'U, J = U^-1. */
 static void factorise(const context *c) {
   real *H = c->work->factor, largest = R(0.0);
