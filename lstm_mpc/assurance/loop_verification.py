@@ -7,7 +7,7 @@ It belongs to its index: the result does not depend on who computes it."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import reduce
 from pathlib import Path
 
@@ -16,12 +16,25 @@ import numpy as np
 from lstm_mpc.assurance.checkpoint import Checkpoint
 from lstm_mpc.assurance.loop_law import LoopLaw, Pairs
 from lstm_mpc.assurance.mpc import MPC
-from lstm_mpc.certificates.evidence import LoopVerification
+from lstm_mpc.assurance.performance import (
+    TUNED_ON,
+    Held,
+    Pi,
+    PiTuning,
+    gauge_of,
+    inverse_gain,
+    merged_loops,
+    run_baseline,
+    tuned_pi,
+)
+from lstm_mpc.assurance.plant_bound import plant_bound
+from lstm_mpc.certificates.evidence import LoopPerformance, LoopVerification, Performance
 from lstm_mpc.certificates.scenarios import scenario_count
 from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
 from lstm_mpc.codegen.sil import Compiled, ControllerBatch, Sources
 from lstm_mpc.control.controller import Status, meanings
 from lstm_mpc.control.simulation import (
+    Draw,
     Probe,
     Run,
     Valve,
@@ -59,6 +72,7 @@ class LoopExperiment:
     seed: int
     measured: tuple[str, ...] = ()
     foreseen: int = 0
+    pi: PiTuning | None = None
 
     @property
     def digest(self) -> str:
@@ -81,6 +95,7 @@ class BatchResult:
     violator: int | None
     tracking: tuple[float, ...]
     status: dict[str, int]
+    performance: LoopPerformance | None = None
 
 
 def _merged(one: BatchResult, other: BatchResult) -> BatchResult:
@@ -100,6 +115,7 @@ def _merged(one: BatchResult, other: BatchResult) -> BatchResult:
         breach.violator,
         tuple(map(max, one.tracking, other.tracking)),
         {name: count + other.status[name] for name, count in one.status.items()},
+        merged_loops(one.performance, other.performance, (one.count, other.count)),
     )
 
 
@@ -186,6 +202,7 @@ def run_batch(campaign: LoopExperiment, first: int, last: int) -> BatchResult:
     valve, probe = Valve(before, c.law.valve_lag, c.plant.Ts), Probe(c.law.delay, c.plant.Ts)
     at, rows = list(measured_of(c.plant, c.measured)), np.arange(c.foreseen + 1)
     low = high = twin.output(chi)
+    gauge = gauge_of(c.safe_set, draw, c.settle, c.plant.Ts)
     tracking, violation, flags = (
         np.zeros_like(low),
         np.zeros(last - first),
@@ -207,6 +224,7 @@ def run_batch(campaign: LoopExperiment, first: int, last: int) -> BatchResult:
         )
         violation = np.maximum(violation, _excess(u, before, *bounds))
         flags += np.bincount(status, minlength=len(flags))
+        gauge.take(truth, draw.reference[k], quiet[k], status)
         chi, before = twin.step(chi, valve.follow(u), draw.d[k]), u
     reach = _reach(low, high, c.safe_set)
     if not np.isfinite(reach).all():
@@ -229,6 +247,23 @@ def run_batch(campaign: LoopExperiment, first: int, last: int) -> BatchResult:
             str(flag.name): int(flags[np.arange(len(flags)) & flag > 0].sum())
             for flag in meanings(measured=True)
         },
+        _beside(c, draw, quiet, gauge.performance),
+    )
+
+
+def _beside(
+    c: LoopExperiment, draw: Draw, quiet: Array, controller: Performance
+) -> LoopPerformance | None:
+    """How the controller did beside the baselines on the same scenarios."""
+    if c.pi is None:
+        return None
+    others = (Held(), Pi(c.pi, c.u_low, c.u_high, c.max_move))
+    return LoopPerformance(
+        controller,
+        *(
+            run_baseline(c.plant, c.law, draw, quiet, c.settle, c.safe_set, fleet)
+            for fleet in others
+        ),
     )
 
 
@@ -295,6 +330,7 @@ def verify_loop(
     o, spec = options or LoopVerifyOptions(), spec_of(mpc)
     count = scenario_count(o.epsilon, o.beta, rule=o.rule) if scenarios is None else scenarios
     campaign = loop_experiment(spec, plant, law, o)
+    campaign = replace(campaign, pi=_tuned(campaign, spec))
     kept = Checkpoint(checkpoint, artefact_file.digest([campaign.digest, count]))
     found = [noun(BatchResult, part) for part in kept.found()]
     parts: dict[int, BatchResult] = {part.first: part for part in found}
@@ -325,9 +361,21 @@ def verify_loop(
         law=law.describe(),
         plant=plant.name,
         safe_set=spec.release.safe_set,
+        bound=plant_bound(plant, law, campaign.u_low, campaign.u_high, steps=o.steps, seed=o.seed),
         **o.__dict__,
         **shown,
     )
+
+
+def _tuned(c: LoopExperiment, spec: ControllerSpec) -> PiTuning:
+    """The PI controller for the first scenarios of an experiment."""
+    drawn = [c.law.draw(i, seed=c.seed, plant=c.plant, steps=c.steps) for i in range(TUNED_ON)]
+    draw = draw_scenarios(
+        c.plant, [s for s, _ in drawn], u_starts=[u for _, u in drawn], horizon=c.ahead
+    )
+    at_rest = spec.model.roles.joined(spec.u_start, spec.limits.measured_rest)
+    gain, limits = inverse_gain(spec.model, at_rest), (c.u_low, c.u_high, c.max_move)
+    return tuned_pi(c.plant, c.law, draw, c.safe_set, gain, limits)
 
 
 def _share(

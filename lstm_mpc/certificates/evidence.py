@@ -279,6 +279,55 @@ class Verification(Evidence):
         yield "Bounds [normalised]", [("of", "ρu", "ρ*y", "settled", "safe"), *rows]
 
 
+@dataclass(frozen=True)
+class Performance:
+    """How closed loops went, per output and the worst of all: the largest `error` after settling
+    [output unit], the `settling` time [s] after which the error stays within 2 % of the safe set's
+    width until something changes again, the `overshoot` beyond a new setpoint [output unit]; of
+    all loops the `mean_error`, |error| on average, and the share of samples that are `flagged`,
+    for anything but a budget used up."""
+
+    error: tuple[float, ...]
+    settling: tuple[float, ...]
+    overshoot: tuple[float, ...]
+    mean_error: tuple[float, ...]
+    flagged: float
+
+
+@dataclass(frozen=True)
+class LoopPerformance:
+    """A controller beside two baselines on the same scenarios: inputs `held` where they were, and
+    a `pi` controller tuned on them."""
+
+    controller: Performance
+    held: Performance
+    pi: Performance
+
+
+@dataclass(frozen=True)
+class PlantBound:
+    """The outputs, `low` to `high` (ny,) [engineering], that no input within the limits takes the
+    plants of a law out of, whatever the disturbances and constants in it: `kind` "proved", or
+    "sampled" by so many `signals`."""
+
+    kind: str
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    signals: int
+
+    def within(self, safe_set: tuple[tuple[float, float], ...]) -> bool:
+        """Whether it lies in the safe set, (low, high) of each output.
+
+        Args:
+            safe_set: The safe set.
+
+        Returns:
+            Whether no output of the bound is outside.
+        """
+        ends = zip(safe_set, self.low, self.high, strict=True)
+        return all(a <= x and z <= b for (a, b), x, z in ends)
+
+
 @dataclass(frozen=True, repr=False)
 class LoopVerification(Evidence):
     """Scenario verification of a closed loop. A claim that is *sampled*.
@@ -296,6 +345,7 @@ class LoopVerification(Evidence):
     `violation` is the largest excess over bounds and rate limits [input unit] and `violator` its
     scenario. As further information: `tracking`, the largest error per output once nothing has
     changed for `settle` samples, and the samples with each flag of the controller's `status`.
+    `performance` holds how the loops went beside two baselines, `bound` what no controller can do.
     """
 
     model: str
@@ -319,6 +369,8 @@ class LoopVerification(Evidence):
     tracking: tuple[float, ...]
     status: dict[str, int]
     plant: str = ""
+    performance: LoopPerformance | None = None
+    bound: PlantBound | None = None
 
     kind = "lstm_mpc loop verification"
 

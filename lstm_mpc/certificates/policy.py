@@ -28,7 +28,13 @@ class Policy:
     verification must be at least as strong as `epsilon`, `beta` and as long as `min_steps`;
     `min_fit` is the least mean-removed FIT [%] on validation data, against the measured output.
     `controller` says what a controller needs to be exported: "tube" (with δISS), "scenario" (closed
-    loops of at least `min_loop_steps`, as strong as `epsilon` and `beta`) or "either". `waive` maps
+    loops of at least `min_loop_steps`, as strong as `epsilon` and `beta`) or "either".
+
+    What the verified loops must show, where it is asked for, whatever clears the controller, one
+    number for each output: the largest error after settling, `max_error` [output unit], the
+    settling time, `max_settling` [s], and the overshoot, `max_overshoot` [output unit]; the share
+    of samples that are flagged, `max_flagged`; and the mean error as a share of what inputs `held`
+    where they were and a `pi` controller tuned on the same scenarios have. `waive` maps
     a check (certificate, scenario, safe_set, input_range, tube, fit, controller) to the reason why
     it is waived; it is stored and printed wherever the release is used.
     """
@@ -41,6 +47,12 @@ class Policy:
     min_fit: float = 95.0
     controller: str = "either"
     min_loop_steps: int = 1
+    max_error: tuple[float, ...] = ()
+    max_settling: tuple[float, ...] = ()
+    max_overshoot: tuple[float, ...] = ()
+    max_flagged: float | None = None
+    held: float | None = None
+    pi: float | None = None
     waive: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -57,6 +69,16 @@ class Policy:
                 f"release: ε = {self.epsilon} and β = {self.beta} must lie in (0, 1), min_fit ="
                 f" {self.min_fit} must be finite"
             )
+        for key in ("max_error", "max_settling", "max_overshoot"):
+            object.__setattr__(self, key, tuple(float(v) for v in getattr(self, key)))
+            if not all(0 < v < np.inf for v in getattr(self, key)):
+                raise InputError(
+                    f"release: {key} = {list(getattr(self, key))} must be positive numbers, one for"
+                    " each output"
+                )
+        for key in ("max_flagged", "held", "pi"):
+            if (share := getattr(self, key)) is not None and not 0 <= share < np.inf:
+                raise InputError(f"release: {key} = {share} must be a number, not negative")
         for check, reason in self.waive.items():
             if check not in CHECKS:
                 raise InputError(

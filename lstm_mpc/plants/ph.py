@@ -22,6 +22,7 @@ import numpy as np
 
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.system import Array, Signal, System
+from lstm_mpc.plants.tanks import tank_stays
 
 # Constants: Hall & Seborg (1989), as printed by Henson & Seborg (1994), Table 1.
 A1 = 207.0  # [cm²] cross-section of tank 1
@@ -39,6 +40,8 @@ VARIED = ("A1", "Cv4", "Wa1", "Wa2", "Wa3", "Wb2")
 
 _LN10 = float(np.log(10.0))
 _K1, _K2, _KW = 10.0**-PK1, 10.0**-PK2, 1e-14
+_ROUNDING = 1e-13  # [relative] more than what is lost in a sum of a few terms
+_SOLVED = 1e-6  # [pH] more than what Newton's iteration leaves
 _NEWTON_STEPS = 20  # the worst reachable mixture needs 16
 
 
@@ -149,6 +152,52 @@ class Plant:
         line = [acidity(Wa, Wb, m), *chi[3 : 2 + self.lag]] if self.lag else []
         return tank + line + constants
 
+    def output_bounds(self, u: Array, d: Array, constants: Array) -> Array | None:
+        """The pH (1, 2) that nothing leaves from a rest under such flows: for q3 in `u` (1, 2), q1
+        and q2 in `d` (2, 2) and the `constants` (6, 2), whatever they do; None where it is not
+        proved.
+
+        The invariants of the tank are a mixture of feeds at all times, since a step mixes the tank
+        with a feed, W⁺ = W_in + (W − W_in) e^(−s), s > 0. At a fixed pH the charge balance is
+        linear in them, so that its sign is decided on the feeds: Σ q_i (balance of the stream i) in
+        interval arithmetic, where every flow and every constant occurs once. s > 0 needs a level
+        above 0, which `tank_stays` shows."""
+        held = np.tile([1.0, 1.0], (len(VARIED), 1)) if not len(constants) else constants
+        area, valve, Wa1, Wa2, Wa3, Wb2 = held
+        flows = np.array([d[0], d[1], u[0]])
+        levels = (np.array([flows[:, 0].sum(), flows[:, 1].sum()]) / (CV4 * valve[::-1])) ** (
+            1 / N4
+        )
+        lowest, step = float(levels[0] - Z), float(self.Ts / (A1 * area[0]))
+        steepest = CV4 * valve[1] * N4 * (lowest + Z) ** (N4 - 1.0)  # the outflow is concave
+        if flows.min() < 0 or not tank_stays(lowest, 0.0, step * steepest):
+            return None
+        streams = [(Wa1, WA[0], 0.0, None), (Wa2, WA[1], WB[1], Wb2), (Wa3, WA[2], WB[2], None)]
+
+        def ends(pH: float) -> tuple[float, float]:
+            """Σ q_i (balance of stream i) at its least and at its most."""
+            H, low, high, size = 10.0**-pH, 0.0, 0.0, 0.0
+            share = (H + 2.0 * _K2) / (H * H / _K1 + H + _K2)
+            for q, (of_a, a, b, of_b) in zip(flows, streams, strict=True):
+                charge, buffer = (
+                    np.sort(a * of_a),
+                    b * share * (np.ones(2) if of_b is None else of_b),
+                )
+                values = np.outer(q, charge + _KW / H - H + buffer)
+                low, high = low + values.min(), high + values.max()
+                size += q[1] * (abs(charge).max() + _KW / H + H + buffer.max())
+            return low - _ROUNDING * size, high + _ROUNDING * size
+
+        def edge(side: int) -> float:
+            """Where the least (0) or the most (1) changes its sign: both rise with pH."""
+            low, high = 0.0, 14.0
+            for _ in range(60):
+                middle = 0.5 * (low + high)
+                low, high = (low, middle) if ends(middle)[side] > 0 else (middle, high)
+            return high if side == 0 else low
+
+        return np.array([[edge(1) - _SOLVED, edge(0) + _SOLVED]])
+
     def output(self, chi: list[Any], m: SimpleNamespace) -> Any:
         """The measured pH of the state `chi`."""
         return chi[2 + self.lag] if self.lag else acidity(chi[0], chi[1], m)
@@ -165,6 +214,9 @@ class _PlantBatch:
 
     def output(self, chi: Array) -> Array:
         return np.asarray(self.plant.output(list(chi), _NUMPY))[None]
+
+    def output_bounds(self, u: Array, d: Array, constants: Array) -> Array | None:
+        return self.plant.output_bounds(u, d, constants)
 
 
 def acidity(Wa: Any, Wb: Any, m: SimpleNamespace = _NUMPY) -> Any:

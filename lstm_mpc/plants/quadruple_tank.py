@@ -23,6 +23,7 @@ import numpy as np
 
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.system import Array, Signal, System
+from lstm_mpc.plants.tanks import tank_stays
 
 # Constants: Johansson (2000), Section II.
 AREA = (28.0, 32.0, 28.0, 32.0)  # [cm²] cross-sections A1 … A4
@@ -32,6 +33,7 @@ HEIGHT = 20.0  # [cm] of a tank
 V_LIMITS = (1.5, 3.6)  # [V] of the pumps: nowhere at rest does a tank run dry or over
 LEAK = 1.2  # [cm³/s] largest unknown flow into or out of an upper tank
 
+_ROUNDING = 1e-9  # [relative] of levels, more than what thousands of steps leave
 # constants that no two plants share: outlets, pumps, valves
 VARIED = ("a1", "a2", "a3", "a4", "k1", "k2", "gamma1", "gamma2")
 
@@ -128,6 +130,39 @@ class Plant:
             [(q / OUTLET) ** 2 / (2.0 * G), [s.nominal for s in self._parameters]]
         )
 
+    def output_bounds(self, u: Array, d: Array, constants: Array) -> Array | None:
+        """The levels h1, h2 (2, 2) that nothing leaves from a rest under such inputs: for voltages
+        in `u` (2, 2), flows in `d` (2, 2) and the `constants` (8, 2), whatever they do; None where
+        it is not proved.
+
+        Every tank stays between the levels at rest under its least and its largest inflow
+        (`tank_stays`), the upper ones first, whose outflow is then between their inflows. In a
+        level at rest, (in/a)²/2g, every input and every constant occurs once."""
+        p = PHASES[self.phase]
+        held = np.tile([1.0, 1.0], (len(VARIED), 1)) if not len(constants) else constants
+        a, k, gamma = held[:4], held[4:6], held[6:8] * np.array(p.gamma)[:, None]
+        flow = k * np.array(p.k)[:, None] * u
+        across = (1.0 - gamma[:, ::-1]) * flow
+        if min(u.min(), held.min(), (1.0 - gamma).min()) < 0:
+            return None
+        upper = np.array([across[1] + d[0], across[0] + d[1]])
+        inflows = np.vstack([gamma * flow + upper, upper])
+        if inflows.min() < 0:
+            return None
+        holes = np.array(OUTLET)[:, None] * a
+        levels = (inflows / holes[:, ::-1]) ** 2 / (2.0 * G)
+        T = self.Ts / ceil(self.Ts / _FINEST)
+        for area, (least, most), hole, (_, full) in zip(AREA, inflows, holes, levels, strict=True):
+            rest = (least / hole[1]) ** 2 / (2.0 * G)
+            lowest = rest - T * (most / hole[0] * hole[1]) / area  # of a stage
+            if not lowest > _FLOOR:
+                return None
+            steep = T * hole[1] * (G / (2.0 * lowest)) ** 0.5 / area
+            if not tank_stays(lowest, _FLOOR, steep) or not np.isfinite(full):
+                return None
+        ends = levels[:2] * (1.0 + _ROUNDING * np.array([-1.0, 1.0]))
+        return np.asarray(ends)
+
     def step(self, chi: list[Any], v: list[Any], w: list[Any], m: SimpleNamespace) -> list[Any]:
         """One sample, voltages and flows held: equal Runge–Kutta steps of order 4, none longer than
         a second."""
@@ -179,3 +214,6 @@ class _PlantBatch:
 
     def output(self, chi: Array) -> Array:
         return chi[:2].copy()
+
+    def output_bounds(self, u: Array, d: Array, constants: Array) -> Array | None:
+        return self.plant.output_bounds(u, d, constants)
