@@ -11,6 +11,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from lstm_mpc.assurance.loop_claims import bound_claim, joint_claim, performance_claims
+from lstm_mpc.assurance.performance import bounded, performance_reasons
 from lstm_mpc.certificates.conditions import INCREMENTAL
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
@@ -174,6 +176,9 @@ def _evidence(
     needed = [*needed, *observer_reasons(release, spec.problem)]
     if loop is not None and (loop.model, loop.problem, loop.source) == tuple(own.values()):
         needed = needed + [why for why in against if why not in needed]
+    if bounded(policy):
+        shown = lacks or performance_reasons(policy, spec.model.outputs, loop)
+        needed = needed + [why for why in shown if why not in needed]
     if needed and "controller" in policy.waive:
         reason = policy.waive["controller"]
         return tuple(("waived", f"controller: {why} — waived: {reason}") for why in needed)
@@ -183,8 +188,18 @@ def _evidence(
     if not tube and policy.controller != "scenario":
         evidence.append(("proved", _PROVED))
     if not sampled and loop is not None and policy.controller != "tube":
-        evidence.append(("sampled", sentence(loop, release)))
+        evidence += loop_claims(loop, release)
     return tuple(evidence)
+
+
+def loop_claims(loop: LoopVerification, release: Release) -> list[tuple[str, str]]:
+    """(kind, sentence) for everything that the verified loops claim, and for how sure all sampled
+    statements are together."""
+    outputs = release.model.outputs
+    lines = [bound_claim(loop, release), ("sampled", sentence(loop, release))]
+    lines += performance_claims(loop, outputs)
+    lines.append(joint_claim(release.verification, loop, len(outputs)))
+    return [line for line in lines if line is not None]
 
 
 def sentence(loop: LoopVerification, release: Release) -> str:

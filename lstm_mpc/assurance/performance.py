@@ -61,25 +61,25 @@ class Gauge:
     def performance(self) -> Performance:
         """The worst of all loops, and the mean of their errors."""
         columns = self._error.shape[1]
-        worst = (self._error, self._settling, self._overshoot)
-        return Performance(
-            *(tuple(part.max(axis=1).tolist()) for part in worst),
-            tuple((self._total.mean(axis=1) / self._samples).tolist()),
-            self._flagged / (self._samples * columns),
+        error, settling, overshoot = (
+            tuple(part.max(axis=1).tolist())
+            for part in (self._error, self._settling, self._overshoot)
         )
+        mean = tuple((self._total.mean(axis=1) / self._samples).tolist())
+        flagged = self._flagged / (self._samples * columns)
+        return Performance(error, settling, overshoot, mean, flagged)
 
 
 def merged(one: Performance, other: Performance, counts: tuple[int, int]) -> Performance:
     """Of two sets of so many loops together."""
     share = counts[1] / sum(counts)
-    return Performance(
-        *(
-            tuple(map(max, getattr(one, name), getattr(other, name)))
-            for name in ("error", "settling", "overshoot")
-        ),
-        tuple(a + share * (b - a) for a, b in zip(one.mean_error, other.mean_error, strict=True)),
-        one.flagged + share * (other.flagged - one.flagged),
+    error, settling, overshoot = (
+        tuple(map(max, getattr(one, name), getattr(other, name)))
+        for name in ("error", "settling", "overshoot")
     )
+    mean = tuple(a + share * (b - a) for a, b in zip(one.mean_error, other.mean_error, strict=True))
+    flagged = one.flagged + share * (other.flagged - one.flagged)
+    return Performance(error, settling, overshoot, mean, flagged)
 
 
 def merged_loops(
@@ -123,12 +123,13 @@ class Pi:
         self._low, self._high, self._move = (a[:, None] for a in (u_low, u_high, max_move))
 
     def reset(self, y: Array, u: Array, known: Array) -> None:
-        self._u, self._error = np.clip(u, self._low, self._high), None
+        self._u = np.clip(u, self._low, self._high)
+        self._error: Array | None = None
 
     def step(self, y: Array, reference: Array, known: Array) -> tuple[Array, NDArray[np.uint32]]:
         error = reference[0] - y
         rise = np.zeros_like(error) if self._error is None else error - self._error
-        self._error: Array | None = error
+        self._error = error
         move = self._t.gain @ (self._t.K * (rise + error / self._t.reset))
         move = np.clip(move, -self._move, self._move)
         self._u = np.clip(self._u + move, self._low, self._high)
@@ -227,11 +228,11 @@ def bounded(policy: Policy) -> bool:
 
 
 def performance_reasons(
-    policy: Policy, outputs: tuple[Signal, ...], loop: LoopVerification
+    policy: Policy, outputs: tuple[Signal, ...], loop: LoopVerification | None
 ) -> list[str]:
     """What the loops have shown that the policy does not allow."""
-    if loop.performance is None:
-        return ["the loop verification does not say how the loops went"]
+    if loop is None or loop.performance is None:
+        return ["the loop verification does not say how the loops went; make it anew"]
     found, held, pi = (getattr(loop.performance, name) for name in ("controller", "held", "pi"))
     reasons = []
     for limits, shown, what, unit in (

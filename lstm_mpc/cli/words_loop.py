@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_mpc.assurance.clearance import sentence
+from lstm_mpc.assurance.loop_claims import bound_claim, performance_claims
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.scenarios import scenario_count
@@ -157,6 +158,11 @@ def loop_verified(
         else f"INPUT {evidence.violation:.3g} BEYOND ITS LIMITS in {evidence.violator}"
     )
     flags = ", ".join(f"{name} {count}" for name, count in evidence.status.items() if count)
+    beside = [
+        line
+        for line in (bound_claim(evidence, passed), *performance_claims(evidence, outputs))
+        if line is not None
+    ]
     lines = [
         *waivers(passed),
         f"N = {evidence.scenarios} closed loops of {evidence.steps} steps, seed {evidence.seed} →"
@@ -165,6 +171,7 @@ def loop_verified(
         if evidence.scenarios >= needed
         else f"NO EVIDENCE: {evidence.scenarios} closed loops show how it works; {claim} need"
         f" {needed}, and the gate asks for them",
+        *(f"{kind}: {text}" for kind, text in beside),
         f"reached: {reached}",
         f"the claimed set is {evidence.reach:.3f} of the safe set,"
         f" {'within it' if evidence.reach <= 1 else 'LEAVES it'}; {excess}",

@@ -165,12 +165,14 @@ class Plant:
         held = np.tile([1.0, 1.0], (len(VARIED), 1)) if not len(constants) else constants
         area, valve, Wa1, Wa2, Wa3, Wb2 = held
         flows = np.array([d[0], d[1], u[0]])
+        if flows.min() < 0:
+            return None
         levels = (np.array([flows[:, 0].sum(), flows[:, 1].sum()]) / (CV4 * valve[::-1])) ** (
             1 / N4
         )
         lowest, step = float(levels[0] - Z), float(self.Ts / (A1 * area[0]))
         steepest = CV4 * valve[1] * N4 * (lowest + Z) ** (N4 - 1.0)  # the outflow is concave
-        if flows.min() < 0 or not tank_stays(lowest, 0.0, step * steepest):
+        if not tank_stays(lowest, 0.0, step * steepest):
             return None
         streams = [(Wa1, WA[0], 0.0, None), (Wa2, WA[1], WB[1], Wb2), (Wa3, WA[2], WB[2], None)]
 

@@ -1,0 +1,95 @@
+"""What verified loops claim, in words: what no controller can do, how well this one does, and how
+sure all of it is together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lstm_mpc.certificates.evidence import LoopVerification, Verification
+from lstm_mpc.certificates.gate import Release
+from lstm_mpc.plants.phrases import within
+from lstm_mpc.plants.system import Signal
+
+PER_OUTPUT = 3  # sampled statements of each output: error, settling time, overshoot
+
+
+def bound_claim(loop: LoopVerification, release: Release) -> tuple[str, str] | None:
+    """(kind, sentence) for what no controller can do."""
+    if (bound := loop.bound) is None:
+        return None
+    outputs, low_high = release.model.outputs, tuple(zip(bound.low, bound.high, strict=True))
+    ends = within(outputs, low_high)
+    if bound.kind != "proved":
+        return (
+            "sampled",
+            f"{bound.signals} extreme input signals took the plants of the law to {ends}: what no"
+            " controller can do is not proved for this plant",
+        )
+    sentence = (
+        f"no inputs within the limits, whoever makes them, take the plants of the law out of {ends}"
+    )
+    if bound.within(release.safe_set):
+        sentence += (
+            ", within the safe set: that loops stay in it is proved for every controller, and the"
+            " scenarios say nothing about this one there"
+        )
+    else:
+        sentence += ", beyond the safe set: that loops stay in it is up to the controller"
+    return "proved", sentence
+
+
+def performance_claims(
+    loop: LoopVerification, outputs: Sequence[Signal]
+) -> tuple[tuple[str, str], ...]:
+    """(kind, sentence) for how well the loops went: the worst of all is sampled, means are
+    measured."""
+    if (found := loop.performance) is None:
+        return ()
+    mine = found.controller
+    worst = "; ".join(
+        f"{s.name} error at most {error:.3g} {s.unit} once settled, settled within"
+        f" {settling:g} s, overshoot {overshoot:.3g} {s.unit}"
+        for s, error, settling, overshoot in zip(
+            outputs, mine.error, mine.settling, mine.overshoot, strict=True
+        )
+    )
+    means = "; ".join(
+        f"{s.name} {a:.3g} {s.unit}, {a / b:.2f} of inputs held, {a / c:.2f} of a PI controller"
+        for s, a, b, c in zip(
+            outputs, mine.mean_error, found.held.mean_error, found.pi.mean_error, strict=True
+        )
+    )
+    return (
+        (
+            "sampled",
+            f"with confidence 1−{loop.beta:g} each, at most {loop.epsilon:g} of such loops exceed:"
+            f" {worst}",
+        ),
+        (
+            "measured",
+            f"mean error over {loop.scenarios} loops: {means} tuned on them; {mine.flagged:.2%} of"
+            " the samples flagged",
+        ),
+    )
+
+
+def joint_claim(
+    verification: Verification | None, loop: LoopVerification | None, outputs: int
+) -> tuple[str, str] | None:
+    """(kind, sentence) for all sampled statements together, by the union bound."""
+    counts = []
+    if verification is not None:
+        counts.append((len(verification.bounds), verification.beta))
+    if loop is not None:
+        own = 1 + (PER_OUTPUT * outputs if loop.performance is not None else 0)
+        counts.append((own, loop.beta))
+    total = sum(count for count, _ in counts)
+    if total < 2:
+        return None
+    beta = sum(count * each for count, each in counts)
+    return (
+        "sampled",
+        f"all {total} sampled statements, of the model's bounds at every input radius and of the"
+        f" loop, hold together with confidence 1−{beta:.3g} (union bound); what is proved takes"
+        " nothing from it, and what is measured holds for its own record",
+    )
