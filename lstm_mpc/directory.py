@@ -10,22 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 from lstm_mpc.assurance.loop_proof import LoopProof
 from lstm_mpc.certificates.evidence import LoopVerification
+from lstm_mpc.certificates.provenance.signing import public_key
 from lstm_mpc.codegen.compiler import compiler
 from lstm_mpc.control.problem import KalmanTuning
 from lstm_mpc.control.run_log import RunLog, write_log
 from lstm_mpc.control.simulation import Sample, Scenario
-from lstm_mpc.errors import InputError, Refused
+from lstm_mpc.errors import InputError, Refused, SolverError
 from lstm_mpc.export.pil_frames import CORES
 from lstm_mpc.io import artefact_file, parallel
-from lstm_mpc.project import artefacts
+from lstm_mpc.project import artefacts, campaign_log
 from lstm_mpc.project.directory import Directory, figures_module
 from lstm_mpc.project.steps import (
     check_steps,
     export_steps,
     loop_steps,
+    sign_steps,
 )
 from lstm_mpc.project.steps.export_steps import Export, PilResult
 from lstm_mpc.project.steps.loop_steps import ClosedLoops, Replay
+from lstm_mpc.project.steps.sign_steps import Checked, Signed
 
 if TYPE_CHECKING:
     from lstm_mpc.report.write import Comparison, Report
@@ -91,7 +94,9 @@ class Project(Directory):
         self._refuse(artefacts.LOOP)
         if log:
             artefacts.refuse_overwrite(log.path, self.options)
-        loops = loop_steps.control(self.design, self.options, engine=engine, watch=watch)
+        design = self.design
+        loops = loop_steps.control(design, self.options, engine=engine, watch=watch)
+        campaign_log.log_campaign(design, loops.campaign)
         self._write(artefacts.LOOP, loops.save)
         for run, plant in zip(loops.runs, loops.plants, strict=True):
             self._draw(f"loop-{run.scenario.name}", figures_module().plot_loop(run, plant))
@@ -115,13 +120,20 @@ class Project(Directory):
         return proof
 
     def verify_loop(
-        self, *, cluster: str | None = None, scenarios: int | None = None
+        self,
+        *,
+        cluster: str | None = None,
+        unprotected: bool = False,
+        scenarios: int | None = None,
     ) -> LoopVerification:
         """Scenario verification of the exported C → loop-verification.json.
 
+        A line of campaigns.jsonl says how it ended.
+
         Args:
-            cluster: Scheduler of a Dask cluster that does the work (tcp://host:port); by default
+            cluster: Scheduler of a Dask cluster that does the work (tls://host:port); by default
                 the processes of the options do.
+            unprotected: Whether that may be one without TLS on another machine.
             scenarios: So many only, to try it; fewer than ε and β need are no evidence.
 
         Returns:
@@ -130,12 +142,24 @@ class Project(Directory):
         Raises:
             InputError: The artefact is there and may not be replaced, or there is no usable
                 release, no plant or no law.
-            SolverError: A plant leaves what its equations can describe.
+            Refused: The release speaks of another design.
+            SolverError: A plant leaves what its equations can describe, or a kept part does not
+                hold what its scenarios do.
         """
         self._refuse(artefacts.ASSURANCE)
-        evidence = loop_steps.verify_loop(
-            self.design, self.options, cluster=cluster, scenarios=scenarios
-        )
+        design = self.design
+        try:
+            evidence = loop_steps.verify_loop(
+                design,
+                self.options,
+                cluster=cluster,
+                unprotected=unprotected,
+                scenarios=scenarios,
+            )
+        except SolverError as error:
+            campaign_log.log_campaign(design, loop_steps.lost_campaign(design, scenarios, error))
+            raise
+        evidence = campaign_log.logged(design, evidence)
         self._write(artefacts.ASSURANCE, evidence.save)
         return evidence
 
@@ -195,6 +219,39 @@ class Project(Directory):
         result = export_steps.pil(self.design, self.options, cores=cores, double=double)
         self._write(artefacts.PIL, result.save)
         return result
+
+    def sign(self, key: Path) -> Signed:
+        """Sign release and evidence of the loop → evidence.dsse.json.
+
+        Args:
+            key: PEM file with a private Ed25519 key.
+
+        Returns:
+            The files that were signed, and the keys whose signatures are kept.
+
+        Raises:
+            InputError: The key cannot be used, or there is no usable release.
+            Refused: The evidence speaks of another design, or does not pass its gate.
+        """
+        signed = sign_steps.sign(self.design, Path(key))
+        self._write(artefacts.SIGNATURE, signed.envelope.save)
+        return signed
+
+    def check(self, keys: Sequence[str] = ()) -> Checked:
+        """Check the evidence and its signature; nothing is written.
+
+        Args:
+            keys: Public keys that are trusted, as text or PEM files; by default the signers of the
+                policy.
+
+        Returns:
+            What was checked, who signed, and what was not checked.
+
+        Raises:
+            InputError: No key is trusted, or there is no usable release.
+            Refused: The evidence or its signature does not hold.
+        """
+        return sign_steps.check(self.design, [public_key(str(key)) for key in keys])
 
     def report(self, out: Path | None = None, *, pdf: bool = False) -> Report:
         """The design report → report.html.

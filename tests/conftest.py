@@ -1,7 +1,6 @@
 """Fixtures: made once, small and cheap."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from builders import SETTINGS, later, paper_policy, released_of, stable_model, validation_for
+from sealing import sealed
 
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.gate import Release, release
@@ -138,7 +138,6 @@ def short_design(tmp_path, pytestconfig):
     sensor that drops out."""
     shipped, folder = pytestconfig.rootpath / "models" / "ph", tmp_path / "short"
     folder.mkdir()
-    shutil.copy(shipped / "release.json", folder)
     text = (shipped / "design.toml").read_text()
     rows = [
         f'[[scenario]]\nname = "{name}"\nduration = 100.0\nsetpoint = [[0, 7.0]]\n'
@@ -146,4 +145,5 @@ def short_design(tmp_path, pytestconfig):
     ]
     fault = '[[scenario.fault]]\nkind = "dropout"\nbegin = 50.0\nend = 70.0\n'
     (folder / "design.toml").write_text(text[: text.index("[[scenario]]")] + "".join(rows) + fault)
+    sealed(folder)
     return folder

@@ -30,6 +30,7 @@ NOT_RUN = {
     ("README.md", "pip install . && lstm-mpc run models/ph"),
     ("README.md", "lstm-mpc new my_design --data log.csv --input q3:mL/s:12.5:17 --output pH"),
     ("docs/tutorial-ph.md", "pip install ."),
+    ("docs/gate.md", "openssl genpkey -algorithm ed25519 -out key.pem"),
     ("docs/loop.md", "lstm-mpc control models/ph --engine c --force --live"),
     ("docs/scaling.md", "pip install 'lstm_mpc[cluster]'"),
     ("docs/tutorial-foreign.md", "import numpy as np"),  # where torch is not installed

@@ -4,12 +4,15 @@ all."""
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lstm_mpc.errors import InputError
+import numpy as np
+
+from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.io import artefact_file
 
 KIND = "lstm_mpc part of a campaign"
@@ -56,3 +59,64 @@ class Checkpoint:
             shutil.rmtree(self.folder, ignore_errors=True)
             with suppress(OSError):
                 self.place.rmdir()
+
+
+SHARE = 3  # scenarios of a kept part that are run again, its worst among them
+
+
+def adopt(
+    parts: Sequence[Any],
+    edges: Mapping[int, int],
+    run: Callable[[int], Any],
+    same: Callable[[float, float], bool],
+    kept: Checkpoint,
+) -> None:
+    """Take over kept parts of a campaign, each bound to its content: a few of its scenarios, chosen
+    by a seed from that content, are run again.
+
+    Args:
+        parts: the parts, with `first`, `count` and the `reach` of `each` of their scenarios.
+        edges: first scenario of a part of this campaign -> the one after its last.
+        run: runs one scenario alone.
+        same: whether two results are the same up to round-off.
+        kept: where the parts lie, for a message.
+
+    Raises:
+        SolverError: a part is not what its scenarios give.
+    """
+    for part in parts:
+        why = _other_part(part, edges, run, same)
+        if why:
+            raise SolverError(
+                f"verify_loop: {kept.folder}/part-{part.first:09d}.json {why}; delete the folder"
+                " and begin again"
+            )
+
+
+def _other_part(
+    part: Any,
+    edges: Mapping[int, int],
+    run: Callable[[int], Any],
+    same: Callable[[float, float], bool],
+) -> str:
+    if edges.get(part.first) != part.first + part.count or len(part.each) != part.count:
+        return "does not hold the scenarios that its place in the campaign has"
+    worst = int(np.argmax(part.each))
+    if part.each[worst] != part.reach or part.first + worst != part.worst:
+        return "names another worst scenario than the one that its numbers give"
+    rng = np.random.default_rng(int(artefact_file.digest(asdict(part))[:16], 16))
+    others = rng.choice(part.count, min(SHARE - 1, part.count), replace=False)
+    for place in {worst, *map(int, others)}:
+        alone = run(part.first + place)
+        if not same(alone.reach, part.each[place]):
+            return (
+                f"says that scenario {part.first + place} needs {part.each[place]:.4f} of the safe"
+                f" set; run again it needs {alone.reach:.4f}"
+            )
+        slack = 1e-5 * (1.0 + np.abs([*alone.low, *alone.high]).max())
+        ends = zip(alone.low, part.low, part.high, alone.high, strict=True)
+        if any(a < low - slack or z > high + slack for a, low, high, z in ends):
+            return f"says less of the outputs than scenario {part.first + place} shows"
+        if alone.violation > part.violation + slack:
+            return f"hides that scenario {part.first + place} moves an input beyond its limits"
+    return ""

@@ -4,7 +4,7 @@ safe."""
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import InitVar, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from numpy.typing import ArrayLike
 from lstm_mpc.assurance.loop_claims import bound_claim, joint_claim, performance_claims
 from lstm_mpc.assurance.performance import bounded, performance_reasons
 from lstm_mpc.certificates.conditions import INCREMENTAL
-from lstm_mpc.certificates.evidence import LoopVerification
+from lstm_mpc.certificates.evidence import VERIFY_LOOP, LoopVerification
 from lstm_mpc.certificates.gate import Release
+from lstm_mpc.certificates.gate_reasons import confidence
+from lstm_mpc.certificates.provenance.campaigns import CampaignLog
 from lstm_mpc.certificates.scenarios import scenario_count
 from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
 from lstm_mpc.control.observer_claims import observer_reasons
@@ -24,6 +26,7 @@ from lstm_mpc.io.display import Displayed
 from lstm_mpc.io.targets import CONTROLLER, Order, Written, export
 from lstm_mpc.plants.phrases import within
 
+_NONE = CampaignLog()  # where no design keeps one
 _PROVED = (
     "δISS, and no input within the actuator limits takes the model's output out of the safe set"
 )
@@ -36,11 +39,14 @@ class Cleared(Displayed):
     Exporters of controllers take nothing else. The gate runs whenever one is made, by `clear`,
     `dataclasses.replace` or from a pickle, and `checked_clearance` runs it again wherever one is
     exported. `evidence` holds (kind, sentence) of what cleared it, `loop` the verification of its
-    closed loop, where there is one.
+    closed loop, where there is one, `log` the campaigns of its design, and `signers` are the public
+    keys whose signature of them was checked.
     """
 
     spec: ControllerSpec
     loop: LoopVerification | None = None
+    log: CampaignLog = _NONE
+    signers: tuple[str, ...] = ()
     folder: InitVar[str | None] = None
     evidence: tuple[tuple[str, str], ...] = field(init=False)
 
@@ -50,7 +56,9 @@ class Cleared(Displayed):
                 f"clear: loop must be what `verify_loop` returns, got {type(self.loop).__name__}"
             )
         object.__setattr__(self, "spec", checked_spec(self.spec))
-        object.__setattr__(self, "evidence", _evidence(self.spec, self.loop, _Advice.of(folder)))
+        evidence = _evidence(self.spec, self.loop, self.log, _Advice.of(folder))
+        evidence += _signed(self.spec.release, self.signers)
+        object.__setattr__(self, "evidence", evidence)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -99,18 +107,25 @@ class Cleared(Displayed):
 
 
 def clear(
-    spec: ControllerSpec, *, loop: LoopVerification | None = None, folder: str | None = None
+    spec: ControllerSpec,
+    *,
+    loop: LoopVerification | None = None,
+    log: CampaignLog = _NONE,
+    signers: tuple[str, ...] = (),
+    folder: str | None = None,
 ) -> Cleared:
     """Pass the gate of controllers.
 
     The policy's `controller` says what is needed: "tube", outputs proved for every input and an
     observer that forgets its start; "scenario", the closed loop on plants that differ from the
     model; "either". Scenarios that speak against this very controller are a reason whatever is
-    needed.
+    needed, those of an earlier campaign too, and no waiver covers them.
 
     Args:
         spec: The controller.
         loop: The verification of its closed loop, where there is one.
+        log: The campaigns of its design.
+        signers: The public keys whose signature of the evidence was checked.
         folder: The design directory whose commands a refusal names; without one it names
             functions.
 
@@ -120,7 +135,7 @@ def clear(
     Raises:
         Refused: The evidence does not clear the controller; with every reason.
     """
-    return Cleared(spec, loop, folder)
+    return Cleared(spec, loop, log, signers, folder)
 
 
 def checked_clearance(cleared: Cleared) -> Cleared:
@@ -157,16 +172,12 @@ class _Advice:
 
 
 def _evidence(
-    spec: ControllerSpec, loop: LoopVerification | None, advice: _Advice
+    spec: ControllerSpec, loop: LoopVerification | None, log: CampaignLog, advice: _Advice
 ) -> tuple[tuple[str, str], ...]:
     """What clears the controller; `Refused` where it does not."""
     release, policy = spec.release, spec.release.policy
-    own = {
-        "model": spec.model.digest,
-        "problem and budget": spec.tuning_digest,
-        "C source": spec.source_digest,
-    }
-    lacks, against = _loop_lacks(release, own, loop, advice), _loop_against(release, loop, advice)
+    lacks, against = _loop_lacks(spec, loop, advice), _loop_against(release, loop, advice)
+    earlier = _earlier(spec, loop, log)
     tube, sampled = _tube_reasons(release), lacks + against
     needed = {
         "tube": tube,
@@ -174,11 +185,13 @@ def _evidence(
         "either": tube + sampled if tube and sampled else [],
     }[policy.controller]
     needed = [*needed, *observer_reasons(release, spec.problem)]
-    if loop is not None and (loop.model, loop.problem, loop.source) == tuple(own.values()):
-        needed = needed + [why for why in against if why not in needed]
     if bounded(policy):
         shown = lacks or performance_reasons(policy, spec.model.outputs, loop)
         needed = needed + [why for why in shown if why not in needed]
+    own = loop is not None and loop.controller == spec.controller
+    spoken = (against if own else []) + earlier
+    if spoken:
+        raise Refused("controller", [*spoken, *(why for why in needed if why not in spoken)])
     if needed and "controller" in policy.waive:
         reason = policy.waive["controller"]
         return tuple(("waived", f"controller: {why} — waived: {reason}") for why in needed)
@@ -187,26 +200,55 @@ def _evidence(
     evidence = []
     if not tube and policy.controller != "scenario":
         evidence.append(("proved", _PROVED))
-    if not sampled and loop is not None and policy.controller != "tube":
-        evidence += loop_claims(loop, release)
+    if policy.controller == "tube":
+        return tuple(evidence)
+    if loop is not None and not sampled:
+        evidence += loop_claims(loop, release, log.count(VERIFY_LOOP))
+    elif loop is not None:
+        evidence.append(("absent", f"nothing is sampled of the loop: {sampled[0]}"))
     return tuple(evidence)
 
 
-def loop_claims(loop: LoopVerification, release: Release) -> list[tuple[str, str]]:
+def _signed(release: Release, signers: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Who signed the evidence; `Refused` where the policy asks for a signature and none holds."""
+    asked = release.policy.signers
+    if asked and not set(asked) & set(signers):
+        raise Refused("controller", [f"the policy asks for a signature of {' or '.join(asked)}"])
+    return tuple(("signed", f"release and evidence of the loop, by {key}") for key in signers)
+
+
+def _earlier(spec: ControllerSpec, loop: LoopVerification | None, log: CampaignLog) -> list[str]:
+    """What earlier campaigns have found against this controller: under the law of `loop`, or under
+    any where none is given. One that is run again counts once."""
+    return [
+        f"line {number} of the log of campaigns speaks against this controller: seed {c.seed},"
+        f" {c.scenarios} closed loops, {c.verdict}; tune it otherwise, no waiver covers that"
+        for number, c in enumerate(log.campaigns, 1)
+        if c.kind == VERIFY_LOOP
+        and not c.passed
+        and c.controller == spec.controller
+        and (loop is None or loop.subject == c.subject)
+        and c.leaves(spec.release.safe_set)
+    ]
+
+
+def loop_claims(
+    loop: LoopVerification, release: Release, campaigns: int = 1
+) -> list[tuple[str, str]]:
     """(kind, sentence) for everything that the verified loops claim, and for how sure all sampled
     statements are together."""
     outputs = release.model.outputs
-    lines = [bound_claim(loop, release), ("sampled", sentence(loop, release))]
+    lines = [bound_claim(loop, release), ("sampled", sentence(loop, release, campaigns))]
     lines += performance_claims(loop, outputs)
     lines.append(joint_claim(release.verification, loop, len(outputs)))
     return [line for line in lines if line is not None]
 
 
-def sentence(loop: LoopVerification, release: Release) -> str:
-    """What the scenarios of the closed loop claim."""
+def sentence(loop: LoopVerification, release: Release, campaigns: int = 1) -> str:
+    """What the scenarios of the closed loop claim, the last of so many `campaigns`."""
     return (
-        f"with confidence 1−{loop.beta:g} at most {loop.epsilon:g} of all closed loops of"
-        f" {loop.steps} steps{loop.plants} under the sampled law leave"
+        f"with confidence {confidence(loop.beta, campaigns)} at most {loop.epsilon:g} of all closed"
+        f" loops of {loop.steps} steps{loop.plants} under the sampled law leave"
         f" {_spans(release, loop.claimed)} or move an input beyond its limits"
         f" (N = {loop.scenarios}, the exported C in single precision)"
     )
@@ -228,14 +270,24 @@ def _tube_reasons(release: Release) -> list[str]:
     return reasons
 
 
-def _loop_lacks(
-    release: Release, own: Mapping[str, str], loop: LoopVerification | None, advice: _Advice
+def loop_reasons(
+    spec: ControllerSpec, loop: LoopVerification, folder: str | None = None
 ) -> list[str]:
-    """What the scenarios of the closed loop lack to speak for the controller whose digests are
-    `own`."""
+    """Why a verification of closed loops is no claim about the controller; none where it is one."""
+    advice = _Advice.of(folder)
+    return _loop_lacks(spec, loop, advice) + _loop_against(spec.release, loop, advice)
+
+
+def _loop_lacks(spec: ControllerSpec, loop: LoopVerification | None, advice: _Advice) -> list[str]:
+    """What the scenarios of the closed loop lack to speak for the controller."""
     if loop is None:
         return [f"the closed loop was never verified; {advice.verify}"]
-    reasons, policy = [], release.policy
+    reasons, release, policy = [], spec.release, spec.release.policy
+    own = {
+        "model": spec.model.digest,
+        "problem and budget": spec.tuning_digest,
+        "C source": spec.source_digest,
+    }
     for (what, mine), found in zip(
         own.items(), (loop.model, loop.problem, loop.source), strict=True
     ):
@@ -258,6 +310,12 @@ def _loop_lacks(
         reasons.append(
             f"{loop.scenarios} closed loops cannot carry ε = {loop.epsilon:g}, β = {loop.beta:g};"
             f" {needed} are needed"
+        )
+    count = scenario_count(loop.epsilon, loop.beta, rule=loop.rule)
+    if loop.scenarios >= needed and loop.scenarios != count:
+        reasons.append(
+            f"the loop verification says {loop.scenarios} closed loops, where its ε and β give"
+            f" {count} by the rule {loop.rule!r}; {advice.again}"
         )
     if len(loop.safe_set) != len(release.safe_set):
         reasons.append(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_mpc.assurance.checkpoint import Checkpoint
+from lstm_mpc.assurance.checkpoint import Checkpoint, adopt
 from lstm_mpc.assurance.loop_law import LoopLaw, Pairs
 from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.assurance.performance import (
@@ -83,7 +83,8 @@ class LoopExperiment:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What scenarios from `first` on have shown; see `LoopVerification`."""
+    """What scenarios from `first` on have shown, see `LoopVerification`; `each` is the `reach` of
+    every one of them, which an adopted part is checked by."""
 
     first: int
     count: int
@@ -96,6 +97,7 @@ class BatchResult:
     tracking: tuple[float, ...]
     status: dict[str, int]
     performance: LoopPerformance | None = None
+    each: tuple[float, ...] = ()
 
 
 def _merged(one: BatchResult, other: BatchResult) -> BatchResult:
@@ -116,6 +118,7 @@ def _merged(one: BatchResult, other: BatchResult) -> BatchResult:
         tuple(map(max, one.tracking, other.tracking)),
         {name: count + other.status[name] for name, count in one.status.items()},
         merged_loops(one.performance, other.performance, (one.count, other.count)),
+        one.each + other.each,
     )
 
 
@@ -248,6 +251,7 @@ def run_batch(campaign: LoopExperiment, first: int, last: int) -> BatchResult:
             for flag in meanings(measured=True)
         },
         _beside(c, draw, quiet, gauge.performance),
+        tuple(reach.tolist()),
     )
 
 
@@ -299,6 +303,7 @@ def verify_loop(
     scenarios: int | None = None,
     workers: int = 1,
     cluster: str | None = None,
+    unprotected: bool = False,
     checkpoint: Path | None = None,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> LoopVerification:
@@ -315,7 +320,8 @@ def verify_loop(
         scenarios: So many only, to try it. Fewer than ε and β need are no evidence; the gate
             refuses them.
         workers: Processes that share the work here.
-        cluster: Scheduler of a Dask cluster that does the work instead (tcp://host:port).
+        cluster: Scheduler of a Dask cluster that does the work instead (tls://host:port).
+        unprotected: Whether that may be one without TLS on another machine.
         checkpoint: Folder in which what is finished is kept, from where an interrupted
             verification goes on.
         on_progress: Hears the share done.
@@ -325,33 +331,38 @@ def verify_loop(
 
     Raises:
         InputError: The law does not fit the plant, or the C cannot be compiled.
-        SolverError: A plant leaves what its equations can describe.
+        SolverError: A plant leaves what its equations can describe, or a kept part does not hold
+            what its scenarios do.
     """
     o, spec = options or LoopVerifyOptions(), spec_of(mpc)
     count = scenario_count(o.epsilon, o.beta, rule=o.rule) if scenarios is None else scenarios
     campaign = loop_experiment(spec, plant, law, o)
     campaign = replace(campaign, pi=_tuned(campaign, spec))
     kept = Checkpoint(checkpoint, artefact_file.digest([campaign.digest, count]))
-    found = [noun(BatchResult, part) for part in kept.found()]
-    parts: dict[int, BatchResult] = {part.first: part for part in found}
+    edges = [(first, min(first + CHUNK, count)) for first in range(0, count, CHUNK)]
+    found: list[BatchResult] = [noun(BatchResult, part) for part in kept.found()]
+    adopt(found, dict(edges), lambda index: run_batch(campaign, index, index + 1), same_reach, kept)
+    parts = {part.first: part for part in found}
 
     def keep(part: BatchResult) -> None:
         kept.keep(part.first, part.__dict__)
         parts[part.first] = part
         on_progress(sum(p.count for p in parts.values()) / count)
 
-    edges = [(first, min(first + CHUNK, count)) for first in range(0, count, CHUNK)]
     _share(
         campaign,
         [edge for edge in edges if edge[0] not in parts],
         workers=workers,
         cluster=cluster,
+        unprotected=unprotected,
         keep=keep,
     )
     whole = reduce(_merged, (parts[first] for first, _ in edges))
     kept.forget()
     shown = {
-        name: value for name, value in whole.__dict__.items() if name not in ("first", "count")
+        name: value
+        for name, value in whole.__dict__.items()
+        if name not in ("first", "count", "each")
     }
     return LoopVerification(
         model=spec.model.digest,
@@ -384,13 +395,14 @@ def _share(
     *,
     workers: int,
     cluster: str | None,
+    unprotected: bool,
     keep: Callable[[BatchResult], None],
 ) -> None:
     tasks = [(campaign, *edge) for edge in edges]
     if cluster is not None:
         from lstm_mpc.io.cluster import executor
 
-        with executor(cluster) as pool:
+        with executor(cluster, unprotected=unprotected) as pool:
             parallel.run(run_batch, tasks, executor=pool, on_result=keep)
     elif workers == 1 or len(tasks) < 2:
         for task in tasks:
@@ -438,6 +450,15 @@ def replayed(experiment: LoopExperiment, index: int) -> Run:
         measured=e.measured,
         foreseen=e.foreseen,
     )
+
+
+_SINGLE = 1e-5  # share by which a closed loop in single precision may differ, run again alone
+
+
+def same_reach(one: float, other: float) -> bool:
+    """Are two results of one scenario the same? Plants that multiply matrices round otherwise alone
+    than among others, and the controller's single precision carries that on."""
+    return abs(one - other) <= _SINGLE * abs(other)
 
 
 def reach_of(run: Run, safe_set: Pairs) -> float:

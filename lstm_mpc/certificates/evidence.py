@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from lstm_mpc.certificates.provenance.campaigns import LogState
+from lstm_mpc.certificates.provenance.manifest import Manifest
 from lstm_mpc.errors import InputError
+from lstm_mpc.io import artefact_file
 from lstm_mpc.io.artefact_file import Artefact
 from lstm_mpc.io.display import Displayed, draw
 from lstm_mpc.io.schema import noun
@@ -17,6 +20,9 @@ from lstm_mpc.io.schema import noun
 if TYPE_CHECKING:
     from lstm_mpc.data.dataset import Dataset
     from lstm_mpc.model.model import Model
+
+
+VERIFY, VERIFY_LOOP = "verify", "verify-loop"  # kinds of campaigns
 
 
 class Evidence(Artefact, Displayed):
@@ -215,7 +221,8 @@ class Verification(Evidence):
     `scenarios`, each of `steps` samples, of which the first `settle` do not count for the settled
     bound. `law` and `seed` describe how scenarios were drawn (input class, start), so that any
     scenario can be drawn again; `shape` is "ball" (d = 1) or "intervals" (d = 2 per output).
-    `safe_set` is (low, high) per output [engineering].
+    `safe_set` is (low, high) per output [engineering]. In a design directory, `manifest` is what it
+    was made from and `log` the state of the log of campaigns when it was.
     """
 
     model: str
@@ -230,8 +237,18 @@ class Verification(Evidence):
     law: dict[str, Any]
     safe_set: tuple[tuple[float, float], ...]
     bounds: tuple[Bound, ...]
+    manifest: Manifest | None = None
+    log: LogState | None = None
 
     kind = "lstm_mpc verification"
+
+    @property
+    def subject(self) -> str:
+        """What the campaign was about, whatever its seed and number."""
+        radii = [b.radius_u for b in self.bounds if b.system == "model"]
+        return artefact_file.digest(
+            [VERIFY, self.model, self.law, self.shape, self.steps, max(radii, default=0.0)]
+        )
 
     def bound(self, system: str, radius_u: float) -> Bound | None:
         """The bound of a system at an input radius.
@@ -344,7 +361,9 @@ class LoopVerification(Evidence):
     `high` are the extreme noise-free outputs, `worst` is the scenario that made `reach`;
     `violation` is the largest excess over bounds and rate limits [input unit] and `violator` its
     scenario. As further information: `tracking`, the largest error per output once nothing has
-    changed for `settle` samples, and the samples with each flag of the controller's `status`.
+    changed for `settle` samples, and the samples with each flag of the controller's `status`. In a
+    design directory, `manifest` is what it was made from and `log` the state of the log of
+    campaigns when it was.
     `performance` holds how the loops went beside two baselines, `bound` what no controller can do.
     """
 
@@ -371,12 +390,26 @@ class LoopVerification(Evidence):
     plant: str = ""
     performance: LoopPerformance | None = None
     bound: PlantBound | None = None
+    manifest: Manifest | None = None
+    log: LogState | None = None
 
     kind = "lstm_mpc loop verification"
 
     @property
     def safe(self) -> bool:
         return self.reach <= 1.0 and self.violation == 0.0
+
+    @property
+    def controller(self) -> str:
+        """Model, problem and budget of the controller, whatever its C says of them."""
+        return artefact_file.digest([self.model, self.problem])
+
+    @property
+    def subject(self) -> str:
+        """What the campaign was about, whatever its seed and number."""
+        return artefact_file.digest(
+            [VERIFY_LOOP, self.model, self.problem, self.law, self.plant, self.steps]
+        )
 
     def _facts(self) -> dict[str, Any]:
         return {

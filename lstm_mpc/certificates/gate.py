@@ -18,6 +18,7 @@ from lstm_mpc.certificates import conditions
 from lstm_mpc.certificates.certification import certify, recheck
 from lstm_mpc.certificates.evidence import Certificate, Tube, Validation, Verification
 from lstm_mpc.certificates.gate_reasons import (
+    absence,
     certificate_reasons,
     claims_of,
     fit_reasons,
@@ -25,6 +26,8 @@ from lstm_mpc.certificates.gate_reasons import (
     tube_verdict,
 )
 from lstm_mpc.certificates.policy import Policy
+from lstm_mpc.certificates.provenance.campaigns import History
+from lstm_mpc.certificates.provenance.manifest import Manifest
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.artefact_file import Artefact
@@ -35,7 +38,7 @@ from lstm_mpc.plants.system import Array
 
 _IN_FILE = (  # the order of its keys
     *("model", "certificates", "verification", "validation", "tube"),
-    *("policy", "safe_set", "u_low", "u_high"),
+    *("policy", "safe_set", "u_low", "u_high", "manifest", "history"),
 )
 
 
@@ -48,10 +51,12 @@ class Release(Artefact, Displayed):
     are as they were given, where the `policy` asks for them; `certificates` and `tube` are computed
     anew from the model's numbers, and the tube is kept when it proves the `safe_set`, (low, high)
     per output [engineering]; evidence that speaks of another model is not kept. `waived` are the
-    reasons against it that the policy waives.
+    reasons against it that the policy waives; `absent` says which evidence is not claimed and why,
+    as it does not pass every check of its kind.
 
     Inputs of a controller must stay within `u_low`, `u_high` [engineering], (nu,), the range the
-    verification covers.
+    verification covers. In a design directory, `manifest` is everything that was judged and
+    `history` what the log of its campaigns says.
     """
 
     model: Model
@@ -63,7 +68,10 @@ class Release(Artefact, Displayed):
     u_low: Array
     u_high: Array
     tube: Tube | None = None
+    manifest: Manifest | None = None
+    history: History | None = None
     waived: tuple[str, ...] = field(init=False)
+    absent: tuple[tuple[str, str], ...] = field(init=False)
 
     kind = "lstm_mpc release"
 
@@ -99,9 +107,36 @@ class Release(Artefact, Displayed):
 
     def claims(self) -> tuple[tuple[str, str], ...]:
         """(kind, sentence) for everything claimed: what is proved, what is sampled, what is
-        measured, what is waived."""
-        evidence = (self.certificates, self.tube, self.verification, self.validation)
-        return claims_of(self.model, *evidence) + tuple(("waived", why) for why in self.waived)
+        measured; what is absent, and what is waived."""
+        void, campaigns = dict(self.absent), self.history.campaigns if self.history else 1
+        claims = claims_of(
+            self.model,
+            self.certificates,
+            tube=None if "tube" in void else self.tube,
+            verification=None if "verification" in void else self.verification,
+            validation=None if "validation" in void else self.validation,
+            campaigns=campaigns,
+        )
+        absences = [("absent", why) for why in void.values() if why]
+        return (*claims, *absences, *(("waived", why) for why in self.waived))
+
+    def unchecked(self, *, validated: bool = False) -> tuple[str, ...]:
+        """What the claims rest on that was taken from records, not computed again.
+
+        Args:
+            validated: The FIT was computed again from its data.
+
+        Returns:
+            A sentence for each.
+        """
+        void, v, parts = dict(self.absent), self.verification, []
+        if v is not None and "verification" not in void:
+            parts.append(
+                f"that {v.scenarios} scenarios were run and none but the worst was computed again"
+            )
+        if self.validation is not None and "validation" not in void and not validated:
+            parts.append(f"the validation FIT, of data {self.validation.data[:12]}")
+        return tuple(parts)
 
     def export(
         self,
@@ -143,6 +178,8 @@ def release(
     u_low: ArrayLike | None = None,
     u_high: ArrayLike | None = None,
     tube: Tube | None = None,
+    manifest: Manifest | None = None,
+    history: History | None = None,
 ) -> Release:
     """Pass the gate.
 
@@ -157,6 +194,8 @@ def release(
             actuator limits.
         u_high: Largest inputs, likewise.
         tube: The interval tube of the model, where the policy asks for one.
+        manifest: Everything that was judged, in a design directory.
+        history: What the log of its campaigns says.
 
     Returns:
         The release. Certificates and tube in it are computed anew from the model's numbers.
@@ -180,6 +219,8 @@ def release(
         u_low=np.asarray(model.u_low if u_low is None else u_low),
         u_high=np.asarray(model.u_high if u_high is None else u_high),
         tube=tube,
+        manifest=manifest,
+        history=history,
     )
 
 
@@ -233,23 +274,33 @@ def _verdict(case: _Case) -> Mapping[str, Any]:
         ("certificate", why) for why in certificate_reasons(model, r.certificates, true, policy)
     ]
     sampled = scenario_reasons(model, v, policy, r.safe_set, low, high)
+    sampled += [("safe_set", why) for why in (r.history.against if r.history else ())]
     tube, lacking = tube_verdict(model, r.tube, r.safe_set)
     tubed = [("tube", why) for why in lacking]
+    measured = [("fit", why) for why in fit_reasons(model, r.validation, policy)]
     if policy.output_set == "either":
         found += sampled + tubed if sampled and tubed else []
     else:
         found += sampled if policy.output_set == "scenario" else tubed
-    found += [("fit", why) for why in fit_reasons(model, r.validation, policy)]
+    found += measured
     reasons = [why for check, why in found if check not in policy.waive]
     if reasons:
         raise Refused("release", reasons)
-    mine = model.digest
-    return {
-        "certificates": true,
-        "verification": v if v is not None and v.model == mine else None,
-        "validation": r.validation if r.validation and r.validation.model == mine else None,
-        "waived": tuple(f"{check}: {why} — waived: {policy.waive[check]}" for check, why in found),
+    held: dict[str, Any] = {
         "tube": tube,
+        "verification": v if v is not None and v.model == model.digest else None,
+        "validation": r.validation if r.validation and r.validation.model == model.digest else None,
+    }
+    void = {"tube": tubed, "verification": sampled, "validation": measured}
+    return {
+        **held,
+        "certificates": true,
+        "waived": tuple(f"{check}: {why} — waived: {policy.waive[check]}" for check, why in found),
+        "absent": tuple(
+            (what, absence(what, held[what], [pair for pair in why if pair not in found]))
+            for what, why in void.items()
+            if why
+        ),
     }
 
 

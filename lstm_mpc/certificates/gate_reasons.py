@@ -11,7 +11,8 @@ from lstm_mpc.certificates import conditions
 from lstm_mpc.certificates.evidence import Bound, Certificate, Tube, Validation, Verification
 from lstm_mpc.certificates.policy import Policy
 from lstm_mpc.certificates.reachability import reach
-from lstm_mpc.certificates.scenarios import claimed_set, scenario_count
+from lstm_mpc.certificates.scenarios import claimed_set, scenario_count, worst_radius
+from lstm_mpc.errors import InputError
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import Array
 
@@ -21,11 +22,14 @@ _MACHINE = 1e-6  # how far honest evidence may differ between two machines
 def claims_of(
     model: Model,
     certificates: Sequence[Certificate],
+    *,
     tube: Tube | None,
     verification: Verification | None,
     validation: Validation | None,
+    campaigns: int = 1,
 ) -> tuple[tuple[str, str], ...]:
-    """(kind, sentence) for what the evidence claims."""
+    """(kind, sentence) for what the evidence claims; all of it passed every check of its kind. β
+    counts once for each of the `campaigns` that were run."""
     lines = [("proved", str(c)) for c in certificates if c.holds]
     lines += [("proved", text) for c in certificates if c.holds and (text := decay(c))]
     if tube is not None:
@@ -33,8 +37,8 @@ def claims_of(
     v = verification
     if v is not None and (bound := model_bound(v, model)) is not None:
         text = (
-            f"with confidence 1−{v.beta:g} at most {v.epsilon:g} of all runs of {v.steps} steps"
-            " under the sampled law leave"
+            f"with confidence {confidence(v.beta, campaigns)} at most {v.epsilon:g} of all runs of"
+            f" {v.steps} steps under the sampled law leave"
             f" {intervals(model, *claimed_set(bound, v.shape, model.scaling))} (ρ* ="
             f" {bound.radius_y:.4f}, N = {v.scenarios})"
         )
@@ -42,6 +46,30 @@ def claims_of(
     if validation is not None:
         lines += [("measured", text) for text in fit_sentences(model, validation)]
     return tuple(lines)
+
+
+def confidence(beta: float, campaigns: int) -> str:
+    """1 − β where `campaigns` might each have given the claim (the union bound)."""
+    if campaigns <= 1:
+        return f"1−{beta:g}"
+    return f"1−{min(1.0, campaigns * beta):g} (β = {beta:g} for each of {campaigns} campaigns)"
+
+
+_ABSENT = {  # kind of evidence -> what is not claimed without it, and that there is none
+    "tube": ("nothing is proved of the outputs", "no interval tube proves the safe set"),
+    "verification": (
+        "nothing is sampled of the outputs",
+        "no scenario verification speaks of this model",
+    ),
+    "validation": ("no fit is claimed", "no validation speaks of this model"),
+}
+
+
+def absence(what: str, held: Any, found: Sequence[tuple[str, str]]) -> str:
+    """That evidence is not claimed: the first of the reasons (check, words) against what is `held`,
+    or that nothing is; nothing where all of them are said elsewhere."""
+    claim, none = _ABSENT[what]
+    return f"{claim}: {none if held is None else found[0][1]}" if found else ""
 
 
 def certificate_reasons(
@@ -73,7 +101,7 @@ def certificate_reasons(
         claims = (
             actual.holds or any(c.holds for c in alike) or actual.condition != conditions.SIGNED
         )
-        if claims and not all(_agree(c.content(), actual.content()) for c in alike):
+        if claims and not all(agree(c.content(), actual.content()) for c in alike):
             reasons.append(
                 f"the certificate of {actual.condition!r} is not what the model's numbers give (δ ="
                 f" {actual.margin:.4g})"
@@ -81,13 +109,13 @@ def certificate_reasons(
     return reasons
 
 
-def _agree(a: Any, b: Any) -> bool:
+def agree(a: Any, b: Any) -> bool:
     """Equal but for what another machine's libm and linear algebra may change in the last digits;
     words of blame do not count."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return a.keys() == b.keys() and all(_agree(a[key], b[key]) for key in a if key != "blame")
+        return a.keys() == b.keys() and all(agree(a[key], b[key]) for key in a if key != "blame")
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
-        return len(a) == len(b) and all(map(_agree, a, b))
+        return len(a) == len(b) and all(map(agree, a, b))
     if isinstance(a, float) and isinstance(b, float):
         return bool(np.isclose(a, b, rtol=_MACHINE, atol=_MACHINE))
     return bool(a == b)
@@ -190,7 +218,33 @@ def scenario_reasons(
                     ),
                 )
             )
+    if not reasons:
+        reasons += [("scenario", why) for why in _record_reasons(model, v, bound)]
     return reasons
+
+
+def _record_reasons(model: Model, v: Verification, bound: Bound) -> list[str]:
+    """What is computed again of a verification: how many scenarios its rule gives, and the worst
+    of them."""
+    d = 1 if v.shape == "ball" else 2 * len(model.outputs)
+    most = scenario_count(v.epsilon, v.beta, d=d)
+    if v.scenarios > most:
+        return [
+            f"the verification says {v.scenarios} scenarios, where ε = {v.epsilon:g}, β ="
+            f" {v.beta:g} ask for at most {most}"
+        ]
+    if not 0 <= bound.worst < v.scenarios:
+        return [f"the worst scenario is number {bound.worst} of {v.scenarios}"]
+    try:
+        reached = worst_radius(model, v, bound)
+    except (KeyError, TypeError, ValueError, InputError) as error:
+        return [f"the worst scenario cannot be computed again ({error!r:.80})"]
+    if not agree(reached, bound.radius_y):
+        return [
+            f"scenario {bound.worst} of the verification reaches ρ = {reached:.4f}, the record says"
+            f" ρ* = {bound.radius_y:.4f}"
+        ]
+    return []
 
 
 def decay(certificate: Certificate) -> str:
@@ -237,7 +291,7 @@ def tube_verdict(
         count=tube.pieces,
     )
     figures = ("whole", "forever", "trivial", "single", "settled")
-    if not all(_agree(getattr(true, name), getattr(tube, name)) for name in figures):
+    if not all(agree(getattr(true, name), getattr(tube, name)) for name in figures):
         return None, ["the tube is not what the model's numbers give"]
     if tube.radius < model.scaling.radius:
         return None, [

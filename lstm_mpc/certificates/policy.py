@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lstm_mpc.certificates import conditions
+from lstm_mpc.certificates.provenance.signing import checked_key
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.names import checked_sentence
 
@@ -36,7 +37,8 @@ class Policy:
     of samples that are flagged, `max_flagged`; and the mean error as a share of what inputs `held`
     where they were and a `pi` controller tuned on the same scenarios have. `waive` maps
     a check (certificate, scenario, safe_set, input_range, tube, fit, controller) to the reason why
-    it is waived; it is stored and printed wherever the release is used.
+    it is waived; it is stored and printed wherever the release is used. Where `signers` names
+    public keys, one of them must have signed the evidence before anything is exported.
     """
 
     conditions: tuple[str, ...] = ("delta_iss",)
@@ -54,9 +56,12 @@ class Policy:
     held: float | None = None
     pi: float | None = None
     waive: Mapping[str, str] = field(default_factory=dict)
+    signers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "conditions", tuple(self.conditions))
+        keys = tuple(checked_key(key, "release: a signer") for key in self.signers)
+        object.__setattr__(self, "signers", keys)
         for name in self.conditions:
             conditions.check_name(name)
         for key, value in (("output_set", self.output_set), ("controller", self.controller)):

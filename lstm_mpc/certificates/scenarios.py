@@ -21,7 +21,15 @@ from lstm_mpc.data.excitation import Mprs, Segments, default_dwell
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import parallel
 from lstm_mpc.model.model import Model
-from lstm_mpc.plants.system import Array, System, Trajectory, frozen_array, rest, simulate
+from lstm_mpc.plants.system import (
+    Array,
+    System,
+    Trajectory,
+    frozen_array,
+    rest,
+    simulate,
+    simulate_batch,
+)
 
 Progress = Callable[[str, float], None]  # what is under way, and the share of it that is done
 
@@ -283,6 +291,30 @@ def replay(
         index, seed=seed, radius=radius, steps=steps, scaling=scaling, Ts=system.Ts
     )
     return simulate(system, segments.signal(steps + 1), x0=start)
+
+
+_LONGEST = 10**6  # samples of a scenario that is computed again
+
+
+def worst_radius(model: Model, v: Verification, bound: Bound) -> float:
+    """How far the worst scenario of a model's bound goes, |y|₂ (normalised), computed again from
+    the law; the shape "intervals" keeps its bound the same way.
+
+    InputError where it is longer than can be computed in a moment."""
+    if not 1 <= v.steps <= _LONGEST:
+        raise InputError(f"verify: {v.steps} steps are too many to be computed again")
+    law = ScenarioLaw.from_description(v.law)
+    start, segments = law.draw(
+        bound.worst,
+        seed=v.seed,
+        radius=bound.radius_u,
+        steps=v.steps,
+        scaling=model.scaling,
+        Ts=model.Ts,
+    )
+    u = segments.signal(v.steps + 1)
+    y = simulate_batch(model.system, u[None], start[None])[0]
+    return float(np.linalg.norm(model.scaling.y_in(y), axis=1).max())
 
 
 @dataclass(frozen=True)

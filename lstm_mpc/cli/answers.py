@@ -147,6 +147,20 @@ def inspect(project: Project, _: Words) -> Answer:
     return words_check.inspected(project.model, project.inspect(), path)
 
 
+def sign(project: Project, choice: Words) -> Answer:
+    """Sign the evidence."""
+    from lstm_mpc.cli import words_check
+
+    return words_check.signed(project.sign(choice.key), project.folder)
+
+
+def check(project: Project, choice: Words) -> Answer:
+    """Check the evidence and its signature."""
+    from lstm_mpc.cli import words_check
+
+    return words_check.checked(project.check(choice.key), project.folder)
+
+
 def tune_observer(project: Project, choice: Words) -> Answer:
     """Propose a table for the observer."""
     from lstm_mpc.cli import words_loop
@@ -178,7 +192,11 @@ def verify_loop(project: Project, choice: Words) -> Answer:
 
     if choice.replay is not None:
         return words_loop.replayed(project.replay(choice.replay), project.design)
-    evidence = project.verify_loop(cluster=choice.cluster, scenarios=choice.scenarios)
+    if choice.unprotected and not choice.cluster:
+        raise InputError("--unprotected needs --cluster ADDRESS")
+    evidence = project.verify_loop(
+        cluster=choice.cluster, unprotected=choice.unprotected, scenarios=choice.scenarios
+    )
     return answer("verify-loop", project, evidence)
 
 

@@ -118,6 +118,20 @@ COMMANDS = (
         answers.step("release"),
     ),
     Command(
+        "sign",
+        "sign release and evidence of the loop with an Ed25519 key",
+        [f"lstm-mpc sign {_PH} --key key.pem"],
+        (DIRECTORY, *COMMON, *options.SIGN),
+        answers.sign,
+    ),
+    Command(
+        "check",
+        "check the evidence of a design and its signature, and say what was not checked",
+        [f"lstm-mpc check {_PH} --key key.pub"],
+        (DIRECTORY, *COMMON, *options.CHECK),
+        answers.check,
+    ),
+    Command(
         "tune-observer",
         "noise and drift of the Kalman filter from the validation data, as a table to paste into"
         " the design",

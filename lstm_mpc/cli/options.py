@@ -195,6 +195,21 @@ CERTIFY = (
         help=f"condition to check: {', '.join(NAMES)} (default: the design's policy, or iss)",
     ),
 )
+SIGN = (
+    option(
+        "--key", type=Path, required=True, metavar="FILE", help="private Ed25519 key, a PEM file"
+    ),
+)
+CHECK = (
+    option(
+        "--key",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="public key that is trusted, as `sign` prints it or a PEM file (default: the signers"
+        " of the design's policy)",
+    ),
+)
 TUNE_OBSERVER = (
     option(
         "--disturbance",
@@ -232,7 +247,14 @@ VERIFY_LOOP = (
     option(
         "--cluster",
         metavar="ADDRESS",
-        help="scheduler of a Dask cluster that does the work (tcp://host:port)",
+        help="scheduler of a Dask cluster that does the work (tls://host:port, tcp:// on this"
+        " machine)",
+    ),
+    option(
+        "--unprotected",
+        action="store_true",
+        help="with --cluster: send work to a scheduler without TLS; whoever reaches its port runs"
+        " code",
     ),
     option(
         "--scenarios",

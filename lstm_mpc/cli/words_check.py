@@ -13,9 +13,10 @@ from lstm_mpc.cli.words import Answer, fit_lines
 from lstm_mpc.data.correlation import Residuals
 from lstm_mpc.model.model import Model
 from lstm_mpc.model.step_response import StepResponse
-from lstm_mpc.project.artefacts import PROOF
+from lstm_mpc.project.artefacts import PROOF, SIGNATURE
 from lstm_mpc.project.design import Design
 from lstm_mpc.project.steps.check_steps import MANY, Check
+from lstm_mpc.project.steps.sign_steps import Checked, Signed
 
 
 def validated(check: Check, path: Path) -> Answer:
@@ -96,3 +97,30 @@ def loop_proved(proof: LoopProof, design: Design) -> Answer:
     lines += [f"  inside: {what}" for what in proof.inside]
     lines += [f"  outside: {what}" for what in proof.outside]
     return Answer(lines, proof.content())
+
+
+def signed(made: Signed, folder: Path) -> Answer:
+    """What `sign` signed."""
+    lines = [
+        f"signed: {', '.join(made.files)} → {folder / SIGNATURE}",
+        *(f"  by {key}" for key in made.signers),
+    ]
+    return Answer(lines, {"files": list(made.files), "signers": list(made.signers)})
+
+
+def checked(made: Checked, folder: Path) -> Answer:
+    """What `check` checked, and what it did not."""
+    release, by = made.release, made.signed
+    lines = [
+        f"checked: model {release.model.digest[:12]} in {folder}, {', '.join(by.files)} signed by",
+        *(f"  {key}" for key in by.signers),
+        *(f"  {kind}: {sentence}" for kind, sentence in release.claims()),
+        *(f"  unchecked: {what}" for what in made.unchecked),
+    ]
+    content = {
+        "model": release.model.digest,
+        "signers": list(by.signers),
+        "claims": [list(claim) for claim in release.claims()],
+        "unchecked": list(made.unchecked),
+    }
+    return Answer(lines, content)

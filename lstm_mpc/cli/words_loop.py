@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lstm_mpc.assurance.clearance import sentence
+from lstm_mpc.assurance.clearance import loop_reasons, sentence
 from lstm_mpc.assurance.loop_claims import bound_claim, performance_claims
-from lstm_mpc.certificates.evidence import LoopVerification
+from lstm_mpc.certificates.evidence import VERIFY_LOOP, LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.scenarios import scenario_count
 from lstm_mpc.cli.words import Answer, waivers
+from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control.controller import WORDS, Status
 from lstm_mpc.control.problem import KalmanTuning
 from lstm_mpc.control.run_log import RunLog
@@ -21,6 +22,7 @@ from lstm_mpc.io.targets import target_of
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.phrases import within
 from lstm_mpc.plants.system import System
+from lstm_mpc.project import campaign_log
 from lstm_mpc.project.artefacts import ASSURANCE, FIGURES, PIL
 from lstm_mpc.project.design import Design
 from lstm_mpc.project.steps.export_steps import Export, PilResult
@@ -31,8 +33,6 @@ _CONTROL_HEAD = (
     "  scenario      IAE    travel  max |offset|  overshoot  settling of each step [s]         "
     " solve ms med/max  failures"
 )
-
-_SINGLE = 1e-5  # share by which a replay in single precision may differ
 
 
 def controlled(loops: ClosedLoops, log: RunLog | None) -> Answer:
@@ -142,11 +142,7 @@ def loop_verified(
     evidence: LoopVerification, passed: Release, worst: Replay, design: Design
 ) -> Answer:
     """What `verify-loop` sampled, and its worst scenario."""
-    outputs, needed = (
-        passed.model.outputs,
-        scenario_count(evidence.epsilon, evidence.beta, rule="exact"),
-    )
-    claim = f"ε = {evidence.epsilon:g}, β = {evidence.beta:g}"
+    outputs = passed.model.outputs
     ranges = zip(outputs, zip(evidence.low, evidence.high, strict=True), strict=True)
     reached = ", ".join(
         f"{within([s], [ends])}, {_settled(error, evidence.settle)}"
@@ -163,15 +159,13 @@ def loop_verified(
         for line in (bound_claim(evidence, passed), *performance_claims(evidence, outputs))
         if line is not None
     ]
+    claim = _claim(evidence, passed, design)
     lines = [
         *waivers(passed),
         f"N = {evidence.scenarios} closed loops of {evidence.steps} steps, seed {evidence.seed} →"
         f" {design.file(ASSURANCE)}",
-        f"sampled: {sentence(evidence, passed)}"
-        if evidence.scenarios >= needed
-        else f"NO EVIDENCE: {evidence.scenarios} closed loops show how it works; {claim} need"
-        f" {needed}, and the gate asks for them",
-        *(f"{kind}: {text}" for kind, text in beside),
+        claim,
+        *(f"{kind}: {text}" for kind, text in beside if claim.startswith("sampled")),
         f"reached: {reached}",
         f"the claimed set is {evidence.reach:.3f} of the safe set,"
         f" {'within it' if evidence.reach <= 1 else 'LEAVES it'}; {excess}",
@@ -181,14 +175,29 @@ def loop_verified(
     return Answer([*lines, *replayed(worst, design).lines], evidence.content())
 
 
+def _claim(evidence: LoopVerification, passed: Release, design: Design) -> str:
+    """The claim of closed loops, or why there is none."""
+    needed = scenario_count(evidence.epsilon, evidence.beta, rule="exact")
+    if evidence.scenarios < needed:
+        return (
+            f"NO EVIDENCE: {evidence.scenarios} closed loops show how it works; ε ="
+            f" {evidence.epsilon:g}, β = {evidence.beta:g} need {needed}, and the gate asks for"
+            " them"
+        )
+    reasons = loop_reasons(
+        ControllerSpec(passed, design.control, design.solver), evidence, str(design.folder)
+    )
+    if reasons:
+        return f"NO EVIDENCE: {'; '.join(reasons)}"
+    count = campaign_log.campaigns(design).count(VERIFY_LOOP)
+    return f"sampled: {sentence(evidence, passed, count)}"
+
+
 def agreement(reach: float, known: float) -> str:
-    """How a replay stands to what the evidence says. Plants that multiply matrices round otherwise
-    alone than among others, and the controller's single precision carries that on."""
+    """How a replay, which the step compared with the evidence, stands to what that says."""
     if reach == known:
         return "the same to the bit as"
-    if abs(reach - known) <= _SINGLE * abs(known):
-        return "the same to single precision as"
-    return f"NOT the {known:.3f} of"
+    return "the same to single precision as"
 
 
 def replayed(replay: Replay, design: Design) -> Answer:

@@ -88,6 +88,11 @@ class ControllerSpec:
         return tuning_digest(self.problem, self.solver)
 
     @property
+    def controller(self) -> str:
+        """Model, problem and budget, whatever the C says of them: what campaigns speak of."""
+        return artefact_file.digest([self.model.digest, self.tuning_digest])
+
+    @property
     def ahead(self) -> int:
         """How many samples of setpoint beyond the present one it sees (preview)."""
         return self.problem.ahead(self.model)

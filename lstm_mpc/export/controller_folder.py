@@ -44,7 +44,8 @@ def bundle(
 ) -> Export:
     """The controller's folder. Its self-test is compiled and run first: InputError when the C does
     not answer as its twin in Python does, or when there is no C compiler to find out."""
-    spec = checked_clearance(cleared).spec
+    cleared = checked_clearance(cleared)
+    spec = cleared.spec
     problem, solver = spec.problem, spec.solver
     files, name = dict(spec.sources), spec.name
     samples = "golden vectors, with IPOPT's beside them"
@@ -59,6 +60,9 @@ def bundle(
         "Makefile": render("export", "controller/Makefile", name=name),
         "CMakeLists.txt": render("export", "controller/CMakeLists.txt", name=name),
     }
+    if cleared.signers:
+        words = {"evidence": cleared.evidence}
+        files[f"{name}_evidence.h"] = render("export", "controller/evidence.h", **words)
     agreement = {}
     for share, precision in zip((0.6, 0.7), TOLERANCE, strict=True):
         on_progress(share, f"self-test in {precision}: compiled and run")

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from ipaddress import ip_address
 from typing import Any
 
 from lstm_mpc.errors import InputError, SolverError
@@ -55,16 +56,38 @@ class ClusterExecutor(Executor):
 
 
 @contextmanager
-def executor(address: str, *, patience: float = 30.0) -> Iterator[ClusterExecutor]:
-    """The workers of the scheduler at `address` (tcp://host:port) as an executor.
+def executor(
+    address: str, *, patience: float = 30.0, unprotected: bool = False
+) -> Iterator[ClusterExecutor]:
+    """The workers of the scheduler at `address` (tls://host:port) as an executor. Keys and
+    certificates are those of Dask's configuration.
 
-    InputError when none answers within `patience` [s], SolverError when workers keep dying."""
+    InputError when none answers within `patience` [s], and for a scheduler without TLS on another
+    machine, unless that is asked for as `unprotected`; SolverError when workers keep dying."""
+    if not (unprotected or _protected(address)):
+        raise InputError(
+            f"cluster: {address!r:.80} is not protected: whoever reaches the port of a scheduler"
+            " runs code there and here; give a tls:// address (DASK_DISTRIBUTED__COMM__TLS__* name"
+            " the certificates), or say --unprotected (unprotected=True) on a network of your own"
+        )
     try:
         from distributed import Client, KilledWorker
+        from distributed.security import Security
     except ImportError as error:
         raise InputError(
             "cluster: distributed is missing; pip install 'lstm_mpc[cluster]' brings it"
         ) from error
+    if address.startswith("tls://"):
+        try:
+            ready = Security().get_connection_args("client").get("ssl_context") is not None
+        except (OSError, ValueError) as error:
+            raise InputError(f"cluster: the certificates cannot be used ({error})") from error
+        if not ready:
+            raise InputError(
+                f"cluster: {address!r:.80} needs certificates;"
+                " DASK_DISTRIBUTED__COMM__TLS__CA_FILE, …TLS__CLIENT__CERT and"
+                " …TLS__CLIENT__KEY name their files"
+            )
     try:
         client = Client(address, timeout=patience, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
@@ -96,6 +119,20 @@ def executor(address: str, *, patience: float = 30.0) -> Iterator[ClusterExecuto
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _protected(address: str) -> bool:
+    """Does the address ask for TLS, or stay on this machine?"""
+    scheme, _, place = address.rpartition("://")
+    if scheme in ("tls", "wss", "inproc"):
+        return True
+    host = place.rpartition(":")[0].strip("[]") if ":" in place else place
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _received(value: Any, version: str) -> Any:

@@ -23,6 +23,8 @@ RELEASE, LOOP, PIL, ORDER = "release.json", "closed-loop.json", "pil.json", "ord
 ASSURANCE, PARTS = "loop-verification.json", "loop-verification.parts"
 PROOF = "loop-proof.json"
 DATA = {"training": "data-training.csv", "validation": "data-validation.csv"}
+CAMPAIGNS = "campaigns.jsonl"  # of all campaigns that ended; no verb ever shortens it
+SIGNATURE = "evidence.dsse.json"
 FIGURES = "figures"
 
 

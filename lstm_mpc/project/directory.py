@@ -19,7 +19,7 @@ from lstm_mpc.io import artefact_file
 from lstm_mpc.model.importers.import_file import import_model
 from lstm_mpc.model.model import Model
 from lstm_mpc.model.step_response import StepResponse, step_responses
-from lstm_mpc.project import artefacts
+from lstm_mpc.project import artefacts, campaign_log
 from lstm_mpc.project.artefacts import DEFAULT, Options
 from lstm_mpc.project.design import Design, load_design
 from lstm_mpc.project.signal_requests import SignalRequest
@@ -240,10 +240,11 @@ class Directory:
         return responses
 
     def verify(self) -> Verification:
-        """Scenario verification of the model → verification.json."""
+        """Scenario verification of the model → verification.json; a line of campaigns.jsonl."""
         self._refuse(artefacts.VERIFICATION)
         design = self.design
         evidence = model_steps.verify(design, self.options)
+        evidence = campaign_log.logged(design, evidence)
         self._write(artefacts.VERIFICATION, evidence.save)
         top = max(design.verify.radii)
         self._draw("scenarios", figures_module().plot_scenarios(self.model, evidence, radius=top))

@@ -64,7 +64,7 @@ class Formula:
 
 @dataclass(frozen=True)
 class Claims:
-    """(kind, sentence) pairs; kind "proved", "sampled", "measured" or "waived"."""
+    """(kind, sentence) pairs; kind a claim's, or "absent", "signed" or "waived"."""
 
     rows: Sequence[tuple[str, str]]
 

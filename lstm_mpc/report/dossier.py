@@ -10,11 +10,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lstm_mpc.assurance.clearance import clear
+from lstm_mpc.assurance.clearance import clear, loop_reasons, sentence
 from lstm_mpc.assurance.loop_proof import LoopProof
-from lstm_mpc.certificates.evidence import Certificate, LoopVerification, Tubes, Verification
+from lstm_mpc.certificates.evidence import (
+    VERIFY_LOOP,
+    Certificate,
+    LoopVerification,
+    Tubes,
+    Verification,
+)
 from lstm_mpc.certificates.gate import Release
+from lstm_mpc.certificates.gate_reasons import scenario_reasons
+from lstm_mpc.certificates.provenance.manifest import Manifest
 from lstm_mpc.codegen.controller_spec import ControllerSpec, tuning_digest
+from lstm_mpc.control.problem import input_range
 from lstm_mpc.data.csv_file import read_csv
 from lstm_mpc.data.dataset import Dataset, thin
 from lstm_mpc.errors import InputError, LstmMpcError, Refused
@@ -22,8 +31,10 @@ from lstm_mpc.export import controller_folder
 from lstm_mpc.identification.starts import SearchOptions
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.export_folder import MANIFEST
+from lstm_mpc.io.schema import noun
 from lstm_mpc.model.model import Model, simulations
 from lstm_mpc.plants.system import Array, Signal
+from lstm_mpc.project import campaign_log, judged
 from lstm_mpc.project.artefacts import (
     ASSURANCE,
     LOOP,
@@ -159,10 +170,40 @@ class Dossier:
             return Clearance()
         try:
             spec = ControllerSpec(passed.value, self.design.control, self.design.solver)
-            cleared = clear(spec, loop=loop, folder="DESIGN")
+            log = campaign_log.campaigns(self.design)
+            cleared = clear(spec, loop=loop, log=log, folder="DESIGN")
         except Refused as refused:
             return Clearance(reasons=refused.reasons)
         return Clearance(cleared.evidence)
+
+    @cached_property
+    def sampled_reasons(self) -> tuple[str, ...]:
+        """Why the scenario verification here is no claim about the model; none where it is."""
+        found, model, design = self.files[VERIFICATION], self.model, self.design
+        if found.value is None or found.stale or model is None or design is None:
+            return (found.stale or "there is none of this model",)
+        low, high = input_range(model, design.control)
+        ends = design.safe_set, low, high
+        why = [why for _, why in scenario_reasons(model, found.value, design.release, *ends)]
+        return (*why, *judged.history(design, found.value).against)
+
+    @cached_property
+    def loop_reasons(self) -> tuple[str, ...]:
+        """Why the verification of closed loops here is no claim about the controller."""
+        passed, loop = self.files[RELEASE], self.files[ASSURANCE]
+        if loop.value is None or loop.stale or self.design is None:
+            return (loop.stale or "there is none of this design",)
+        if passed.value is None or passed.stale:
+            return ("there is no release of this design",)
+        spec = ControllerSpec(passed.value, self.design.control, self.design.solver)
+        return tuple(loop_reasons(spec, loop.value, "DESIGN"))
+
+    @property
+    def loop_claim(self) -> str:
+        """What the verification of closed loops claims, where nothing speaks against that."""
+        assert self.design is not None
+        count = campaign_log.campaigns(self.design).count(VERIFY_LOOP)
+        return sentence(self.of(ASSURANCE), self.of(RELEASE), count)
 
     @property
     def certificates(self) -> tuple[DesignFile, ...]:
@@ -272,7 +313,7 @@ def _stale(found: DesignFile, model: Model | None, design: Design | None) -> str
         here = f"the model here is {model.digest[:12]}" if model else "there is no model here"
         return f"speaks of model {spoken[:12]}, but {here}; `lstm-mpc {found.verb}` makes it anew"
     if (
-        isinstance(found.value, LoopVerification | LoopProof)
+        isinstance(found.value, LoopProof)
         and design
         and found.value.problem != tuning_digest(design.control, design.solver)
     ):
@@ -280,7 +321,15 @@ def _stale(found: DesignFile, model: Model | None, design: Design | None) -> str
             "speaks of another [control], [observer] or [solver] than the design has now;"
             f" `lstm-mpc {found.verb}` makes it anew"
         )
-    return ""
+    if design is None or found.file not in judged.JUDGED:
+        return ""
+    of_file = found.value.get("manifest") if isinstance(found.value, dict) else found.value.manifest
+    if isinstance(of_file, dict):
+        of_file = noun(Manifest, of_file, "manifest")
+    words = judged.stale(design, found.file, of_file)
+    if not words and isinstance(found.value, Release):
+        words = judged.other_history(design, found.value)
+    return words.replace(f"{design.folder}/", "").replace(str(design.folder), "DESIGN")
 
 
 def _data(folder: Path, which: str, design: Design | None, model: Model | None) -> DesignFile:

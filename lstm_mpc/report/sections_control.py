@@ -157,13 +157,9 @@ def _assurance(dossier: Dossier, v: LoopVerification) -> list[Any]:
         if v.violator is None
         else f"an input {number(v.violation)} beyond its limits in scenario {v.violator}"
     )
-    sentence = (
-        f"with confidence 1 − {number(v.beta)} at most {number(v.epsilon)} of all closed loops of"
-        f" {v.steps} steps{v.plants} under the law leave {spans(dossier.outputs, v.claimed)} or"
-        " move an input beyond its limits"
-    )
     blocks: list[Any] = [
-        Claims([("sampled", sentence)]),
+        *(Text(f"Nothing is claimed: {why}.", "wrong") for why in dossier.loop_reasons),
+        *([] if dossier.loop_reasons else [Claims([("sampled", dossier.loop_claim)])]),
         Facts(
             [
                 (

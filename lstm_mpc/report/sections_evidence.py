@@ -333,13 +333,15 @@ def scenario_section(dossier: Dossier) -> Section:
     blocks: list[Any] = list(lacks(found))
     v: Verification | None = found.value
     if v is not None:
-        blocks.append(
-            Text(
-                "Each bound holds for new draws of the law below, not for inputs that a controller"
-                " generates.",
-                "sampled",
+        blocks += [Text(f"Nothing is claimed: {why}.", "wrong") for why in dossier.sampled_reasons]
+        if not dossier.sampled_reasons:
+            blocks.append(
+                Text(
+                    "Each bound holds for new draws of the law below, not for inputs that a"
+                    " controller generates.",
+                    "sampled",
+                )
             )
-        )
         blocks.append(
             Facts(
                 [

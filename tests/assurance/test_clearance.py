@@ -13,6 +13,8 @@ from lstm_mpc.assurance.clearance import clear
 from lstm_mpc.assurance.loop_verification import LoopVerifyOptions, verify_loop
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
+from lstm_mpc.certificates.provenance.campaigns import Campaign, CampaignLog
+from lstm_mpc.certificates.scenarios import scenario_count
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.plants.ph import Plant
@@ -77,13 +79,17 @@ def spec_of(release, problem=SHIPPED.control):
     return ControllerSpec(release, problem, SHIPPED.solver)
 
 
-def cleared(release, loop=None):
-    return clear(spec_of(release), loop=loop, folder="my/design")
+def count(epsilon, beta):
+    return scenario_count(epsilon, beta, rule="exact")
 
 
-def refusal(release, loop=None):
+def cleared(release, loop=None, log=None):
+    return clear(spec_of(release), loop=loop, log=log or CampaignLog(), folder="my/design")
+
+
+def refusal(release, loop=None, log=None):
     with pytest.raises(Refused) as caught:
-        cleared(release, loop)
+        cleared(release, loop, log)
     return caught.value.reasons
 
 
@@ -136,11 +142,11 @@ def test_scenarios_clear_a_controller_without_a_tube(passed, loop):
         ),
         (lambda v: replace(v, source="0" * 64), r"speaks of another C source \(000000000000, not"),
         (
-            lambda v: replace(v, epsilon=0.02),
+            lambda v: replace(v, epsilon=0.02, scenarios=count(0.02, 1e-6)),
             r"claims ε = 0.02, β = 1e-06, the policy asks ε ≤ 0.01, β ≤ 1e-06",
         ),
         (
-            lambda v: replace(v, beta=1e-5, scenarios=2000),
+            lambda v: replace(v, beta=1e-5, scenarios=count(0.01, 1e-5)),
             r"claims ε = 0.01, β = 1e-05, the policy asks",
         ),
         (
@@ -150,6 +156,10 @@ def test_scenarios_clear_a_controller_without_a_tube(passed, loop):
         (
             lambda v: replace(v, scenarios=1374),
             r"1374 closed loops cannot carry ε = 0.01, β = 1e-06; 1375 are needed",
+        ),
+        (
+            lambda v: replace(v, scenarios=10**9),
+            r"says 1000000000 closed loops, where its ε and β give 1375 by the rule 'exact'; `",
         ),
         (
             lambda v: replace(v, reach=1.2),
@@ -192,7 +202,11 @@ def test_what_speaks_against_this_controller_counts_whatever_is_asked(passed, lo
     assert f"`lstm-mpc verify-loop my/design --replay {shown.get('violator', 17)}`" in reason
     if asked != "scenario":
         # of another controller: nothing is said of this one
-        assert cleared(release, replace(loop, source="0" * 64, **shown))
+        done = cleared(release, replace(loop, problem="0" * 64, **shown))
+        assert "sampled" not in [kind for kind, _ in done.evidence]
+    # under another text of its C, and whatever is waived
+    waived = asking(passed, asked, waive={"controller": "nobody near"})
+    assert reason in refusal(waived, replace(loop, source="0" * 64, **shown))
 
 
 def test_all_reasons_are_listed_at_once(passed, loop):
@@ -215,6 +229,55 @@ def test_a_waiver_is_said_wherever_it_counts(passed):
     assert [kind for kind, _ in cleared(release).evidence] == ["waived", "waived"]
     assert all(
         words.endswith("waived: bench rig, nobody near") for _, words in cleared(release).evidence
+    )
+
+
+def campaign(loop, passed=False, **changes):
+    """A line of the log for a campaign like that of `loop`."""
+    line = Campaign(
+        kind="verify-loop",
+        subject=loop.subject,
+        controller=loop.controller,
+        seed=7,
+        scenarios=1375,
+        passed=passed,
+        verdict="outputs left the safe set [4.5, 9.5]",
+        claimed=((4.0, 9.9),),
+    )
+    return replace(line, **changes)
+
+
+def test_what_spoke_against_a_controller_is_not_forgotten(passed, loop):
+    """Neither without its record, nor after a campaign from another seed, nor by a waiver."""
+    log = CampaignLog((campaign(loop, True, seed=1), campaign(loop)))
+    words = (
+        "line 2 of the log of campaigns speaks against this controller: seed 7, 1375 closed loops,"
+        " outputs left the safe set [4.5, 9.5]; tune it otherwise, no waiver covers that"
+    )
+    for asked in ("tube", "either", "scenario"):
+        for waive in ({}, {"controller": "nobody near"}):
+            release = asking(passed, asked, waive=waive)
+            assert refusal(release, None, log)[0] == words
+            assert refusal(release, loop, log)[0] == words
+
+
+def test_another_law_another_controller_or_a_wider_safe_set_is_not_spoken_against(passed, loop):
+    for changes in (
+        {"subject": "0" * 64},  # another law, under which the loop was verified since
+        {"controller": "0" * 64},
+        {"claimed": ((4.6, 9.4),)},
+        {"kind": "control"},
+    ):
+        assert cleared(passed, loop, CampaignLog((campaign(loop, **changes),)))
+    # without evidence under the law of today any law counts
+    assert refusal(passed, None, CampaignLog((campaign(loop, subject="0" * 64),)))
+
+
+def test_beta_counts_once_for_every_campaign(passed, loop):
+    lines = [campaign(loop, True, seed=seed) for seed in (0, 1, 2, 0)]
+    words = cleared(passed, loop, CampaignLog(tuple(lines))).evidence[1][1]
+    assert words.startswith(
+        "with confidence 1−3e-06 (β = 1e-06 for each of 3 campaigns) at most 0.01 of all closed"
     )
 
 

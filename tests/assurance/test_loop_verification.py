@@ -10,7 +10,7 @@ from compiling import need
 from places import ROOT
 from tolerances import ROUND_OFF
 
-from lstm_mpc.assurance import loop_verification
+from lstm_mpc.assurance import checkpoint, loop_verification
 from lstm_mpc.assurance.loop_law import LoopLaw
 from lstm_mpc.assurance.loop_verification import (
     LoopVerifyOptions,
@@ -18,6 +18,7 @@ from lstm_mpc.assurance.loop_verification import (
     reach_of,
     replayed,
     run_batch,
+    same_reach,
     verify_loop,
 )
 from lstm_mpc.certificates.evidence import LoopVerification
@@ -349,8 +350,61 @@ def test_an_interrupted_campaign_goes_on_where_it_was(verified, tmp_path, monkey
     )
     (folder / "part-000000003.json").write_text("")  # what a power cut may leave
     assert verified(checkpoint=tmp_path / "parts") == whole
-    assert done == [(3, 6), (6, 8)]
+    *again, first, second = done
+    assert (first, second) == ((3, 6), (6, 8))
+    # of the part that was kept some scenarios were run again
+    assert all(b - a == 1 and 0 <= a < 3 for a, b in again)
+    assert 2 <= len(again) <= 3
     assert not (tmp_path / "parts").exists()
+
+
+FORGED = {
+    "a smaller reach": (
+        lambda p: p | {"reach": 0.5 * p["reach"], "each": [0.5 * x for x in p["each"]]},
+        r"says that scenario \d needs 0\.\d{4} of the safe set; run again it needs 0\.\d{4}",
+    ),
+    "one scenario altered": (
+        lambda p: p | {"each": [0.0 if x == p["reach"] else x for x in p["each"]]},
+        "names another worst scenario than the one that its numbers give",
+    ),
+    "fewer scenarios": (
+        lambda p: p | {"each": p["each"][:-1]},
+        "does not hold the scenarios that its place in the campaign has",
+    ),
+    "scenarios of another place": (
+        lambda p: p | {"first": 1},
+        "does not hold the scenarios that its place in the campaign has",
+    ),
+    "narrower outputs": (
+        lambda p: p | {"low": p["high"]},
+        r"says less of the outputs than scenario \d shows",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", FORGED)
+def test_a_part_that_its_scenarios_do_not_give_is_an_error(verified, tmp_path, how):
+    """A part with a digest that fits, put where the campaign keeps its own."""
+    forge, words = FORGED[how]
+
+    def interrupt(share):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        verified(checkpoint=tmp_path / "parts", on_progress=interrupt)
+    (folder,) = (tmp_path / "parts").iterdir()
+    path = folder / "part-000000000.json"
+    content = artefact_file.read_json(path, checkpoint.KIND)
+    content["part"] = forge(content["part"])
+    artefact_file.write_json(path, checkpoint.KIND, content)
+    with pytest.raises(SolverError, match=rf"part-00000000\d.json {words}; delete the folder and"):
+        verified(checkpoint=tmp_path / "parts")
+
+
+def test_how_alike_a_replay_and_its_record_must_be():
+    assert same_reach(0.5 + 1e-7, 0.5)
+    assert not same_reach(0.5001, 0.5)
+    assert not same_reach(float("nan"), 0.5)
 
 
 def test_parts_of_another_campaign_are_left_alone_or_refused(verified, tmp_path):

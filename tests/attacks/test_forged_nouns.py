@@ -3,7 +3,7 @@
 
 import copy
 import pickle
-from dataclasses import FrozenInstanceError, dataclass, replace
+from dataclasses import FrozenInstanceError, dataclass, fields, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -57,10 +57,11 @@ class Lenient(Release):
 
     def __post_init__(self):
         object.__setattr__(self, "waived", ())
+        object.__setattr__(self, "absent", ())
 
 
 def lenient(released):
-    given = {f: getattr(released, f) for f in Release.__dataclass_fields__ if f != "waived"}
+    given = {f.name: getattr(released, f.name) for f in fields(Release) if f.init}
     return Lenient(**{**given, "model": louder(released.model)})
 
 

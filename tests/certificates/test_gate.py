@@ -60,7 +60,7 @@ def test_complete_evidence_passes(gate, model, certificate, verification, valida
 
 def test_every_claim_says_what_kind_it_is(gate, verification):
     claims = gate().claims()
-    assert [kind for kind, _ in claims] == ["proved", "sampled", "measured"]
+    assert [kind for kind, _ in claims] == ["proved", "sampled", "measured", "absent"]
     assert claims[0][1].startswith("iss holds with margin δ = ")
     bound, scaling = verification.bounds[0], gate().model.scaling
     low, high = (
@@ -305,7 +305,7 @@ def test_a_waived_certificate_proves_nothing(gate, certificate):
         policy=paper_policy(waive={"certificate": "bench test"}),
     )
     assert done.certificates == (certify(bad),)
-    assert [kind for kind, _ in done.claims()] == ["sampled", "measured", "waived"]
+    assert [kind for kind, _ in done.claims()] == ["sampled", "measured", "absent", "waived"]
 
 
 def test_a_policy_without_conditions_asks_for_no_certificate(gate):

@@ -102,11 +102,12 @@ def test_run_makes_every_artefact(done):
     assert found == {
         *ARTEFACTS,
         "certificate-iss.json",
+        "campaigns.jsonl",
         "design.toml",
         "run.json",
         "controller",
         "figures",
-    } - {"pil.json"}
+    } - {"pil.json", "loop-proof.json"}
     figures = {path.name for path in (done / "figures").iterdir()}
     worst = f"loop-number-{json.loads((done / 'loop-verification.json').read_text())['worst']}"
     names = ("validation", "scenarios", "bounds", "reach", "loop-step", worst)

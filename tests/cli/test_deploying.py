@@ -2,12 +2,12 @@
 loop."""
 
 import json
-import shutil
 
 import pytest
 from builders import some
 from compiling import need
 from places import ROOT
+from sealing import sealed
 
 from lstm_mpc.assurance.mpc import ENGINES
 from lstm_mpc.cli.command_line import main
@@ -38,7 +38,7 @@ def design(tmp_path):
     folder.mkdir()
     text = (SHIPPED / "design.toml").read_text()
     (folder / "design.toml").write_text(text[: text.index("[[scenario]]")] + SHORT)
-    shutil.copy(SHIPPED / "release.json", folder)
+    sealed(folder)
     return folder
 
 

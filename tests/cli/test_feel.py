@@ -18,6 +18,7 @@ from compiling import need
 from documents import added
 from hypothesis import given, settings, strategies as st
 from places import ROOT
+from sealing import sealed
 
 from lstm_mpc.cli import command_line, commands, console
 from lstm_mpc.cli.command_line import main, script
@@ -41,8 +42,9 @@ def shipped(tmp_path):
     """The shipped model and what certifies it, to work on."""
     folder = tmp_path / "ph"
     folder.mkdir()
-    for name in ("design.toml", "model.json", "release.json"):
+    for name in ("design.toml", "model.json"):
         shutil.copy(SHIPPED / name, folder)
+    sealed(folder)
     return folder
 
 

@@ -18,6 +18,7 @@ from controllers import NAME, answers, cleared_of, files_of, situation, started
 from fmpy.fmi1 import FMICallException
 from fmpy.validation import validate_fmu
 from fmu_importer import Imported, Importer, named
+from sealing import sealed
 from tolerances import ROUND_OFF
 
 from lstm_mpc.assurance.clearance import clear
@@ -535,8 +536,8 @@ def test_start_values(siso):
 
 
 def test_the_command_line_without_a_compiler(tmp_path, pytestconfig, capsys, monkeypatch):
-    for name in ("design.toml", "release.json"):
-        shutil.copy(pytestconfig.rootpath / "models" / "ph" / name, tmp_path)
+    shutil.copy(pytestconfig.rootpath / "models" / "ph" / "design.toml", tmp_path)
+    sealed(tmp_path)
     monkeypatch.setenv("PATH", "")
     assert main(["export", str(tmp_path), "--target", "fmu"]) == 2
     assert "and there is no C compiler; install gcc or clang" in capsys.readouterr().err

@@ -237,3 +237,67 @@ def test_what_goes_over_the_network_is_small(passed):
     whole = loop_experiment(spec_of(passed), SHIPPED.plant_of(LAW), LAW, SHORT)
     assert len(pickle.dumps(whole)) < 200_000
     assert len(pickle.dumps(loop_verification.run_batch(whole, 0, 2))) < 1_000
+
+
+# -- who may be asked ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp://10.1.2.3:8786", "tcp://host:8786", "10.1.2.3:8786", "ucx://host:1", "host"]
+)
+def test_an_unprotected_scheduler_of_another_machine_is_refused(address):
+    with (
+        pytest.raises(InputError, match="is not protected: whoever reaches the port") as caught,
+        cluster.executor(address),
+    ):
+        pass
+    assert "give a tls:// address" in str(caught.value)
+    assert "or say --unprotected (unprotected=True)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "verdict"),
+    [
+        ("tls://10.1.2.3:8786", True),
+        ("tcp://127.0.0.1:8786", True),
+        ("tcp://[::1]:8786", True),
+        ("tcp://localhost:8786", True),
+        ("tcp://localhost.example:8786", False),
+        ("tcp://127.0.0.1.example:8786", False),
+        ("tcp://[2001:db8::1]:8786", False),
+    ],
+)
+def test_what_counts_as_protected(address, verdict):
+    assert cluster._protected(address) == verdict
+
+
+def test_a_scheduler_under_tls_takes_work_from_who_holds_a_certificate():
+    import dask
+    from distributed import LocalCluster
+    from distributed.security import Security
+
+    pytest.importorskip("cryptography")
+    own = Security.temporary()
+    keys = {
+        "distributed.comm.tls.ca-file": own.tls_ca_file,
+        "distributed.comm.tls.client.cert": own.tls_client_cert,
+        "distributed.comm.tls.client.key": own.tls_client_key,
+    }
+    how = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with LocalCluster(security=own, protocol="tls://", **how) as scheduler:
+        address = scheduler.scheduler_address
+        assert address.startswith("tls://")
+        with dask.config.set(keys), cluster.executor(address) as pool:
+            assert pool.submit(pow, 2, 3).result(timeout=20) == 8
+    with (
+        pytest.raises(InputError, match=r"needs certificates; DASK_DISTRIBUTED__COMM__TLS__CA"),
+        cluster.executor(address),
+    ):
+        pass
+    keys["distributed.comm.tls.client.key"] = "/nowhere/key.pem"
+    with (
+        dask.config.set(keys),
+        pytest.raises(InputError, match="the certificates cannot be used"),
+        cluster.executor(address),
+    ):
+        pass

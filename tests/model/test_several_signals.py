@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from sealing import sealed
 
 from lstm_mpc.certificates.bounds_table import bounds_table
 from lstm_mpc.certificates.evidence import Tubes, Verification
+from lstm_mpc.certificates.gate import Release
 from lstm_mpc.cli import live
 from lstm_mpc.cli.answers import answer
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
@@ -162,8 +164,8 @@ def test_the_verbs_have_lines_for_every_signal(tanks, tmp_path, monkeypatch):
         + '[[scenario]]\nname = "s"\nduration = 50.0\nsetpoint = [[0, 12.0, 11.0]]\n'
     )
     (tmp_path / "design.toml").write_text(rows)
-    for name in ("model.json", "release.json"):
-        (tmp_path / name).write_bytes(design.file(name).read_bytes())
+    (tmp_path / "model.json").write_bytes(design.file("model.json").read_bytes())
+    sealed(tmp_path, Release.load(design.file("release.json")))
     here = Project(tmp_path, Options(workers=1))
     results = [
         answer("verify", here, here.verify()),

@@ -6,12 +6,16 @@ from dataclasses import replace
 
 import pytest
 from dossiers import design_of, valid
+from sealing import sealed
 
+from lstm_mpc.certificates.gate import Release
 from lstm_mpc.cli.command_line import main
 from lstm_mpc.cli.words_loop import WIDEST, columns
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.model import Model
+from lstm_mpc.project.design import load_design
+from lstm_mpc.project.design_manifest import manifest, of_runs
 from lstm_mpc.report import comparison
 from lstm_mpc.report.dossier import read
 
@@ -35,7 +39,9 @@ def other(one, tmp_path):
     loop["runs"].append(
         {**loop["runs"][0], "metrics": {**loop["runs"][0]["metrics"], "scenario": "only here"}}
     )
+    loop["manifest"] = manifest(load_design(folder)).part(of_runs)
     artefact_file.write_json(folder / "closed-loop.json", "lstm_mpc closed loop", loop)
+    sealed(folder, Release.load(folder / "release.json"))
     return folder
 
 
@@ -127,7 +133,7 @@ def test_the_verb(one, other, tmp_path, capsys):
     )
     content = json.loads(capsys.readouterr().out)
     assert content["names"] == ["one", "other"]
-    assert content["numbers"]["verdict"] == ["Not released yet", "Released"]
+    assert content["numbers"]["verdict"] == ["Not released yet", "Not released"]  # files are gone
     assert content["settings"]["control.horizon"] == ["–", "5"]
     valid((tmp_path / "c.html").read_text())
 

@@ -281,12 +281,10 @@ def troubled(shipped, tmp_path_factory):
 @pytest.mark.parametrize(
     "words",
     [
-        (
-            "loop-verification.json speaks of another [control], [observer] or [solver] than the"
-            " design has now"
-        ),
+        "loop-verification.json judged release.min_fit = 95, which is 96 now; `lstm-mpc verify-loop"
+        " DESIGN --force` judges anew",
+        "release.json judged release.min_fit = 95, which is 96 now; `lstm-mpc release DESIGN",
         "The policy that the model passed under is not the one the design states now",
-        "the loop verification speaks of another problem and budget (",
         "data-training.csv is not what the model was trained on (data a23a8712e631, here ",
         "cortex-m4f | 11764 | 5672 | 381221 | 596466",
         "float | 1.9·10⁻⁶ | 2.6·10⁻⁵ | 100 | 200 | 300",

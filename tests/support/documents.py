@@ -116,7 +116,7 @@ def added(folder, names):
     return [
         name
         for name in names
-        if "design.toml" in names and Path(name).suffix not in (".toml", ".json", ".csv")
+        if "design.toml" in names and Path(name).suffix not in (".toml", ".json", ".jsonl", ".csv")
     ]
 
 

@@ -1,16 +1,18 @@
 """Whole design directories of random models without a plant, for what reads them."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 from builders import stable_model
+from sealing import sealed
 
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.evidence import Tubes
 from lstm_mpc.certificates.gate import release
 from lstm_mpc.certificates.reachability import reach
-from lstm_mpc.certificates.scenarios import VerifyOptions, verify
+from lstm_mpc.certificates.scenarios import verify
 from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.problem import ControlProblem, limits
 from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
@@ -22,6 +24,7 @@ from lstm_mpc.io import artefact_file
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import rest, simulate
 from lstm_mpc.project.design import load_design
+from lstm_mpc.project.design_manifest import manifest, of_runs, of_scenarios
 from lstm_mpc.project.steps.loop_steps import series
 
 
@@ -67,7 +70,7 @@ def design_of(folder, *, seed=3, nu=2, nx=(4,), ny=2, names=None, samples=300, t
     safe = "[safe_set]\n" + "".join(f"'{s.name}' = [-100.0, 100.0]\n" for s in model.outputs)
     policy = (
         '[release]\nconditions = ["iss"]\noutput_set = "scenario"\nmin_fit ='
-        " 10.0\n[control]\nhorizon = 4\n"
+        " 10.0\n[verify]\nradii = [0.5, 1.0]\nsteps = 20\nsettle = 5\n[control]\nhorizon = 4\n"
     )
     policy += f"u_start = {(0.5 * (model.u_low + model.u_high)).tolist()}\n"
     (folder / "design.toml").write_text(
@@ -92,17 +95,18 @@ def evidence(folder, model):
     design = load_design(folder)
     certificate = certify(model)
     certificate.save(folder / "certificate-iss.json")
-    checked = verify(
-        model, VerifyOptions(radii=(0.5, 1.0), steps=20, settle=5), safe_set=design.safe_set
-    )
+    checked = verify(model, design.verify, safe_set=design.safe_set)
+    checked = replace(checked, manifest=manifest(design).part(of_scenarios))
     checked.save(folder / "verification.json")
     Tubes(
         model.digest,
         tuple(reach(model, safe_set=design.safe_set, radius=r, steps=50) for r in (0.5, 1.0)),
     ).save(folder / "tubes.json")
     fits = validate(model, design.records("validation"), transient=50)
-    passed = release(model, [certificate], checked, fits, design.release, safe_set=design.safe_set)
-    passed.save(folder / "release.json")
+    passed = sealed(
+        folder,
+        release(model, [certificate], checked, fits, design.release, safe_set=design.safe_set),
+    )
     history = [[0, 1.0, 10.0, 0.1], [1, 0.1, 90.0, 0.05]]
     start = {
         "seed": 3,
@@ -124,7 +128,12 @@ def evidence(folder, model):
     artefact_file.write_json(
         folder / "closed-loop.json",
         "lstm_mpc closed loop",
-        {"model": model.digest, "engine": "sqp", "runs": [content]},
+        {
+            "model": model.digest,
+            "engine": "sqp",
+            "runs": [content],
+            "manifest": manifest(design).part(of_runs),
+        },
     )
 
 

@@ -12,6 +12,7 @@ from lstm_mpc.assurance import clearance
 from lstm_mpc.assurance.clearance import Cleared
 from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.gate import Release
+from lstm_mpc.certificates.provenance.manifest import Manifest
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control import simulation
 from lstm_mpc.errors import InputError, LstmMpcError, Refused
@@ -23,9 +24,12 @@ from lstm_mpc.export.pil_frames import CORES, Frames, Run, differences, measured
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.export_folder import refuse_foreign, write_folder
 from lstm_mpc.io.targets import MODEL, Order, target_of
-from lstm_mpc.project.artefacts import DEFAULT, RELEASE, Options
+from lstm_mpc.project import campaign_log, judged
+from lstm_mpc.project.artefacts import DEFAULT, Options
 from lstm_mpc.project.design import Design
-from lstm_mpc.project.steps.loop_steps import loop_evidence
+from lstm_mpc.project.design_manifest import manifest, of_runs
+from lstm_mpc.project.steps.loop_steps import refuse_other_worst
+from lstm_mpc.project.steps.sign_steps import signers_of
 
 PIL_KIND = "lstm_mpc processor in the loop"
 
@@ -62,6 +66,7 @@ class PilResult:
     release: Release
     double: bool
     cores: Mapping[str, Sequence[Mapping[str, Any]]]
+    manifest: Manifest
     left: tuple[float, ...] = ()
 
     def content(self) -> dict[str, Any]:
@@ -70,6 +75,7 @@ class PilResult:
             "model": self.release.model.digest,
             "double": self.double,
             "cores": dict(self.cores),
+            "manifest": self.manifest,
         }
 
     def save(self, path: Path) -> None:
@@ -93,12 +99,16 @@ def export(design: Design, options: Options = DEFAULT, *, target: str = "control
             way.
         Refused: the gate of the controller says no.
     """
-    record, passed = target_of(target), Release.load(design.file(RELEASE))
+    record, passed = target_of(target), judged.passed(design, "export")
     refuse_foreign(design.file(target), record.kind)  # before the work, not after it
     order = Order(design.u_start, lambda share, what: options.progress("export", share, what))
     if record.subject == MODEL:
+        signed = [
+            ("signed", f"the release, by {key}") for key in signers_of(design, passed, "export")
+        ]
         made = record.make(passed, order)
-        return Export(target, passed, made.files, made.facts)
+        facts = {**made.facts, **({"signed": signed} if signed else {})}
+        return Export(target, passed, made.files, facts, tuple(signed))
     cleared = cleared_of(design, passed)
     made = record.make(cleared, order)
     facts = {**made.facts, "cleared": [list(pair) for pair in cleared.evidence]}
@@ -108,7 +118,15 @@ def export(design: Design, options: Options = DEFAULT, *, target: str = "control
 def cleared_of(design: Design, passed: Release, spec: ControllerSpec | None = None) -> Cleared:
     """The controller of the design, or `spec`, through its gate."""
     spec = spec or ControllerSpec(passed, design.control, design.solver)
-    return clearance.clear(spec, loop=loop_evidence(design), folder=str(design.folder))
+    log = campaign_log.campaigns(design)
+    needed = passed.policy.controller != "tube"  # scenarios have a part in it
+    loop = judged.loop_record(design, "export") if needed else None
+    signers = signers_of(design, passed, "export")
+    where = str(design.folder)
+    cleared = clearance.clear(spec, loop=loop, log=log, signers=signers, folder=where)
+    if loop is not None and any(kind == "sampled" for kind, _ in cleared.evidence):
+        refuse_other_worst(design, spec, loop)
+    return cleared
 
 
 def pil(
@@ -137,7 +155,7 @@ def pil(
     for core in ("host", *cores):
         if (lacks := missing(core)) is not None:
             raise InputError(f"pil: {lacks}")
-    passed = Release.load(design.file(RELEASE))
+    passed = judged.passed(design, "pil")
     spec = cleared_of(design, passed).spec  # refused at once, where it is
     options.progress("pil", 0.0, "the loops here")
     parts = _recorded(design, spec, double)
@@ -161,7 +179,7 @@ def pil(
             row = {"dead_time": dead_time, "samples": sum(there[0].lengths), **measured(there[0])}
             worst = {"samples": sum(there[1].lengths), **measured(there[1])["instructions"]}
             rows[core].append({**row, "hostile": worst})
-    return PilResult(passed, double, rows, tuple(left))
+    return PilResult(passed, double, rows, manifest(design).part(of_runs), tuple(left))
 
 
 def _recorded(design: Design, spec: ControllerSpec, double: bool) -> dict[float, Frames]:

@@ -4,30 +4,38 @@ loop and its replay. Each returns a noun; `Project` writes it down."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from lstm_mpc.assurance import loop_proof, loop_verification
 from lstm_mpc.assurance.loop_law import LoopLaw
 from lstm_mpc.assurance.loop_proof import LoopProof
 from lstm_mpc.assurance.loop_verification import LoopVerifyOptions
 from lstm_mpc.assurance.mpc import MPC
-from lstm_mpc.certificates.evidence import LoopVerification
+from lstm_mpc.certificates.evidence import VERIFY_LOOP, LoopVerification
 from lstm_mpc.certificates.gate import Release
+from lstm_mpc.certificates.provenance.campaigns import Campaign
+from lstm_mpc.certificates.provenance.manifest import Manifest
+from lstm_mpc.certificates.scenarios import scenario_count
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control import simulation
 from lstm_mpc.control.observers import tuning
 from lstm_mpc.control.problem import KalmanTuning
 from lstm_mpc.control.simulation import Run, Sample, Scenario
-from lstm_mpc.errors import InputError
+from lstm_mpc.errors import InputError, Refused, SolverError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import System
-from lstm_mpc.project.artefacts import ASSURANCE, DEFAULT, MODEL, PARTS, RELEASE, Options
+from lstm_mpc.project import judged
+from lstm_mpc.project.artefacts import ASSURANCE, DEFAULT, MODEL, PARTS, Options
 from lstm_mpc.project.design import Design
+from lstm_mpc.project.design_manifest import manifest, of_loops, of_runs
 
 LOOP_KIND = "lstm_mpc closed loop"
+CONTROL = "control"  # kind of a campaign
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class ClosedLoops:
     plants: tuple[System, ...]
     runs: tuple[Run, ...]
     metrics: tuple[dict[str, Any], ...]
+    manifest: Manifest
 
     def content(self) -> dict[str, Any]:
         """As JSON types, with the curves of every run."""
@@ -47,11 +56,34 @@ class ClosedLoops:
             {"metrics": m, "series": series(run, plant)}
             for m, run, plant in zip(self.metrics, self.runs, self.plants, strict=True)
         ]
-        return {"model": self.release.model.digest, "engine": self.engine, "runs": rows}
+        return {
+            "model": self.release.model.digest,
+            "engine": self.engine,
+            "runs": rows,
+            "manifest": self.manifest,
+        }
 
     def save(self, path: Path) -> None:
         """Write the artefact."""
         artefact_file.write_json(path, LOOP_KIND, self.content())
+
+    @property
+    def campaign(self) -> Campaign:
+        """The line of the log for these runs."""
+        truths = np.vstack([run.truth for run in self.runs])
+        claimed = tuple(zip(truths.min(axis=0).tolist(), truths.max(axis=0).tolist(), strict=True))
+        safe_set = self.release.safe_set
+        inside = all(a <= x and z <= b for (a, b), (x, z) in zip(safe_set, claimed, strict=True))
+        return Campaign(
+            kind=CONTROL,
+            subject=artefact_file.digest([self.manifest.digest, self.engine]),
+            controller=self.release.model.digest,
+            seed=self.runs[0].scenario.seed,
+            scenarios=len(self.runs),
+            passed=inside,
+            verdict=f"outputs {'stayed in' if inside else 'left'} the safe set",
+            claimed=claimed,
+        )
 
 
 @dataclass(frozen=True)
@@ -92,7 +124,7 @@ def control(
     Raises:
         InputError: there is no usable release, no plant or no scenario.
     """
-    passed = Release.load(design.file(RELEASE))
+    passed = judged.passed(design, "control")
     if not design.scenarios:
         raise InputError(
             f"{design.folder}: control needs a [plant] and at least one [[scenario]] in design.toml"
@@ -123,7 +155,8 @@ def control(
             )
         )
     metrics = tuple(simulation.metrics(run, limits=spec.limits) for run in runs)
-    return ClosedLoops(passed, engine, tuple(plants), tuple(runs), metrics)
+    judged_of = manifest(design).part(of_runs)
+    return ClosedLoops(passed, engine, tuple(plants), tuple(runs), metrics, judged_of)
 
 
 def series(run: Run, plant: System) -> dict[str, Any]:
@@ -176,6 +209,7 @@ def verify_loop(
     options: Options = DEFAULT,
     *,
     cluster: str | None = None,
+    unprotected: bool = False,
     scenarios: int | None = None,
 ) -> LoopVerification:
     """Scenario verification of the closed loop of the exported C. What an interrupted campaign has
@@ -185,6 +219,7 @@ def verify_loop(
         design: plant, law and controller.
         options: processes, and who hears of the progress.
         cluster: the address of a Dask scheduler that does the work instead.
+        unprotected: whether that may be one without TLS on another machine.
         scenarios: so many only, to try it.
 
     Returns:
@@ -193,20 +228,38 @@ def verify_loop(
     Raises:
         InputError: there is no usable release, no plant or no law.
     """
-    law = _loop_law(design)
+    law, passed = _loop_law(design), judged.passed(design, "verify-loop")
     options.progress("verify-loop", 0.0, "the gate, and the C compiled")
-    return loop_verification.verify_loop(
-        ControllerSpec(Release.load(design.file(RELEASE)), design.control, design.solver),
+    evidence = loop_verification.verify_loop(
+        ControllerSpec(passed, design.control, design.solver),
         design.plant_of(law),
         law,
         design.verify_loop,
         scenarios=scenarios,
         workers=options.workers,
         cluster=cluster,
+        unprotected=unprotected,
         checkpoint=design.file(PARTS),
         on_progress=lambda share: options.progress(
             "verify-loop", share, f"{share:.0%} of the closed loops"
         ),
+    )
+    return replace(evidence, manifest=manifest(design).part(of_loops))
+
+
+def lost_campaign(design: Design, scenarios: int | None, error: SolverError) -> Campaign:
+    """The line of the log for a verification of closed loops that lost a plant."""
+    law, o = _loop_law(design), design.verify_loop
+    spec = ControllerSpec(judged.passed(design, "verify-loop"), design.control, design.solver)
+    own = [VERIFY_LOOP, spec.model.digest, spec.tuning_digest, law.describe()]
+    return Campaign(
+        kind=VERIFY_LOOP,
+        subject=artefact_file.digest([*own, design.plant_of(law).name, o.steps]),
+        controller=spec.controller,
+        seed=o.seed,
+        scenarios=scenarios or scenario_count(o.epsilon, o.beta, rule=o.rule),
+        passed=False,
+        verdict=str(error),
     )
 
 
@@ -222,7 +275,7 @@ def prove_loop(design: Design) -> LoopProof:
     Raises:
         InputError: there is no usable release, or the problem has no terminal cost.
     """
-    passed = Release.load(design.file(RELEASE))
+    passed = judged.passed(design, "prove-loop")
     return loop_proof.prove_loop(ControllerSpec(passed, design.control, design.solver))
 
 
@@ -249,7 +302,7 @@ def replay(design: Design, index: int) -> Replay:
         InputError: there is no usable release, no plant or no law, or no such scenario.
     """
     law, how, evidence = _loop_law(design), design.verify_loop, loop_evidence(design)
-    passed = Release.load(design.file(RELEASE))
+    passed = judged.passed(design, "verify-loop")
     if evidence is not None and index >= evidence.scenarios:
         raise InputError(
             f"verify-loop: there is no scenario {index}; {design.file(ASSURANCE)} holds"
@@ -259,10 +312,35 @@ def replay(design: Design, index: int) -> Replay:
         law, how = LoopLaw.from_description(evidence.law), LoopVerifyOptions.of(evidence)
     spec, plant = ControllerSpec(passed, design.control, design.solver), design.plant_of(law)
     run = loop_verification.replay_loop(spec, plant, law, how, index=index)
+    if evidence is not None and index == evidence.worst and spec.controller == evidence.controller:
+        _refuse_other(design, "verify-loop", evidence, index, run)
     return Replay(index, run, plant, passed.safe_set, evidence)
 
 
+def refuse_other_worst(design: Design, spec: ControllerSpec, loop: LoopVerification) -> None:
+    """`Refused` where the worst closed loop of a verification, run again, does not do what the
+    record says."""
+    law, how = LoopLaw.from_description(loop.law), LoopVerifyOptions.of(loop)
+    index = min(max(loop.worst, 0), loop.scenarios - 1)
+    run = loop_verification.replay_loop(spec, design.plant_of(law), law, how, index=index)
+    _refuse_other(design, "export", loop, index, run)
+
+
+def _refuse_other(design: Design, verb: str, loop: LoopVerification, index: int, run: Run) -> None:
+    """`Refused` where a run is not what the evidence says of its worst scenario."""
+    reach = loop_verification.reach_of(run, loop.safe_set)
+    if index != loop.worst or not loop_verification.same_reach(reach, loop.reach):
+        raise Refused(
+            verb,
+            [
+                f"{design.file(ASSURANCE)} says that scenario {loop.worst} needs {loop.reach:.3f}"
+                f" of the safe set; run again, number {index} needs {reach:.3f};"
+                f" {judged.command(design, 'verify-loop')} judges anew"
+            ],
+        )
+
+
 def loop_evidence(design: Design) -> LoopVerification | None:
-    """The verification of the closed loop that lies in the directory, if there is one."""
-    path = design.file(ASSURANCE)
-    return LoopVerification.load(path) if path.exists() else None
+    """The verification of the closed loop that lies in the directory, if there is one; `Refused`
+    where it speaks of another design."""
+    return judged.loop_record(design, "verify-loop")

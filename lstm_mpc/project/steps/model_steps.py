@@ -4,16 +4,24 @@ before it wrote, and returns a noun; `Project` writes it down."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from lstm_mpc.certificates import certification, gate, reachability, scenarios
 from lstm_mpc.certificates.evidence import Certificate, Tube, Tubes, Verification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.control.observer_claims import observer_tube
 from lstm_mpc.control.problem import input_range
+from lstm_mpc.data.dataset import Dataset
+from lstm_mpc.data.look.overlap import sentence, shared_rows
+from lstm_mpc.errors import Refused
 from lstm_mpc.identification.validation import validate
 from lstm_mpc.model.model import Model
+from lstm_mpc.project import judged
 from lstm_mpc.project.artefacts import (
+    DATA,
     DEFAULT,
     MODEL,
     TUBES,
@@ -23,6 +31,7 @@ from lstm_mpc.project.artefacts import (
     refuse_overwrite,
 )
 from lstm_mpc.project.design import Design
+from lstm_mpc.project.design_manifest import manifest, of_release, of_scenarios
 
 
 def asked_conditions(design: Design, model: Model) -> tuple[str, ...]:
@@ -90,7 +99,7 @@ def verify(design: Design, options: Options = DEFAULT) -> Verification:
     Raises:
         InputError: there is no usable model.json.
     """
-    return scenarios.verify(
+    evidence = scenarios.verify(
         Model.load(design.file(MODEL)),
         design.verify,
         safe_set=design.safe_set,
@@ -98,6 +107,7 @@ def verify(design: Design, options: Options = DEFAULT) -> Verification:
         workers=options.workers,
         on_progress=lambda label, share: options.progress("verify", share, f"{label}: {share:.0%}"),
     )
+    return replace(evidence, manifest=manifest(design).part(of_scenarios))
 
 
 def reach(design: Design, options: Options = DEFAULT) -> Tubes:
@@ -160,12 +170,14 @@ def release(design: Design, options: Options = DEFAULT) -> Release:
     certificates = [Certificate.load(design.file(certificate_file(name))) for name in names]
     certificates += _more_certificates(design, model)
     low, high = input_range(model, design.control)
+    validation = own_validation(design)
     tubes = Tubes.load(design.file(TUBES)).tubes if design.file(TUBES).exists() else ()
+    verification = Verification.load(design.file(VERIFICATION))
     return gate.release(
         model,
         certificates,
-        Verification.load(design.file(VERIFICATION)),
-        validate(model, design.records("validation"), **design.judge),
+        verification,
+        validate(model, validation, **design.judge),
         design.release,
         safe_set=design.safe_set,
         u_low=low,
@@ -175,4 +187,46 @@ def release(design: Design, options: Options = DEFAULT) -> Release:
             key=lambda tube: tube.radius,
             default=None,
         ),
+        manifest=manifest(design).part(of_release),
+        history=judged.history(design, verification),
+    )
+
+
+def own_validation(design: Design) -> Dataset:
+    """The validation data of a design, which are no training data, and those that its plant and its
+    experiment give where they were recorded on it; `Refused` where they are not."""
+    validation = design.records("validation")
+    if not all(design.file(name).exists() for name in design.data.training or (DATA["training"],)):
+        return validation
+    data = {"training": design.records("training"), "validation": validation}
+    if (overlap := shared_rows(data["training"], validation)) is not None:
+        raise Refused("release", [f"{design.folder}: {sentence(overlap)}"])
+    if design.plant is None or design.data.training or design.log.files:
+        return validation
+    for which, recorded in design.experiment_records().items():
+        # a recorder may round the last digit of another machine up instead of down
+        if not _same_data(recorded, data[which], 1e-6 + 1.5 * design.experiment.resolution):
+            raise Refused(
+                "release",
+                [
+                    f"{design.file(DATA[which])} is not what [experiment] records on [plant];"
+                    f" {judged.command(design, 'record')} and the steps after it judge anew"
+                ],
+            )
+    return validation
+
+
+def _same_data(one: Dataset, other: Dataset, slack: float) -> bool:
+    """Are the records the same up to `slack` [unit]?"""
+    pairs = zip(one.records, other.records, strict=False)
+    return (
+        len(one.records) == len(other.records)
+        and abs(one.Ts - other.Ts) <= 1e-9 * one.Ts
+        and all(
+            a.u.shape == b.u.shape
+            and a.y.shape == b.y.shape
+            and np.allclose(a.u, b.u, rtol=1e-6, atol=slack)
+            and np.allclose(a.y, b.y, rtol=1e-6, atol=slack, equal_nan=True)
+            for a, b in pairs
+        )
     )

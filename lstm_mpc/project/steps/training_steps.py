@@ -10,6 +10,7 @@ from typing import Any
 from lstm_mpc.certificates import certification
 from lstm_mpc.certificates.evidence import Validation
 from lstm_mpc.data.dataset import Dataset, scale, thin
+from lstm_mpc.data.look.overlap import sentence, shared_rows
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.identification import model_order, multistart
 from lstm_mpc.identification.baselines import Baselines, baselines
@@ -106,7 +107,7 @@ def train(design: Design, options: Options = DEFAULT, *, origin: Model | None = 
     """
     if (why := design.data.refusal()) is not None:
         raise Refused("train", [why])
-    training, validation = design.records("training"), design.records("validation")
+    training, validation = separate_records(design, "train")
     settings = design.train if origin is None else _with_delays(design.train, origin)
     dataset = _thinned(design, training)
     identification = multistart.identify(
@@ -138,6 +139,15 @@ def train(design: Design, options: Options = DEFAULT, *, origin: Model | None = 
         simple,
         None if origin is None else _origin(origin, design, validation),
     )
+
+
+def separate_records(design: Design, verb: str) -> tuple[Dataset, Dataset]:
+    """The training and the validation data of a design; `Refused` where rows of one are rows of the
+    other."""
+    training, validation = design.records("training"), design.records("validation")
+    if (overlap := shared_rows(training, validation)) is not None:
+        raise Refused(verb, [f"{design.folder}: {sentence(overlap)}"])
+    return training, validation
 
 
 def _thinned(design: Design, training: Dataset) -> Dataset:
