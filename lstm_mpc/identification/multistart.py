@@ -163,12 +163,22 @@ def _halved(
     that were left on the way."""
     tasks, left, iterations = list(tasks), list[Start](), SCREENING
     while len(tasks) > count:
-        looked = run([task.short(iterations) for task in tasks])
+        short = [task.short(iterations) for task in tasks]
+        looked = run(short)
         order = sorted(range(len(tasks)), key=lambda k: -looked[k].promise)
         kept = sorted(order[: max(count, len(tasks) // 2)])
-        left += [start for k, start in enumerate(looked) if k not in kept]
+        left += [
+            replace(looked[k], certified=looked[k].certified and _alike(task, short[k]))
+            for k, task in enumerate(tasks)
+            if k not in kept
+        ]
         tasks, iterations = [tasks[k] for k in kept], 2 * iterations
     return tasks, left
+
+
+def _alike(task: Task, short: Task) -> bool:
+    """Whether a short start was trained, and so judged, under the conditions of the whole one."""
+    return task.settings.conditions == short.settings.conditions
 
 
 def _best(starts: Sequence[Start]) -> Start | None:

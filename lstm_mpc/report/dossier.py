@@ -49,6 +49,7 @@ from lstm_mpc.project.artefacts import (
 )
 from lstm_mpc.project.design import Design, load_design
 from lstm_mpc.project.steps import model_steps
+from lstm_mpc.project.steps.sign_steps import signers_of
 
 EXPORT = f"controller/{MANIFEST}"
 DESIGN = "design.toml"
@@ -171,7 +172,8 @@ class Dossier:
         try:
             spec = ControllerSpec(passed.value, self.design.control, self.design.solver)
             log = campaign_log.campaigns(self.design)
-            cleared = clear(spec, loop=loop, log=log, folder="DESIGN")
+            signers = signers_of(self.design, passed.value, "report")
+            cleared = clear(spec, loop=loop, log=log, signers=signers, folder="DESIGN")
         except Refused as refused:
             return Clearance(reasons=refused.reasons)
         return Clearance(cleared.evidence)

@@ -180,7 +180,7 @@ def test_the_tube_needs_no_stability(seed, shape, spread, radius, start_box):
 @pytest.mark.parametrize(
     ("name", "broken"),
     [
-        ("times", lambda a, b: Box(a.low * b.low, a.high * b.high)),  # two of four corners
+        ("times", lambda a, b, unit: Box(a.low * b.low, a.high * b.high)),  # two of four corners
         (
             "pieces",
             lambda nu, radius, count: Box(
@@ -190,11 +190,14 @@ def test_the_tube_needs_no_stability(seed, shape, spread, radius, start_box):
         # the middle only
         (
             "rising",
-            lambda function, z: rising(
+            lambda function, z, unit: rising(
                 function, Box(0.5 * (z.low + z.high), 0.5 * (z.low + z.high))
             ),
         ),
-        ("affine", lambda M, x, b: Box(M @ x.low + b, M @ x.high + b)),  # forgets the sign of M
+        (
+            "affine",
+            lambda M, x, b, unit: Box(M @ x.low + b, M @ x.high + b),
+        ),  # forgets the sign of M
     ],
 )
 def test_a_broken_step_is_caught(name, broken, monkeypatch):

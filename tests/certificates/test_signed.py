@@ -495,7 +495,7 @@ def test_a_witness_is_proved_and_not_believed(name):
         (lambda w: w.update(edges=[[-1.0, 0.9]]), "edges of the witness must rise from −1 or less"),
         (lambda w: w.update(edges=[[-1.0, 0.5, 0.2, 1.0]]), "edges of the witness must rise"),
         (
-            lambda w: w.update(fine=[np.linspace(-1, 1, 4100).tolist()]),
+            lambda w: w.update(fine=[np.linspace(-1.1, 1.1, 4100).tolist()]),
             "fine of the witness make 4099 cells, more than 4096",
         ),
         (lambda w: w.pop("box"), "the witness lacks 'box'"),
@@ -551,8 +551,8 @@ def test_it_survives_the_disk_and_proves_itself_again(shape, tmp_path):
 def test_beyond_the_limits_it_takes_a_proof_of_its_own():
     model = model_of(contracting(0, (1, (3,), 1)))
     wider = certify(model, SIGNED, beyond=0.2)
-    assert wider.radius == pytest.approx(1.2)
-    assert wider.constants["witness"]["edges"][0][-1] == wider.radius
+    assert wider.radius == pytest.approx(1.2, rel=1e-6)
+    assert wider.constants["witness"]["edges"][0][-1] >= wider.radius
     assert wider.margin < certify(model, SIGNED).margin
 
 

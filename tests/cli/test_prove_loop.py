@@ -6,6 +6,7 @@ import time
 
 import pytest
 from places import ROOT
+from sealing import sealed
 
 from lstm_mpc.assurance.loop_proof import LoopProof
 from lstm_mpc.cli.command_line import main
@@ -28,6 +29,7 @@ def design(tmp_path):
     (folder / "design.toml").write_text(text, encoding="utf-8")
     for name in ("model.json", "release.json", "data-training.csv", "data-validation.csv"):
         shutil.copy(SHIPPED / name, folder)
+    sealed(folder)
     return folder
 
 
@@ -78,6 +80,7 @@ def test_a_proof_of_other_options_is_stale(design, capsys):
 def test_without_a_terminal_cost_there_is_no_proof_and_no_section(design, capsys):
     path = design / "design.toml"
     path.write_text(path.read_text(encoding="utf-8").replace("terminal = true\n", ""))
+    sealed(design)
     code, out, err = said(capsys, "prove-loop", design, "--quiet")
     assert (code, out) == (2, "")
     assert err == (

@@ -32,7 +32,7 @@ def test_several_flags_are_told_in_their_order_and_the_solver_has_the_last_word(
 
 
 def test_every_flag_is_a_bit_of_its_own_with_words_of_its_own():
-    assert [int(flag) for flag in Status] == [2**bit for bit in range(9)]
+    assert [int(flag) for flag in Status] == [2**bit for bit in range(len(Status))]
     assert set(WORDS) == set(Status)
     assert len(set(WORDS.values())) == len(WORDS)
 

@@ -213,7 +213,7 @@ def test_no_scheduler_and_no_worker_are_one_sentence(processes):
         ),
     ):
         on_cluster(dies, (0, 0), f"tcp://127.0.0.1:{free_port()}", patience=0.5)
-    with pytest.raises(InputError, match="cluster: no scheduler answers at 'nonsense"):
+    with pytest.raises(InputError, match="cluster: 'nonsense://x' is not protected"):
         on_cluster(dies, (0, 0), "nonsense://x", patience=0.5)
     with pytest.raises(
         InputError,
