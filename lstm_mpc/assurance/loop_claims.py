@@ -68,7 +68,7 @@ def performance_claims(
         (
             "measured",
             f"mean error over {loop.scenarios} loops: {means} tuned on them; {mine.flagged:.2%} of"
-            " the samples flagged",
+            " the samples flagged, exhausted budgets apart",
         ),
     )
 
