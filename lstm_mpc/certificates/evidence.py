@@ -434,8 +434,30 @@ class LoopVerification(Evidence):
         return tuple((middle - half, middle + half) for middle, half in middles)
 
 
+class OfTubes(Evidence):
+    """What is drawn as intervals of an output."""
+
+    def plot(
+        self, model: Model, verification: Verification | None = None, *, output: int = 0
+    ) -> Any:
+        """Draw the intervals of one output over the input radius, by every method.
+
+        Args:
+            model: The model whose tubes they are.
+            verification: Where there is one, what it sampled stands inside.
+            output: Place of the output in the model's outputs.
+
+        Returns:
+            A matplotlib figure.
+
+        Raises:
+            InputError: It is another model, or there is no such output.
+        """
+        return draw(self, model, verification, output=output)
+
+
 @dataclass(frozen=True, repr=False)
-class Tube(Evidence):
+class Tube(OfTubes):
     """The interval tube of a model. A claim that is *proved*.
 
     It holds for the model of digest `model`, every input |u| ≤ `radius` [normalised], every start
@@ -480,24 +502,6 @@ class Tube(Evidence):
         given = f"|χ0| ≤ {box:g}" if isinstance(box, float) else "the declared box"
         return f"from every start in {given} or in the box that all trajectories enter"
 
-    def plot(
-        self, model: Model, verification: Verification | None = None, *, output: int = 0
-    ) -> Any:
-        """Draw the interval of one output by every method.
-
-        Args:
-            model: The model that the tube is of.
-            verification: Where there is one, what it sampled stands inside.
-            output: Place of the output in the model's outputs.
-
-        Returns:
-            A matplotlib figure.
-
-        Raises:
-            InputError: It is another model, or there is no such output.
-        """
-        return draw(self, model, verification, output=output)
-
     def _facts(self) -> dict[str, Any]:
         return {
             "radius": self.radius,
@@ -523,7 +527,7 @@ class Tube(Evidence):
 
 
 @dataclass(frozen=True, repr=False)
-class Tubes(Evidence):
+class Tubes(OfTubes):
     """Interval tubes of one model at several input radii.
 
     `model` is the digest of the model, `tubes` one for each radius.
@@ -533,24 +537,6 @@ class Tubes(Evidence):
     tubes: tuple[Tube, ...]
 
     kind = "lstm_mpc tubes"
-
-    def plot(
-        self, model: Model, verification: Verification | None = None, *, output: int = 0
-    ) -> Any:
-        """Draw the intervals of one output over the input radius, by every method.
-
-        Args:
-            model: The model that the tubes are of.
-            verification: Where there is one, what it sampled stands inside.
-            output: Place of the output in the model's outputs.
-
-        Returns:
-            A matplotlib figure.
-
-        Raises:
-            InputError: It is another model, or there is no such output.
-        """
-        return draw(self, model, verification, output=output)
 
     def _facts(self) -> dict[str, Any]:
         return {
