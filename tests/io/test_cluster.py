@@ -271,6 +271,7 @@ def test_what_counts_as_protected(address, verdict):
     assert cluster._protected(address) == verdict
 
 
+@pytest.mark.slow  # real sockets under TLS: failed once in five runs beside other tests
 def test_a_scheduler_under_tls_takes_work_from_who_holds_a_certificate():
     import dask
     from distributed import LocalCluster
