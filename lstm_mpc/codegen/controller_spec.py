@@ -13,6 +13,7 @@ import numpy as np
 
 from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.codegen.c_controller import controller
+from lstm_mpc.codegen.c_text import without_comments
 from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.observer_claims import observer_claims
 from lstm_mpc.control.problem import ControlProblem, Limits, limits
@@ -79,8 +80,8 @@ class ControllerSpec:
 
     @property
     def source_digest(self) -> str:
-        """SHA-256 of the C sources."""
-        return artefact_file.digest(dict(self.sources))
+        """SHA-256 of the C sources, whatever their comments say and however they are laid out."""
+        return artefact_file.digest({f: without_comments(text) for f, text in self.sources.items()})
 
     @property
     def tuning_digest(self) -> str:

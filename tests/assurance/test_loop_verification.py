@@ -300,10 +300,10 @@ def test_two_workers_and_one_give_the_same_bits(verified, monkeypatch):
     assert verified() == one
 
 
-def test_the_record_says_what_was_verified(verified, passed, sources, tmp_path):
+def test_the_record_says_what_was_verified(verified, passed, spec, tmp_path):
     found = verified(scenarios=None, epsilon=0.3, beta=0.05)
     assert found.scenarios == 9
-    assert (found.model, found.source) == (passed.model.digest, artefact_file.digest(sources))
+    assert (found.model, found.source) == (passed.model.digest, spec.source_digest)
     assert found.safe
     assert found.claimed == ((7.0 - 2.5 * found.reach, 7.0 + 2.5 * found.reach),)
     assert found.claimed[0][0] <= found.low[0] < found.high[0] <= found.claimed[0][1]
