@@ -21,7 +21,8 @@ import casadi as ca
 import numpy as np
 from verification import peak
 
-from lstm_mpc.assurance.loop_verification import CHUNK, loop_experiment, run_batch, verify_loop
+from lstm_mpc.assurance.loop_verification import loop_experiment, verify_loop
+from lstm_mpc.assurance.loops.experiment import CHUNK, run_batch
 from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.controller_spec import ControllerSpec

@@ -24,7 +24,8 @@ import casadi as ca
 import numpy as np
 
 from lstm_mpc import Model, simulate, verify
-from lstm_mpc.certificates.scenarios import VerifyOptions, explore, network_law, scenario_count
+from lstm_mpc.certificates.exploration import explore, network_law
+from lstm_mpc.certificates.scenarios import VerifyOptions, scenario_count
 from lstm_mpc.io import parallel
 from lstm_mpc.project.design import load_design
 

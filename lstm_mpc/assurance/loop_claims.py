@@ -5,8 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lstm_mpc.assurance.loop_reasons import (
+    spans,
+)
 from lstm_mpc.certificates.evidence import LoopVerification, Verification
 from lstm_mpc.certificates.gate import Release
+from lstm_mpc.certificates.verdict.claims import confidence
 from lstm_mpc.plants.phrases import within
 from lstm_mpc.plants.system import Signal
 
@@ -92,4 +96,26 @@ def joint_claim(
         f"all {total} sampled statements, of the model's bounds at every input radius and of the"
         f" loop, hold together with confidence 1−{beta:.3g} (union bound); what is proved takes"
         " nothing from it, and what is measured holds for its own record",
+    )
+
+
+def loop_claims(
+    loop: LoopVerification, release: Release, campaigns: int = 1
+) -> list[tuple[str, str]]:
+    """(kind, sentence) for everything that the verified loops claim, and for how sure all sampled
+    statements are together."""
+    outputs = release.model.outputs
+    lines = [bound_claim(loop, release), ("sampled", sentence(loop, release, campaigns))]
+    lines += performance_claims(loop, outputs)
+    lines.append(joint_claim(release.verification, loop, len(outputs)))
+    return [line for line in lines if line is not None]
+
+
+def sentence(loop: LoopVerification, release: Release, campaigns: int = 1) -> str:
+    """What the scenarios of the closed loop claim, the last of so many `campaigns`."""
+    return (
+        f"with confidence {confidence(loop.beta, campaigns)} at most {loop.epsilon:g} of all closed"
+        f" loops of {loop.steps} steps{loop.plants} under the sampled law leave"
+        f" {spans(release, loop.claimed)} or move an input beyond its limits"
+        f" (N = {loop.scenarios}, the exported C in single precision)"
     )

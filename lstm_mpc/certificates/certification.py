@@ -18,7 +18,6 @@ from mpmath import iv, mp
 
 from lstm_mpc.certificates.conditions import (
     SIGNED,
-    Numbers,
     check_name,
     gate_numbers,
     gate_rows,
@@ -26,6 +25,7 @@ from lstm_mpc.certificates.conditions import (
     quantities,
 )
 from lstm_mpc.certificates.evidence import Certificate, Inequality, Single
+from lstm_mpc.certificates.norms import Numbers
 from lstm_mpc.certificates.signed.certificate import proved, signed_certificate, witness_of
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model

@@ -17,17 +17,13 @@ from numpy.typing import ArrayLike
 from lstm_mpc.certificates import conditions
 from lstm_mpc.certificates.certification import certify, recheck
 from lstm_mpc.certificates.evidence import Certificate, Tube, Validation, Verification
-from lstm_mpc.certificates.gate_reasons import (
-    absence,
-    certificate_reasons,
-    claims_of,
-    fit_reasons,
-    scenario_reasons,
-    tube_verdict,
-)
 from lstm_mpc.certificates.policy import Policy
 from lstm_mpc.certificates.provenance.campaigns import History
 from lstm_mpc.certificates.provenance.manifest import Manifest
+from lstm_mpc.certificates.verdict.claims import absence, claims_of
+from lstm_mpc.certificates.verdict.computed import certificate_reasons, fit_reasons, tube_verdict
+from lstm_mpc.certificates.verdict.given import interval_per_output, per_input, refuse_altered
+from lstm_mpc.certificates.verdict.sampled import scenario_reasons
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.artefact_file import Artefact
@@ -76,11 +72,11 @@ class Release(Artefact, Displayed):
     kind = "lstm_mpc release"
 
     def __post_init__(self) -> None:
-        _refuse_altered(self.model)
+        refuse_altered(self.model)
         held: dict[str, Any] = {
-            "u_low": _per_input(self.model, self.u_low),
-            "u_high": _per_input(self.model, self.u_high),
-            "safe_set": _safe_set(self.model, self.safe_set),
+            "u_low": per_input(self.model, self.u_low),
+            "u_high": per_input(self.model, self.u_high),
+            "safe_set": interval_per_output(self.model, self.safe_set),
             "certificates": tuple(self.certificates),
         }
         for name, value in held.items():
@@ -302,32 +298,3 @@ def _verdict(case: _Case) -> Mapping[str, Any]:
             if why
         ),
     }
-
-
-def _refuse_altered(model: Model) -> None:
-    if type(model) is not Model or artefact_file.digest(model.content()) != model.digest:
-        raise InputError(
-            "release: the model was altered after it was made; load it again, or make another"
-            " with dataclasses.replace"
-        )
-
-
-def _per_input(model: Model, given: ArrayLike) -> Array:
-    values, full = np.asarray(given, dtype=np.float64), len(model.inputs)
-    if values.size not in (1, full) or np.isnan(values).any():
-        raise InputError(
-            f"release: the input range {values.tolist()} must be numbers, one per signal ({full})"
-        )
-    held = np.broadcast_to(values.ravel(), (full,)).copy()
-    held.setflags(write=False)
-    return held
-
-
-def _safe_set(model: Model, given: Sequence[Sequence[float]]) -> tuple[tuple[float, float], ...]:
-    safe = tuple((float(a), float(b)) for a, b in given)
-    if np.isnan(safe).any() or len(safe) != len(model.outputs):
-        raise InputError(
-            f"release: the safe set {safe} must be numbers, one per signal: (low, high) of each of"
-            f" {len(model.outputs)} output(s)"
-        )
-    return safe

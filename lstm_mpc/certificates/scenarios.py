@@ -7,36 +7,23 @@ The same verb serves the network and the plant."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil, log
 from typing import Any
 
-import numpy as np
 from scipy.special import bdtr
 
-from lstm_mpc.certificates.evidence import Bound, Verification
-from lstm_mpc.data.dataset import Scaling
-from lstm_mpc.data.excitation import Mprs, Segments, default_dwell
+from lstm_mpc.certificates.evidence import Verification
+from lstm_mpc.certificates.exploration import Progress, explore, network_law, plant_law
+from lstm_mpc.data.excitation import default_dwell
 from lstm_mpc.errors import InputError
-from lstm_mpc.io import parallel
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import (
-    Array,
     System,
-    Trajectory,
-    frozen_array,
-    rest,
-    simulate,
-    simulate_batch,
 )
 
-Progress = Callable[[str, float], None]  # what is under way, and the share of it that is done
-
 _LEAST = (1e-9, 1e-300)  # ε and β: smaller ones ask for more scenarios than can be counted
-ASK = 100  # samples between two looks for Ctrl-C: a chunk of a long horizon takes minutes
-# scenarios that run side by side; fixed, so that round-off does not depend on the number of workers
-CHUNK = 1024
 
 
 def scenario_count(epsilon: float, beta: float, *, d: int = 1, rule: str = "paper") -> int:
@@ -70,251 +57,6 @@ def scenario_count(epsilon: float, beta: float, *, d: int = 1, rule: str = "pape
         middle = (low + high) // 2
         low, high = (low, middle) if bdtr(d - 1, middle, epsilon) <= beta else (middle, high)
     return high
-
-
-@dataclass(frozen=True)
-class ScenarioLaw:
-    """How scenarios are drawn: inputs multilevel pseudo-random in ±ρu (normalised) with levels held
-    for `dwell` [s]; starts uniform between `low` and `high` (n,)."""
-
-    dwell: tuple[float, float]
-    low: Array
-    high: Array
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "low", frozen_array(self.low, 1, "law: low"))
-        object.__setattr__(self, "high", frozen_array(self.high, 1, "law: high"))
-
-    def draw(
-        self, index: int, *, seed: int, radius: float, steps: int, scaling: Scaling, Ts: float
-    ) -> tuple[Array, Segments]:
-        """Scenario `index`: its start (n,) and its input in engineering units."""
-        rng = np.random.default_rng([seed, index])
-        start = rng.uniform(self.low, self.high)
-        nu = scaling.u_mid.size
-        shape = Mprs((-1.0,) * nu, (1.0,) * nu, self.dwell).draw(rng, steps, Ts)
-        return start, Segments(shape.starts, scaling.u_out(radius * shape.levels))
-
-    def describe(self) -> dict[str, Any]:
-        return {
-            "class": "Mprs",
-            "dwell": list(self.dwell),
-            "start_low": self.low.tolist(),
-            "start_high": self.high.tolist(),
-        }
-
-    @staticmethod
-    def from_description(law: dict[str, Any]) -> ScenarioLaw:
-        return ScenarioLaw(tuple(law["dwell"]), law["start_low"], law["start_high"])
-
-
-def network_law(model: Model, *, dwell: tuple[float, float], start_box: float = 0.1) -> ScenarioLaw:
-    """The paper's law for the network: χ0 uniform in [−start_box, start_box]^2nx; inputs under way
-    are 0, normalised."""
-    start, box = (
-        model.system.x0,
-        model.state(np.full(model.sizes.n, start_box), np.zeros(len(model.inputs))),
-    )
-    return ScenarioLaw(dwell, start - box, start + box)
-
-
-def plant_law(plant: System, scaling: Scaling, *, dwell: tuple[float, float]) -> ScenarioLaw:
-    """For the plant the counterpart of a start near 0: at rest under the mid input."""
-    start = rest(plant, scaling.u_mid)
-    return ScenarioLaw(dwell, start, start)
-
-
-@dataclass(frozen=True)
-class _Extremes:
-    """Per scenario of a chunk: extreme outputs [engineering] (ny, B), and max |y|₂ (normalised),
-    all samples and settled only."""
-
-    low: Array
-    high: Array
-    radius: Array
-    settled: Array
-
-
-def _chunk(
-    system: System,
-    law: ScenarioLaw,
-    scaling: Scaling,
-    radius: float,
-    first: int,
-    last: int,
-    seed: int,
-    steps: int,
-    settle: int,
-    finished: Callable[[Any], None],
-) -> _Extremes:
-    """Stream scenarios first … last−1 through the system; memory does not depend on the number of
-    scenarios or samples kept."""
-    draws = [
-        law.draw(i, seed=seed, radius=radius, steps=steps, scaling=scaling, Ts=system.Ts)
-        for i in range(first, last)
-    ]
-    chi = np.ascontiguousarray(np.array([start for start, _ in draws]).T)
-    owner = np.repeat(np.arange(len(draws)), [len(s.starts) for _, s in draws])
-    when = np.concatenate([s.starts for _, s in draws])
-    levels = np.concatenate([s.levels for _, s in draws]).T
-    order = np.argsort(when, kind="stable")
-    owner, levels = owner[order], levels[:, order]
-    reach = np.searchsorted(when[order], np.arange(steps + 1), side="right")
-    u = np.empty((system.nu, len(draws)))
-    d = np.repeat(system.d_nominal[:, None], len(draws), axis=1)
-    twin, single = system.vectorised, system.ny == 1
-    mid, span = scaling.y_mid[:, None], scaling.y_span[:, None]
-    phases, done = [], 0
-    for begin, end in ((0, settle), (settle, steps + 1)):
-        y = twin.output(chi)
-        low, high, ball = y.copy(), y.copy(), np.zeros(len(draws))
-        for k in range(begin, end):
-            if k % ASK == 0 and parallel.stopped():
-                raise KeyboardInterrupt
-            y = twin.output(chi)
-            np.minimum(low, y, out=low)
-            np.maximum(high, y, out=high)
-            if not single:
-                np.maximum(ball, (((y - mid) / span) ** 2).sum(axis=0), out=ball)
-            if k < steps:
-                if reach[k] > done:
-                    u[:, owner[done : reach[k]]] = levels[:, done : reach[k]]
-                    done = reach[k]
-                chi = twin.step(chi, u, d)
-        if single:
-            ball = np.maximum(np.abs(low - mid), np.abs(high - mid))[0] / span[0]
-        phases.append((low, high, ball if single else np.sqrt(ball)))
-    finished(None)
-    (low0, high0, ball0), (low1, high1, ball1) = phases
-    return _Extremes(
-        np.minimum(low0, low1), np.maximum(high0, high1), np.maximum(ball0, ball1), ball1
-    )
-
-
-def explore(
-    system: System,
-    law: ScenarioLaw,
-    scaling: Scaling,
-    *,
-    radii: Sequence[float],
-    scenarios: int,
-    steps: int,
-    settle: int,
-    seed: int,
-    safe_set: Sequence[tuple[float, float]],
-    shape: str = "ball",
-    label: str = "model",
-    workers: int = 1,
-    on_progress: Progress = lambda label, share: None,
-) -> tuple[Bound, ...]:
-    """The solution of (10) for one system at every input radius: the smallest set that holds all
-    scenario outputs."""
-    if not 0 <= settle <= steps:
-        raise InputError(f"verify: settle = {settle} must lie between 0 and steps = {steps}")
-    if len(safe_set) != system.ny:
-        raise InputError(
-            f"verify: the safe set has {len(safe_set)} intervals, {system.name} has {system.ny}"
-            " outputs"
-        )
-    edges = [(first, min(first + CHUNK, scenarios)) for first in range(0, scenarios, CHUNK)]
-    tasks = [
-        (system, law, scaling, radius, *edge, seed, steps, settle)
-        for radius in radii
-        for edge in edges
-    ]
-    done = 0
-
-    def count(_: Any) -> None:
-        nonlocal done
-        done += 1
-        on_progress(label, done / len(tasks))
-
-    if workers == 1:
-        parts = [_chunk(*task, count) for task in tasks]
-    else:
-        parts = parallel.run(
-            _chunk, [(*task, parallel.report) for task in tasks], workers=workers, on_report=count
-        )
-    bounds = []
-    for number, radius in enumerate(radii):
-        own = parts[number * len(edges) : (number + 1) * len(edges)]
-        whole = _Extremes(
-            *(
-                np.concatenate([getattr(p, f) for p in own], axis=-1)
-                for f in ("low", "high", "radius", "settled")
-            )
-        )
-        worst = int(whole.radius.argmax())
-        reached = float(whole.radius[worst])
-        low, high = whole.low.min(axis=1), whole.high.max(axis=1)
-        run = replay(system, law, scaling, radius=radius, index=worst, seed=seed, steps=steps)
-        sample = int(np.linalg.norm(scaling.y_in(run.y), axis=1).argmax())
-        ends = tuple(low.tolist()), tuple(high.tolist())
-        bound = Bound(
-            label, radius, reached, float(whole.settled.max()), *ends, worst, sample, safe=False
-        )
-        claimed = claimed_set(bound, shape, scaling)
-        bounds.append(
-            replace(
-                bound,
-                safe=all(
-                    a <= x and z <= b for (a, b), x, z in zip(safe_set, *claimed, strict=True)
-                ),
-            )
-        )
-    return tuple(bounds)
-
-
-def claimed_set(bound: Bound, shape: str, scaling: Scaling) -> tuple[Array, Array]:
-    """The set a bound claims, as (low, high) per output [engineering]: the ball's extent, or the
-    extreme outputs themselves."""
-    if shape == "ball":
-        return scaling.y_out(np.full_like(scaling.y_mid, -bound.radius_y)), scaling.y_out(
-            np.full_like(scaling.y_mid, bound.radius_y)
-        )
-    return np.array(bound.low), np.array(bound.high)
-
-
-def replay(
-    system: System,
-    law: ScenarioLaw,
-    scaling: Scaling,
-    *,
-    radius: float,
-    index: int,
-    seed: int,
-    steps: int,
-) -> Trajectory:
-    """One scenario again, by the CasADi definition; its last sample is y(τ), so it has steps + 1
-    samples."""
-    start, segments = law.draw(
-        index, seed=seed, radius=radius, steps=steps, scaling=scaling, Ts=system.Ts
-    )
-    return simulate(system, segments.signal(steps + 1), x0=start)
-
-
-_LONGEST = 10**6  # samples of a scenario that is computed again
-
-
-def worst_radius(model: Model, v: Verification, bound: Bound) -> float:
-    """How far the worst scenario of a model's bound goes, |y|₂ (normalised), computed again from
-    the law; the shape "intervals" keeps its bound the same way.
-
-    InputError where it is longer than can be computed in a moment."""
-    if not 1 <= v.steps <= _LONGEST:
-        raise InputError(f"verify: {v.steps} steps are too many to be computed again")
-    law = ScenarioLaw.from_description(v.law)
-    start, segments = law.draw(
-        bound.worst,
-        seed=v.seed,
-        radius=bound.radius_u,
-        steps=v.steps,
-        scaling=model.scaling,
-        Ts=model.Ts,
-    )
-    u = segments.signal(v.steps + 1)
-    y = simulate_batch(model.system, u[None], start[None])[0]
-    return float(np.linalg.norm(model.scaling.y_in(y), axis=1).max())
 
 
 @dataclass(frozen=True)

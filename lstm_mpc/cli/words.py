@@ -14,7 +14,7 @@ import numpy as np
 from lstm_mpc.certificates.bounds_table import bounds_table
 from lstm_mpc.certificates.evidence import Certificate, Tubes, Verification
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.certificates.gate_reasons import decay
+from lstm_mpc.certificates.verdict.claims import decay
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.data.inspection import describe

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lstm_mpc.assurance.clearance import loop_reasons, sentence
-from lstm_mpc.assurance.loop_claims import bound_claim, performance_claims
+from lstm_mpc.assurance.loop_claims import bound_claim, performance_claims, sentence
+from lstm_mpc.assurance.loop_reasons import loop_reasons
 from lstm_mpc.certificates.evidence import VERIFY_LOOP, LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.scenarios import scenario_count

@@ -12,8 +12,8 @@ from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.conditions import SIGNED
 from lstm_mpc.certificates.evidence import Certificate, Tube
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.certificates.gate_reasons import intervals, tube_sentence
 from lstm_mpc.certificates.reachability import reach
+from lstm_mpc.certificates.verdict.claims import intervals, tube_sentence
 from lstm_mpc.control.observers.kalman import beyond
 from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.model.model import Model

@@ -13,7 +13,8 @@ from typing import Any
 import casadi as ca
 import numpy as np
 
-from lstm_mpc.certificates.conditions import evaluate, pivots, positive_witness
+from lstm_mpc.certificates.conditions import evaluate
+from lstm_mpc.certificates.norms import pivots, positive_witness
 from lstm_mpc.model import lstm
 from lstm_mpc.model.sensitivity import SimulationError
 from lstm_mpc.plants.system import Array

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lstm_mpc.certificates.evidence import Verification
-from lstm_mpc.certificates.scenarios import ScenarioLaw, claimed_set, replay
+from lstm_mpc.certificates.exploration import ScenarioLaw, claimed_set, replay
 from lstm_mpc.control.controller import ControlAction
 from lstm_mpc.control.simulation import Run
 from lstm_mpc.data.correlation import Residuals

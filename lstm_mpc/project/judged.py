@@ -13,10 +13,10 @@ from lstm_mpc.certificates.evidence import (
     Verification,
 )
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.certificates.gate_reasons import agree
 from lstm_mpc.certificates.provenance.campaigns import History, LogState
 from lstm_mpc.certificates.provenance.manifest import Manifest
 from lstm_mpc.certificates.scenarios import VerifyOptions
+from lstm_mpc.certificates.verdict.sampled import agree
 from lstm_mpc.control.problem import input_range
 from lstm_mpc.errors import Refused
 from lstm_mpc.identification.validation import validate

@@ -10,8 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lstm_mpc.assurance.clearance import clear, loop_reasons, sentence
+from lstm_mpc.assurance.clearance import clear
+from lstm_mpc.assurance.loop_claims import sentence
 from lstm_mpc.assurance.loop_proof import LoopProof
+from lstm_mpc.assurance.loop_reasons import loop_reasons
 from lstm_mpc.certificates.evidence import (
     VERIFY_LOOP,
     Certificate,
@@ -20,8 +22,8 @@ from lstm_mpc.certificates.evidence import (
     Verification,
 )
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.certificates.gate_reasons import scenario_reasons
 from lstm_mpc.certificates.provenance.manifest import Manifest
+from lstm_mpc.certificates.verdict.sampled import scenario_reasons
 from lstm_mpc.codegen.controller_spec import ControllerSpec, tuning_digest
 from lstm_mpc.control.problem import input_range
 from lstm_mpc.data.csv_file import read_csv

@@ -11,13 +11,13 @@ from lstm_mpc.certificates.bounds_table import bounds_table
 from lstm_mpc.certificates.conditions import (
     INCREMENTAL,
     SIGNED,
-    Numbers,
     gate_numbers,
     gate_rows,
     invariant_bound,
     layer_radius,
 )
 from lstm_mpc.certificates.evidence import Certificate, Verification
+from lstm_mpc.certificates.norms import Numbers
 from lstm_mpc.certificates.signed.certificate import witness_of
 from lstm_mpc.control.observer_claims import observer_claims
 from lstm_mpc.model.lstm import Layer, sigmoid

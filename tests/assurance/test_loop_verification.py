@@ -12,15 +12,9 @@ from tolerances import ROUND_OFF
 
 from lstm_mpc.assurance import checkpoint, loop_verification
 from lstm_mpc.assurance.loop_law import LoopLaw
-from lstm_mpc.assurance.loop_verification import (
-    LoopVerifyOptions,
-    loop_experiment,
-    reach_of,
-    replayed,
-    run_batch,
-    same_reach,
-    verify_loop,
-)
+from lstm_mpc.assurance.loop_verification import LoopVerifyOptions, loop_experiment, verify_loop
+from lstm_mpc.assurance.loops import experiment
+from lstm_mpc.assurance.loops.experiment import reach_of, replayed, run_batch, same_reach
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.controller_spec import ControllerSpec, tuning_digest
@@ -68,7 +62,7 @@ def campaign(spec, uncertain):
 @pytest.fixture
 def verified(spec, uncertain, monkeypatch):
     """Verify with chunks of three scenarios."""
-    monkeypatch.setattr(loop_verification, "CHUNK", 3)
+    monkeypatch.setattr(experiment, "CHUNK", 3)
 
     def run(**changes):
         how = {"scenarios": 8, **SHORT, **changes}
@@ -296,7 +290,7 @@ def test_two_workers_and_one_give_the_same_bits(verified, monkeypatch):
     one, two = verified(on_progress=seen.append), verified(workers=2)
     assert one == two
     assert seen == [3 / 8, 6 / 8, 1.0]
-    monkeypatch.setattr(loop_verification, "CHUNK", 8)
+    monkeypatch.setattr(experiment, "CHUNK", 8)
     assert verified() == one
 
 

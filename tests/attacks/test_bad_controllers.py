@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from places import ROOT
 
-from lstm_mpc.assurance import loop_verification
-from lstm_mpc.assurance.clearance import clear, loop_claims
-from lstm_mpc.assurance.loop_claims import bound_claim, joint_claim
+from lstm_mpc.assurance.clearance import clear
+from lstm_mpc.assurance.loop_claims import bound_claim, joint_claim, loop_claims
 from lstm_mpc.assurance.loop_verification import LoopVerifyOptions, verify_loop
-from lstm_mpc.assurance.performance import Gauge, bounded, performance_reasons
+from lstm_mpc.assurance.loops import experiment
+from lstm_mpc.assurance.loops.performance import Gauge, bounded, performance_reasons
 from lstm_mpc.assurance.plant_bound import plant_bound
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
@@ -46,7 +46,7 @@ def loops_of(design, spec, law=None):
     return verify_loop(spec, design.plant_of(law), law, options, scenarios=LOOPS)
 
 
-class Deaf(loop_verification.ControllerBatch):
+class Deaf(experiment.ControllerBatch):
     """The exported controller, told another setpoint all the time."""
 
     def step(self, y, reference, measured):
@@ -67,7 +67,7 @@ def test_the_shipped_controllers_pass_by_what_they_do(name):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_controller_that_ignores_its_setpoint_is_refused(name, monkeypatch):
     design, spec, _ = shipped(name)
-    monkeypatch.setattr(loop_verification, "ControllerBatch", Deaf)
+    monkeypatch.setattr(experiment, "ControllerBatch", Deaf)
     loop = loops_of(design, spec)
     assert loop.safe
     reasons = performance_reasons(spec.release.policy, spec.model.outputs, loop)

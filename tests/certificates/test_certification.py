@@ -30,6 +30,7 @@ from lstm_mpc.certificates import certification, conditions
 from lstm_mpc.certificates.certification import certify, enclose
 from lstm_mpc.certificates.conditions import CONDITIONS, quantities, smallest_margin
 from lstm_mpc.certificates.evidence import Certificate
+from lstm_mpc.certificates.norms import pivots, spectral_witness
 from lstm_mpc.model import lstm
 
 often = settings(deadline=None, derandomize=True, max_examples=60)
@@ -288,12 +289,12 @@ def test_the_pivots_tell_a_t_above_the_norm_from_one_below(seed, rows, short):
     M, t = np.random.default_rng(seed).normal(size=(rows, rows)), ca.SX.sym("t")
     norm = paper.induced_norm(M.tolist(), "2")
     assert norm == pytest.approx(np.linalg.norm(M, 2), rel=SPECTRAL)
-    function = ca.Function("pivots", [t], [ca.vertcat(*conditions.pivots(M, t))])
+    function = ca.Function("pivots", [t], [ca.vertcat(*pivots(M, t))])
     below, above = (np.array(function(norm * (1 + sign * short))).ravel() for sign in (-1, 1))
     assert below.min() < 0 < above.min()
     ends = enclose(function, [np.array([norm * (1 + short)])])
     assert all(low > 0 for low, _ in ends)
-    assert enclose(function, [conditions.spectral_witness(M)])[-1][0] > 0
+    assert enclose(function, [spectral_witness(M)])[-1][0] > 0
 
 
 # -- the checker that shares nothing with the package ----------------------------------------------

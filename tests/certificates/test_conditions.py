@@ -12,6 +12,7 @@ from tolerances import ROUND_OFF
 
 from lstm_mpc.certificates import conditions
 from lstm_mpc.certificates.certification import certify
+from lstm_mpc.certificates.norms import Exact
 from lstm_mpc.errors import InputError
 from lstm_mpc.model import lstm
 from lstm_mpc.model.lstm import Network
@@ -22,9 +23,7 @@ seeds, shapes = st.integers(0, 10_000), st.sampled_from(DEPTHS)
 
 
 def values(network, radius=1.0):
-    return np.array(
-        [float(v) for _, _, v in conditions.evaluate(network, "iss", conditions.Exact(), radius)]
-    )
+    return np.array([float(v) for _, _, v in conditions.evaluate(network, "iss", Exact(), radius)])
 
 
 def one_layer(**leaves):
@@ -277,7 +276,7 @@ def test_7_does_not_make_two_runs_meet():
 def test_a_slack_above_every_weight_gives_a_sound_upper_bound():
     """Training feeds the same formula with upper bounds of |W|; any of them is on the safe side."""
 
-    class Loose(conditions.Exact):
+    class Loose(Exact):
         def absolute(self, layer, name):
             return ca.fabs(ca.DM(getattr(layer, name))) + 0.1
 

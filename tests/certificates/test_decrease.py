@@ -6,9 +6,10 @@ import pytest
 from builders import DEPTHS, stable_network, zero_layer
 from mpmath import iv
 
-from lstm_mpc.certificates.conditions import Numbers, comparison
+from lstm_mpc.certificates.conditions import comparison
 from lstm_mpc.certificates.decrease.comparison import input_comparison, rounded_up
 from lstm_mpc.certificates.decrease.weights import least_weights, room, schur_weights
+from lstm_mpc.certificates.norms import Numbers
 from lstm_mpc.errors import InputError
 from lstm_mpc.model import lstm
 from lstm_mpc.model.lstm import Network

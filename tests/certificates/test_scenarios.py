@@ -8,17 +8,15 @@ from builders import WIDE, bistable, model_of, stable_model
 from hypothesis import given, settings, strategies as st
 from tolerances import ROUND_OFF
 
-from lstm_mpc.certificates.scenarios import (
+from lstm_mpc.certificates.exploration import (
     CHUNK,
     ScenarioLaw,
-    VerifyOptions,
     explore,
     network_law,
     plant_law,
     replay,
-    scenario_count,
-    verify,
 )
+from lstm_mpc.certificates.scenarios import VerifyOptions, scenario_count, verify
 from lstm_mpc.data.dataset import Scaling
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.system import rest

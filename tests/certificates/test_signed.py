@@ -29,9 +29,10 @@ from places import ROOT
 from tolerances import ROUND_OFF, WITNESS
 
 from lstm_mpc.certificates.certification import certify, recheck
-from lstm_mpc.certificates.conditions import SIGNED, Numbers, comparison, smallest_margin
+from lstm_mpc.certificates.conditions import SIGNED, comparison, smallest_margin
 from lstm_mpc.certificates.evidence import Certificate
 from lstm_mpc.certificates.gate import release
+from lstm_mpc.certificates.norms import Numbers
 from lstm_mpc.certificates.rigorous import Box, dominance
 from lstm_mpc.certificates.scenarios import VerifyOptions, verify
 from lstm_mpc.certificates.signed import certificate

@@ -22,9 +22,10 @@ from lstm_mpc.certificates.certification import certify, recheck
 from lstm_mpc.certificates.conditions import NAMES, SIGNED, layer_radius
 from lstm_mpc.certificates.evidence import Certificate, Tube
 from lstm_mpc.certificates.gate import release
-from lstm_mpc.certificates.gate_reasons import decay, tube_verdict
 from lstm_mpc.certificates.policy import Policy
 from lstm_mpc.certificates.reachability import reach, settled_box
+from lstm_mpc.certificates.verdict.claims import decay
+from lstm_mpc.certificates.verdict.computed import tube_verdict
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control.observers.observer import OpenLoop
 from lstm_mpc.control.problem import ControlProblem, KalmanTuning, limits_of

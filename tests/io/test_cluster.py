@@ -15,8 +15,8 @@ import pytest
 from compiling import need
 from places import ROOT
 
-from lstm_mpc.assurance import loop_verification
 from lstm_mpc.assurance.loop_verification import LoopVerifyOptions, loop_experiment, verify_loop
+from lstm_mpc.assurance.loops import experiment
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.errors import InputError, SolverError
@@ -26,7 +26,7 @@ from lstm_mpc.project.design import load_design
 pytest.importorskip("distributed")
 SHIPPED = load_design(ROOT / "models" / "ph")
 LAW = SHIPPED.loop_law
-ROOT = Path(loop_verification.__file__).resolve().parents[2]
+ROOT = Path(experiment.__file__).resolve().parents[2]
 
 
 def on_cluster(function, task, address, **how):
@@ -124,7 +124,7 @@ def passed():
 
 @pytest.mark.slow
 def test_a_cluster_gives_the_bits_of_one_process(passed, processes, monkeypatch):
-    monkeypatch.setattr(loop_verification, "CHUNK", 4)
+    monkeypatch.setattr(experiment, "CHUNK", 4)
     processes.worker()
     seen = []
     assert campaign(passed, cluster=processes.address, on_progress=seen.append) == campaign(passed)
@@ -157,7 +157,7 @@ def test_machines_without_the_package_are_one_sentence(processes):
 
 @pytest.mark.slow
 def test_a_killed_worker_loses_nothing(passed, processes, monkeypatch):
-    monkeypatch.setattr(loop_verification, "CHUNK", 4)
+    monkeypatch.setattr(experiment, "CHUNK", 4)
     first, seen = processes.worker(), []
     processes.worker()
 
@@ -180,7 +180,7 @@ def test_a_killed_worker_loses_nothing(passed, processes, monkeypatch):
 def test_a_campaign_goes_on_from_a_cluster_to_this_machine(
     passed, processes, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(loop_verification, "CHUNK", 4)
+    monkeypatch.setattr(experiment, "CHUNK", 4)
     processes.worker()
 
     def interrupt(share):
@@ -236,7 +236,7 @@ def test_what_goes_over_the_network_is_small(passed):
 
     whole = loop_experiment(spec_of(passed), SHIPPED.plant_of(LAW), LAW, SHORT)
     assert len(pickle.dumps(whole)) < 200_000
-    assert len(pickle.dumps(loop_verification.run_batch(whole, 0, 2))) < 1_000
+    assert len(pickle.dumps(experiment.run_batch(whole, 0, 2))) < 1_000
 
 
 # -- who may be asked ------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from rivals.linear_mpc import LinearMpc
 from tolerances import ROUND_OFF
 
 from lstm_mpc.certificates.certification import certify
+from lstm_mpc.certificates.exploration import network_law, replay
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.reachability import reach
-from lstm_mpc.certificates.scenarios import network_law, replay
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.observers.gated import Gated

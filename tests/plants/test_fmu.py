@@ -13,7 +13,7 @@ from places import ROOT
 from scipy.integrate import solve_ivp
 
 from lstm_mpc import Mprs, Signal, from_fmu, record, simulate
-from lstm_mpc.certificates.scenarios import explore, plant_law
+from lstm_mpc.certificates.exploration import explore, plant_law
 from lstm_mpc.data.dataset import Scaling
 from lstm_mpc.errors import InputError, SolverError
 

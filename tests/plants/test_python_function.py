@@ -12,7 +12,7 @@ from tasks import vessel_output as output, vessel_step as step
 from tolerances import ROUND_OFF
 
 from lstm_mpc import Mprs, Signal, Steps, from_python, record, simulate
-from lstm_mpc.certificates.scenarios import explore, plant_law
+from lstm_mpc.certificates.exploration import explore, plant_law
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.problem import ControlProblem, limits_of
 from lstm_mpc.control.simulation import Scenario, simulate_closed_loop

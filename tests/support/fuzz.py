@@ -40,7 +40,7 @@ from places import ROOT
 
 from lstm_mpc.assurance.checkpoint import KIND as PART, Checkpoint
 from lstm_mpc.assurance.loop_law import LoopLaw
-from lstm_mpc.assurance.loop_verification import BatchResult
+from lstm_mpc.assurance.loops.experiment import BatchResult
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.evidence import Certificate, LoopVerification, Tubes, Verification
 from lstm_mpc.certificates.gate import Release, release

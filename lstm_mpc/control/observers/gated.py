@@ -33,6 +33,7 @@ from numpy.typing import ArrayLike
 from lstm_mpc.certificates import conditions
 from lstm_mpc.certificates.certification import enclose
 from lstm_mpc.certificates.evidence import Certificate, Inequality
+from lstm_mpc.certificates.norms import Exact, positive_witness
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.observers.observer import Observer
 from lstm_mpc.control.problem import ControlProblem, GatedTuning, Limits
@@ -59,7 +60,7 @@ def comparison(
     network: lstm.Network, gains: dict[str, Any], radius: float, observer_gain: float
 ) -> Comparison:
     """For inputs of the last layer up to `radius`, `gains` (nx, ny) by gate."""
-    layer, C, norm = network.layers[-1], network.C, conditions.Exact()
+    layer, C, norm = network.layers[-1], network.C, Exact()
     most = ca.sum2(ca.fabs(C))
     left = {g: ca.fabs(getattr(layer, f"U_{g}") - ca.mtimes(gains[g], C)) for g in lstm.GATES}
     given = {g: ca.fabs(gains[g]) for g in lstm.GATES}
@@ -178,9 +179,7 @@ def certify_gated(model: Model, gains: ArrayLike, *, observer_gain: float = 0.6)
     ]
     matrices = [
         *(
-            conditions.comparison(
-                layer, conditions.Exact(), conditions.layer_radius(k, model.scaling.radius)
-            )
+            conditions.comparison(layer, Exact(), conditions.layer_radius(k, model.scaling.radius))
             for k, layer in enumerate(layers)
         ),
         compared.found.whole,
@@ -190,7 +189,7 @@ def certify_gated(model: Model, gains: ArrayLike, *, observer_gain: float = 0.6)
         v = ca.SX.sym("v", matrix.shape[0])
         values = [np.inf]
         try:
-            witness = conditions.positive_witness(
+            witness = positive_witness(
                 np.asarray(ca.Function("m", [theta, L], [ca.densify(matrix)])(theta_now, flat))
             )
             if (witness > 0).all():

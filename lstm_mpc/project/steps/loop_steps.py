@@ -14,6 +14,7 @@ from lstm_mpc.assurance import loop_proof, loop_verification
 from lstm_mpc.assurance.loop_law import LoopLaw
 from lstm_mpc.assurance.loop_proof import LoopProof
 from lstm_mpc.assurance.loop_verification import LoopVerifyOptions
+from lstm_mpc.assurance.loops.experiment import reach_of, same_reach
 from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.evidence import VERIFY_LOOP, LoopVerification
 from lstm_mpc.certificates.gate import Release
@@ -100,7 +101,7 @@ class Replay:
     @property
     def reach(self) -> float:
         """The share of the safe set that the run needs."""
-        return loop_verification.reach_of(self.run, self.safe_set)
+        return reach_of(self.run, self.safe_set)
 
 
 def control(
@@ -328,8 +329,8 @@ def refuse_other_worst(design: Design, spec: ControllerSpec, loop: LoopVerificat
 
 def _refuse_other(design: Design, verb: str, loop: LoopVerification, index: int, run: Run) -> None:
     """`Refused` where a run is not what the evidence says of its worst scenario."""
-    reach = loop_verification.reach_of(run, loop.safe_set)
-    if index != loop.worst or not loop_verification.same_reach(reach, loop.reach):
+    reach = reach_of(run, loop.safe_set)
+    if index != loop.worst or not same_reach(reach, loop.reach):
         raise Refused(
             verb,
             [

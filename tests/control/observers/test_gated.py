@@ -10,8 +10,8 @@ from hypothesis import given, settings, strategies as st
 from tolerances import OFFSET, ROUND_OFF
 
 from lstm_mpc.certificates.certification import certify
-from lstm_mpc.certificates.conditions import positive_witness
 from lstm_mpc.certificates.gate import Release
+from lstm_mpc.certificates.norms import positive_witness
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp

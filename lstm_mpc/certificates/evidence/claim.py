@@ -1,0 +1,15 @@
+"""A record of what may be claimed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lstm_mpc.io.artefact_file import Artefact
+from lstm_mpc.io.display import Displayed
+
+if TYPE_CHECKING:
+    pass
+
+
+class Evidence(Artefact, Displayed):
+    """What may be claimed of a model or a loop, in a file of its own."""

@@ -1,0 +1,1 @@
+"""What evidence claims, and why it does not carry a release."""
