@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lstm_mpc.assurance.mpc import MPC
+from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.control.simulation import metrics, simulate_closed_loop
 from lstm_mpc.export import differences, replay
@@ -22,7 +23,8 @@ design = load_design(Path(__file__).resolve().parents[2] / "models" / "ph")
 released = Release.load(design.file("release.json"))  # passes the gate again
 
 # 1. Export: the C is compiled and self-tested before a file is written.
-cleared = MPC(released, design.control, "c", design.solver).clear()
+loop = LoopVerification.load(design.file("loop-verification.json"))
+cleared = MPC(released, design.control, "c", design.solver).clear(loop=loop)
 written = cleared.export("controller", u_start=design.u_start)
 print(f"controller/: {', '.join(written.files)}")
 print(

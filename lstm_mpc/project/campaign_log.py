@@ -12,6 +12,7 @@ from lstm_mpc.certificates.evidence import (
     Verification,
 )
 from lstm_mpc.certificates.provenance.campaigns import Campaign, CampaignLog, LogState
+from lstm_mpc.io import artefact_file
 from lstm_mpc.project.artefacts import CAMPAIGNS
 from lstm_mpc.project.design import Design
 
@@ -51,6 +52,7 @@ def campaign_of(evidence: Verification | LoopVerification) -> Campaign:
         claimed, passed = (), top.safe
         kind, controller, verdict = VERIFY, evidence.model, ""
     where = "stayed in" if passed else "left"
+    shown = {k: v for k, v in evidence.content().items() if k not in ("manifest", "log")}
     ends = ", ".join(f"[{low:.4g}, {high:.4g}]" for low, high in evidence.safe_set)
     return Campaign(
         kind=kind,
@@ -61,4 +63,5 @@ def campaign_of(evidence: Verification | LoopVerification) -> Campaign:
         passed=passed,
         verdict=verdict or f"outputs {where} the safe set {ends}",
         claimed=() if verdict else claimed,
+        evidence=artefact_file.digest(shown),
     )

@@ -13,7 +13,7 @@ from lstm_mpc.certificates.evidence import (
     Verification,
 )
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.certificates.provenance.campaigns import History, LogState
+from lstm_mpc.certificates.provenance.campaigns import CampaignLog, History, LogState
 from lstm_mpc.certificates.provenance.manifest import Manifest
 from lstm_mpc.certificates.scenarios import VerifyOptions
 from lstm_mpc.certificates.verdict.sampled import agree
@@ -96,7 +96,7 @@ def history(design: Design, verification: Verification | None) -> History:
             f"{VERIFICATION} {why}"
             for why in (
                 stale(design, VERIFICATION, verification.manifest, remedy=False),
-                _shortened(design, verification.log),
+                _shortened(design, verification.log) or _unlogged(log, verification),
                 _other_law(verification, design.verify, design),
             )
             if why
@@ -127,6 +127,7 @@ def loop_record(design: Design, verb: str) -> LoopVerification | None:
     other = _other_law(loop, design.verify_loop, design)
     if design.loop_law is None or loop.law != design.loop_law.describe():
         other = other or _OTHER.format("law")
+    other = other or _unlogged(campaign_log.campaigns(design), loop)
     if other and not found:
         found = f"{other}; {command(design, 'verify-loop')} judges anew"
     if found:
@@ -225,6 +226,16 @@ def other_history(design: Design, release: Release) -> str:
         f"counted {kept.campaigns} campaign(s) of the model, of which {len(kept.against)} spoke"
         f" against it; there are {now.campaigns}, and {len(now.against)} do; {again}"
     )
+
+
+def _unlogged(log: CampaignLog, evidence: Verification | LoopVerification) -> str:
+    """That no campaign of the log ended with this record: a number in it was altered, or it was
+    made elsewhere. What a model's record without bounds lacks, the gate says."""
+    if isinstance(evidence, Verification) and not evidence.bounds:
+        return ""
+    if campaign_log.campaign_of(evidence) in log.campaigns:
+        return ""
+    return f"is not what any line of {CAMPAIGNS} says that a campaign ended with"
 
 
 def _shortened(design: Design, state: LogState | None) -> str:

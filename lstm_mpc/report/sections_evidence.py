@@ -456,7 +456,7 @@ def release_section(dossier: Dossier) -> Section:
 def _policy(policy: Any) -> list[tuple[str, str]]:
     shown = {key: value for key, value in policy.__dict__.items() if key != "waive"}
     rows = [
-        (f"policy: {key}", ", ".join(value) if isinstance(value, tuple) else str(value))
+        (f"policy: {key}", ", ".join(map(str, value)) if isinstance(value, tuple) else str(value))
         for key, value in shown.items()
     ]
     return rows + [

@@ -88,9 +88,50 @@ def test_a_shorter_log_is_noticed_by_what_names_its_length(ph):
     )
     verification = Verification.load(ph / "verification.json")
     (words,) = judged.history(design, verification).against
-    assert words.startswith("verification.json names line 1 of campaigns.jsonl, which is not there")
+    assert words.startswith("verification.json names line 3 of campaigns.jsonl, which is not there")
     with pytest.raises(Refused, match=r"loop-verification.json names line \d of .* is not there"):
         judged.loop_record(design, "export")
+
+
+ALTERED_RECORDS = {  # numbers that no gate computes again
+    "flagged": lambda p: replace(p, controller=replace(p.controller, flagged=0.5)),
+    "mean error": lambda p: replace(p, controller=replace(p.controller, mean_error=(1e-3,))),
+    "a baseline": lambda p: replace(p, pi=replace(p.pi, mean_error=(0.5,))),
+}
+
+
+@pytest.mark.parametrize("what", ALTERED_RECORDS)
+def test_a_record_that_no_campaign_ended_with_is_refused(ph, what):
+    """Its own digest is right, and nothing else in the design has changed."""
+    design, path = load_design(ph), ph / "loop-verification.json"
+    loop = judged.loop_record(design, "export")
+    replace(loop, performance=ALTERED_RECORDS[what](loop.performance)).save(path)
+    with pytest.raises(Refused) as caught:
+        judged.loop_record(design, "export")
+    assert caught.value.reasons == (
+        f"{path} is not what any line of campaigns.jsonl says that a campaign ended with;"
+        f" `lstm-mpc verify-loop {ph} --force` judges anew",
+    )
+
+
+def test_a_model_s_record_that_no_campaign_ended_with_speaks_against_the_release(ph):
+    design, verification = load_design(ph), Verification.load(ph / "verification.json")
+    bound = replace(verification.bounds[0], settled=0.0)
+    altered = replace(verification, bounds=(bound, *verification.bounds[1:]))
+    assert judged.history(design, verification).against == ()
+    (words,) = judged.history(design, altered).against
+    assert words.endswith("is not what any line of campaigns.jsonl says that a campaign ended with")
+
+
+def test_a_line_of_an_older_version_counts_on(tmp_path):
+    """It names no record, and its digest is that of what it says."""
+    path = tmp_path / "campaigns.jsonl"
+    CampaignLog((LINE,)).save(path)
+    assert "evidence" not in path.read_text()
+    log = CampaignLog.load(path).added(replace(LINE, evidence="e" * 64))
+    assert log.count("verify") == 1
+    log.save(path)
+    assert CampaignLog.load(path) == log
 
 
 def test_a_campaign_after_the_release_asks_for_another_release(ph):

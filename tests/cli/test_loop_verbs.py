@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from compiling import need
 from places import ROOT
-from sealing import sealed
+from sealing import sealed, sealed_loop
 
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
@@ -117,7 +117,7 @@ def test_too_few_scenarios_are_no_evidence(design, capsys):
 def test_a_loop_that_leaves_the_safe_set_is_refused_and_can_be_looked_at(design, capsys):
     assert main(["verify-loop", str(design), "--quiet", "--workers", "1"]) == 0
     found = LoopVerification.load(design / "loop-verification.json")
-    replace(found, reach=1.5, violation=0.1, violator=2).save(design / "loop-verification.json")
+    sealed_loop(design, replace(found, reach=1.5, violation=0.1, violator=2))
     code, _, err = said(capsys, "export", design, "--target", "controller", "--quiet")
     assert code == 3
     command = f"`lstm-mpc verify-loop {design} --replay {found.worst}`"

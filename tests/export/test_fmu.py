@@ -18,7 +18,7 @@ from controllers import NAME, answers, cleared_of, files_of, situation, started
 from fmpy.fmi1 import FMICallException
 from fmpy.validation import validate_fmu
 from fmu_importer import Imported, Importer, named
-from sealing import sealed
+from sealing import sealed, without_bounds
 from tolerances import ROUND_OFF
 
 from lstm_mpc.assurance.clearance import clear
@@ -238,7 +238,7 @@ def test_the_controller_is_the_c(opened, kind, version):
 
 def test_it_controls_the_plant_with_the_bits_of_the_c(pytestconfig, tmp_path):
     home = pytestconfig.rootpath / "models" / "ph"
-    design, passed = load_design(home), Release.load(home / "release.json")
+    design, passed = load_design(home), without_bounds(Release.load(home / "release.json"))
     cleared = clear(ControllerSpec(passed, design.control, design.solver))
     files = cleared.spec.sources
     importer = Importer(fmu(controller_unit(cleared, double=True)), tmp_path)

@@ -9,6 +9,7 @@ import pytest
 from builders import some
 from compiling import need
 from places import ROOT
+from sealing import without_bounds
 
 from lstm_mpc.assurance.clearance import clear
 from lstm_mpc.certificates.gate import Release
@@ -30,7 +31,7 @@ def shipped():
     """Files of the shipped controller and what it met in the tracking scenario, with a lost
     measurement and a lost setpoint."""
     need("host")
-    design, passed = load_design(SHIPPED), Release.load(SHIPPED / "release.json")
+    design, passed = load_design(SHIPPED), without_bounds(Release.load(SHIPPED / "release.json"))
     cleared = clear(ControllerSpec(passed, design.control, design.solver))
     files = dict(cleared.spec.sources)
     run = simulate_closed_loop(
@@ -78,7 +79,7 @@ def test_it_is_as_small_and_as_quick_as_promised(observer, flash):
     """Bars for nx = 5, N = 20 on a Cortex-M4F in single precision, over the shipped scenarios
     without a delay; instructions are counted, not timed, so this is no timed test."""
     need("host", "cortex-m4f")
-    design, passed = load_design(SHIPPED), Release.load(SHIPPED / "release.json")
+    design, passed = load_design(SHIPPED), without_bounds(Release.load(SHIPPED / "release.json"))
     problem = design.control if observer == "kalman" else replace(design.control, observer=None)
     cleared = clear(ControllerSpec(passed, problem, design.solver))
     here = Compiled(cleared.spec.sources)

@@ -24,6 +24,7 @@ class Campaign:
     for the `seed` and the number of `scenarios`; `controller` that of the model, or of model,
     problem and budget. `passed` is whether nothing spoke against what it is about, `verdict` says
     so in words; `claimed` is the set, (low, high) per output [engineering], that outputs stayed in.
+    `evidence` is the digest of everything that its record says, where there is one.
     """
 
     kind: str
@@ -34,6 +35,12 @@ class Campaign:
     passed: bool
     verdict: str
     claimed: tuple[tuple[float, float], ...] = ()
+    evidence: str = ""
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """What a log keeps of it."""
+        return {k: v for k, v in self.__dict__.items() if k != "evidence" or v}
 
     @property
     def digest(self) -> str:
@@ -83,7 +90,7 @@ class CampaignLog:
         """The digest of every line, which covers those before it."""
         heads, head = list[str](), ""
         for campaign in self.campaigns:
-            head = artefact_file.digest([campaign.__dict__, head])
+            head = artefact_file.digest([campaign.line, head])
             heads.append(head)
         return tuple(heads)
 
@@ -114,7 +121,7 @@ class CampaignLog:
     def save(self, path: Path) -> None:
         """Write a line for each campaign."""
         lines = [
-            json.dumps(artefact_file.plain({**c.__dict__, "digest": head}), ensure_ascii=False)
+            json.dumps(artefact_file.plain({**c.line, "digest": head}), ensure_ascii=False)
             for c, head in zip(self.campaigns, self.heads, strict=True)
         ]
         artefact_file.write_text(path, "".join(f"{line}\n" for line in lines))

@@ -10,6 +10,7 @@ from typing import Any
 
 from lstm_mpc.assurance import clearance
 from lstm_mpc.assurance.clearance import Cleared
+from lstm_mpc.assurance.loops.performance import bounded
 from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.provenance.manifest import Manifest
@@ -119,7 +120,7 @@ def cleared_of(design: Design, passed: Release, spec: ControllerSpec | None = No
     """The controller of the design, or `spec`, through its gate."""
     spec = spec or ControllerSpec(passed, design.control, design.solver)
     log = campaign_log.campaigns(design)
-    needed = passed.policy.controller != "tube"  # scenarios have a part in it
+    needed = passed.policy.controller != "tube" or bounded(passed.policy)  # loops have a part in it
     loop = judged.loop_record(design, "export") if needed else None
     signers = signers_of(design, passed, "export")
     where = str(design.folder)
