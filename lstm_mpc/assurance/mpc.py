@@ -163,8 +163,10 @@ class MPC:
             What the observer estimates; its `u` is that of the operator, within its limits.
 
         Raises:
-            InputError: The engine is compiled C, which cannot track an operator.
+            InputError: An input in force is no finite number.
         """
+        if isinstance(self._engine, Compiled):
+            return self._engine.track(np.ravel(y), u, measured)
         return self._observing("track an operator").track(y, u, measured)
 
     def save(self) -> bytes:

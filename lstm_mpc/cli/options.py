@@ -37,7 +37,8 @@ NEW = (
         action="append",
         required=True,
         metavar="FILE",
-        help="log: CSV, .csv.gz, .xlsx, .parquet or .mat; give it again for more records",
+        help="log: CSV, .csv.gz, .xlsx, .parquet, .mat or the history.db of a controller; give it"
+        " again for more records",
     ),
     option(
         "--validation-data",

@@ -8,6 +8,7 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -103,23 +104,78 @@ class Compiled:
         Returns:
             The move for this sample.
         """
+        return self._call(self._library.sil_step, y, reference, measured)
+
+    def decide(self, y: ArrayLike, reference: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
+        """The first half of `step`: what it would apply; `go_on` is the second.
+
+        Args:
+            y: The measured output, (ny,).
+            reference: The setpoint, as in `step`.
+            measured: The measured inputs, as in `step`.
+
+        Returns:
+            The move that it would make.
+        """
+        return self._call(self._library.sil_decide, y, reference, measured)
+
+    def go_on(self, u: ArrayLike) -> None:
+        """On to the next sample after `decide`.
+
+        Args:
+            u: The input that is in force, (nu,), the one that was decided or another one.
+        """
+        applied = np.ascontiguousarray(np.ravel(u), self.real)
+        if not np.array_equal(applied, self._u):
+            self._library.sil_take(self._state, _at(applied))
+        self._library.sil_advance(self._state, self._work)
+
+    def track(self, y: ArrayLike, u: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
+        """A sample in manual, after which `step` takes over without a bump.
+
+        Args:
+            y: The measured output, (ny,).
+            u: The input that the operator applies, (nu,).
+            measured: The measured inputs, as in `step`.
+
+        Returns:
+            What the observer estimates; its `u` is that of the operator. Beyond the bounds of the
+            controller the observer takes it to be at the bound.
+
+        Raises:
+            InputError: An input in force is no finite number.
+        """
+        applied = np.ravel(np.asarray(u, dtype=np.float64))
+        if applied.size != len(self._u) or not np.isfinite(applied).all():
+            raise InputError(
+                f"control: the input in force needs {len(self._u)} finite value(s), got"
+                f" {applied.tolist()}"
+            )
+        action = self.decide(y, y, measured)
+        self._u[:] = np.nan  # what was decided is not applied
+        self.go_on(applied)
+        flags = action.flags & ~Status.SETPOINT_INVALID  # none is asked for
+        return replace(action, u=applied, flags=flags, iterations=0, cost=np.nan, detail="manual")
+
+    def take(self, u: ArrayLike) -> None:
+        """Before a sample: another input is in force than the one `go_on` was given.
+
+        Args:
+            u: That input, (nu,).
+        """
+        applied = np.ascontiguousarray(np.ravel(u), self.real)
+        self._library.sil_take(self._state, _at(applied))
+
+    def _call(
+        self, function: Any, y: ArrayLike, reference: ArrayLike, measured: ArrayLike
+    ) -> ControlAction:
         self._y[:] = y
         self._measured[:] = foreseen(measured, *self._measured.shape)
         self._reference[:] = coming(reference, self._rows - 1, len(self._y))
-        places = [
-            _at(array)
-            for array in (
-                self._y,
-                self._reference,
-                self._measured,
-                self._u,
-                self._predicted,
-                self._said,
-                self._counts,
-            )
-        ]
+        arrays = (self._y, self._reference, self._measured, self._u, self._predicted)
+        places = [_at(array) for array in (*arrays, self._said, self._counts)]
         began = time.perf_counter()
-        self._library.sil_step(self._state, self._work, *places)
+        function(self._state, self._work, *places)
         seconds = time.perf_counter() - began
         flags, passes, _ = (int(count) for count in self._counts)
         said: Array = self._said.astype(np.float64)

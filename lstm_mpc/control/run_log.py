@@ -91,11 +91,13 @@ def write_log(log: RunLog, runs: Sequence[Run], system: System) -> None:
     a number is left empty."""
     columns = rows_of(runs, system, start=log.start.astimezone(UTC))
     artefact_file.write_bytes(
-        log.path, _csv(columns) if log.path.suffix == ".csv" else parquet.parquet_bytes(columns)
+        log.path,
+        csv_bytes(columns) if log.path.suffix == ".csv" else parquet.parquet_bytes(columns),
     )
 
 
-def _csv(columns: dict[str, list[Any]]) -> bytes:
+def csv_bytes(columns: dict[str, list[Any]]) -> bytes:
+    """Columns of a log as CSV; what is not a number or not there is left empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -108,4 +110,4 @@ def _cell(value: Any) -> str:
         return f"{value.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
     if isinstance(value, float):
         return "" if isnan(value) else repr(value)
-    return str(value)
+    return "" if value is None else str(value)

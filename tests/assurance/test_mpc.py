@@ -50,7 +50,7 @@ def test_what_an_engine_cannot_do_is_said(released):
     compiled, python = MPC(released, PROBLEM, "c"), MPC(released, PROBLEM)
     compiled.reset([7.0])
     for call, words in (
-        (lambda: compiled.track([7.0], [15.0]), "engine 'c' cannot track an operator; use 'sqp'"),
+        (lambda: compiled.track([7.0], [np.nan]), r"needs 1 finite value\(s\), got \[nan\]"),
         (lambda: compiled.begin([[15.0]], [[7.0]]), "engine 'c' cannot begin from the past"),
         (lambda: python.save(), "engine 'sqp' cannot save its state; use 'c' or 'c-double'"),
         (lambda: python.restore(b""), "engine 'sqp' cannot save its state"),
@@ -77,3 +77,25 @@ def test_its_gate_is_that_of_controllers(released):
     strict = replace(released, policy=replace(released.policy, waive={}))
     with pytest.raises(Refused, match=r"`verify_loop\(mpc, plant, law\)` does"):
         MPC(strict, PROBLEM).clear()
+
+
+@pytest.mark.parametrize("kind", ["released", "late_mimo"])
+def test_the_c_goes_on_under_another_input_as_python_does(kind, request):
+    """Advice, and an operator who drives: decided, and something else in force."""
+    need("host")
+    spec = MPC(request.getfixturevalue(kind), ControlProblem(horizon=8, max_move=0.4)).spec
+    engines = [MPC.of(spec, name).wrapped for name in ("c-double", "sqp")]
+    rng, y = np.random.default_rng(3), np.array([0.5 * (a + b) for a, b in spec.release.safe_set])
+    for engine in engines:
+        engine.reset(y, spec.u_start)
+    for k in range(12):
+        measured = y + 0.02 * rng.standard_normal(len(y))
+        low, high = spec.limits.u_low, spec.limits.u_high
+        applied = np.clip(spec.u_start + 0.1 * rng.standard_normal(len(low)), low, high)
+        if k == 6:
+            for engine in engines:
+                engine.take(applied)
+        moves = [engine.decide(measured, y) for engine in engines]
+        np.testing.assert_allclose(moves[0].u, moves[1].u, atol=1e-7)
+        for engine, move in zip(engines, moves, strict=True):
+            engine.go_on(move.u if k % 3 == 0 else applied)

@@ -14,6 +14,11 @@ enum { NM = 0, FORESEEN = 1 };
 void sil_sizes(uint32_t size[9]);
 uint32_t sil_init(@name@_state *state, const @name@_real *y, const @name@_real *u,
                   const @name@_real *measured);
+void sil_decide(@name@_state *state, @name@_work *work, const @name@_real *y,
+                const @name@_real *reference, const @name@_real *measured, @name@_real *u,
+                @name@_real *predicted, @name@_real *values, uint32_t *counts);
+void sil_take(@name@_state *state, const @name@_real *u);
+void sil_advance(@name@_state *state, @name@_work *work);
 void sil_step(@name@_state *state, @name@_work *work, const @name@_real *y,
               const @name@_real *reference, const @name@_real *measured, @name@_real *u,
               @name@_real *predicted, @name@_real *values, uint32_t *counts);
@@ -41,11 +46,11 @@ uint32_t sil_init(@name@_state *state, const @name@_real *y, const @name@_real *
   return @name@_init(&@name@_data, state, y, u MEASURED(measured));
 }
 
-/* `predicted` begins with the output now; `values` are the cost, then the disturbances of the
- * outputs and of the inputs in their units. */
-void sil_step(@name@_state *state, @name@_work *work, const @name@_real *y,
-              const @name@_real *reference, const @name@_real *measured, @name@_real *u,
-              @name@_real *predicted, @name@_real *values, uint32_t *counts) {
+/* prepare and feedback. `predicted` begins with the output now; `values` are the cost, then the
+ * disturbances of the outputs and of the inputs in their units. */
+void sil_decide(@name@_state *state, @name@_work *work, const @name@_real *y,
+                const @name@_real *reference, const @name@_real *measured, @name@_real *u,
+                @name@_real *predicted, @name@_real *values, uint32_t *counts) {
   const @name@_model *model = &@name@_data;
   uint32_t i;
   (void)measured;
@@ -72,7 +77,36 @@ void sil_step(@name@_state *state, @name@_work *work, const @name@_real *y,
     values[1u + @NAME@_NY + i] = 0;
 #endif
   }
-  @name@_advance(model, state, work);
+}
+
+/* The input `u`, brought into the bounds, is in force whatever was decided; the plan is to leave it
+ * there. Between the calls of the controller only. */
+void sil_take(@name@_state *state, const @name@_real *u) {
+  const @name@_model *model = &@name@_data;
+  uint32_t i;
+  for (i = 0u; i < @NAME@_NU; ++i) {
+    const @name@_real low = model->u_low[i], high = model->u_high[i];
+    state->applied[i] = u[i] > high ? high : (u[i] > low ? u[i] : low);
+    state->last_input[i] = (state->applied[i] - model->u_mid[i]) / model->u_span[i];
+  }
+  for (i = 0u; i < @NAME@_NV; ++i) {
+    state->plan[i] = state->last_input[i % @NAME@_NU];
+  }
+  for (i = 0u; i < @NAME@_ROWS; ++i) {
+    state->working_set[i] = 0u;
+  }
+  state->failures = 0u;
+}
+
+void sil_advance(@name@_state *state, @name@_work *work) {
+  @name@_advance(&@name@_data, state, work);
+}
+
+void sil_step(@name@_state *state, @name@_work *work, const @name@_real *y,
+              const @name@_real *reference, const @name@_real *measured, @name@_real *u,
+              @name@_real *predicted, @name@_real *values, uint32_t *counts) {
+  sil_decide(state, work, y, reference, measured, u, predicted, values, counts);
+  sil_advance(state, work);
 }
 
 uint32_t sil_init_many(@name@_state *states, uint32_t count, const @name@_real *y,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import casadi as ca
 import numpy as np
@@ -161,6 +161,13 @@ class Supervisor(ABC):
         """Measurement (ny,), setpoint (ny,) or, with preview, (`problem.ahead` + 1, ny), and the
         `measured` inputs, (nd,) or as many rows as are foreseen → the move for this sample."""
         began = time.perf_counter()
+        action = self.decide(y, reference, measured)
+        self.go_on(action.u)
+        return replace(action, seconds=time.perf_counter() - began)
+
+    def decide(self, y: ArrayLike, reference: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
+        """The first half of `step`: what it would apply; `go_on` is the second."""
+        began = time.perf_counter()
         flags = self._watch()
         flags |= self._hear(measured)
         flags |= self.observer.correct(y, gain=1.0 if Status.STATE_RESET in flags else None)
@@ -178,27 +185,40 @@ class Supervisor(ABC):
             flags |= unsafe
         else:
             predicted, cost = self._choose(solution.plan, references, self.closing)
-        u = self._plan[0]
         disturbance, input_disturbance = self.observer.disturbance, self.observer.input_disturbance
-        self.observer.predict(self._roles.joined(u, self._last))
-        self._before = u
-        self._plan = (
-            self.limits.shift(self._plan, u)
-            if self.closing is None
-            else self.closing.shift(self._plan, self.target)
-        )
-        seconds = time.perf_counter() - began
         return ControlAction(
-            u,
+            self._plan[0],
             flags,
             solution.iterations,
             cost,
             predicted,
             disturbance,
-            seconds,
+            time.perf_counter() - began,
             solution.detail,
             input_disturbance,
         )
+
+    def go_on(self, u: ArrayLike) -> None:
+        """On to the next sample after `decide`, with `u` (nu,) in force, the input that was decided
+        or another one."""
+        decided = self._plan[0]
+        if not np.array_equal(np.ravel(u), decided):
+            decided = self._take(u)
+            self._hold()
+            self.observer.predict(self._roles.joined(decided, self._last))
+            return
+        self.observer.predict(self._roles.joined(decided, self._last))
+        self._before = decided
+        self._plan = (
+            self.limits.shift(self._plan, decided)
+            if self.closing is None
+            else self.closing.shift(self._plan, self.target)
+        )
+
+    def take(self, u: ArrayLike) -> None:
+        """Before a sample: another input (nu,) is in force than the one `go_on` was given."""
+        self._take(u)
+        self._hold()
 
     def _follow(self, solution: Solution, references: Array) -> tuple[Array, float, Status]:
         """Plan as the solver says, or as before where it says nothing: what is expected, its cost,

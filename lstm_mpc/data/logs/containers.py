@@ -1,8 +1,9 @@
-"""Logs that are no text: workbooks, Parquet and MATLAB files, as rows of cells. Read as data only:
-no macro, no formula, no object of a file is ever run."""
+"""Logs that are no text: workbooks, Parquet and MATLAB files, and the histories of controllers, as
+rows of cells. Read as data only: no macro, no formula, no object of a file is ever run."""
 
 from __future__ import annotations
 
+import sqlite3
 import zipfile
 from collections.abc import Iterator
 from datetime import datetime, time
@@ -21,7 +22,9 @@ _MARK = "e0"  # an exponent: a number of a typed cell has no marks that need tel
 
 
 def kind_of(path: Path) -> str:
-    """ "xlsx", "parquet", "mat" or "text", by the first bytes of a file; DataError for others."""
+    """ "xlsx", "parquet", "mat", "db" or "text", by the first bytes of a file.
+
+    DataError for others."""
     try:
         with path.open("rb") as file:
             head = file.read(128)
@@ -31,6 +34,8 @@ def kind_of(path: Path) -> str:
         return "parquet"
     if head[:4] == b"PK\x03\x04":
         return "xlsx"
+    if head[:16] == b"SQLite format 3\x00":
+        return "db"
     if head[:6] == b"MATLAB" and b"5.0" in head[:20]:
         return "mat"
     remedies = {
@@ -45,8 +50,8 @@ def kind_of(path: Path) -> str:
 
 
 def typed_rows(path: Path, kind: str, progress: Progress | None = None) -> Iterator[Row]:
-    """The rows of a workbook, a Parquet or a MATLAB file, names first."""
-    reader = {"xlsx": _workbook, "parquet": _parquet, "mat": _matlab}[kind]
+    """The rows of a workbook, a Parquet or a MATLAB file, or a history, names first."""
+    reader = {"xlsx": _workbook, "parquet": _parquet, "mat": _matlab, "db": _history}[kind]
     try:
         yield from reader(path, progress or (lambda share: None))
     except (InputError, MemoryError):
@@ -104,6 +109,18 @@ def _workbook(path: Path, progress: Progress) -> Iterator[Row]:
 def _parquet(path: Path, progress: Progress) -> Iterator[Row]:
     for line, cells in enumerate(parquet_rows(path), start=1):
         yield line, [_text(cell) for cell in cells]
+
+
+def _history(path: Path, progress: Progress) -> Iterator[Row]:
+    """The samples of a controller that ran beside a plant."""
+    base = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    try:
+        found = base.execute("SELECT * FROM samples ORDER BY rowid")
+        yield 1, [str(column[0]) for column in found.description]
+        for line, cells in enumerate(found, start=2):
+            yield line, [_text(cell) for cell in cells]
+    finally:
+        base.close()
 
 
 def _matlab(path: Path, progress: Progress) -> Iterator[Row]:

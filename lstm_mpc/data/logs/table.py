@@ -116,7 +116,8 @@ class Table:
 
 
 def open_log(path: str | Path, *, header_row: int = 0) -> Table:
-    """Open a log: CSV in any dialect, gzipped or not, .xlsx, .parquet or .mat.
+    """Open a log: CSV in any dialect, gzipped or not, .xlsx, .parquet, .mat or the
+    history.db of a controller.
 
     Args:
         path: The file.

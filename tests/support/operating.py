@@ -1,0 +1,98 @@
+"""A plant in memory that a loop operates, and engines that misbehave."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lstm_mpc.control.controller import OPTIMAL, ControlAction
+from lstm_mpc.plants.system import Signal
+from lstm_mpc.project.operation.border import Border
+from lstm_mpc.project.operation.facts import Facts
+from lstm_mpc.project.operation.loop import Loop
+from lstm_mpc.project.operation.options import OperateOptions
+from lstm_mpc.project.operation.readings import Quality, Reading, Snapshot
+
+LOW, HIGH, MOVE, TS = 12.5, 17.0, 0.5, 10.0
+TAGS = ("y", "u", "remote", "heartbeat", "mode")
+
+
+def facts(move=MOVE, single=False):
+    border = Border(("u",), [LOW], [HIGH], [move], TS, (single,))
+    return Facts(
+        (Signal("y", "pH"),),
+        (Signal("u", "mL/s", LOW, HIGH),),
+        (),
+        TS,
+        border,
+        np.array([15.0]),
+        np.array([[4.5, 9.5]]),
+        np.array([[5.8, 9.2]]),
+        np.array([[3.0, 11.0]]),
+        np.array([1.0]),
+    )
+
+
+@dataclass
+class Scripted:
+    """An engine that answers what `answers` gives, or raises it."""
+
+    answers: object
+    in_force: float = 15.0
+
+    def reset(self, y, u, measured=()):
+        self.in_force = float(u[0])
+
+    def take(self, u):
+        self.in_force = float(u[0])
+
+    def go_on(self, u):
+        self.in_force = float(u[0])
+
+    def track(self, y, u, measured=()):
+        return self.decide(y, y)
+
+    def decide(self, y, reference, measured=()):
+        answer = self.answers(self.in_force)
+        if isinstance(answer, Exception):
+            raise answer
+        nothing = np.zeros(1)
+        return ControlAction(answer, OPTIMAL, 1, 0.0, np.zeros((2, 1)), nothing, 0.0, "", nothing)
+
+
+def wish(step):
+    """An engine that always wants to go `step` further."""
+    return Scripted(lambda in_force: np.array([in_force + step]))
+
+
+def loop(engine=None, tags=TAGS, on_event=lambda who, what, text: None, **options):
+    return Loop(facts(), engine or wish(0.1), OperateOptions(**options), tags, on_event)
+
+
+def good(value, stamp):
+    return Reading(value, Quality.GOOD, "Good", stamp, stamp)
+
+
+class Bench:
+    """A plant that takes every write, with a clock of its own."""
+
+    def __init__(self, loop, u=15.0, y=7.0):
+        self.loop, self.u, self.y, self.now, self.writes = loop, u, y, 0.0, []
+        self.beat, self.others = 0, {}
+
+    def snapshot(self, **changed):
+        stamp = 1e9 + self.now
+        values = {"y": self.y, "u": self.u, "remote": True, "heartbeat": self.beat, **self.others}
+        readings = {tag: good(value, stamp) for tag, value in values.items()} | changed
+        return Snapshot({tag: r for tag, r in readings.items() if r is not None})
+
+    def sample(self, snapshot=None, *, missed=0, takes=True, **changed):
+        self.now += TS * (1 + missed)
+        self.beat += 1
+        snapshot = self.snapshot(**changed) if snapshot is None else snapshot
+        values = self.loop.write(snapshot, self.now, missed)
+        if values is None:
+            return self.loop.confirm(None)
+        if takes:
+            self.writes.append((self.u, float(values[0])))
+            self.u = float(values[0])
+        return self.loop.confirm(self.snapshot())
