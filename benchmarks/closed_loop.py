@@ -23,16 +23,18 @@ from pathlib import Path
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 from rivals.arena import CONDITIONS, compete, ratio, standings, table
+from rivals.arena_figure import plot_arena
 from rivals.ideal import Ideal
 from rivals.linear_mpc import LinearMpc
 from rivals.pi import Pi, tune_pi
 from training import machine
 
+from lstm_mpc import plots
 from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.gate import Release
+from lstm_mpc.control.loop_metrics import metrics
 from lstm_mpc.control.problem import limits
-from lstm_mpc.control.simulation import metrics, simulate_closed_loop
-from lstm_mpc.plots import figures, style
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.project.design import load_design
 
 DESIGN = Path(__file__).resolve().parents[1] / "models" / "ph"
@@ -139,7 +141,7 @@ def main(*, quick, figure):
         print(f"- {'holds' if holds else '**MISSED**'}: {sentence} ({share:.2f})")
     assert not any(row["inadmissible"] for row in rows), "an input left its bounds or rates"
     if figure:
-        style.save(figures.plot_arena(rows, unit="pH·s"), figure, "arena")
+        plots.save(plot_arena(rows, unit="pH·s"), figure, "arena")
     print(f"\n{time.perf_counter() - began:.0f} s")
 
 

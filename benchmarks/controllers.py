@@ -39,16 +39,17 @@ from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.problem import ControlProblem, limits
-from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
-from lstm_mpc.data.dataset import Scaling
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
+from lstm_mpc.data.scaling import Scaling
 from lstm_mpc.export.pil_bench import missing, run_on_core
 from lstm_mpc.export.pil_frames import Frames, Run
 from lstm_mpc.io.export_folder import write_sources
 from lstm_mpc.model import lstm
 from lstm_mpc.model.lstm import GATES, Layer, Network
 from lstm_mpc.model.model import Model
-from lstm_mpc.plants.system import rest
+from lstm_mpc.plants.batch import rest
 from lstm_mpc.project.design import load_design
 
 DESIGN = Path(__file__).resolve().parents[1] / "models" / "ph"

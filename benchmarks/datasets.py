@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from lstm_mpc import Model, record_fits
-from lstm_mpc.data.dataset import Dataset, Record, fit_index
+from lstm_mpc.data.dataset import Dataset, Record
+from lstm_mpc.data.fit import fit_index
 from lstm_mpc.identification.linear_model import fit_linear
 from lstm_mpc.io import parallel
 from lstm_mpc.project.design import load_design

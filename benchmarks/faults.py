@@ -23,7 +23,9 @@ from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.faults import Fault
-from lstm_mpc.control.simulation import Run, Scenario, metrics, simulate_closed_loop
+from lstm_mpc.control.loop_metrics import metrics
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import Run, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.project.design import load_design

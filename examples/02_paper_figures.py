@@ -14,7 +14,7 @@ import numpy as np
 
 from lstm_mpc import Model, Verification, record_fits
 from lstm_mpc.certificates.exploration import ScenarioLaw, replay
-from lstm_mpc.plots.figures import plot_bounds, plot_scenarios, plot_validation
+from lstm_mpc.plots import plot_bounds, plot_scenarios, plot_validation
 from lstm_mpc.plots.style import save
 from lstm_mpc.project.design import load_design
 

@@ -30,8 +30,10 @@ from lstm_mpc import (
 )
 from lstm_mpc.certificates.scenarios import VerifyOptions
 from lstm_mpc.control.engines.dompc import DoMpc
+from lstm_mpc.control.loop_metrics import metrics
 from lstm_mpc.control.problem import ControlProblem
-from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.identification.starts import SearchOptions
 
 A, a, g, Ts = 150.0, 0.5, 981.0, 5.0  # [cm²] cross-section, [cm²] outlet, [cm/s²], [s]

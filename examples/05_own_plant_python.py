@@ -29,8 +29,10 @@ from lstm_mpc import (
 )
 from lstm_mpc.certificates.scenarios import VerifyOptions
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
+from lstm_mpc.control.loop_metrics import metrics
 from lstm_mpc.control.problem import ControlProblem
-from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.identification.starts import SearchOptions
 
 C, P, K0, K1, LAG, Ts = 60.0, 80.0, 0.8, 0.04, 8.0, 5.0  # [J/K], [W], [W/K], [W/(K %)], [s], [s]

@@ -41,30 +41,25 @@ if TYPE_CHECKING:
     from lstm_mpc.codegen.controller_spec import ControllerSpec as ControllerSpec
     from lstm_mpc.control.controller import ControlAction as ControlAction, Status as Status
     from lstm_mpc.control.engines.sqp import SolverOptions as SolverOptions
-    from lstm_mpc.control.problem import (
-        ControlProblem as ControlProblem,
+    from lstm_mpc.control.loop_metrics import metrics as metrics
+    from lstm_mpc.control.observers.options import (
         GatedTuning as GatedTuning,
         KalmanTuning as KalmanTuning,
         MheTuning as MheTuning,
     )
-    from lstm_mpc.control.simulation import (
-        Run as Run,
-        Scenario as Scenario,
-        metrics as metrics,
-        simulate_closed_loop as simulate_closed_loop,
-    )
+    from lstm_mpc.control.problem import ControlProblem as ControlProblem
+    from lstm_mpc.control.scenario import Scenario as Scenario
+    from lstm_mpc.control.simulation import Run as Run, simulate_closed_loop as simulate_closed_loop
     from lstm_mpc.data.csv_file import read_csv as read_csv, write_csv as write_csv
-    from lstm_mpc.data.dataset import (
-        Dataset as Dataset,
-        Fit as Fit,
-        Record as Record,
-        Scaling as Scaling,
-        fit_index as fit_index,
+    from lstm_mpc.data.dataset import Dataset as Dataset, Record as Record, thin as thin
+    from lstm_mpc.data.excitation import (
+        Mprs as Mprs,
+        Steps as Steps,
+        own_signal as own_signal,
         record as record,
-        scale as scale,
-        thin as thin,
     )
-    from lstm_mpc.data.excitation import Mprs as Mprs, Steps as Steps, own_signal as own_signal
+    from lstm_mpc.data.fit import Fit as Fit, fit_index as fit_index
+    from lstm_mpc.data.scaling import Scaling as Scaling, scale as scale
     from lstm_mpc.directory import Project as Project
     from lstm_mpc.errors import (
         DataError as DataError,
@@ -91,13 +86,11 @@ if TYPE_CHECKING:
         score as score,
         validate as validate,
     )
+    from lstm_mpc.model.data_fit import estimate_start as estimate_start, record_fits as record_fits
     from lstm_mpc.model.importers.import_file import import_model as import_model
     from lstm_mpc.model.lstm import Layer as Layer, Network as Network
-    from lstm_mpc.model.model import (
-        Model as Model,
-        estimate_start as estimate_start,
-        record_fits as record_fits,
-    )
+    from lstm_mpc.model.model import Model as Model
+    from lstm_mpc.plants.batch import simulate_batch as simulate_batch
     from lstm_mpc.plants.fmu import from_fmu as from_fmu
     from lstm_mpc.plants.python_function import from_python as from_python
     from lstm_mpc.plants.system import (
@@ -105,7 +98,6 @@ if TYPE_CHECKING:
         System as System,
         Trajectory as Trajectory,
         simulate as simulate,
-        simulate_batch as simulate_batch,
     )
 
 __version__ = version("lstm_mpc")

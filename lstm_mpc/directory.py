@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import lstm_mpc.plots as plots
 from lstm_mpc.assurance.loop_proof import LoopProof
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.provenance.signing import public_key
 from lstm_mpc.codegen.compiler import compiler
-from lstm_mpc.control.problem import KalmanTuning
+from lstm_mpc.control.observers.options import KalmanTuning
 from lstm_mpc.control.run_log import RunLog, write_log
-from lstm_mpc.control.simulation import Sample, Scenario
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import Sample
 from lstm_mpc.errors import InputError, Refused, SolverError
 from lstm_mpc.export.pil_frames import CORES
 from lstm_mpc.io import artefact_file, parallel
 from lstm_mpc.project import artefacts, campaign_log
-from lstm_mpc.project.directory import Directory, figures_module
+from lstm_mpc.project.directory import Directory
 from lstm_mpc.project.steps import (
     check_steps,
     export_steps,
@@ -99,7 +101,7 @@ class Project(Directory):
         campaign_log.log_campaign(design, loops.campaign)
         self._write(artefacts.LOOP, loops.save)
         for run, plant in zip(loops.runs, loops.plants, strict=True):
-            self._draw(f"loop-{run.scenario.name}", figures_module().plot_loop(run, plant))
+            self._draw(f"loop-{run.scenario.name}", plots.plot_loop(run, plant))
         if log:
             write_log(log, loops.runs, loops.plants[-1])
         return loops
@@ -176,8 +178,7 @@ class Project(Directory):
             InputError: There is no usable release, no plant or no law, or no such scenario.
         """
         replay = loop_steps.replay(self.design, index)
-        plot = figures_module().plot_loop
-        figure = plot(replay.run, replay.plant, safe_set=replay.safe_set)
+        figure = plots.plot_loop(replay.run, replay.plant, safe_set=replay.safe_set)
         self._draw(f"loop-number-{index}", figure)
         return replay
 

@@ -15,8 +15,9 @@ from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.gate import Release, release
 from lstm_mpc.certificates.scenarios import VerifyOptions, verify
 from lstm_mpc.codegen import compiler as loaded
-from lstm_mpc.data.dataset import Dataset, record, scale
-from lstm_mpc.data.excitation import Mprs
+from lstm_mpc.data.dataset import Dataset
+from lstm_mpc.data.excitation import Mprs, record
+from lstm_mpc.data.scaling import scale
 from lstm_mpc.identification.continuation import train
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.ph import Plant

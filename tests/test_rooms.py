@@ -152,7 +152,7 @@ def test_a_room_is_loaded_without_its_files():
         "names = [name.split('.') for name in sys.modules]\n"
         "print(*('.'.join(n) for n in names if n[0] == 'lstm_mpc' and len(n) > 2))\n"
         "from lstm_mpc.data import Scaling\n"
-        "print('lstm_mpc.data.dataset' in sys.modules)"
+        "print('lstm_mpc.data.scaling' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.splitlines() == ["lstm_mpc.io.lazy_names", "True"]

@@ -15,7 +15,8 @@ from lstm_mpc.control.engines.qp import FREE, Rows, WorkingSet, solve
 from lstm_mpc.control.problem import ControlProblem, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.input_delays import delayed
-from lstm_mpc.plants.system import Array, rest
+from lstm_mpc.plants.batch import rest
+from lstm_mpc.plants.system import Array
 
 _CHANGES = 500  # of the working set: far more than a program of twenty moves needs
 _DAMPING = 1e-10  # of the Hessian, relative to its largest diagonal entry

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status, coming
 from lstm_mpc.control.problem import Limits, admit
-from lstm_mpc.control.simulation import Probe, Scenario, Valve, draw_scenario
+from lstm_mpc.control.scenario import Probe, Scenario, Valve, draw_scenario
 from lstm_mpc.errors import InputError
-from lstm_mpc.plants.system import Array, System, rest
+from lstm_mpc.plants.batch import rest
+from lstm_mpc.plants.system import Array, System
 
 # points per direction and rounds of the search: the last spacing is a third of a percent
 _GRID, _ZOOMS = 9, 5

@@ -14,7 +14,8 @@ import numpy as np
 from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.control.simulation import metrics, simulate_closed_loop
+from lstm_mpc.control.loop_metrics import metrics
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.export import differences, replay
 from lstm_mpc.export.pil_frames import Frames, Run
 from lstm_mpc.project.design import load_design

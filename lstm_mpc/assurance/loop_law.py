@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_mpc.control.simulation import Scenario
+from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.data.excitation import Mprs, Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file

@@ -19,7 +19,7 @@ from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.evidence import Evidence, Inequality
 from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
 from lstm_mpc.control.engines.supervisor import closing_of
-from lstm_mpc.control.problem import GatedTuning
+from lstm_mpc.control.observers.options import GatedTuning
 from lstm_mpc.control.terminal.closing import Closing
 from lstm_mpc.control.terminal.sensitivity import cost_bounds
 from lstm_mpc.errors import InputError

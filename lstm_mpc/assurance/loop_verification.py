@@ -29,10 +29,8 @@ from lstm_mpc.assurance.plant_bound import plant_bound
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.scenarios import scenario_count
 from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
-from lstm_mpc.control.simulation import (
-    Run,
-    draw_scenarios,
-)
+from lstm_mpc.control.scenario import draw_scenarios
+from lstm_mpc.control.simulation import Run
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file, parallel
 from lstm_mpc.io.schema import noun

@@ -13,7 +13,8 @@ import numpy as np
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
-from lstm_mpc.model.model import Model, simulations
+from lstm_mpc.model.data_fit import simulations
+from lstm_mpc.model.model import Model
 from lstm_mpc.plants.python_function import PythonFunction
 from lstm_mpc.plants.roles import as_plant
 from lstm_mpc.plants.system import Array, Batch, Signal, System

@@ -7,7 +7,8 @@ import numpy as np
 from lstm_mpc.assurance.loop_law import LoopLaw
 from lstm_mpc.certificates.evidence import PlantBound
 from lstm_mpc.data.excitation import Mprs
-from lstm_mpc.plants.system import Array, System, rests
+from lstm_mpc.plants.batch import rests
+from lstm_mpc.plants.system import Array, System
 
 SEARCHED = 256  # input signals where there is no proof
 

@@ -9,20 +9,13 @@ from typing import Any
 import numpy as np
 
 from lstm_mpc.certificates.evidence import Bound, Verification
-from lstm_mpc.data.dataset import Scaling
 from lstm_mpc.data.excitation import Mprs, Segments
+from lstm_mpc.data.scaling import Scaling
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import parallel
 from lstm_mpc.model.model import Model
-from lstm_mpc.plants.system import (
-    Array,
-    System,
-    Trajectory,
-    frozen_array,
-    rest,
-    simulate,
-    simulate_batch,
-)
+from lstm_mpc.plants.batch import rest, simulate_batch
+from lstm_mpc.plants.system import Array, System, Trajectory, frozen_array, simulate
 
 Progress = Callable[[str, float], None]  # what is under way, and the share of it that is done
 ASK = 100  # samples between two looks for Ctrl-C: a chunk of a long horizon takes minutes

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from lstm_mpc.errors import LstmMpcError, Refused, one_line
 
 if TYPE_CHECKING:  # the parser is quick without them
-    from lstm_mpc.control.simulation import Sample, Scenario
+    from lstm_mpc.control.scenario import Scenario
+    from lstm_mpc.control.simulation import Sample
     from lstm_mpc.plants.system import System
 
 _SHORTER = ("train", "tune")  # work that ends when nothing is to be gained any more

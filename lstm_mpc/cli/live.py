@@ -7,7 +7,8 @@ from math import isfinite
 
 import numpy as np
 
-from lstm_mpc.control.simulation import Sample, Scenario
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import Sample
 from lstm_mpc.plants.system import System
 
 _WIDTH = 41  # [characters] of the strips, which the outputs share

@@ -17,7 +17,7 @@ from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.verdict.claims import decay
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.data.dataset import Dataset
-from lstm_mpc.data.inspection import describe
+from lstm_mpc.data.look.inspection import describe
 from lstm_mpc.identification.model_order import Ordering
 from lstm_mpc.model.importers.import_file import told as imported_facts
 from lstm_mpc.model.model import Model

@@ -10,7 +10,7 @@ import numpy as np
 
 from lstm_mpc.assurance.loop_proof import LoopProof
 from lstm_mpc.cli.words import Answer, fit_lines
-from lstm_mpc.data.correlation import Residuals
+from lstm_mpc.data.look.correlation import Residuals
 from lstm_mpc.model.model import Model
 from lstm_mpc.model.step_response import StepResponse
 from lstm_mpc.project.artefacts import PROOF, SIGNATURE

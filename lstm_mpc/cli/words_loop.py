@@ -15,9 +15,10 @@ from lstm_mpc.certificates.scenarios import scenario_count
 from lstm_mpc.cli.words import Answer, waivers
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control.controller import WORDS, Status
-from lstm_mpc.control.problem import KalmanTuning
+from lstm_mpc.control.loop_metrics import metrics
+from lstm_mpc.control.observers.options import KalmanTuning
 from lstm_mpc.control.run_log import RunLog
-from lstm_mpc.control.simulation import Run, metrics
+from lstm_mpc.control.simulation import Run
 from lstm_mpc.io.targets import target_of
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.phrases import within

@@ -22,12 +22,14 @@ from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.observer_claims import observer_claims
 from lstm_mpc.control.observers.kalman import beyond, tuned
 from lstm_mpc.control.observers.observer import state_bound
-from lstm_mpc.control.problem import ControlProblem, KalmanTuning, Limits, limits
+from lstm_mpc.control.observers.options import KalmanTuning
+from lstm_mpc.control.problem import ControlProblem, Limits, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.io.templates import WIDTH, Raw, number, render
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
-from lstm_mpc.plants.system import Array, rest
+from lstm_mpc.plants.batch import rest
+from lstm_mpc.plants.system import Array
 
 Real = type[np.float32] | type[np.float64]
 _NEVER = 1e30  # a limit that nothing reaches, NEVER in the C

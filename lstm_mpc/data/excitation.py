@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lstm_mpc.data.dataset import Record
 from lstm_mpc.errors import InputError
-from lstm_mpc.plants.system import Array, frozen_array
+from lstm_mpc.plants.system import Array, System, frozen_array, simulate
 
 
 @dataclass(frozen=True)
@@ -174,3 +175,52 @@ def own_signal(values: ArrayLike | Sequence[float], Ts: float) -> Steps:
     """
     values = frozen_array(values, name="signal")
     return Steps(tuple(np.arange(len(values)) * Ts), values)
+
+
+def record(
+    system: System,
+    excitation: InputClass,
+    *,
+    steps: int,
+    input_noise: float = 0.0,
+    output_noise: float = 0.0,
+    resolution: float = 0.0,
+    seed: int = 0,
+    name: str = "record",
+) -> Record:
+    """Run an experiment on a simulated plant from its nominal start.
+
+    The plant receives the drawn input; white noise is added to what is recorded (Section 4 of the
+    paper), which is then rounded.
+
+    Args:
+        system: The plant.
+        excitation: The class of inputs that one is drawn from.
+        steps: How many samples.
+        input_noise: Variance of the noise on the recorded inputs [input unit²].
+        output_noise: Variance of the noise on the recorded outputs [output unit²].
+        resolution: What is recorded is a multiple of this [unit]; 0: not rounded.
+        seed: Of input and noise; the same seed gives the same record.
+        name: Of the record.
+
+    Returns:
+        Inputs, outputs and noise-free outputs.
+
+    Raises:
+        InputError: A variance is negative.
+    """
+    if min(input_noise, output_noise) < 0:
+        raise InputError(
+            f"noise variances must not be negative, got {input_noise} and {output_noise}"
+        )
+    rng = np.random.default_rng(seed)
+    u = excitation.draw(rng, steps, system.Ts).signal(steps)
+    run = simulate(system, u)
+    seen_u = run.u + np.sqrt(input_noise) * rng.standard_normal(run.u.shape)
+    seen_y = run.y + np.sqrt(output_noise) * rng.standard_normal(run.y.shape)
+    return Record(name, *(_recorded(values, resolution) for values in (seen_u, seen_y, run.y)))
+
+
+def _recorded(values: Array, resolution: float) -> Array:
+    """`values` as a recorder keeps them; division by the inverse gives the shortest decimals."""
+    return values if resolution == 0 else np.rint(values * (1.0 / resolution)) / (1.0 / resolution)

@@ -13,7 +13,8 @@ from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
 from lstm_mpc.control.problem import input_range
 from lstm_mpc.export.pil_frames import Run
-from lstm_mpc.plants.system import Array, rest
+from lstm_mpc.plants.batch import rest
+from lstm_mpc.plants.system import Array
 
 SAMPLES = 60
 # samples: output disturbance from, no measurement at, no setpoint at

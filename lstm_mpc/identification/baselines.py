@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from lstm_mpc.data.dataset import Dataset, Scaling, fit_index
+from lstm_mpc.data.dataset import Dataset
+from lstm_mpc.data.fit import fit_index
+from lstm_mpc.data.scaling import Scaling
 from lstm_mpc.identification.linear_model import LinearModel
 from lstm_mpc.plants.system import Array
 

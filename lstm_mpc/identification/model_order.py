@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from lstm_mpc.data.dataset import Dataset, scale
+from lstm_mpc.data.dataset import Dataset
+from lstm_mpc.data.scaling import scale
 from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.identification.starts import SearchOptions, Start, Task, one_start
 from lstm_mpc.identification.training import Progress, TrainingOptions

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lstm_mpc.data.dataset import Dataset, Scaling, scale
+from lstm_mpc.data.dataset import Dataset
+from lstm_mpc.data.scaling import Scaling, scale
 from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.identification.starts import (
     AS_THEY_ARE,

@@ -9,13 +9,15 @@ from importlib.metadata import version
 from typing import Any
 
 from lstm_mpc.certificates.certification import certify
-from lstm_mpc.data.dataset import Dataset, Scaling
+from lstm_mpc.data.dataset import Dataset
+from lstm_mpc.data.scaling import Scaling
 from lstm_mpc.errors import InputError
 from lstm_mpc.identification.continuation import first_conditions, train
 from lstm_mpc.identification.training import Outcome, TrainingOptions
 from lstm_mpc.io import parallel
 from lstm_mpc.model import lstm
-from lstm_mpc.model.model import Model, record_fits
+from lstm_mpc.model.data_fit import record_fits
+from lstm_mpc.model.model import Model
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from lstm_mpc.certificates import conditions
-from lstm_mpc.data.dataset import Dataset, Scaling
+from lstm_mpc.data.dataset import Dataset
+from lstm_mpc.data.scaling import Scaling
 from lstm_mpc.errors import InputError
 from lstm_mpc.identification.initial_weights import given_start, linear_start, random_start
 from lstm_mpc.identification.nlp import Cost, Program

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from lstm_mpc.certificates.evidence import Validation
-from lstm_mpc.data.correlation import Residuals, correlate
-from lstm_mpc.data.dataset import Dataset, Fit
+from lstm_mpc.data.dataset import Dataset
+from lstm_mpc.data.fit import Fit
+from lstm_mpc.data.look.correlation import Residuals, correlate
 from lstm_mpc.errors import InputError
-from lstm_mpc.model.model import Model, compare, record_fits, simulations
+from lstm_mpc.model.data_fit import compare, record_fits, simulations
+from lstm_mpc.model.model import Model
 
 LAGS = 25  # of the tests of residuals, where there are samples enough
 

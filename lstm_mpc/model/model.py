@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -13,21 +12,21 @@ import casadi as ca
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lstm_mpc.data.dataset import Dataset, Fit, Record, Scaling, fit_index
+from lstm_mpc.data.dataset import Dataset
+from lstm_mpc.data.scaling import Scaling
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.artefact_file import Artefact
 from lstm_mpc.io.display import Displayed, draw
 from lstm_mpc.io.schema import noun
 from lstm_mpc.model import lstm
-from lstm_mpc.model.input_delays import checked_delays, delayed, late
+from lstm_mpc.model.input_delays import checked_delays, delayed
+from lstm_mpc.model.numpy_twin import folded
+from lstm_mpc.model.saved import Saved
+from lstm_mpc.plants.batch import rest
 from lstm_mpc.plants.names import checked_name
-from lstm_mpc.plants.roles import Roles
-from lstm_mpc.plants.system import Array, Signal, System, rest, simulate, simulate_batch
-
-TOLERATED = 1e-9  # [relative] by which the limits may lie beyond the input radius
-_RIDGE = 1e-2  # pull of an estimated start towards rest, against normalised output errors
-_NUDGE = 1e-6  # step of its central differences
+from lstm_mpc.plants.roles import Roles, signal_content
+from lstm_mpc.plants.system import Array, Signal, System, simulate
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,35 +63,16 @@ class Model(Artefact, Displayed):
                 f"model: the network has {self.network.nu} inputs and {self.network.ny} outputs, "
                 f"the signals are {len(self.inputs)} and {len(self.outputs)}"
             )
-        scaling = self.scaling
-        for mid, span, signals in (
-            (scaling.u_mid, scaling.u_span, self.inputs),
-            (scaling.y_mid, scaling.y_span, self.outputs),
-        ):
-            if not mid.size == span.size == len(signals):
-                raise InputError("model: the scaling does not fit the number of signals")
+        self.scaling.check_signals(self.inputs, self.outputs)
         object.__setattr__(
             self, "delays", checked_delays(self.delays, len(self.inputs), name="model")
         )
-        reach = np.abs(self.scaling.u_in([self.u_low, self.u_high])).max(axis=0)
-        for signal, widest in zip(self.inputs, reach, strict=True):
-            if not widest <= self.scaling.radius * (1 + TOLERATED):
-                limits = f"[{signal.low:g}, {signal.high:g}] {signal.unit}"
-                raise InputError(
-                    f"model: the limits {limits} of {signal.name!r} lie beyond the input radius"
-                    f" {self.scaling.radius:g}"
-                )
 
     @cached_property
     def overreach(self) -> float:
         """1 where inputs within the limits stay within the radius of the scaling, else by what
         factor they leave it: by a rounding, which is tolerated. Rounded up."""
-        s, reach = self.scaling, Fraction(0)
-        for signal, mid, span in zip(self.inputs, s.u_mid, s.u_span, strict=True):
-            for end in (signal.low, signal.high):
-                reach = max(reach, abs(Fraction(end) - Fraction(mid)) / Fraction(span))
-        factor = reach / Fraction(s.radius)
-        return 1.0 if factor <= 1 else float(np.nextafter(float(factor), np.inf))
+        return self.scaling.overreach(self.inputs)
 
     @cached_property
     def digest(self) -> str:
@@ -232,7 +212,7 @@ class Model(Artefact, Displayed):
             np.zeros(n),
             step,
             output,
-            batch=_folded(self),
+            batch=folded(self.network, self.scaling, self.u_low, self.u_high),
         )
 
     def simulate(self, u: ArrayLike, *, x0: ArrayLike | None = None) -> Array:
@@ -316,226 +296,5 @@ class Model(Artefact, Displayed):
         Raises:
             InputError: Something does not fit; with its name.
         """
-        saved = noun(_Saved, content, where)
+        saved = noun(Saved, content, where)
         return Model(**{**saved.__dict__, "network": lstm.from_parameters(saved.network)})
-
-
-@dataclass(frozen=True)
-class _Saved:
-    """`Model`, as JSON holds it."""
-
-    name: str
-    Ts: float
-    inputs: tuple[Signal, ...]
-    outputs: tuple[Signal, ...]
-    scaling: Scaling
-    network: dict[str, list[list[float]]]
-    origin: dict[str, Any]
-    delays: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Folded:
-    """The NumPy twin of a model: per layer one product for all gates and one exponential, scalings
-    folded into the weights.
-
-    `stacks` holds per layer (nx, −[W U b] of f, i, o and −2[W U b] of c), since σ(z) = 1/(1 + e^−z)
-    and tanh(z) = 2σ(2z) − 1: on many processors NumPy's exp is four times as fast as its tanh."""
-
-    stacks: tuple[tuple[int, Array], ...]
-    low: Array
-    high: Array
-    C: Array
-    offset: Array
-
-    def step(self, chi: Array, u: Array, d: Array) -> Array:
-        following, ones = np.empty_like(chi), np.ones((1, chi.shape[1]))
-        below, at = np.minimum(np.maximum(u, self.low), self.high), 0
-        for nx, stack in self.stacks:
-            gates = _logistic(stack @ np.concatenate([below, chi[at + nx : at + 2 * nx], ones]))
-            f, i, o, c = (gates[j * nx : (j + 1) * nx] for j in range(4))
-            x = np.multiply(f, chi[at : at + nx], out=following[at : at + nx])
-            x += np.multiply(i, _doubled(c), out=c)
-            below = np.multiply(
-                o, _doubled(_logistic(-2.0 * x)), out=following[at + nx : at + 2 * nx]
-            )
-            at += 2 * nx
-        return following
-
-    def output(self, chi: Array) -> Array:
-        return self.C @ chi[-self.C.shape[1] :] + self.offset
-
-
-def _logistic(minus_z: Array) -> Array:
-    """σ(z) in place of −z; what overflows is 0."""
-    with np.errstate(over="ignore"):
-        np.exp(minus_z, out=minus_z)
-    minus_z += 1.0
-    return np.divide(1.0, minus_z, out=minus_z)
-
-
-def _doubled(half: Array) -> Array:
-    """tanh(z) in place of σ(2z)."""
-    half *= 2.0
-    half -= 1.0
-    return half
-
-
-def _folded(model: Model) -> _Folded:
-    stacks, mid, span = [], model.scaling.u_mid, model.scaling.u_span
-    for layer in model.network.layers:
-        rows = []
-        for g, gain in zip(lstm.GATES, (-1.0, -1.0, -1.0, -2.0), strict=True):
-            W, U, b = layer.gate(g)
-            rows.append(gain * np.hstack([W / span, U, b - (W / span) @ mid[:, None]]))
-        stacks.append((layer.nx, np.vstack(rows)))
-        mid, span = np.zeros(layer.nx), np.ones(layer.nx)
-    y_mid, y_span = model.scaling.y_mid[:, None], model.scaling.y_span[:, None]
-    return _Folded(
-        stacks=tuple(stacks),
-        low=model.u_low[:, None],
-        high=model.u_high[:, None],
-        C=y_span * model.network.C,
-        offset=y_span * model.network.b_y + y_mid,
-    )
-
-
-def signal_content(signal: Signal) -> dict[str, Any]:
-    """A signal as JSON types; open ends are left out, since JSON has no infinity."""
-    fields = {
-        "name": signal.name,
-        "unit": signal.unit,
-        "low": signal.low,
-        "high": signal.high,
-        "nominal": signal.nominal,
-        "kind": "measured" if signal.measured else None,
-    }
-    return {
-        k: v for k, v in fields.items() if v is not None and v not in (float("inf"), float("-inf"))
-    }
-
-
-def estimate_start(model: Model, u: ArrayLike, y: ArrayLike) -> Array:
-    """Find the start from which a model explains measurements best.
-
-    Before the window u[0] was held; χ0 is that of `estimate_core`.
-
-    Args:
-        model: The model.
-        u: The inputs of a window, (W, nu) [engineering].
-        y: The outputs measured in it, (W, ny) [engineering].
-
-    Returns:
-        The state of `model.system` at the first sample of the window, (n,).
-    """
-    u = np.atleast_2d(u)
-    return model.state(estimate_core(model, late(u, model.delays), y), u[0])
-
-
-def estimate_core(model: Model, u: ArrayLike, y: ArrayLike) -> Array:
-    """χ0 (n,) of the network from a window of its inputs `u` (W, nu), delayed, and measurements `y`
-    (W, ny), engineering units.
-
-    Least squares from the state at rest under u[0], towards which χ0 is drawn a little, since a
-    window shows only some of it. What was not measured (NaN) does not count."""
-    from scipy.optimize import least_squares  # half a second, for those who need it
-
-    u, y = np.atleast_2d(u), np.atleast_2d(y)
-    if u.shape != (len(y), len(model.inputs)) or y.shape[1] != len(model.outputs):
-        raise InputError(
-            f"estimate_start: u {u.shape} and y {y.shape} must be (W, {len(model.inputs)}) and (W,"
-            f" {len(model.outputs)})"
-        )
-    system, origin, n = model.core, rest(model.core, u[0]), model.sizes.n
-
-    def residual(starts: Array) -> Array:
-        """One column for each start (B, n)."""
-        error = np.where(
-            np.isnan(y),
-            0.0,
-            simulate_batch(system, np.repeat(u[None], len(starts), axis=0), starts) - y,
-        )
-        return np.vstack(
-            [
-                (error / model.scaling.y_span).reshape(len(starts), -1).T,
-                _RIDGE * (starts - origin).T,
-            ]
-        )
-
-    def slope(start: Array) -> Array:
-        moved = residual(np.vstack([start + _NUDGE * np.eye(n), start - _NUDGE * np.eye(n)]))
-        return (moved[:, :n] - moved[:, n:]) / (2 * _NUDGE)
-
-    return np.asarray(least_squares(lambda start: residual(start[None])[:, 0], origin, slope).x)
-
-
-def start_of(model: Model, item: Record, rng: np.random.Generator, *, window: int) -> Array:
-    """The start of `model.system` for a record: estimated from its first `window` samples, or χ0
-    uniform in ±0.1 without a window; its first input was held before."""
-    if window:
-        return estimate_start(model, item.u[:window], item.y[:window])
-    return model.state(rng.uniform(-0.1, 0.1, model.sizes.n), item.u[0])
-
-
-def record_fits(
-    model: Model,
-    dataset: Dataset,
-    *,
-    transient: int,
-    seed: int,
-    against: str = "measured",
-    window: int = 0,
-) -> tuple[Fit, ...]:
-    """Simulate every record and compare.
-
-    Args:
-        model: The model.
-        dataset: The records that it is compared with.
-        transient: First samples of every record that do not count.
-        seed: Of the random starts, χ0 uniform in ±0.1.
-        against: "measured" or "noise-free"; the latter exists only for simulated plants.
-        window: First samples that the start is estimated from instead of a random one; at most
-            `transient`, or the fit would know the answer.
-
-    Returns:
-        One fit per record.
-
-    Raises:
-        InputError: The window is longer than the transient, or the records do not fit the model.
-    """
-    if not 0 <= window <= transient:
-        raise InputError(
-            f"validate: a window of {window} samples must lie within the {transient} that are"
-            " skipped, or the fit would know the answer"
-        )
-    runs = simulations(model, dataset, seed=seed, window=window)
-    return tuple(
-        compare(model, item, y, transient=transient, against=against)
-        for item, y in zip(dataset.records, runs, strict=True)
-    )
-
-
-def simulations(
-    model: Model, dataset: Dataset, *, seed: int = 0, window: int = 0
-) -> tuple[Array, ...]:
-    """The outputs (N, ny) of the model for every record, from the starts that `validate` takes."""
-    rng = np.random.default_rng(seed)
-    return tuple(
-        simulate(model.system, item.u, x0=start_of(model, item, rng, window=window)).y
-        for item in dataset.records
-    )
-
-
-def compare(model: Model, item: Record, y: Array, *, transient: int, against: str) -> Fit:
-    """The fit of a simulated output `y` to one record."""
-    reference = item.y if against == "measured" else item.truth
-    if reference is None:
-        raise InputError(f"record {item.name!r} has no noise-free output to compare with")
-    return fit_index(
-        reference,
-        y,
-        scaling=model.scaling,
-        units=[s.unit for s in model.outputs],
-        against=against,
-        transient=transient,
-    )

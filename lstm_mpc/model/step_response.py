@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lstm_mpc.model.model import Model
-from lstm_mpc.plants.system import Array, rest, simulate
+from lstm_mpc.plants.batch import rest
+from lstm_mpc.plants.system import Array, simulate
 
 LEVELS = (0.2, 0.5, 0.8)  # of the range of the input, where it steps from
 SIZE = 0.1  # of the range

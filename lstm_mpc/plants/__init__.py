@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lstm_mpc.io.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from lstm_mpc.plants.batch import simulate_batch as simulate_batch
     from lstm_mpc.plants.fmu import from_fmu as from_fmu
     from lstm_mpc.plants.python_function import from_python as from_python
     from lstm_mpc.plants.system import (
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
         System as System,
         Trajectory as Trajectory,
         simulate as simulate,
-        simulate_batch as simulate_batch,
     )
 
 __getattr__, __dir__, __all__ = lazy_names(__name__)

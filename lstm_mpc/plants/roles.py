@@ -156,3 +156,18 @@ def _rewired(
         following = system.step(chi, *rows.symbols(u, d))
         step = ca.Function("step", [chi, u, d], [following], ["chi", "u", "d"], ["chi_next"])
     return replace(system, inputs=inputs, disturbances=disturbances, step=step, batch=twin)
+
+
+def signal_content(signal: Signal) -> dict[str, Any]:
+    """A signal as JSON types; open ends are left out, since JSON has no infinity."""
+    fields = {
+        "name": signal.name,
+        "unit": signal.unit,
+        "low": signal.low,
+        "high": signal.high,
+        "nominal": signal.nominal,
+        "kind": "measured" if signal.measured else None,
+    }
+    return {
+        k: v for k, v in fields.items() if v is not None and v not in (float("inf"), float("-inf"))
+    }

@@ -8,8 +8,8 @@ from typing import Any
 from lstm_mpc.certificates.bounds_table import bounds_table
 from lstm_mpc.certificates.evidence import Tube, Tubes, Validation, Verification
 from lstm_mpc.control.simulation import Run
-from lstm_mpc.data.correlation import Residuals
 from lstm_mpc.data.dataset import Dataset
+from lstm_mpc.data.look.correlation import Residuals
 from lstm_mpc.errors import InputError
 from lstm_mpc.identification.model_order import Ordering
 from lstm_mpc.identification.validation import check_signals
@@ -17,12 +17,14 @@ from lstm_mpc.io.display import drawing
 from lstm_mpc.model.model import Model
 from lstm_mpc.model.step_response import step_responses
 from lstm_mpc.plants.system import System
-from lstm_mpc.plots import figures
+from lstm_mpc.plots.evidence_figures import plot_bounds, plot_order, plot_reach, plot_scenarios
+from lstm_mpc.plots.figures import plot_correlations, plot_data, plot_validation
+from lstm_mpc.plots.loop_figures import plot_loop
 from lstm_mpc.plots.step_figures import plot_step_responses
 from lstm_mpc.plots.style import Figure
 
-drawing.register(Dataset, figures.plot_data)
-drawing.register(Ordering, figures.plot_order)
+drawing.register(Dataset, plot_data)
+drawing.register(Ordering, plot_order)
 
 
 @drawing.register
@@ -30,7 +32,7 @@ def _(model: Model, dataset: Dataset | None = None, **options: Any) -> Figure:
     if dataset is None:
         return plot_step_responses(model, step_responses(model))
     check_signals(model, dataset)
-    return figures.plot_validation(model, dataset, **options)
+    return plot_validation(model, dataset, **options)
 
 
 @drawing.register
@@ -41,7 +43,7 @@ def _(validation: Validation, model: Model, dataset: Dataset) -> Figure:
             f"plot: the validation speaks of data {validation.data[:12]}, not of"
             f" {dataset.digest[:12]}; give the data that it was computed from"
         )
-    return figures.plot_validation(model, dataset, seed=validation.seed)
+    return plot_validation(model, dataset, seed=validation.seed)
 
 
 @drawing.register
@@ -49,13 +51,13 @@ def _(
     verification: Verification, model: Model | None = None, *, radius: float | None = None
 ) -> Figure:
     if model is None:
-        return figures.plot_bounds(verification)
+        return plot_bounds(verification)
     _same("verification", verification.model, model)
     radii = [bound.radius_u for bound in verification.bounds if bound.system == "model"]
     if radius is None and not radii:
         raise InputError("plot: the verification holds no bound of the model; give a radius")
     radius = max(radii) if radius is None else radius
-    return figures.plot_scenarios(model, verification, radius=radius)
+    return plot_scenarios(model, verification, radius=radius)
 
 
 @drawing.register
@@ -71,7 +73,7 @@ def _(
             f" got {output}"
         )
     rows = bounds_table(model, tubes, verification, output=output)
-    return figures.plot_reach(model, rows, output=output)
+    return plot_reach(model, rows, output=output)
 
 
 @drawing.register
@@ -88,7 +90,7 @@ def _(run: Run, plant: System, *, safe_set: Sequence[tuple[float, float]] = ()) 
             f"plot: the run has {needs[0]} outputs and {needs[1]} disturbances, the plant {has[0]}"
             f" and {has[1]}; give the plant that it was simulated on"
         )
-    return figures.plot_loop(run, plant, safe_set=safe_set)
+    return plot_loop(run, plant, safe_set=safe_set)
 
 
 @drawing.register
@@ -97,7 +99,7 @@ def _(
 ) -> Figure:
     _, ny, nu = residuals.cross.shape
     names = _names("input", inputs, nu), _names("output", outputs, ny)
-    return figures.plot_correlations(*names, residuals)
+    return plot_correlations(*names, residuals)
 
 
 def _names(word: str, given: Sequence[str] | None, count: int) -> list[str]:

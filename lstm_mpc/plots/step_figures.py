@@ -13,7 +13,15 @@ _COLOURS = (BLUE, ORANGE, GREEN)
 
 @styled
 def plot_step_responses(model: Model, responses: Sequence[StepResponse]) -> Figure:
-    """Every output after a step of every input, each from several levels."""
+    """Draw every output after a step of every input, each from several levels.
+
+    Args:
+        model: The model.
+        responses: What `step_responses` makes of it.
+
+    Returns:
+        A matplotlib figure.
+    """
     ny, nu = len(model.outputs), len(model.inputs)
     figure, axes = sheet(ny, 2.2 * ny + 0.5, nu)
     for j, u in enumerate(model.inputs):

@@ -17,7 +17,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure as Figure
 
-from lstm_mpc.control.simulation import Sample, Scenario
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import Sample
 from lstm_mpc.plants.system import Array, System
 
 if TYPE_CHECKING:
@@ -252,3 +253,15 @@ def window(system: System) -> Window | None:
         pyplot.close(figure)
         return None
     return Window(system, figure)
+
+
+def clock(seconds: float) -> tuple[float, str]:
+    """What to count a time of `seconds` in: [s] per unit, and the unit."""
+    return next(
+        (
+            (size, unit)
+            for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+            if seconds > 3 * size
+        ),
+        (1.0, "s"),
+    )

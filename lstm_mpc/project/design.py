@@ -19,10 +19,10 @@ from lstm_mpc.certificates.policy import Policy
 from lstm_mpc.certificates.scenarios import VerifyOptions
 from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.problem import ControlProblem
-from lstm_mpc.control.simulation import Scenario
+from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.data.csv_file import read_csv
-from lstm_mpc.data.dataset import Dataset, Record, record as record_run
-from lstm_mpc.data.excitation import Mprs
+from lstm_mpc.data.dataset import Dataset, Record
+from lstm_mpc.data.excitation import Mprs, record as record_run
 from lstm_mpc.data.log_options import LogOptions
 from lstm_mpc.data.log_preparation import Prepared, prepare_log
 from lstm_mpc.errors import InputError
@@ -173,7 +173,7 @@ class Design:
         return self.folder / name
 
     @property
-    def judge(self) -> dict[str, int]:
+    def judge(self) -> dict[str, Any]:
         """What of a record counts in a validation: keyword arguments of `validate`."""
         return {"transient": self.search.transient, "window": self.search.window}
 

@@ -14,8 +14,8 @@ from lstm_mpc.assurance.loop_law import LoopLaw
 from lstm_mpc.assurance.loop_verification import LoopVerifyOptions
 from lstm_mpc.assurance.model_plant import REPLAY, ModelPlant
 from lstm_mpc.control.faults import Fault
-from lstm_mpc.control.problem import GatedTuning, KalmanTuning, MheTuning
-from lstm_mpc.control.simulation import Scenario
+from lstm_mpc.control.observers.options import GatedTuning, KalmanTuning, MheTuning
+from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.io.schema import noun, refuse_unknown, table_of, tables_of

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import lstm_mpc.plots as plots
 from lstm_mpc.certificates.bounds_table import bounds_table
 from lstm_mpc.certificates.evidence import Certificate, Tubes, Verification
 from lstm_mpc.certificates.gate import Release
@@ -99,7 +100,7 @@ class Directory:
         artefact_file.write_text(self.folder / "design.toml", draft.text)
         load_design(self.folder)  # what is written can be read
         kept = len(draft.validation.records)
-        self._draw("data", figures_module().plot_data(draft.data, kept=kept))
+        self._draw("data", plots.plot_data(draft.data, kept=kept))
         return draft
 
     def record(self) -> Recording:
@@ -134,7 +135,7 @@ class Directory:
         ordering = training_steps.order(self.design, self.options, cells=cells, starts=starts)
         content = training_steps.ordering_content(ordering)
         self._write_json(artefacts.ORDER, "lstm_mpc order", content)
-        self._draw("order", figures_module().plot_order(ordering))
+        self._draw("order", plots.plot_order(ordering))
         return ordering
 
     def train(self, origin: Path | None = None) -> Trained:
@@ -158,7 +159,7 @@ class Directory:
         self._write(artefacts.MODEL, trained.model.save)
         self._write_json(artefacts.TRAINING, artefacts.REPORT_KIND, trained.report())
         validation = design.records("validation")
-        figure = figures_module().plot_validation(trained.model, validation, **design.judge)
+        figure = plots.plot_validation(trained.model, validation, **design.judge)
         self._draw("validation", figure)
         return trained
 
@@ -222,7 +223,7 @@ class Directory:
         """
         design = self.design if (self.folder / "design.toml").exists() else None
         check = check_steps.validate(self.model, files, design, self.options)
-        name, plots, model = Path(files[0]).stem, figures_module(), check.model
+        name, model = Path(files[0]).stem, check.model
         figure = plots.plot_validation(model, check.dataset, runs=check.runs, transient=0)
         self._draw(f"validation-{name}", figure)
         if check.residuals is not None:
@@ -232,11 +233,9 @@ class Directory:
 
     def inspect(self) -> tuple[StepResponse, ...]:
         """Step responses and gains of the model → figure steps."""
-        from lstm_mpc.plots.step_figures import plot_step_responses
-
         model = self.model
         responses = step_responses(model)
-        self._draw("steps", plot_step_responses(model, responses))
+        self._draw("steps", plots.plot_step_responses(model, responses))
         return responses
 
     def verify(self) -> Verification:
@@ -247,8 +246,8 @@ class Directory:
         evidence = campaign_log.logged(design, evidence)
         self._write(artefacts.VERIFICATION, evidence.save)
         top = max(design.verify.radii)
-        self._draw("scenarios", figures_module().plot_scenarios(self.model, evidence, radius=top))
-        self._draw("bounds", figures_module().plot_bounds(evidence))
+        self._draw("scenarios", plots.plot_scenarios(self.model, evidence, radius=top))
+        self._draw("bounds", plots.plot_bounds(evidence))
         return evidence
 
     def reach(self) -> Tubes:
@@ -261,7 +260,7 @@ class Directory:
         for j, s in enumerate(model.outputs):
             rows = bounds_table(model, evidence, sampled, output=j)
             name = "reach" if len(model.outputs) == 1 else f"reach-{s.name}"
-            self._draw(name, figures_module().plot_reach(model, rows, output=j))
+            self._draw(name, plots.plot_reach(model, rows, output=j))
         return evidence
 
     def release(self) -> Release:
@@ -283,17 +282,8 @@ class Directory:
         self._write(name, lambda path: artefact_file.write_json(path, kind, content))
 
     def _draw(self, name: str, figure: Any) -> None:
-        from lstm_mpc.plots import style
-
-        artefacts.mark(self.folder, *style.save(figure, self.folder / artefacts.FIGURES, name))
+        artefacts.mark(self.folder, *plots.save(figure, self.folder / artefacts.FIGURES, name))
 
 
 def _write_data(dataset: Dataset, path: Path) -> None:
     write_csv(path, dataset)
-
-
-def figures_module() -> Any:
-    """What draws; matplotlib is loaded when a figure is wanted."""
-    from lstm_mpc.plots import figures
-
-    return figures

@@ -13,8 +13,9 @@ import numpy as np
 
 from lstm_mpc.control.first_tuning import FirstTuning, first_tuning
 from lstm_mpc.data.dataset import Dataset
-from lstm_mpc.data.inspection import Column, Inspection
 from lstm_mpc.data.log_options import LogOptions
+from lstm_mpc.data.look.columns import Column
+from lstm_mpc.data.look.inspection import Inspection
 from lstm_mpc.identification.linear_model import LinearModel
 from lstm_mpc.identification.starts import TrainingCandidate
 from lstm_mpc.plants.system import Array, Signal

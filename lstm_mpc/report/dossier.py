@@ -34,7 +34,8 @@ from lstm_mpc.identification.starts import SearchOptions
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.export_folder import MANIFEST
 from lstm_mpc.io.schema import noun
-from lstm_mpc.model.model import Model, simulations
+from lstm_mpc.model.data_fit import simulations
+from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import Array, Signal
 from lstm_mpc.project import campaign_log, judged
 from lstm_mpc.project.artefacts import (
@@ -127,7 +128,7 @@ class Dossier:
         return self.described.outputs
 
     @property
-    def judge(self) -> dict[str, int]:
+    def judge(self) -> dict[str, Any]:
         """What of a record counts, by the design or by default: the keyword arguments of
         `validate`."""
         search = self.design.search if self.design else SearchOptions()

@@ -13,7 +13,7 @@ import numpy as np
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.io.artefact_file import VERSION
 from lstm_mpc.plants.system import Array, Signal
-from lstm_mpc.plots import figures
+from lstm_mpc.plots.loop_figures import plot_series
 from lstm_mpc.project.artefacts import ASSURANCE, FIGURES, LOOP, PIL
 from lstm_mpc.project.design import Design
 from lstm_mpc.report.blocks import (
@@ -128,7 +128,7 @@ def _loop_picture(dossier: Dossier, place: int, run: dict[str, Any]) -> Picture:
     assert known is not None
     assert known.system is not None
     picture = partial(
-        figures.plot_series,
+        plot_series,
         m["scenario"],
         series,
         known.system,

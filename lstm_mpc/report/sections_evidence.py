@@ -22,7 +22,7 @@ from lstm_mpc.certificates.signed.certificate import witness_of
 from lstm_mpc.control.observer_claims import observer_claims
 from lstm_mpc.model.lstm import Layer, sigmoid
 from lstm_mpc.model.model import Model
-from lstm_mpc.plots import figures
+from lstm_mpc.plots.evidence_figures import plot_bounds, plot_reach, plot_scenarios
 from lstm_mpc.project.artefacts import RELEASE, TUBES, VERIFICATION
 from lstm_mpc.report.blocks import (
     Claims,
@@ -323,7 +323,7 @@ def reach_section(dossier: Dossier) -> Section:
                 cells,
             )
         )
-        picture = partial(figures.plot_reach, model, rows, output=j)
+        picture = partial(plot_reach, model, rows, output=j)
         blocks.append(Picture(picture, f"reach-{j + 1}", title, words))
     return Section("reach", "Reachable outputs", blocks)
 
@@ -407,7 +407,7 @@ def scenario_section(dossier: Dossier) -> Section:
             f"{r[0]} at ρu {r[1]}: ρ* {r[2]}" for r in rows
         )
         title = "Output bound over input bound"
-        blocks.append(Picture(partial(figures.plot_bounds, v), "bounds", title, words))
+        blocks.append(Picture(partial(plot_bounds, v), "bounds", title, words))
         own = [b for b in v.bounds if b.system == "model"]
         if own and model is not None and not found.stale:
             top = max(own, key=lambda b: b.radius_u)
@@ -416,7 +416,7 @@ def scenario_section(dossier: Dossier) -> Section:
                 f"Scenario {top.worst} of {v.scenarios} at ρu {number(top.radius_u)} ρ*"
                 f" {top.radius_y:.4f} at sample {top.sample}."
             )
-            picture = partial(figures.plot_scenarios, model, v, radius=top.radius_u)
+            picture = partial(plot_scenarios, model, v, radius=top.radius_u)
             blocks.append(Picture(picture, "scenarios", title, words))
     return Section("scenarios", "Scenario evidence", blocks)
 

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from lstm_mpc.data.correlation import correlate
-from lstm_mpc.data.dataset import Dataset, Fit
+from lstm_mpc.data.dataset import Dataset
+from lstm_mpc.data.fit import Fit
+from lstm_mpc.data.look.correlation import correlate
 from lstm_mpc.errors import InputError
-from lstm_mpc.model.model import Model, compare
+from lstm_mpc.model.data_fit import compare
+from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import Array
-from lstm_mpc.plots import figures
+from lstm_mpc.plots.evidence_figures import plot_history
+from lstm_mpc.plots.figures import plot_correlations, plot_data, plot_validation
 from lstm_mpc.project.artefacts import MODEL, TRAINING
 from lstm_mpc.project.steps.check_steps import MANY
 from lstm_mpc.report.blocks import (
@@ -102,7 +105,7 @@ def _of_data(which: str, data: Dataset) -> list[Any]:
             f"Signals of the {which} data", ["Signal", "Role", "Range", "Reached", "Mean"], ranges
         ),
         Picture(
-            partial(figures.plot_data, data),
+            partial(plot_data, data),
             f"data-{which}",
             title,
             words,
@@ -150,7 +153,7 @@ def fit_section(dossier: Dossier) -> Section:
     words = "Simulated against measured outputs: " + "; ".join(
         f"{r[1]}, {r[0]}: mean-removed FIT {r[5]} %, RMSE {r[6]}" for r in seen
     )
-    picture = partial(figures.plot_validation, model, found.value, **dossier.judge, runs=runs)
+    picture = partial(plot_validation, model, found.value, **dossier.judge, runs=runs)
     blocks += [
         Text(f"The model runs open loop on the recorded inputs alone; {how}", "measured"),
         Table("Fit of every record and output [%; RMSE in the output's unit]", head, rows),
@@ -256,7 +259,7 @@ def _residual_blocks(
         for row in rows
     )
     names = [s.name for s in model.inputs], [s.name for s in model.outputs]
-    drawing = partial(figures.plot_correlations, *names, found)
+    drawing = partial(plot_correlations, *names, found)
     return [
         Heading(title),
         Text(
@@ -339,7 +342,7 @@ def training_section(dossier: Dossier) -> Section:
             )
         )
         title = "Training of every start"
-        blocks.append(Picture(partial(figures.plot_history, found.value), "training", title, words))
+        blocks.append(Picture(partial(plot_history, found.value), "training", title, words))
     if dossier.model is not None and any(dossier.model.delays):
         late = ", ".join(
             f"{s.name} {k}" for s, k in zip(dossier.model.inputs, dossier.model.delays, strict=True)

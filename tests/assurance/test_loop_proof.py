@@ -18,12 +18,13 @@ from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
-from lstm_mpc.control.problem import ControlProblem, KalmanTuning
+from lstm_mpc.control.observers.options import KalmanTuning
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.terminal.sensitivity import _step_rounding, cost_bounds
 from lstm_mpc.errors import InputError
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
-from lstm_mpc.plants.system import rest
+from lstm_mpc.plants.batch import rest
 
 CHECKER = ROOT / "examples" / "04_check_certificate.py"
 SOFT = {"y_low": 5.8, "y_high": 9.2}

@@ -21,11 +21,12 @@ from lstm_mpc.codegen.controller_spec import ControllerSpec, tuning_digest
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import meanings
 from lstm_mpc.control.problem import ControlProblem
-from lstm_mpc.control.simulation import draw_scenario, draw_scenarios, simulate_closed_loop
+from lstm_mpc.control.scenario import draw_scenario, draw_scenarios
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.io import artefact_file
+from lstm_mpc.plants.batch import rest, rests
 from lstm_mpc.plants.ph import VARIED, Plant
-from lstm_mpc.plants.system import rest, rests
 from lstm_mpc.project.design import load_design
 
 SHIPPED = load_design(ROOT / "models" / "ph")

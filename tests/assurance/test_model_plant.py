@@ -7,12 +7,13 @@ import pytest
 from builders import stable_model
 
 from lstm_mpc.assurance.model_plant import ModelPlant, model_plant, residuals_of
-from lstm_mpc.control.simulation import Scenario, draw_scenario
+from lstm_mpc.control.scenario import Scenario, draw_scenario
 from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.io.artefact_file import digest
-from lstm_mpc.plants.system import rest, simulate
+from lstm_mpc.plants.batch import rest
+from lstm_mpc.plants.system import simulate
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from compiling import need
 from lstm_mpc.assurance.mpc import ENGINES, MPC
 from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.problem import ControlProblem
-from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError, Refused
 

@@ -18,7 +18,7 @@ from hypothesis import assume, example, given, settings, strategies as st
 from lstm_mpc.cli import console
 from lstm_mpc.codegen.c_model import KIND, c_model
 from lstm_mpc.codegen.identifiers import identifier
-from lstm_mpc.control.simulation import Scenario
+from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.data.csv_file import read_csv, write_csv
 from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.errors import InputError

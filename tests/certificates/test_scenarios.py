@@ -17,9 +17,9 @@ from lstm_mpc.certificates.exploration import (
     replay,
 )
 from lstm_mpc.certificates.scenarios import VerifyOptions, scenario_count, verify
-from lstm_mpc.data.dataset import Scaling
+from lstm_mpc.data.scaling import Scaling
 from lstm_mpc.errors import InputError
-from lstm_mpc.plants.system import rest
+from lstm_mpc.plants.batch import rest
 
 QUICK = {"epsilon": 0.1, "beta": 1e-2, "steps": 40, "settle": 10}  # 113 scenarios
 

@@ -56,7 +56,8 @@ from lstm_mpc.certificates.signed.witness import (
     slopes,
 )
 from lstm_mpc.control.observers.kalman import Kalman
-from lstm_mpc.control.problem import ControlProblem, KalmanTuning, limits_of
+from lstm_mpc.control.observers.options import KalmanTuning
+from lstm_mpc.control.problem import ControlProblem, limits_of
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.model import lstm
 from lstm_mpc.model.lstm import Network

@@ -15,7 +15,8 @@ from lstm_mpc.data.csv_file import write_csv
 from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.model.model import Model
 from lstm_mpc.model.step_response import step_responses
-from lstm_mpc.plants.system import rest, simulate
+from lstm_mpc.plants.batch import rest
+from lstm_mpc.plants.system import simulate
 
 SHIPPED = ROOT / "models" / "ph"
 

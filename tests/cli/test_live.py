@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from lstm_mpc.cli import console, live
 from lstm_mpc.cli.command_line import main
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
-from lstm_mpc.control.simulation import Sample, Scenario
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import Sample
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.plants.system import Signal
 from lstm_mpc.plots import style

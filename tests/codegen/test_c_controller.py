@@ -23,7 +23,8 @@ from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines import qp, sqp
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
-from lstm_mpc.control.problem import ControlProblem, KalmanTuning, limits
+from lstm_mpc.control.observers.options import KalmanTuning
+from lstm_mpc.control.problem import ControlProblem, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.project.design import load_design
 

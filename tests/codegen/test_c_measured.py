@@ -14,7 +14,8 @@ from lstm_mpc.codegen.identifiers import constant
 from lstm_mpc.codegen.sil import Compiled, ControllerBatch
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
-from lstm_mpc.control.problem import ControlProblem, KalmanTuning
+from lstm_mpc.control.observers.options import KalmanTuning
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")

@@ -17,7 +17,8 @@ from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
 from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.faults import KINDS, Fault, Loop
 from lstm_mpc.control.problem import ControlProblem
-from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.project.design import load_design

@@ -4,7 +4,8 @@ import numpy as np
 
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.control.engines.sqp import Sqp
-from lstm_mpc.control.simulation import metrics, simulate_closed_loop
+from lstm_mpc.control.loop_metrics import metrics
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.project.design import load_design
 
 

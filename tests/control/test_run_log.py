@@ -13,7 +13,8 @@ import pytest
 from lstm_mpc.cli.command_line import main
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
 from lstm_mpc.control.run_log import RunLog, rows_of, start_of_log, write_log
-from lstm_mpc.control.simulation import Run, Scenario
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import Run
 from lstm_mpc.data.csv_file import read_csv
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import DataError, InputError

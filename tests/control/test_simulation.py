@@ -7,20 +7,15 @@ from tolerances import IPOPT_INPUT, OFFSET, ROUND_OFF
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import Sqp
+from lstm_mpc.control.loop_metrics import metrics
 from lstm_mpc.control.problem import ControlProblem, limits
-from lstm_mpc.control.simulation import (
-    Probe,
-    Run,
-    Scenario,
-    Valve,
-    draw_scenario,
-    metrics,
-    simulate_closed_loop,
-)
+from lstm_mpc.control.scenario import Probe, Scenario, Valve, draw_scenario
+from lstm_mpc.control.simulation import Run, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
+from lstm_mpc.plants.batch import rest
 from lstm_mpc.plants.ph import Plant
-from lstm_mpc.plants.system import rest, simulate
+from lstm_mpc.plants.system import simulate
 
 CONSTANT = Scenario("constant", Steps((0.0,), [7.0]), 100.0)
 

@@ -7,8 +7,8 @@ from builders import stable_model
 from tolerances import ROUND_OFF
 
 from lstm_mpc import Dataset, InputError, Record, simulate
-from lstm_mpc.data.correlation import correlate
-from lstm_mpc.model.model import simulations
+from lstm_mpc.data.look.correlation import correlate
+from lstm_mpc.model.data_fit import simulations
 
 
 def test_correlations_are_those_of_plain_loops(rng):

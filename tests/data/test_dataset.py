@@ -5,8 +5,10 @@ from hypothesis import given, settings, strategies as st
 from tolerances import ROUND_OFF
 
 from lstm_mpc.data.csv_file import read_csv, write_csv
-from lstm_mpc.data.dataset import Dataset, Record, Scaling, fit_index, record, scale
-from lstm_mpc.data.excitation import Mprs, Steps
+from lstm_mpc.data.dataset import Dataset, Record
+from lstm_mpc.data.excitation import Mprs, Steps, record
+from lstm_mpc.data.fit import fit_index
+from lstm_mpc.data.scaling import Scaling, scale
 from lstm_mpc.errors import DataError, InputError
 from lstm_mpc.plants.system import Signal, simulate
 

@@ -6,7 +6,7 @@ import pytest
 from scipy.signal import lfilter
 
 from lstm_mpc import Dataset, Record, Signal
-from lstm_mpc.data.inspection import describe, look, refusals
+from lstm_mpc.data.look.inspection import describe, look, refusals
 
 U = (Signal("a", "V", -1.0, 1.0), Signal("b", "V", -1.0, 1.0))
 Y = (Signal("x", "m"), Signal("y", "m"))

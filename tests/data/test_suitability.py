@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lstm_mpc.data.dataset import Dataset, Record
-from lstm_mpc.data.inspection import describe, look
+from lstm_mpc.data.look.inspection import describe, look
 from lstm_mpc.data.look.suitability import coverage, integrations, unstable
 from lstm_mpc.plants.system import Signal
 

@@ -9,7 +9,8 @@ from builders import SETTINGS, model_of, plain
 
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.conditions import SIGNED, smallest_margin
-from lstm_mpc.data.dataset import Dataset, Record, scale
+from lstm_mpc.data.dataset import Dataset, Record
+from lstm_mpc.data.scaling import scale
 from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.identification import continuation
 from lstm_mpc.identification.continuation import first_conditions, train

@@ -7,7 +7,8 @@ import pytest
 from builders import model_of, random_network, stable_network
 
 from lstm_mpc.certificates.conditions import smallest_margin
-from lstm_mpc.data.dataset import Dataset, Record, Scaling, scale
+from lstm_mpc.data.dataset import Dataset, Record
+from lstm_mpc.data.scaling import Scaling, scale
 from lstm_mpc.errors import InputError
 from lstm_mpc.identification.continuation import train
 from lstm_mpc.identification.initial_weights import (
@@ -22,8 +23,8 @@ from lstm_mpc.identification.starts import SearchOptions, TrainingCandidate, one
 from lstm_mpc.identification.training import TrainingOptions
 from lstm_mpc.io import parallel
 from lstm_mpc.model import lstm
+from lstm_mpc.model.data_fit import estimate_start, record_fits
 from lstm_mpc.model.lstm import Sizes
-from lstm_mpc.model.model import estimate_start, record_fits
 from lstm_mpc.plants.system import Signal, simulate
 
 

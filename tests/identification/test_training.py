@@ -7,7 +7,8 @@ import pytest
 from builders import SETTINGS, plain, random_network
 from tolerances import IPOPT_BOX, ROUND_OFF, WITNESS
 
-from lstm_mpc.data.dataset import Dataset, Record, scale
+from lstm_mpc.data.dataset import Dataset, Record
+from lstm_mpc.data.scaling import scale
 from lstm_mpc.errors import InputError
 from lstm_mpc.identification.continuation import train
 from lstm_mpc.identification.initial_weights import random_start

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 import lstm_mpc as lm
 from lstm_mpc.certificates.evidence import Tubes
-from lstm_mpc.data.correlation import Residuals
+from lstm_mpc.data.look.correlation import Residuals
 from lstm_mpc.identification.model_order import Candidate, Ordering
 from lstm_mpc.io.display import draw, one_line, table
 

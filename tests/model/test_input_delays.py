@@ -22,20 +22,25 @@ from lstm_mpc.control.observers.gated import Gated
 from lstm_mpc.control.observers.kalman import Kalman
 from lstm_mpc.control.observers.mhe import Mhe
 from lstm_mpc.control.observers.observer import OpenLoop
-from lstm_mpc.control.problem import ControlProblem, GatedTuning, KalmanTuning, MheTuning, limits_of
-from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
-from lstm_mpc.data.dataset import Dataset, Record, scale
+from lstm_mpc.control.observers.options import GatedTuning, KalmanTuning, MheTuning
+from lstm_mpc.control.problem import ControlProblem, limits_of
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import simulate_closed_loop
+from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.data.excitation import Steps
+from lstm_mpc.data.scaling import scale
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.onnx_model import onnx_model
 from lstm_mpc.identification.multistart import identify
 from lstm_mpc.identification.starts import SearchOptions, model_of as identified
 from lstm_mpc.identification.training import TrainingOptions, pieces_of
 from lstm_mpc.io import artefact_file
+from lstm_mpc.model.data_fit import estimate_start, record_fits
 from lstm_mpc.model.input_delays import delayed, late
 from lstm_mpc.model.lstm import Network
-from lstm_mpc.model.model import Model, estimate_start, record_fits
-from lstm_mpc.plants.system import Signal, System, rest, simulate, simulate_batch
+from lstm_mpc.model.model import Model
+from lstm_mpc.plants.batch import rest, simulate_batch
+from lstm_mpc.plants.system import Signal, System, simulate
 from lstm_mpc.project.steps.training_steps import _with_delays
 
 DELAYS = st.tuples(st.integers(0, 4), st.integers(0, 4))

@@ -12,8 +12,10 @@ from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model import lstm
-from lstm_mpc.model.model import Model, compare, record_fits
-from lstm_mpc.plants.system import Mapped, Signal, simulate, simulate_batch
+from lstm_mpc.model.data_fit import compare, record_fits
+from lstm_mpc.model.model import Model
+from lstm_mpc.plants.batch import simulate_batch
+from lstm_mpc.plants.system import Mapped, Signal, simulate
 
 # -- simulation ------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from sealing import sealed
 
+from lstm_mpc import plots
 from lstm_mpc.certificates.bounds_table import bounds_table
 from lstm_mpc.certificates.evidence import Tubes, Verification
 from lstm_mpc.certificates.gate import Release
@@ -14,10 +15,12 @@ from lstm_mpc.cli import live
 from lstm_mpc.cli.answers import answer
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
-from lstm_mpc.control.simulation import Sample, Scenario, metrics, simulate_closed_loop
+from lstm_mpc.control.loop_metrics import metrics
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import Sample, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.directory import Project
-from lstm_mpc.plots import figures, style
+from lstm_mpc.plots import style
 from lstm_mpc.project.artefacts import Options
 from lstm_mpc.project.design import load_design
 
@@ -69,7 +72,7 @@ def test_figures_of_each_output_and_input_are_what_the_run_shows(run):
 
 def test_the_loop_is_drawn_with_every_signal(run, tanks):
     design, _ = tanks
-    figure = figures.plot_loop(run, design.system, safe_set=design.safe_set)
+    figure = plots.plot_loop(run, design.system, safe_set=design.safe_set)
     assert labels(figure) == ["h1 [cm]", "h2 [cm]", "v1 [V]", "v2 [V]", "d̂", "d − nominal [cm³/s]"]
     np.testing.assert_array_equal(figure.axes[1].lines[1].get_ydata(), run.truth[:, 1])
     np.testing.assert_array_equal(figure.axes[3].lines[0].get_ydata(), run.u[:, 1])
@@ -88,12 +91,12 @@ def test_model_figures_have_a_panel_for_every_signal(tanks):
     design, passed = tanks
     model, evidence = passed.model, Verification.load(design.file("verification.json"))
     rows = bounds_table(model, Tubes.load(design.file("tubes.json")), evidence, output=1)
-    figure = figures.plot_reach(model, rows, output=1)
+    figure = plots.plot_reach(model, rows, output=1)
     assert labels(figure) == ["h2 [cm]"]
     assert any(
         list(line.get_ydata()) == [row["tube"][1] for row in rows] for line in figure.axes[0].lines
     )
-    figure = figures.plot_scenarios(model, evidence, radius=1.0, count=2)
+    figure = plots.plot_scenarios(model, evidence, radius=1.0, count=2)
     assert labels(figure) == ["v1 [V]", "v2 [V]", "h1 [cm]", "h2 [cm]"]
     ends = {line.get_ydata()[0] for line in figure.axes[3].lines[-4:]}
     assert ends == {
@@ -101,7 +104,7 @@ def test_model_figures_have_a_panel_for_every_signal(tanks):
         evidence.bound("model", 1.0).low[1],
         evidence.bound("model", 1.0).high[1],
     }
-    figure = figures.plot_validation(model, design.records("validation"))
+    figure = plots.plot_validation(model, design.records("validation"))
     assert labels(figure) == ["h1 [cm]", "error [cm]", "h2 [cm]", "error [cm]"]
 
 

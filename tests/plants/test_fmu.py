@@ -14,7 +14,7 @@ from scipy.integrate import solve_ivp
 
 from lstm_mpc import Mprs, Signal, from_fmu, record, simulate
 from lstm_mpc.certificates.exploration import explore, plant_law
-from lstm_mpc.data.dataset import Scaling
+from lstm_mpc.data.scaling import Scaling
 from lstm_mpc.errors import InputError, SolverError
 
 EXAMPLE = ROOT / "examples" / "06_own_plant_fmu.py"

@@ -9,8 +9,9 @@ from tolerances import CHARGE, PLANT_ODE, PRINTED, PRINTED_3, ROUND_OFF
 
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants import ph
+from lstm_mpc.plants.batch import rest, simulate_batch
 from lstm_mpc.plants.ph import Plant
-from lstm_mpc.plants.system import Mapped, rest, simulate, simulate_batch
+from lstm_mpc.plants.system import Mapped, simulate
 
 # q3, q1, q2 [mL/s]
 flows = st.tuples(st.floats(12.5, 17.0), st.floats(0.8 * 16.6, 1.2 * 16.6), st.floats(0.0, 1.1))

@@ -15,11 +15,13 @@ from lstm_mpc import Mprs, Signal, Steps, from_python, record, simulate
 from lstm_mpc.certificates.exploration import explore, plant_law
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.problem import ControlProblem, limits_of
-from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
-from lstm_mpc.data.dataset import Scaling
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import simulate_closed_loop
+from lstm_mpc.data.scaling import Scaling
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.model import Model
-from lstm_mpc.plants.system import System, rest, simulate_batch
+from lstm_mpc.plants.batch import rest, simulate_batch
+from lstm_mpc.plants.system import System
 
 SIGNALS = {
     "inputs": (Signal("q", "L/s", 0.0, 4.0, 1.0),),

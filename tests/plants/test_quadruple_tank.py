@@ -12,8 +12,9 @@ from scipy.linalg import eigvals
 from tolerances import PUBLISHED_LEVEL, PUBLISHED_ZERO, ROUND_OFF, TANK_ODE
 
 from lstm_mpc.errors import InputError
+from lstm_mpc.plants.batch import rest, rests, simulate_batch
 from lstm_mpc.plants.quadruple_tank import PHASES, VARIED, Plant
-from lstm_mpc.plants.system import Mapped, rest, rests, simulate, simulate_batch
+from lstm_mpc.plants.system import Mapped, simulate
 
 MINUS, PLUS = "minimum", "nonminimum"  # P− and P+ of the paper
 SETTINGS = {MINUS: (0.70, 0.60, 3.33, 3.35), PLUS: (0.43, 0.34, 3.14, 3.29)}  # γ1, γ2, k1, k2

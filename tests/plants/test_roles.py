@@ -8,11 +8,12 @@ from builders import stable_model
 from feeds import KINDS, fed
 
 from lstm_mpc.errors import InputError
-from lstm_mpc.model.model import Model, signal_content
+from lstm_mpc.model.model import Model
+from lstm_mpc.plants.batch import simulate_batch
 from lstm_mpc.plants.ph import Plant
 from lstm_mpc.plants.python_function import from_python
-from lstm_mpc.plants.roles import Roles, as_plant, driven_by
-from lstm_mpc.plants.system import Signal, simulate, simulate_batch
+from lstm_mpc.plants.roles import Roles, as_plant, driven_by, signal_content
+from lstm_mpc.plants.system import Signal, simulate
 
 Q1 = Signal("q1", "mL/s", 16.0, 17.0, 16.6, kind="measured")
 

@@ -4,15 +4,8 @@ import pytest
 from tolerances import ROUND_OFF
 
 from lstm_mpc.errors import InputError
-from lstm_mpc.plants.system import (
-    Mapped,
-    Signal,
-    System,
-    frozen_array,
-    rest,
-    simulate,
-    simulate_batch,
-)
+from lstm_mpc.plants.batch import rest, simulate_batch
+from lstm_mpc.plants.system import Mapped, Signal, System, frozen_array, simulate
 
 
 def integrator(**changes):

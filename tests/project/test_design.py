@@ -8,8 +8,8 @@ import pytest
 
 from lstm_mpc.assurance.loop_verification import LoopVerifyOptions
 from lstm_mpc.control.engines.sqp import SolverOptions
-from lstm_mpc.control.problem import KalmanTuning
-from lstm_mpc.control.simulation import draw_scenario
+from lstm_mpc.control.observers.options import KalmanTuning
+from lstm_mpc.control.scenario import draw_scenario
 from lstm_mpc.data.csv_file import write_csv
 from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.data.log_preparation import LogOptions

@@ -19,15 +19,15 @@ from rivals.arena import (
     standings,
     table,
 )
+from rivals.arena_figure import plot_arena
 from rivals.pi import Pi
 
 from lstm_mpc.control.controller import OPTIMAL, ControlAction
 from lstm_mpc.control.problem import ControlProblem, limits
-from lstm_mpc.control.simulation import Scenario
+from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.ph import Plant
-from lstm_mpc.plots import figures
 
 PROBLEM = ControlProblem(max_move=1.0, y_low=5.8, y_high=9.2)
 U_START = [15.55]
@@ -222,7 +222,7 @@ def test_the_table():
 
 
 def test_the_figure():
-    above, below = figures.plot_arena(standings(ENTRIES), unit="pH·s").axes
+    above, below = plot_arena(standings(ENTRIES), unit="pH·s").axes
     for axis in (above, below):
         assert [(patch.get_y(), patch.get_height()) for patch in axis.patches] == [
             (1.0, -0.5)

@@ -19,12 +19,14 @@ from lstm_mpc.control.controller import FullInformation, Status
 from lstm_mpc.control.delay_line import Line
 from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.faults import Fault
+from lstm_mpc.control.loop_metrics import metrics
 from lstm_mpc.control.problem import ControlProblem, limits
-from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
+from lstm_mpc.plants.batch import rest
 from lstm_mpc.plants.ph import Plant
-from lstm_mpc.plants.system import rest
 
 TS = 10.0
 STEP = Scenario("step", Steps((0.0, 20.0), [7.0, 7.6]), 300.0)

@@ -15,7 +15,7 @@ from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.problem import input_range
 from lstm_mpc.export.pil_bench import missing
-from lstm_mpc.plants.system import rest
+from lstm_mpc.plants.batch import rest
 
 FLAGS = ("-std=c99", "-O2", "-ffp-contract=off")
 WARNINGS = (

@@ -21,7 +21,7 @@ from lstm_mpc.assurance import loop_verification
 from lstm_mpc.certificates import reachability, scenarios
 from lstm_mpc.certificates.evidence import LoopVerification, Tubes, Verification
 from lstm_mpc.cli import command_line, words_loop
-from lstm_mpc.control import simulation
+from lstm_mpc.control import loop_metrics, simulation
 from lstm_mpc.identification import multistart
 from lstm_mpc.model.model import Model
 from lstm_mpc.plots import figures
@@ -222,7 +222,9 @@ def answer_from_artefacts(monkeypatch):
         "simulate_closed_loop",
         lambda plant, engine, scenario, **_: SimpleNamespace(scenario=scenario, flagged=()),
     )
-    monkeypatch.setattr(simulation, "metrics", lambda run, **_: runs[run.scenario.name]["metrics"])
+    monkeypatch.setattr(
+        loop_metrics, "metrics", lambda run, **_: runs[run.scenario.name]["metrics"]
+    )
     monkeypatch.setattr(words_loop, "metrics", lambda run: {})  # of a replay
     monkeypatch.setattr(loop_steps, "series", lambda run, _: runs[run.scenario.name]["series"])
     monkeypatch.setattr(loop_steps, "MPC", SimpleNamespace(of=lambda *_: None))

@@ -14,15 +14,18 @@ from lstm_mpc.certificates.gate import release
 from lstm_mpc.certificates.reachability import reach
 from lstm_mpc.certificates.scenarios import verify
 from lstm_mpc.control.engines.sqp import Sqp
+from lstm_mpc.control.loop_metrics import metrics
 from lstm_mpc.control.problem import ControlProblem, limits
-from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.csv_file import write_csv
 from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.data.excitation import Mprs, Steps
 from lstm_mpc.identification.validation import validate
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.model import Model
-from lstm_mpc.plants.system import rest, simulate
+from lstm_mpc.plants.batch import rest
+from lstm_mpc.plants.system import simulate
 from lstm_mpc.project.design import load_design
 from lstm_mpc.project.design_manifest import manifest, of_runs, of_scenarios
 from lstm_mpc.project.steps.loop_steps import series

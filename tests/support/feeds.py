@@ -6,7 +6,7 @@ import numpy as np
 import paper
 from builders import plain, stable_model
 
-from lstm_mpc.data.dataset import Scaling
+from lstm_mpc.data.scaling import Scaling
 from lstm_mpc.model import lstm
 
 KINDS = {"last": ("manipulated", "measured"), "first": ("measured", "manipulated")}

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from lstm_mpc.assurance.loop_law import LoopLaw, Pairs
 from lstm_mpc.assurance.loops.performance import Gauge, gauge_of
 from lstm_mpc.certificates.evidence import Performance
-from lstm_mpc.control.simulation import Draw, Probe, Valve
+from lstm_mpc.control.scenario import Draw, Probe, Valve
 from lstm_mpc.model.model import Model
-from lstm_mpc.plants.system import Array, System, rest
+from lstm_mpc.plants.batch import rest
+from lstm_mpc.plants.system import Array, System
 
 GAINS = (0.05, 0.1, 0.2, 0.4, 0.8)  # of the PI controller beside the inverse of the plant's gain
 TUNED_ON = 16  # scenarios

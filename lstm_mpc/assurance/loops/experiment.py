@@ -21,15 +21,8 @@ from lstm_mpc.assurance.loops.performance import gauge_of, merged_loops
 from lstm_mpc.certificates.evidence import LoopPerformance, Performance
 from lstm_mpc.codegen.sil import Compiled, ControllerBatch, Sources
 from lstm_mpc.control.controller import Status, meanings
-from lstm_mpc.control.simulation import (
-    Draw,
-    Probe,
-    Run,
-    Valve,
-    draw_scenarios,
-    measured_of,
-    simulate_closed_loop,
-)
+from lstm_mpc.control.scenario import Draw, Probe, Valve, draw_scenarios
+from lstm_mpc.control.simulation import Run, measured_of, simulate_closed_loop
 from lstm_mpc.errors import SolverError
 from lstm_mpc.io import artefact_file, parallel
 from lstm_mpc.plants.system import Array, System

@@ -9,7 +9,7 @@ from lstm_mpc.assurance.loop_law import Pairs
 from lstm_mpc.certificates.evidence import LoopPerformance, LoopVerification, Performance
 from lstm_mpc.certificates.policy import Policy
 from lstm_mpc.control.controller import Status
-from lstm_mpc.control.simulation import Draw
+from lstm_mpc.control.scenario import Draw
 from lstm_mpc.plants.system import Array, Signal
 
 BAND = 0.02  # share of the safe set's width within which an output has settled

@@ -17,14 +17,8 @@ from lstm_mpc.control.observers.gated import Gated
 from lstm_mpc.control.observers.kalman import Kalman, beyond
 from lstm_mpc.control.observers.mhe import Mhe
 from lstm_mpc.control.observers.observer import Observer, OpenLoop
-from lstm_mpc.control.problem import (
-    ControlProblem,
-    GatedTuning,
-    KalmanTuning,
-    Limits,
-    MheTuning,
-    limits,
-)
+from lstm_mpc.control.observers.options import GatedTuning, KalmanTuning, MheTuning
+from lstm_mpc.control.problem import ControlProblem, Limits, limits
 from lstm_mpc.control.terminal.closing import Around, Closing
 from lstm_mpc.control.terminal.target import Target
 from lstm_mpc.control.terminal.terminal import terminal_of

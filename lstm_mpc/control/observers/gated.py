@@ -36,7 +36,8 @@ from lstm_mpc.certificates.evidence import Certificate, Inequality
 from lstm_mpc.certificates.norms import Exact, positive_witness
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.observers.observer import Observer
-from lstm_mpc.control.problem import ControlProblem, GatedTuning, Limits
+from lstm_mpc.control.observers.options import GatedTuning
+from lstm_mpc.control.problem import ControlProblem, Limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model

@@ -20,10 +20,12 @@ from numpy.typing import ArrayLike
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines import dompc_library
 from lstm_mpc.control.observers.kalman import Kalman
-from lstm_mpc.control.problem import ControlProblem, Limits, MheTuning
+from lstm_mpc.control.observers.options import MheTuning
+from lstm_mpc.control.problem import ControlProblem, Limits
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
-from lstm_mpc.plants.system import Array, rest
+from lstm_mpc.plants.batch import rest
+from lstm_mpc.plants.system import Array
 
 IPOPT = {"ipopt.tol": 1e-8, "ipopt.max_iter": 100, "expand": True, "error_on_fail": False}
 _HISTORY = 200  # samples after which do-mpc's growing record is dropped

@@ -15,8 +15,10 @@ from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.delay_line import Line
 from lstm_mpc.control.problem import ControlProblem, Limits
 from lstm_mpc.errors import InputError
-from lstm_mpc.model.model import Model, estimate_core
-from lstm_mpc.plants.system import Array, rest
+from lstm_mpc.model.data_fit import estimate_core
+from lstm_mpc.model.model import Model
+from lstm_mpc.plants.batch import rest
+from lstm_mpc.plants.system import Array
 
 
 class Observer(ABC):

@@ -10,10 +10,12 @@ import numpy as np
 
 from lstm_mpc.certificates.signed.certificate import incremental_margin
 from lstm_mpc.control.observers.kalman import Kalman, beyond
-from lstm_mpc.control.problem import ControlProblem, KalmanTuning, limits_of
+from lstm_mpc.control.observers.options import KalmanTuning
+from lstm_mpc.control.problem import ControlProblem, limits_of
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.errors import InputError
-from lstm_mpc.model.model import Model, estimate_start
+from lstm_mpc.model.data_fit import estimate_start
+from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import Array, simulate
 
 SPREAD = 8.0  # natural logarithm of how far a ratio may lie from its first guess: a factor of 3000

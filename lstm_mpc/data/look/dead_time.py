@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_mpc.data.correlation import correlate
 from lstm_mpc.data.dataset import Dataset
+from lstm_mpc.data.look.correlation import correlate
 from lstm_mpc.plants.system import Array
 
 _WHITENING = 20  # order of the autoregressive model that whitens an input

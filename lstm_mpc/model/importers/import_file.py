@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_mpc.data.dataset import Scaling
+from lstm_mpc.data.scaling import Scaling
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.importers import onnx_file, weights

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from lstm_mpc.certificates.evidence import Validation
-from lstm_mpc.data.correlation import Residuals, correlate
 from lstm_mpc.data.csv_file import read_csv
 from lstm_mpc.data.dataset import Dataset
-from lstm_mpc.data.inspection import look
 from lstm_mpc.data.log_preparation import prepare_log
+from lstm_mpc.data.look.correlation import Residuals, correlate
+from lstm_mpc.data.look.inspection import look
 from lstm_mpc.errors import DataError, InputError
 from lstm_mpc.identification import validation as judging
-from lstm_mpc.model.model import Model, simulations
+from lstm_mpc.model.data_fit import simulations
+from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import Array
 from lstm_mpc.project.artefacts import DEFAULT, MODEL, Options
 from lstm_mpc.project.design import Design

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from lstm_mpc.data.dataset import Dataset
-from lstm_mpc.data.inspection import Inspection, look, refusals
 from lstm_mpc.data.log_options import LogOptions
 from lstm_mpc.data.log_preparation import Prepared, prepare_log
 from lstm_mpc.data.logs.table import Table, open_log, time_columns
+from lstm_mpc.data.look.inspection import Inspection, look, refusals
 from lstm_mpc.errors import InputError
 from lstm_mpc.identification.linear_model import fit_linear
 from lstm_mpc.plants.system import Signal

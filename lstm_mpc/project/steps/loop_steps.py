@@ -22,10 +22,11 @@ from lstm_mpc.certificates.provenance.campaigns import Campaign
 from lstm_mpc.certificates.provenance.manifest import Manifest
 from lstm_mpc.certificates.scenarios import scenario_count
 from lstm_mpc.codegen.controller_spec import ControllerSpec
-from lstm_mpc.control import simulation
+from lstm_mpc.control import loop_metrics, simulation
 from lstm_mpc.control.observers import tuning
-from lstm_mpc.control.problem import KalmanTuning
-from lstm_mpc.control.simulation import Run, Sample, Scenario
+from lstm_mpc.control.observers.options import KalmanTuning
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import Run, Sample
 from lstm_mpc.errors import InputError, Refused, SolverError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.model import Model
@@ -155,7 +156,7 @@ def control(
                 on_step=on_step,
             )
         )
-    metrics = tuple(simulation.metrics(run, limits=spec.limits) for run in runs)
+    metrics = tuple(loop_metrics.metrics(run, limits=spec.limits) for run in runs)
     judged_of = manifest(design).part(of_runs)
     return ClosedLoops(passed, engine, tuple(plants), tuple(runs), metrics, judged_of)
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from lstm_mpc.certificates import certification
 from lstm_mpc.certificates.evidence import Validation
-from lstm_mpc.data.dataset import Dataset, scale, thin
+from lstm_mpc.data.dataset import Dataset, thin
 from lstm_mpc.data.look.overlap import sentence, shared_rows
+from lstm_mpc.data.scaling import scale
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.identification import model_order, multistart
 from lstm_mpc.identification.baselines import Baselines, baselines

@@ -16,11 +16,13 @@ from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.qp import ACTIVE, CAPPED
 from lstm_mpc.control.engines.sqp import Condensed, Sample, SolverOptions, Sqp
 from lstm_mpc.control.problem import ControlProblem, Limits, moves_of
-from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.input_delays import late
-from lstm_mpc.plants.system import rest, simulate
+from lstm_mpc.plants.batch import rest
+from lstm_mpc.plants.system import simulate
 
 AGREE = 1e-8  # of the input span: two solvers of one program, the plain one with tolerance 1e-12
 MIMO = {

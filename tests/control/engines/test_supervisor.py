@@ -13,11 +13,13 @@ from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.qp import ACTIVE, FREE
 from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.engines.supervisor import Solution
+from lstm_mpc.control.loop_metrics import metrics
 from lstm_mpc.control.problem import ControlProblem, moves_of
-from lstm_mpc.control.simulation import Scenario, metrics, simulate_closed_loop
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError, LstmMpcError
-from lstm_mpc.plants.system import rest
+from lstm_mpc.plants.batch import rest
 
 ENGINES = [Sqp, DoMpc]
 INVALID, FROZEN, SETPOINT = (

@@ -17,8 +17,10 @@ from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.observers.gated import Compared, Gated, certify_gated, choose
 from lstm_mpc.control.observers.observer import OpenLoop
-from lstm_mpc.control.problem import ControlProblem, GatedTuning, limits, limits_of
-from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
+from lstm_mpc.control.observers.options import GatedTuning
+from lstm_mpc.control.problem import ControlProblem, limits, limits_of
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.system import simulate

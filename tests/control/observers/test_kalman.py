@@ -18,11 +18,14 @@ from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.observers import kalman
 from lstm_mpc.control.observers.kalman import Kalman, beyond
 from lstm_mpc.control.observers.observer import OpenLoop, state_bound
-from lstm_mpc.control.problem import ControlProblem, KalmanTuning, limits
-from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
+from lstm_mpc.control.observers.options import KalmanTuning
+from lstm_mpc.control.problem import ControlProblem, limits
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
-from lstm_mpc.plants.system import rest, simulate
+from lstm_mpc.plants.batch import rest
+from lstm_mpc.plants.system import simulate
 from lstm_mpc.project.design import load_design
 
 TUNING = KalmanTuning(

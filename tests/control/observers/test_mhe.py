@@ -13,11 +13,14 @@ from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.observers.kalman import Kalman
 from lstm_mpc.control.observers.mhe import Mhe
-from lstm_mpc.control.problem import ControlProblem, KalmanTuning, MheTuning, limits
-from lstm_mpc.control.simulation import Scenario, simulate_closed_loop
+from lstm_mpc.control.observers.options import KalmanTuning, MheTuning
+from lstm_mpc.control.problem import ControlProblem, limits
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError
-from lstm_mpc.plants.system import rest, simulate
+from lstm_mpc.plants.batch import rest
+from lstm_mpc.plants.system import simulate
 from lstm_mpc.project.design import load_design
 
 TUNING = MheTuning(noise=0.001, drift=0.02, max_disturbance=3.0, window=6)

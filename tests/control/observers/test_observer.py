@@ -10,7 +10,8 @@ from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.observers.observer import OpenLoop, state_bound
 from lstm_mpc.control.problem import ControlProblem, limits
 from lstm_mpc.errors import InputError
-from lstm_mpc.plants.system import rest, simulate
+from lstm_mpc.plants.batch import rest
+from lstm_mpc.plants.system import simulate
 
 OFFSET = np.array([0.3, -0.2])
 

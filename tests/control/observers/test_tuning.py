@@ -13,7 +13,8 @@ from lstm_mpc.control.observers.tuning import tune
 from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.model import Model
-from lstm_mpc.plants.system import rest, simulate
+from lstm_mpc.plants.batch import rest
+from lstm_mpc.plants.system import simulate
 from lstm_mpc.project.design import load_design
 
 NOISE = 0.02  # [pH]

@@ -14,13 +14,14 @@ from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.engines.supervisor import Solution, Supervisor
-from lstm_mpc.control.problem import ControlProblem, KalmanTuning, limits_of
+from lstm_mpc.control.observers.options import KalmanTuning
+from lstm_mpc.control.problem import ControlProblem, limits_of
 from lstm_mpc.control.terminal.closing import Around
 from lstm_mpc.control.terminal.target import Target, TargetFinder
 from lstm_mpc.control.terminal.terminal import rate_share, terminal_of
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.model import Model
-from lstm_mpc.plants.system import rest
+from lstm_mpc.plants.batch import rest
 
 MODELS = Path(__file__).parents[3] / "models"
 FLOAT = 1e-9  # share of V by which double precision may lift it: tests/assurance knows the bound

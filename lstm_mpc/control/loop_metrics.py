@@ -1,0 +1,110 @@
+"""Figures of a closed-loop run."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from lstm_mpc.control.problem import Limits, moves_of
+from lstm_mpc.control.simulation import Run
+
+_SINGLE = 1e-5  # [input unit] by which a controller in single precision may miss its own bounds
+
+
+def metrics(
+    run: Run, *, band: float = 0.1, tail: float = 100.0, limits: Limits | None = None
+) -> dict[str, Any]:
+    """Figures of a run, on the noise-free output; where several, the worst one.
+
+    Args:
+        run: The run.
+        band: Half the width of the band that an output settles into [output unit].
+        tail: The end of every step, over which the mean error is taken [s].
+        limits: The bounds of the controller, where the run is held against them.
+
+    Returns:
+        By name: IAE [unit·s]; travel of the valve [input unit]; per step the settling time [s]
+        (None: never), overshoot [unit], which of an output whose setpoint stayed is the largest
+        deviation, and mean error [unit] over the tail; the same of `each` output, and `travels` of
+        each input; failures and flagged samples; solve times [ms]. With `limits` also the largest
+        `excess` of the output over its soft bounds [unit], and how many inputs were `inadmissible`:
+        outside the bounds or changed faster than the rates.
+    """
+    error = run.truth - run.reference
+    changes = np.flatnonzero(np.any(np.diff(run.reference, axis=0) != 0, axis=1)) + 1
+    if run.scenario.disturbances is not None:
+        changes = np.union1d(
+            changes, np.flatnonzero(np.any(np.diff(run.d, axis=0) != 0, axis=1)) + 1
+        )
+    edges = [0, *changes.tolist(), len(run.t)]
+    iae, travel = (
+        np.abs(error).sum(axis=0) * run.Ts,
+        np.abs(moves_of(run.u, run.u_start)).sum(axis=0),
+    )
+    steps: list[dict[str, Any]] = []
+    each: list[dict[str, Any]] = [{"iae": total, "steps": []} for total in iae.tolist()]
+    for first, last in pairwise(edges):
+        part = error[first:last]
+        moved = np.logical_or(first == 0, run.reference[first] != run.reference[first - 1])
+        beyond = np.where(
+            moved, part * np.sign(run.reference[first] - run.truth[first]), np.abs(part)
+        )
+        outside = np.where(np.abs(part) > band, np.arange(1, len(part) + 1)[:, None], 0).max(axis=0)
+        overshoot = np.maximum(0.0, beyond.max(axis=0))
+        offset = np.abs(part[-max(1, round(tail / run.Ts)) :].mean(axis=0))
+        for item, *own in zip(
+            each, outside.tolist(), overshoot.tolist(), offset.tolist(), strict=True
+        ):
+            item["steps"].append(_of_step(*own, samples=len(part), Ts=run.Ts))
+        worst = _of_step(
+            int(outside.max()),
+            float(overshoot.max()),
+            float(offset.max()),
+            samples=len(part),
+            Ts=run.Ts,
+        )
+        where = {
+            "t": float(run.t[first]),
+            "setpoint": run.reference[first].tolist(),
+            "length": float(len(part) * run.Ts),
+        }
+        steps.append({**where, **worst})
+    milliseconds = 1e3 * np.array([move.seconds for move in run.moves])
+    return {
+        "scenario": run.scenario.name,
+        "iae": float(iae.max()),
+        "travel": float(travel.max()),
+        "offset": max(s["offset"] for s in steps),
+        "overshoot": max(s["overshoot"] for s in steps),
+        "steps": steps,
+        "each": each,
+        "travels": travel.tolist(),
+        "failures": len(run.failures),
+        "flagged": len(run.flagged),
+        "solve_ms": {"median": float(np.median(milliseconds)), "max": float(milliseconds.max())},
+        **({} if limits is None else _violations(run, limits)),
+    }
+
+
+def _of_step(
+    outside: int, overshoot: float, offset: float, *, samples: int, Ts: float
+) -> dict[str, Any]:
+    """Figures of a step of so many samples, the last of which outside the band is number `outside`
+    (0: none)."""
+    return {
+        "settling": None if outside == samples else outside * Ts,
+        "overshoot": overshoot,
+        "offset": offset,
+    }
+
+
+def _violations(run: Run, limits: Limits) -> dict[str, Any]:
+    outside = (run.u < limits.u_low - _SINGLE) | (run.u > limits.u_high + _SINGLE)
+    fast = np.abs(moves_of(run.u, run.u_start)) > limits.max_move + _SINGLE
+    excess = np.maximum(run.truth - limits.y_high, limits.y_low - run.truth)
+    return {
+        "excess": float(max(0.0, excess.max())),
+        "inadmissible": int((outside | fast).any(axis=1).sum()),
+    }
