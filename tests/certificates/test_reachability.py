@@ -14,7 +14,8 @@ from tolerances import ROUND_OFF
 from lstm_mpc.certificates import reachability as module
 from lstm_mpc.certificates.conditions import gate_numbers, layer_radius
 from lstm_mpc.certificates.evidence import Tube
-from lstm_mpc.certificates.reachability import Box, affine, pieces, plus, reach, rising, times
+from lstm_mpc.certificates.reachability import reach
+from lstm_mpc.certificates.rigorous import Box, affine, pieces, plus, rising, times
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.lstm import Network
 

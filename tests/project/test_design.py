@@ -12,7 +12,7 @@ from lstm_mpc.control.observers.options import KalmanTuning
 from lstm_mpc.control.scenario import draw_scenario
 from lstm_mpc.data.csv_file import write_csv
 from lstm_mpc.data.dataset import Dataset, Record
-from lstm_mpc.data.log_preparation import LogOptions
+from lstm_mpc.data.log_options import LogOptions
 from lstm_mpc.errors import InputError
 from lstm_mpc.identification.starts import SearchOptions
 from lstm_mpc.identification.training import TrainingOptions

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_mpc.control.controller import ControlAction
-from lstm_mpc.control.problem import per_signal
+from lstm_mpc.control.observers.options import per_signal
 from lstm_mpc.plants.system import Array
 from lstm_mpc.project.operation.alarms import Alarm, Alarms
 from lstm_mpc.project.operation.facts import Facts

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc.assurance.clearance import Cleared
 from lstm_mpc.control.controller import ControlAction, Status
-from lstm_mpc.control.problem import KalmanTuning, per_signal
+from lstm_mpc.control.observers.options import KalmanTuning, per_signal
 from lstm_mpc.plants.system import Array, Signal
 from lstm_mpc.project.operation.border import Border
 from lstm_mpc.project.operation.modes import Mode
