@@ -54,7 +54,7 @@ PIECES = (
     *(" ", "a", "B", "7", "-", "=", "+", "_", "int injected;", "[x]", ","),
 )
 names = st.lists(st.sampled_from(PIECES), min_size=1, max_size=8).map("".join)
-many = settings(max_examples=1000, deadline=None, derandomize=True)
+many = settings(max_examples=60, deadline=None, derandomize=True)  # 1000 in the slow campaign
 
 
 def accepted(name):
@@ -188,20 +188,23 @@ class Tags(HTMLParser):
         self.words.append(data)
 
 
+PLAIN_UNIT = unit_of("plain")
+PLAIN_XML = {v: shape(ET.fromstring(description.model_description(PLAIN_UNIT, v))) for v in (2, 3)}
+PLAIN_PAGE = Tags(description.documentation(PLAIN_UNIT)).tags
+
+
 @many
 @given(names)
 def test_xml_and_html_hold_the_name_and_nothing_else(name):
     assume(accepted(name))
-    unit, plain = unit_of(name), unit_of("plain")
+    unit = unit_of(name)
     for version in (2, 3):
-        root, expected = (
-            ET.fromstring(description.model_description(u, version)) for u in (unit, plain)
-        )
-        assert shape(root) == shape(expected)
+        root = ET.fromstring(description.model_description(unit, version))
+        assert shape(root) == PLAIN_XML[version]
         assert {f"{name}{j}" for j in range(3)} <= {e.get("name") for e in root.iter()}
         assert root.get("description") == name
     page = Tags(description.documentation(unit))
-    assert page.tags == Tags(description.documentation(plain)).tags
+    assert page.tags == PLAIN_PAGE
     assert f"{name}0" in page.words
     blocks = (
         environment([], lambda share, title: None)
@@ -213,7 +216,7 @@ def test_xml_and_html_hold_the_name_and_nothing_else(name):
     assert shown.tags == Tags(str(blocks.table(other))).tags
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@many
 @given(names)
 def test_csv_gives_the_name_back(tmp_path_factory, name):
     assume(accepted(name))
@@ -246,6 +249,22 @@ def test_an_identifier_is_one(name):
     assert len(word) <= 42
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "holds",
+    [
+        test_a_name_is_one_printable_line,
+        test_c_holds_the_tokens_of_a_plain_name,
+        test_xml_and_html_hold_the_name_and_nothing_else,
+        test_a_terminal_gets_nothing_raw,
+        test_an_identifier_is_one,
+    ],
+    ids=lambda holds: holds.__name__.removeprefix("test_"),
+)
+def test_a_thousand_names(holds):
+    settings(many, max_examples=1000)(given(names)(holds.hypothesis.inner_test))()
+
+
 @pytest.mark.parametrize("name", ["..", "a/b", "a\\b", "c:", ".a", "a..b", 'a"', "a|b", "", " a"])
 def test_what_becomes_a_file_name_is_one(name):
     with pytest.raises(InputError, match="scenario"):
@@ -261,7 +280,9 @@ def compiles(folder, *files):
     assert out.returncode == 0, out.stderr[:1000]
 
 
-@pytest.mark.parametrize("name", WORST)
+@pytest.mark.parametrize(
+    "name", [*WORST[:4], *(pytest.param(name, marks=pytest.mark.slow) for name in WORST[4:])]
+)
 def test_the_worst_names_through_every_target(tmp_path, name):
     model = replace(called(name), name=name)
     passed = released_of(model)

@@ -57,7 +57,7 @@ def of_edge(**changes):
         validation=validation_for(model),
         policy=policy,
         safe_set=WIDE,
-        tube=reach(model, safe_set=WIDE),
+        tube=reach(model, safe_set=WIDE, steps=100),
     )
 
 
