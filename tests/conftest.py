@@ -134,6 +134,14 @@ def tanks(pytestconfig):
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """Reports whose figures are their titles: what is asked stands in the words."""
+    from lstm_mpc.report import page
+
+    monkeypatch.setattr(page, "drawn", lambda picture, prefix="": picture.title)
+
+
+@pytest.fixture
 def short_design(tmp_path, pytestconfig):
     """The shipped design and its release with two scenarios of ten samples, the second with a
     sensor that drops out."""

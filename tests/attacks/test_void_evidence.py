@@ -141,6 +141,7 @@ def ph(tmp_path):
     return folder
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_report_claims_nothing_of_void_evidence(ph):
     from lstm_mpc.certificates.evidence import LoopVerification, Verification
 

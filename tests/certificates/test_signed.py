@@ -19,6 +19,7 @@ from builders import (
     paper_policy,
     plain,
     random_network,
+    some,
     stable_model,
     validation_for,
     zero_layer,
@@ -417,6 +418,7 @@ def test_the_certified_rate_cannot_be_much_smaller():
     assert rate >= paper.sigma(2.0)
 
 
+@pytest.mark.slow
 def test_many_cells_have_a_sparse_form():
     """Beyond twelve cells P couples x_j and ξ_j only."""
     network = random_network(0, 1, (14,), 1, spread=0.15)
@@ -648,7 +650,7 @@ def test_the_checker_needs_nothing_of_the_package():
     ]
 
 
-@pytest.mark.parametrize("shape", DEPTHS)
+@pytest.mark.parametrize("shape", some(DEPTHS, DEPTHS[2]))
 def test_the_checker_accepts_a_true_certificate_and_prints_the_rate(shape, tmp_path):
     model = model_of(contracting(1, shape))
     certificate = certify(model, SIGNED).content()

@@ -128,6 +128,7 @@ def refused(tmp_path):
     return folder
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_where_the_gate_refuses_the_report_says_why(refused):
     with pytest.raises(Refused) as error:
         Project(refused)._run_step("release")
@@ -149,6 +150,7 @@ def test_the_verdict_of_a_design_that_was_never_released_is_the_gates(refused):
     )
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_refused_controller_is_part_of_the_verdict(tmp_path, capsys):
     folder = shutil.copytree(SHIPPED, tmp_path / "ph", ignore=added)
     text = (folder / "design.toml").read_text()
@@ -162,6 +164,7 @@ def test_a_refused_controller_is_part_of_the_verdict(tmp_path, capsys):
     assert "refused by the gate" in (folder / "report.html").read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_report_begins_with_what_it_means_and_whose_it_is(tmp_path):
     folder = shutil.copytree(SHIPPED, tmp_path / "ph", ignore=added)
     with (folder / "design.toml").open("a") as file:
@@ -246,6 +249,7 @@ def test_what_a_run_left_is_named_where_it_is_missed(source, done, capsys):
     assert "computed of this design" not in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_refusal_names_what_in_the_data_may_be_the_reason(refused):
     """A log says what the gate does not: what is left of the output, what the records lack."""
     with (refused / "design.toml").open("a") as file:

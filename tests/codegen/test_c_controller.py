@@ -5,10 +5,11 @@ import ctypes
 import os
 import re
 import subprocess
+from itertools import product
 
 import numpy as np
 import pytest
-from builders import later
+from builders import later, some
 from compiling import FLAGS, WARNINGS, built, compiled, loop, run, tool, write
 from optimum import all_at_once
 from places import ROOT
@@ -101,8 +102,10 @@ def siso(shipped):
 # -- as it is compiled -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("double", [False, True], ids=["float", "double"])
-@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize(
+    ("compiler", "double"),
+    some(list(product(["gcc", "clang"], [False, True])), ("gcc", True), ("clang", False)),
+)
 # R10
 def test_it_builds_without_a_warning_needs_no_library_and_keeps_no_data(
     shipped, mimo, tmp_path, compiler, double

@@ -5,6 +5,7 @@ C++."""
 import subprocess
 
 import pytest
+from builders import some
 from compiling import FLAGS, built, run, tool, write
 from optimum import all_at_once
 from places import ROOT
@@ -65,8 +66,9 @@ HARMS = {  # case: a protection less
 }
 
 
-@pytest.mark.parametrize(("case", "old", "new"), [(k, *v) for k, v in HARMS.items()], ids=HARMS)
-def test_a_check_that_is_missing_is_seen(sources, tmp_path, case, old, new):
+@pytest.mark.parametrize("case", some(HARMS, "unprepared", "overwritten"))
+def test_a_check_that_is_missing_is_seen(sources, tmp_path, case):
+    old, new = HARMS[case]
     text = sources["ph_controller.c"]
     assert text.count(old) == 1
     files = {**sources, "ph_controller.c": text.replace(old, new)}

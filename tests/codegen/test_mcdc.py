@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from builders import later
+from builders import later, some
 from compiling import built, run, tool
 from mcdc import CLANG, conditions
 from optimum import all_at_once
@@ -56,8 +56,9 @@ def test_every_check_of_a_state_and_of_margins_counts_by_itself(mimo, tmp_path):
     run(built(tmp_path, controllers(mimo)[0], "state.c", *SANITIZED))
 
 
-@pytest.mark.parametrize(("old", "new"), HARMS.values(), ids=HARMS)
-def test_a_check_that_is_missing_is_seen(mimo, tmp_path, old, new):
+@pytest.mark.parametrize("case", some(HARMS, "disturbance", "delta"))
+def test_a_check_that_is_missing_is_seen(mimo, tmp_path, case):
+    old, new = HARMS[case]
     files = controllers(mimo)[0]
     text = files["ph_controller.c"]
     assert text.count(old) == 1

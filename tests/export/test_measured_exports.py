@@ -35,7 +35,10 @@ needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler"
 needs_cxx = pytest.mark.skipif(
     shutil.which("cc") is None or shutil.which("g++") is None, reason="no C++ compiler"
 )
-foreseen = pytest.mark.parametrize("forecast", [False, True], ids=["held", "forecast"])
+foreseen = pytest.mark.parametrize(
+    "forecast",
+    [pytest.param(False, id="held", marks=pytest.mark.slow), pytest.param(True, id="forecast")],
+)
 
 
 @cache

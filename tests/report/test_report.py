@@ -216,6 +216,7 @@ def test_evidence_of_another_model_is_called_stale(made, tmp_path):
     assert ("certificate-iss", "–", "stale") in glance(read(folder))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_simpler_models_stand_beside_and_a_better_one_stands_first(made, tmp_path):
     folder = shutil.copytree(made, tmp_path / "copy")
     kind, path = "lstm_mpc training report", folder / "training.json"
@@ -557,6 +558,7 @@ def test_a_browser_that_does_not_print(tmp_path, monkeypatch, script, why):
         write.printed(tmp_path / "page.html", str(browser))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_speaks_against_a_model_is_marked(shipped, tmp_path):
     """Starts that did not converge, residuals that follow an input, a better linear model."""
     folder = shutil.copytree(shipped, tmp_path / "ph", ignore=added)

@@ -50,14 +50,13 @@ def tune(
         raise InputError(f"tune: transient must leave some of every record, got {transient}")
     from scipy.optimize import minimize  # half a second, for those who need it
 
+    fixed = KalmanTuning(1.0, 1.0, 1.0, disturbance, drift_boost=0.0, delay_uncertainty=0.0)
     widest = _widest(model, disturbance)
-    begin = KalmanTuning(
-        _first_noise(model, dataset, transient),
-        0.01 * widest,
-        widest,
-        disturbance,
-        drift_boost=0.0,
-        delay_uncertainty=0.0,
+    begin = replace(
+        fixed,
+        noise=_first_noise(model, dataset, transient),
+        drift=0.01 * widest,
+        max_disturbance=widest,
     )
     count = 0
 
@@ -125,18 +124,22 @@ def _widest(model: Model, disturbance: str) -> Array:
     allows beyond the input's limits."""
     if disturbance != "input":
         return np.array(model.scaling.y_span)
-    low, high, span = 0.0, 1.0, model.roles.moved(model.scaling.u_span)
-    for _ in range(20):
-        share = 0.5 * (low + high)
+    span = model.roles.moved(model.scaling.u_span)
+
+    def admitted(share: float) -> bool:
         problem = ControlProblem(observer=KalmanTuning(1.0, 1.0, share * span))
-        reach = model.scaling.radius + beyond(model, problem)
-        holds = incremental_margin(model.network, reach) > 0
-        low, high = (share, high) if holds else (low, share)
-    if low == 0.0:
+        radius = model.scaling.radius + beyond(model, problem)
+        return incremental_margin(model.network, radius) > 0
+
+    low, high, halvings = 0.0, 1.0, 20
+    if not admitted(0.5**halvings):
         raise InputError(
             "tune: δISS does not hold on this model, so that no input disturbance is admitted; use"
             " disturbance = 'output'"
         )
+    for _ in range(halvings):
+        share = 0.5 * (low + high)
+        low, high = (share, high) if admitted(share) else (low, share)
     return np.asarray(0.5 * low * span)
 
 
