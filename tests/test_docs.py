@@ -19,8 +19,10 @@ from lstm_mpc.cli.words import NOT_HELD
 from lstm_mpc.errors import InputError, LstmMpcError, Refused
 from lstm_mpc.io.artefact_file import read_json
 from lstm_mpc.io.targets import targets
+from lstm_mpc.model.model import Model
 from lstm_mpc.plots import style
 from lstm_mpc.project import artefacts, design_tables
+from lstm_mpc.project.operation.options import wiring_of
 
 TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
 BLOCKS = {name: blocks_of(text) for name, text in TEXTS.items()}
@@ -32,6 +34,13 @@ NOT_RUN = {
     ("docs/tutorial-ph.md", "pip install ."),
     ("docs/gate.md", "openssl genpkey -algorithm ed25519 -out key.pem"),
     ("docs/loop.md", "lstm-mpc control models/ph --engine c --force --live"),
+    ("docs/operate.md", "pip install '.[operate]'"),
+    ("docs/operate.md", "lstm-mpc history models/ph --csv history.csv"),
+    (
+        "docs/operate.md",
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 365 -keyout client.pem -outform der -out"
+        " client.der -subj /CN=lstm-mpc -addext subjectAltName=URI:urn:lstm-mpc:client",
+    ),
     ("docs/scaling.md", "pip install 'lstm_mpc[cluster]'"),
     ("docs/tutorial-foreign.md", "import numpy as np"),  # where torch is not installed
 }
@@ -103,7 +112,12 @@ def test_no_block_escapes():
 
 @pytest.mark.parametrize(
     ("page", "block"),
-    [(p, b) for p, bs in BLOCKS.items() for b in bs if b.language == "toml"],
+    [
+        (p, b)
+        for p, bs in BLOCKS.items()
+        for b in bs
+        if b.language == "toml" and p != "docs/operate.md"
+    ],
     ids=lambda v: getattr(v, "line", v),
 )
 def test_tables_of_a_design_are_read(page, block, hook):
@@ -217,6 +231,15 @@ def test_the_tests_that_pages_name_exist():
 
 
 # -- what the README says --------------------------------------------------------------------------
+
+
+def test_the_connection_file_is_read(tmp_path):
+    (block,) = (b for b in BLOCKS["docs/operate.md"] if b.language == "toml")
+    (tmp_path / "connection.toml").write_text(block.text)
+    wiring = wiring_of(tmp_path, Model.load(ROOT / "models" / "ph" / "model.json"))
+    assert wiring.connection.server_certificate == "server.der"
+    assert wiring.operation.fallback == "safe"
+    assert len(wiring.nodes) == 8
 
 
 def rows(text, heading):

@@ -49,6 +49,7 @@ HEAVY = {
     "openpyxl": {"data.logs.containers"},
     "fmpy": {"plants.fmu"},
     "shtab": {"cli.command_line"},
+    "asyncua": {"project.operation.opcua.library"},
     "cryptography": {"certificates.provenance.signing"},
 }
 

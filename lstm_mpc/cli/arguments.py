@@ -77,6 +77,12 @@ def speed(text: str) -> float:
     return value
 
 
+def port(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"needs a port from 1 to 65535, got {text!r}")
+    return int(text)
+
+
 def missing(text: str) -> float:
     """A number that stands for "not measured"; none: no number does."""
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lstm_mpc.cli import answers, options
 from lstm_mpc.cli.arguments import Option, option
+from lstm_mpc.cli.operating import options as operating, verbs
 from lstm_mpc.cli.options import COMMON, DIRECTORY, WORKERS
 
 if TYPE_CHECKING:  # the parser is quick without them
@@ -184,8 +185,31 @@ COMMANDS = (
         answers.pil,
     ),
     Command(
+        "operate",
+        "run the cleared controller beside its plant by OPC UA: first as an adviser, then in"
+        " control",
+        [f"lstm-mpc operate {_PH}", "lstm-mpc operate my_design --connection plant.toml"],
+        (DIRECTORY, *COMMON, *operating.OPERATE),
+        verbs.operate,
+    ),
+    Command(
+        "simulate",
+        "the plant of the design as an OPC UA server, for acceptance tests and for anybody's"
+        " controller",
+        [f"lstm-mpc simulate {_PH} --opcua --speed 20"],
+        (DIRECTORY, *COMMON, *operating.SIMULATE),
+        verbs.simulate,
+    ),
+    Command(
+        "history",
+        "what a controller did beside its plant, as a summary, CSV or Parquet",
+        [f"lstm-mpc history {_PH} --csv history.csv"],
+        (DIRECTORY, *COMMON, *operating.HISTORY),
+        verbs.history,
+    ),
+    Command(
         "run",
-        "everything above, in order, into a folder of its own",
+        "everything from record to export, in order, into a folder of its own",
         [f"lstm-mpc run {_PH} --out runs/ph"],
         (DIRECTORY, *COMMON, WORKERS, *options.RUN),
         answers.run,

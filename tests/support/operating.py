@@ -1,5 +1,6 @@
 """A plant in memory that a loop operates, and engines that misbehave."""
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from lstm_mpc.plants.system import Signal
 from lstm_mpc.project.operation.border import Border
 from lstm_mpc.project.operation.facts import Facts
 from lstm_mpc.project.operation.loop import Loop
+from lstm_mpc.project.operation.opcua.client import Lost
 from lstm_mpc.project.operation.options import OperateOptions
 from lstm_mpc.project.operation.readings import Quality, Reading, Snapshot
 
@@ -96,3 +98,46 @@ class Bench:
             self.writes.append((self.u, float(values[0])))
             self.u = float(values[0])
         return self.loop.confirm(self.snapshot())
+
+
+class InMemory:
+    """A connection to a first-order pH behind q3, sampled whenever it is read."""
+
+    tags = ("pH", "q3", "remote", "heartbeat", "state")
+    url, single = "memory", (False,)
+
+    def __init__(self, fast=None):
+        self.u, self.y, self.k, self.writes = 15.2, 7.0, 0, []
+        self.gone, self.nap, self.fast = False, 0.0, fast
+
+    async def open(self):
+        if self.gone:
+            raise Lost("memory: gone")
+
+    async def close(self):
+        """Nothing is open."""
+
+    async def speed(self):
+        return self.fast
+
+    async def read(self):
+        if self.gone:
+            raise Lost("memory: gone")
+        time.sleep(self.nap)
+        self.nap, self.k = 0.0, self.k + 1
+        self.y += 0.2 * (7.0 + 0.8 * (self.u - 15.2) - self.y)
+        return self.snapshot()
+
+    def snapshot(self):
+        values = {"pH": self.y, "q3": self.u, "remote": True, "heartbeat": self.k}
+        now = time.time()
+        return Snapshot({tag: good(value, now) for tag, value in values.items()})
+
+    async def exchange(self, values, mode, beat):
+        if self.gone:
+            raise Lost("memory: gone")
+        if values is None:
+            return None
+        self.writes.append((self.u, float(values[0])))
+        self.u = float(values[0])
+        return self.snapshot()

@@ -193,11 +193,13 @@ class Duty:
         return {"k": self.k, "mode": self.mode.name, "revision": self.revision, **numbers}
 
     def take_up(self, kept: dict[str, Any]) -> None:
-        """Go on from `kept`, in its mode."""
+        """Go on from `kept`, in its mode; after an orderly end in that of a start."""
         self.k, self.revision = int(kept["k"]), int(kept["revision"]) + 1
         for key in ("setpoint", "target", "in_force"):
             setattr(self, key, _numbers(kept[key], len(getattr(self, key))))
         self.mode, self.begun = Mode[kept["mode"]], True
+        if kept.get("stopped"):
+            self._become(self._pending, SELF, "start")
         self._tell(SELF, "restart", f"goes on in {self.mode.name}")
 
 

@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from lstm_mpc.control.controller import WORDS
+from lstm_mpc.control.run_log import csv_bytes
 from lstm_mpc.errors import InputError
+from lstm_mpc.io import artefact_file
+from lstm_mpc.io.tables.parquet import parquet_bytes
 from lstm_mpc.project.operation.facts import Facts, Record
 
 FILE = "history.db"
@@ -217,3 +220,18 @@ def _boot() -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+def columns(path: Path, table: str = "samples") -> dict[str, list[Any]]:
+    """A table of a history, name -> values."""
+    rows = rows_of(path, table)
+    names = next(rows)
+    return {name: [] for name in names} | {
+        name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=False)
+    }
+
+
+def write_table(path: Path, table: Mapping[str, list[Any]], *, parquet: bool) -> None:
+    """Write a table of a history as CSV or Parquet; the file appears whole or not at all."""
+    data = parquet_bytes(table) if parquet else csv_bytes(dict(table))
+    artefact_file.write_bytes(path, data)

@@ -12,7 +12,7 @@ import numpy as np
 
 from lstm_mpc.control.controller import OPTIMAL, ControlAction
 from lstm_mpc.plants.system import Array, Signal
-from lstm_mpc.project.operation.duty import Duty, Teller, silent
+from lstm_mpc.project.operation.duty import SELF, Duty, Teller, silent
 from lstm_mpc.project.operation.facts import Engine, Facts, Record
 from lstm_mpc.project.operation.modes import SERVER, Mode, Request, mode_of
 from lstm_mpc.project.operation.options import (
@@ -80,6 +80,22 @@ class Loop(Duty):
         self._wrote_at = now - elapsed
         self._believed = self.in_force
         self._expected = [self.in_force] if np.isfinite(self.in_force).all() else []
+
+    def warm(self, rows: Sequence[Sequence[float | None]]) -> None:
+        """Begin from the past: inputs in force, measured inputs and outputs, oldest first."""
+        nu, nd = len(self.facts.inputs), len(self.facts.measured)
+        for row in rows:
+            values = np.array([np.nan if v is None else v for v in row], dtype=np.float64)
+            u, self._measured, y = values[:nu], values[nu : nu + nd], values[nu + nd :]
+            if not np.isfinite(u).all() or not (self.begun or np.isfinite(y).all()):
+                continue
+            if not self.begun:
+                self.begun = self._guarded(lambda: self.engine.reset(y, u, *self._feeds()))  # noqa: B023
+                self.setpoint = y
+            self._guarded(lambda: self.engine.track(y, u, *self._feeds()))  # noqa: B023
+            self._believed = u
+        if self.begun:
+            self._become(self._pending, SELF, "begins from its history")
 
     # -- a sample ----------------------------------------------------------------------------------
 

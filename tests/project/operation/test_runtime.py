@@ -1,0 +1,185 @@
+"""The runtime in time, beside a plant in memory."""
+
+import asyncio
+import json
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from operating import InMemory
+
+from lstm_mpc.assurance.clearance import clear
+from lstm_mpc.assurance.mpc import MPC
+from lstm_mpc.cli import main
+from lstm_mpc.control.problem import ControlProblem
+from lstm_mpc.errors import InputError
+from lstm_mpc.project.operation.history import rows_of
+from lstm_mpc.project.operation.modes import Mode, Request
+from lstm_mpc.project.operation.options import Wiring
+from lstm_mpc.project.operation.runtime import Runtime
+
+SPEED = 500.0  # a sample of 10 s lasts 20 ms
+
+
+@pytest.fixture(scope="module")
+def cleared(released):
+    problem = ControlProblem(horizon=8, move_penalty=0.05, max_move=0.5)
+    return clear(MPC(released, problem).spec)
+
+
+def runtime_of(cleared, plant, path, engine="c", events=None):
+    heard = [] if events is None else events
+    wiring = Wiring(nodes={tag: tag for tag in plant.tags})
+    return Runtime(
+        "ph",
+        cleared,
+        wiring,
+        path,
+        speed=SPEED,
+        connection=plant,
+        engine=(engine, MPC.of(cleared.spec, engine).wrapped),
+        on_event=lambda *event: heard.append(event),
+    )
+
+
+async def samples(runtime, count):
+    until = runtime.counts.samples + count
+    async with asyncio.timeout(10), runtime.changed:
+        await runtime.changed.wait_for(lambda: runtime.counts.samples >= until)
+
+
+def story(runtime, acts):
+    """Run `acts` while the runtime operates; what it counts."""
+
+    async def whole():
+        stop = asyncio.Event()
+        task = asyncio.create_task(runtime.run(stop))
+        try:
+            await acts(runtime)
+        finally:
+            stop.set()
+            await task
+        return runtime.counts
+
+    return asyncio.run(whole())
+
+
+async def into_auto(runtime):
+    await samples(runtime, 2)
+    assert runtime.loop.request(Request("anna", "mode", "AUTO")).granted
+    assert runtime.loop.request(Request("anna", "setpoint", [7.4])).granted
+    await samples(runtime, 10)
+
+
+@pytest.mark.parametrize("engine", ["c", "sqp"])
+def test_a_restart_goes_on_without_a_bump(cleared, tmp_path, engine):
+    plant, path, events = InMemory(), tmp_path / "h.db", []
+    first = runtime_of(cleared, plant, path, engine)
+
+    async def killed(runtime):
+        await into_auto(runtime)
+        kept = {**runtime.loop.kept(), "begun": True}
+        runtime._kept = lambda stopped=False: kept  # nothing is kept of the end
+
+    counts = story(first, killed)
+    assert counts.writes > 3
+    writes = len(plant.writes)
+    second = runtime_of(cleared, plant, path, engine, events)
+    story(second, lambda runtime: samples(runtime, 4))
+    words = [text for _, what, text in events]
+    if engine == "c":
+        assert "goes on in AUTO" in words
+        assert len(plant.writes) > writes
+    else:
+        assert any("begins from its history" in text for text in words)
+        assert second.loop.mode == Mode.ADVISE
+    assert all(12.5 <= b <= 17 and abs(b - a) <= 0.5 for a, b in plant.writes)
+    assert len(list(rows_of(path))) == counts.samples + second.counts.samples + 1
+
+
+def test_an_orderly_end_is_no_restart(cleared, tmp_path):
+    plant, path = InMemory(), tmp_path / "h.db"
+    story(runtime_of(cleared, plant, path), into_auto)
+    again = runtime_of(cleared, plant, path)
+    story(again, lambda runtime: samples(runtime, 2))
+    assert again.loop.mode == Mode.ADVISE
+
+
+def test_a_lost_connection_is_seen_and_made_anew(cleared, tmp_path):
+    plant = InMemory()
+
+    async def acts(runtime):
+        await into_auto(runtime)
+        plant.gone = True
+        await samples(runtime, 2)
+        assert "pH" in runtime.trend[-1].reasons
+        assert any(a.name == "connection" and a.active for a in runtime.loop.alarms)
+        plant.gone = False
+        await samples(runtime, 2)
+        assert not runtime.trend[-1].reasons
+        assert runtime.loop.mode == Mode.AUTO
+
+    counts = story(runtime_of(cleared, plant, tmp_path / "h.db"), acts)
+    assert counts.lost == 1
+    assert counts.flagged >= 2
+
+
+def test_a_process_that_slept_says_so(cleared, tmp_path):
+    plant = InMemory()
+
+    async def acts(runtime):
+        await into_auto(runtime)
+        plant.nap = 0.11
+        await samples(runtime, 3)
+
+    counts = story(runtime_of(cleared, plant, tmp_path / "h.db"), acts)
+    assert counts.missed >= 4
+    assert all(abs(b - a) <= 0.5 for a, b in plant.writes)
+
+
+def test_another_speed_is_refused(cleared, tmp_path):
+    plant = InMemory(fast=20.0)
+    runtime = runtime_of(cleared, plant, tmp_path / "h.db")
+    with pytest.raises(InputError, match="20 times faster than real; give --speed 20"):
+        asyncio.run(runtime.run(asyncio.Event()))
+
+
+def test_the_history_on_the_command_line(cleared, tmp_path, capsys):
+    path = tmp_path / "h.db"
+    story(runtime_of(cleared, InMemory(), path), into_auto)
+    words = ["history", str(tmp_path), "--history", str(path), "--csv", str(tmp_path / "h.csv")]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "samples in 1 run(s)" in out
+    assert "anna  mode  ADVISE -> AUTO: asked" in out
+    table = (tmp_path / "h.csv").read_text().splitlines()
+    assert table[0].startswith("time,run,k,mode,flags")
+    assert main([*words, "--json"]) == 2  # it is there
+    assert "exists; --force replaces it" in json.loads(capsys.readouterr().out)["error"]
+    assert main(["history", str(tmp_path)]) == 2
+    assert "there is no history; `lstm-mpc operate` writes one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["simulate", "models/ph"], "--opcua serves the plant"),
+        (["simulate", "models/ph", "--opcua", "--port", "99999"], "needs a port from 1 to 65535"),
+        (["operate", "models/ph", "--also", "x", "--history", "y"], "--also takes connection.toml"),
+    ],
+)
+def test_words_that_do_not_do(words, said, pytestconfig, monkeypatch, capsys):
+    monkeypatch.chdir(pytestconfig.rootpath)
+    with suppress(SystemExit):
+        assert main(words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_numbers_are_the_plants(cleared, tmp_path):
+    plant = InMemory()
+    runtime = runtime_of(cleared, plant, tmp_path / "h.db")
+    story(runtime, into_auto)
+    last = runtime.trend[-1]
+    assert np.isfinite(last.predicted).all()
+    assert last.predicted.shape == (9, 1)
+    assert last.u[0] == plant.u
