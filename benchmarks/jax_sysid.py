@@ -28,7 +28,8 @@ import numpy as np  # isort: skip
 
 from lstm_mpc import scale, train
 from lstm_mpc.certificates import conditions
-from lstm_mpc.identification.training import TrainingOptions, pieces_of
+from lstm_mpc.identification.options import TrainingOptions
+from lstm_mpc.identification.training import pieces_of
 from lstm_mpc.model import lstm
 from lstm_mpc.model.sensitivity import SimulationError
 

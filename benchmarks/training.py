@@ -24,7 +24,7 @@ import casadi as ca
 import numpy as np
 
 from lstm_mpc import Dataset, Record, Signal, certify, record_fits, scale, train
-from lstm_mpc.identification.initial_weights import random_start
+from lstm_mpc.identification.solve.initial_weights import random_start
 from lstm_mpc.identification.starts import model_of
 from lstm_mpc.identification.training import pieces_of
 from lstm_mpc.io import parallel

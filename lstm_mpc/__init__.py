@@ -73,14 +73,12 @@ if TYPE_CHECKING:
         Identification as Identification,
         identify as identify,
     )
+    from lstm_mpc.identification.options import TrainingOptions as TrainingOptions
     from lstm_mpc.identification.starts import (
         SearchOptions as SearchOptions,
         TrainingCandidate as TrainingCandidate,
     )
-    from lstm_mpc.identification.training import (
-        Outcome as Outcome,
-        TrainingOptions as TrainingOptions,
-    )
+    from lstm_mpc.identification.training import Outcome as Outcome
     from lstm_mpc.identification.validation import (
         Score as Score,
         score as score,

@@ -23,7 +23,7 @@ from lstm_mpc.certificates.evidence import VERIFY_LOOP, LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.provenance.campaigns import CampaignLog
 from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
-from lstm_mpc.control.observer_claims import observer_reasons
+from lstm_mpc.control.observers.observer_claims import observer_reasons
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.io.display import Displayed
 from lstm_mpc.io.targets import CONTROLLER, Order, Written, export

@@ -67,7 +67,7 @@ def new(project: Project, choice: Words) -> Answer:
     from lstm_mpc.cli import words
     from lstm_mpc.data.log_options import LogOptions
     from lstm_mpc.data.logs.table import open_log
-    from lstm_mpc.project.signal_requests import ask_signals, columns_in, wanted
+    from lstm_mpc.project.drafting.signal_requests import ask_signals, columns_in, wanted
 
     columns = columns_in(open_log(choice.data[0], header_row=choice.header_row))
     inputs, outputs, feeds = (
@@ -216,21 +216,21 @@ def pil(project: Project, choice: Words) -> Answer:
 
 def report(project: Project, choice: Words) -> Answer:
     """Write the report, where a design holds nothing that of its run."""
-    from lstm_mpc.cli import words_loop
+    from lstm_mpc.cli import words_check
     from lstm_mpc.project.artefacts import results_of
 
     project = replace(project, folder=results_of(project.folder))
     page = choice.out or project.folder / "report.html"
     report = project.report(page, pdf=choice.pdf)
-    return words_loop.reported(report, [page, *([page.with_suffix(".pdf")] if choice.pdf else [])])
+    return words_check.reported(report, [page, *([page.with_suffix(".pdf")] if choice.pdf else [])])
 
 
 def compare(project: Project, choice: Words) -> Answer:
     """Write the comparison."""
-    from lstm_mpc.cli import words_loop
+    from lstm_mpc.cli import words_check
 
     page = choice.out or project.folder / f"compare-{choice.other.resolve().name}.html"
-    return words_loop.compared(project.compare(choice.other, page), page)
+    return words_check.compared(project.compare(choice.other, page), page)
 
 
 def run(project: Project, choice: Words) -> Answer:

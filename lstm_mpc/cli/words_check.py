@@ -1,5 +1,5 @@
-"""What the commands print that look at a model, on a further record and whether it is physical, and
-at its loop: what is proved of it."""
+"""What the commands print that look at a model, on a further record and whether it is physical, at
+its loop: what is proved of it, and at whole designs: reports and comparisons."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lstm_mpc.assurance.loop_proof import LoopProof
-from lstm_mpc.cli.words import Answer, fit_lines
+from lstm_mpc.cli.words import Answer, fit_lines, waivers
 from lstm_mpc.data.look.correlation import Residuals
 from lstm_mpc.model.model import Model
 from lstm_mpc.model.step_response import StepResponse
@@ -17,6 +17,7 @@ from lstm_mpc.project.artefacts import PROOF, SIGNATURE
 from lstm_mpc.project.design import Design
 from lstm_mpc.project.steps.check_steps import MANY, Check
 from lstm_mpc.project.steps.sign_steps import Checked, Signed
+from lstm_mpc.report.write import Comparison, Report
 
 
 def validated(check: Check, path: Path) -> Answer:
@@ -124,3 +125,54 @@ def checked(made: Checked, folder: Path) -> Answer:
         "unchecked": list(made.unchecked),
     }
     return Answer(lines, content)
+
+
+def reported(report: Report, paths: Sequence[Path]) -> Answer:
+    """What `report` wrote, and the first lines of it."""
+    passed = report.dossier.files["release.json"].value
+    lines = [report.verdict.replace("`", ""), *(waivers(passed) if passed else [])]
+    lines += [f"{what}: {figure}" for what, figure, _ in report.glance]
+    size = len(report.html.encode()) // 1024
+    lines += [*report.open, f"report, {size} kB → {', '.join(map(str, paths))}"]
+    model = report.dossier.model
+    content = {
+        "model": model.digest if model else None,
+        "verdict": report.verdict,
+        "files": list(map(str, paths)),
+        "open": list(report.open),
+    }
+    return Answer(lines, content)
+
+
+WIDEST = 48  # letters of a column
+
+
+def compared(comparison: Comparison, path: Path) -> Answer:
+    """What `compare` set side by side."""
+    names = list(comparison.names)
+    lines = columns([("", *names), *comparison.numbers])
+    if comparison.settings:
+        rows = [(f"  {key}", *values) for key, *values in comparison.settings]
+        lines += ["settings that differ:", *columns(rows)]
+    else:
+        lines.append("same settings")
+    size = len(comparison.html.encode()) // 1024
+    content = {
+        "names": names,
+        "numbers": {key: values for key, *values in comparison.numbers},
+        "settings": {key: values for key, *values in comparison.settings},
+        "file": str(path),
+    }
+    return Answer([*lines, f"comparison, {size} kB → {path}"], content)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of text under each other; what is long ends in …"""
+    cells = [
+        [cell if len(cell) <= WIDEST else cell[: WIDEST - 1] + "…" for cell in row] for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]

@@ -1,9 +1,9 @@
-"""What the commands print: nouns of the loop, of exports and of reports in sentences, and as the
-object of `--json`."""
+"""What the commands print: nouns of the loop and of exports in sentences, and as the object of
+`--json`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,8 @@ from lstm_mpc.project import campaign_log
 from lstm_mpc.project.artefacts import ASSURANCE, FIGURES, PIL
 from lstm_mpc.project.design import Design
 from lstm_mpc.project.steps.export_steps import Export, PilResult
-from lstm_mpc.project.steps.loop_steps import ClosedLoops, Replay
-from lstm_mpc.report.write import Comparison, Report
+from lstm_mpc.project.steps.loop_steps import ClosedLoops
+from lstm_mpc.project.steps.replay_steps import Replay
 
 _CONTROL_HEAD = (
     "  scenario      IAE    travel  max |offset|  overshoot  settling of each step [s]         "
@@ -279,54 +279,3 @@ def pil_measured(result: PilResult, design: Design) -> Answer:
         for dead_time in result.left
     ]
     return Answer(lines, {"model": result.release.model.digest, "cores": dict(result.cores)})
-
-
-def reported(report: Report, paths: Sequence[Path]) -> Answer:
-    """What `report` wrote, and the first lines of it."""
-    passed = report.dossier.files["release.json"].value
-    lines = [report.verdict.replace("`", ""), *(waivers(passed) if passed else [])]
-    lines += [f"{what}: {figure}" for what, figure, _ in report.glance]
-    size = len(report.html.encode()) // 1024
-    lines += [*report.open, f"report, {size} kB → {', '.join(map(str, paths))}"]
-    model = report.dossier.model
-    content = {
-        "model": model.digest if model else None,
-        "verdict": report.verdict,
-        "files": list(map(str, paths)),
-        "open": list(report.open),
-    }
-    return Answer(lines, content)
-
-
-WIDEST = 48  # letters of a column
-
-
-def compared(comparison: Comparison, path: Path) -> Answer:
-    """What `compare` set side by side."""
-    names = list(comparison.names)
-    lines = columns([("", *names), *comparison.numbers])
-    if comparison.settings:
-        rows = [(f"  {key}", *values) for key, *values in comparison.settings]
-        lines += ["settings that differ:", *columns(rows)]
-    else:
-        lines.append("same settings")
-    size = len(comparison.html.encode()) // 1024
-    content = {
-        "names": names,
-        "numbers": {key: values for key, *values in comparison.numbers},
-        "settings": {key: values for key, *values in comparison.settings},
-        "file": str(path),
-    }
-    return Answer([*lines, f"comparison, {size} kB → {path}"], content)
-
-
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of text under each other; what is long ends in …"""
-    cells = [
-        [cell if len(cell) <= WIDEST else cell[: WIDEST - 1] + "…" for cell in row] for row in rows
-    ]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    ]

@@ -19,9 +19,9 @@ from lstm_mpc.certificates.evidence import Certificate
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.identifiers import identifier
 from lstm_mpc.control.engines.sqp import SolverOptions
-from lstm_mpc.control.observer_claims import observer_claims
 from lstm_mpc.control.observers.kalman import beyond, tuned
 from lstm_mpc.control.observers.observer import state_bound
+from lstm_mpc.control.observers.observer_claims import observer_claims
 from lstm_mpc.control.observers.options import KalmanTuning
 from lstm_mpc.control.problem import ControlProblem, Limits, limits
 from lstm_mpc.errors import InputError

@@ -15,7 +15,7 @@ from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.codegen.c_text import without_comments
 from lstm_mpc.control.engines.sqp import SolverOptions
-from lstm_mpc.control.observer_claims import observer_claims
+from lstm_mpc.control.observers.observer_claims import observer_claims
 from lstm_mpc.control.problem import ControlProblem, Limits, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file

@@ -16,7 +16,9 @@ from lstm_mpc.certificates.conditions import INCREMENTAL, SIGNED
 from lstm_mpc.certificates.signed.certificate import signed_margin
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.data.scaling import Scaling
-from lstm_mpc.identification.training import Outcome, Progress, TrainingOptions, train_once
+from lstm_mpc.identification.options import TrainingOptions
+from lstm_mpc.identification.solve.watch import Progress
+from lstm_mpc.identification.training import Outcome, train_once
 from lstm_mpc.model import lstm
 from lstm_mpc.plants.system import Array
 

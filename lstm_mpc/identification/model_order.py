@@ -11,8 +11,9 @@ from typing import Any
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.data.scaling import scale
 from lstm_mpc.errors import InputError, SolverError
+from lstm_mpc.identification.options import TrainingOptions
+from lstm_mpc.identification.solve.watch import Progress
 from lstm_mpc.identification.starts import SearchOptions, Start, Task, one_start
-from lstm_mpc.identification.training import Progress, TrainingOptions
 from lstm_mpc.io import parallel
 from lstm_mpc.io.display import Displayed, draw
 from lstm_mpc.model import lstm

@@ -12,6 +12,8 @@ import numpy as np
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.data.scaling import Scaling, scale
 from lstm_mpc.errors import InputError, SolverError
+from lstm_mpc.identification.options import TrainingOptions
+from lstm_mpc.identification.solve.watch import Progress
 from lstm_mpc.identification.starts import (
     AS_THEY_ARE,
     SearchOptions,
@@ -19,7 +21,6 @@ from lstm_mpc.identification.starts import (
     Task,
     one_start,
 )
-from lstm_mpc.identification.training import Progress, TrainingOptions
 from lstm_mpc.io import artefact_file, parallel
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model

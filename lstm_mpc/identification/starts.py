@@ -13,7 +13,8 @@ from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.data.scaling import Scaling
 from lstm_mpc.errors import InputError
 from lstm_mpc.identification.continuation import first_conditions, train
-from lstm_mpc.identification.training import Outcome, TrainingOptions
+from lstm_mpc.identification.options import TrainingOptions
+from lstm_mpc.identification.training import Outcome
 from lstm_mpc.io import parallel
 from lstm_mpc.model import lstm
 from lstm_mpc.model.data_fit import record_fits

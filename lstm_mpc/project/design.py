@@ -4,8 +4,6 @@ package's option records; others are errors."""
 from __future__ import annotations
 
 import dataclasses
-import shlex
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,29 +19,21 @@ from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.data.csv_file import read_csv
-from lstm_mpc.data.dataset import Dataset, Record
-from lstm_mpc.data.excitation import Mprs, record as record_run
+from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.data.log_options import LogOptions
 from lstm_mpc.data.log_preparation import Prepared, prepare_log
 from lstm_mpc.errors import InputError
+from lstm_mpc.identification.options import TrainingOptions
 from lstm_mpc.identification.starts import SearchOptions
-from lstm_mpc.identification.training import TrainingOptions
-from lstm_mpc.io import artefact_file
-from lstm_mpc.io.schema import fits, noun, refuse_unknown, table_of, tables_of
+from lstm_mpc.io.schema import noun, refuse_unknown, table_of, tables_of
 from lstm_mpc.model.importers.import_file import ImportOptions
 from lstm_mpc.plants.roles import as_disturbances, driven_by
 from lstm_mpc.plants.system import Signal, System
 from lstm_mpc.project import design_tables as tables
 from lstm_mpc.project.artefacts import DATA
-from lstm_mpc.project.design_tables import (
-    DataOptions,
-    Experiment,
-    Plant,
-    ReportOptions,
-)
+from lstm_mpc.project.design_content import content_of, signals_of, start_of
+from lstm_mpc.project.design_tables import DataOptions, Experiment, Plant, ReportOptions
 from lstm_mpc.project.variations import variations
-
-_LIMIT = 4 * 2**20  # [bytes] of a design: what people write and read
 
 
 @dataclass(frozen=True)
@@ -227,28 +217,12 @@ class Design:
 
     def experiment_records(self) -> dict[str, Dataset]:
         """Run the experiment on the simulated plant: "training" and "validation" data."""
-        e, system = self.experiment, self.experiment_plant
-        if system is None:
+        if self.experiment_plant is None:
             raise InputError(
                 f"{self.folder}: the design has no [plant] to record from and no [log]; its data"
                 " come from [data] files"
             )
-        excitation = Mprs(
-            tuple(s.low for s in self.inputs), tuple(s.high for s in self.inputs), e.dwell
-        )
-        counts = {"training": e.training_samples, "validation": e.validation_samples}
-        noise = {
-            "input_noise": e.input_noise,
-            "output_noise": e.output_noise,
-            "resolution": e.resolution,
-        }
-        records: dict[str, Dataset] = {}
-        for offset, (which, steps) in enumerate(counts.items()):
-            item: Record = record_run(
-                system, excitation, steps=steps, seed=e.seed + offset, name=f"data-{which}", **noise
-            )
-            records[which] = Dataset(self.inputs, self.outputs, system.Ts, (item,))
-        return records
+        return self.experiment.records(self.experiment_plant, self.inputs, self.outputs)
 
 
 def load_design(folder: str | Path) -> Design:
@@ -264,45 +238,23 @@ def load_design(folder: str | Path) -> Design:
         InputError: Something is unknown, missing or of a wrong type; with the file and the key.
     """
     folder = Path(folder)
-    path = folder / "design.toml"
-    try:
-        content = tomllib.loads(artefact_file.read_bytes(path, limit=_LIMIT).decode("utf-8-sig"))
-    except OSError as error:
-        if folder.is_file():
-            raise InputError(
-                f"{folder}: is a file; a verb takes the directory that holds design.toml"
-            ) from error
-        remedy = (
-            "a design directory holds a design.toml; `lstm-mpc new"
-            f" {shlex.quote(str(folder))} --data log.csv` writes one from your data"
-        )
-        raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # TOML's own errors, text that is not UTF-8, numbers of thousands of digits
-        raise InputError(f"{path}: is not TOML ({error})") from error
+    content = content_of(folder)
     try:
         return _design(folder, content)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{folder / 'design.toml'}: {error}") from error
 
 
 def _design(folder: Path, content: dict[str, Any]) -> Design:
-    if "measured" in content:
-        raise InputError(
-            "there is no table [[measured]]; a measured disturbance is an [[input]] with kind ="
-            ' "measured", and low and high for its limits'
-        )
     refuse_unknown(content, tables.TABLES, "the design", tables.RENAMED["the design"])
     plant, model_plant = tables.plant(content)
-    inputs, outputs = _signals(content, plant.system() if plant else None)
+    inputs, outputs = signals_of(content, plant.system() if plant else None)
     system = plant.system() if plant else None
     modelled = (*as_disturbances(inputs), REPLAY)
     disturbances = modelled if model_plant else system.disturbances if system else None
     safe, control = table_of(content, "safe_set"), table_of(content, "control")
     refuse_unknown(safe, [s.name for s in outputs], "[safe_set]")
-    u_start = _u_start(control.pop("u_start", None), inputs)
+    u_start = start_of(control.pop("u_start", None), inputs)
     names = [f.name for f in dataclasses.fields(ControlProblem) if f.name != "observer"]
     refuse_unknown(control, names, "[control]")
     problem: ControlProblem = noun(ControlProblem, control, "[control]")
@@ -342,55 +294,3 @@ def _design(folder: Path, content: dict[str, Any]) -> Design:
         verify_loop=loop,
         model_plant=model_plant,
     )
-
-
-def _signals(
-    content: dict[str, Any], system: System | None
-) -> tuple[tuple[Signal, ...], tuple[Signal, ...]]:
-    """Inputs and outputs: those of the design or, where it lists none but measured ones, those of
-    its plant before them. Measured inputs must be disturbances of the plant, where there is one."""
-    inputs, outputs = (
-        tuple(noun(Signal, row, f"[[{key}]]") for row in tables_of(content, key))
-        for key in ("input", "output")
-    )
-    if system is not None:
-        listed = any(not s.measured for s in inputs)
-        inputs = inputs if listed else (*system.inputs, *inputs)
-        outputs = outputs or system.outputs
-    tables.refuse_reserved(s.name for s in inputs if s.measured)
-    for s in inputs:
-        if s.measured and not s.bounded:
-            raise InputError(
-                f"[[input]] {s.name!r} is measured; give its limits low and high [{s.unit}], within"
-                " which the guarantees hold"
-            )
-    if any(s.measured for s in outputs):
-        raise InputError("[[output]] tables have no kind: every output is measured")
-    if system is not None:
-        driven_by(system, inputs)
-    if not inputs or not outputs:
-        raise InputError(
-            "without a [plant] the design needs [[input]] and [[output]] tables (name, unit, low,"
-            " high)"
-        )
-    return inputs, outputs
-
-
-def _u_start(value: Any, inputs: tuple[Signal, ...]) -> tuple[float, ...]:
-    """The inputs in force before control begins, those that are moved: as the design says, or the
-    nominal ones."""
-    inputs = tuple(s for s in inputs if not s.measured)
-    if value is None:
-        value = [
-            0.5 * (s.low + s.high) if s.nominal is None and s.bounded else s.nominal for s in inputs
-        ]
-    if (
-        not isinstance(value, list)
-        or len(value) != len(inputs)
-        or not all(fits(v, float) for v in value)
-    ):
-        raise InputError(
-            f"[control] u_start needs {len(inputs)} number(s), the inputs in force before control"
-            " begins"
-        )
-    return tuple(float(v) for v in value)

@@ -16,11 +16,12 @@ from lstm_mpc.assurance.model_plant import REPLAY, ModelPlant
 from lstm_mpc.control.faults import Fault
 from lstm_mpc.control.observers.options import GatedTuning, KalmanTuning, MheTuning
 from lstm_mpc.control.scenario import Scenario
-from lstm_mpc.data.excitation import Steps
+from lstm_mpc.data.dataset import Dataset
+from lstm_mpc.data.excitation import Mprs, Steps, record
 from lstm_mpc.errors import InputError
 from lstm_mpc.io.schema import noun, refuse_unknown, table_of, tables_of
 from lstm_mpc.plants import ph, quadruple_tank
-from lstm_mpc.plants.system import Signal
+from lstm_mpc.plants.system import Signal, System
 
 Plant = ph.Plant | quadruple_tank.Plant
 # the kinds of [plant]
@@ -42,6 +43,20 @@ class Experiment:
     output_noise: float = 0.0
     resolution: float = 0.0
     seed: int = 1
+
+    def records(
+        self, system: System, inputs: tuple[Signal, ...], outputs: tuple[Signal, ...]
+    ) -> dict[str, Dataset]:
+        """Run the experiment on a plant: "training" and "validation" data of these signals."""
+        excitation = Mprs(tuple(s.low for s in inputs), tuple(s.high for s in inputs), self.dwell)
+        noise = {key: getattr(self, key) for key in ("input_noise", "output_noise", "resolution")}
+        counts = {"training": self.training_samples, "validation": self.validation_samples}
+        records: dict[str, Dataset] = {}
+        for offset, (which, steps) in enumerate(counts.items()):
+            seed, name = self.seed + offset, f"data-{which}"
+            item = record(system, excitation, steps=steps, seed=seed, name=name, **noise)
+            records[which] = Dataset(inputs, outputs, system.Ts, (item,))
+        return records
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lstm_mpc.plots as plots
 from lstm_mpc.certificates.bounds_table import bounds_table
@@ -23,7 +23,7 @@ from lstm_mpc.model.step_response import StepResponse, step_responses
 from lstm_mpc.project import artefacts, campaign_log
 from lstm_mpc.project.artefacts import DEFAULT, Options
 from lstm_mpc.project.design import Design, load_design
-from lstm_mpc.project.signal_requests import SignalRequest
+from lstm_mpc.project.drafting.signal_requests import SignalRequest
 from lstm_mpc.project.steps import (
     check_steps,
     draft_steps,
@@ -33,9 +33,6 @@ from lstm_mpc.project.steps import (
 from lstm_mpc.project.steps.check_steps import Check
 from lstm_mpc.project.steps.draft_steps import AS_IT_IS, Draft
 from lstm_mpc.project.steps.training_steps import Recording, Trained
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from lstm_mpc.io.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from lstm_mpc.report.dossier import Dossier as Dossier, read as read
+    from lstm_mpc.report.dossier import Dossier as Dossier
+    from lstm_mpc.report.reading import read as read
     from lstm_mpc.report.write import (
         Comparison as Comparison,
         Report as Report,

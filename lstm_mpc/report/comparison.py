@@ -13,7 +13,7 @@ from lstm_mpc.project.artefacts import ASSURANCE, LOOP, TUBES, VERIFICATION
 from lstm_mpc.report.blocks import number
 from lstm_mpc.report.dossier import Dossier
 from lstm_mpc.report.page import environment, pictures, sections, target
-from lstm_mpc.report.sections_model import fit_rows
+from lstm_mpc.report.sections.fit import fit_rows
 from lstm_mpc.report.verdict import verdict
 
 Rows = list[tuple[str, str, str]]

@@ -15,20 +15,15 @@ from lstm_mpc.plots.style import svg
 from lstm_mpc.project.artefacts import PIL
 from lstm_mpc.report.blocks import Picture, Section, number, spans
 from lstm_mpc.report.dossier import EXPORT, Dossier
-from lstm_mpc.report.sections_control import loop_section, provenance_section, size_section
-from lstm_mpc.report.sections_evidence import (
-    certificate_section,
-    reach_section,
-    release_section,
-    scenario_section,
-)
-from lstm_mpc.report.sections_model import (
-    data_section,
-    fit_rows,
-    fit_section,
-    linear_is_better,
-    training_section,
-)
+from lstm_mpc.report.sections.certificates import certificate_section
+from lstm_mpc.report.sections.data import data_section
+from lstm_mpc.report.sections.fit import fit_rows, fit_section, linear_is_better
+from lstm_mpc.report.sections.loop import loop_section
+from lstm_mpc.report.sections.outputs import reach_section, scenario_section
+from lstm_mpc.report.sections.provenance import provenance_section
+from lstm_mpc.report.sections.release import release_section
+from lstm_mpc.report.sections.size import size_section
+from lstm_mpc.report.sections.training import training_section
 from lstm_mpc.report.verdict import controller_state, head_of, in_plain_words, verdict
 
 SECTIONS = (

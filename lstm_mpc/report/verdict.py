@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lstm_mpc.plants.phrases import within
 from lstm_mpc.project.artefacts import MODEL, RELEASE
 from lstm_mpc.report.dossier import EXPORT, Dossier
-from lstm_mpc.report.sections_model import fit_rows
+from lstm_mpc.report.sections.fit import fit_rows
 
 
 def verdict(dossier: Dossier) -> tuple[str, str, Sequence[tuple[str, str]]]:

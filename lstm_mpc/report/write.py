@@ -14,8 +14,9 @@ from pathlib import Path
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.report import comparison
-from lstm_mpc.report.dossier import Dossier, read
+from lstm_mpc.report.dossier import Dossier
 from lstm_mpc.report.page import glance, render_report
+from lstm_mpc.report.reading import read
 from lstm_mpc.report.verdict import verdict
 
 BROWSERS = (

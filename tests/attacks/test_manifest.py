@@ -29,7 +29,7 @@ from lstm_mpc.project.design_manifest import (
     table_of,
 )
 from lstm_mpc.project.steps import export_steps, loop_steps
-from lstm_mpc.report.dossier import read
+from lstm_mpc.report.reading import read
 
 SHIPPED = {name: ROOT / "models" / name for name in ("ph", "quadruple_tank")}
 

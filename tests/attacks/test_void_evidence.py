@@ -17,8 +17,8 @@ from lstm_mpc.certificates.reachability import reach
 from lstm_mpc.certificates.scenarios import VerifyOptions, verify
 from lstm_mpc.codegen.c_model import c_model
 from lstm_mpc.errors import Refused
-from lstm_mpc.report.dossier import read
 from lstm_mpc.report.page import render_report
+from lstm_mpc.report.reading import read
 
 SAFE = ((-100.0, 100.0),)
 POLICY = Policy(("iss",), "tube", waive={"controller": "none"})

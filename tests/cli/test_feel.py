@@ -25,7 +25,7 @@ from lstm_mpc.cli.command_line import main, script
 from lstm_mpc.cli.console import Console, TimeLeft, in_words
 from lstm_mpc.directory import Project
 from lstm_mpc.project.artefacts import Options
-from lstm_mpc.project.signal_requests import wanted
+from lstm_mpc.project.drafting.signal_requests import wanted
 
 SHIPPED = ROOT / "models" / "ph"
 

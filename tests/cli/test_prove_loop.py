@@ -11,8 +11,8 @@ from sealing import sealed
 from lstm_mpc.assurance.loop_proof import LoopProof
 from lstm_mpc.cli.command_line import main
 from lstm_mpc.directory import Project
-from lstm_mpc.report.dossier import read
-from lstm_mpc.report.sections_proof import proof_blocks
+from lstm_mpc.report.reading import read
+from lstm_mpc.report.sections.proof import proof_blocks
 
 SHIPPED = ROOT / "models" / "ph"
 SECONDS = 20.0

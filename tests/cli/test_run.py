@@ -21,7 +21,7 @@ from lstm_mpc.project import artefacts
 from lstm_mpc.project.artefacts import MARKER, Options, begin_run, mark
 from lstm_mpc.project.steps import check_steps
 from lstm_mpc.report.comparison import names_of
-from lstm_mpc.report.dossier import read
+from lstm_mpc.report.reading import read
 from lstm_mpc.report.verdict import in_plain_words, verdict
 
 SHIPPED = ROOT / "models" / "ph"

@@ -9,7 +9,7 @@ from lstm_mpc.data.log_checks import other_magnitude, sentinels_of
 from lstm_mpc.data.log_options import LogOptions
 from lstm_mpc.data.log_preparation import prepare_log
 from lstm_mpc.project.design import load_design
-from lstm_mpc.project.signal_requests import wanted
+from lstm_mpc.project.drafting.signal_requests import wanted
 
 RNG = np.random.default_rng(0)
 SMOOTH = 20 + 5 * np.sin(np.arange(400) / 20) + RNG.normal(0, 0.1, 400)

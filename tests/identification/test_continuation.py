@@ -15,8 +15,9 @@ from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.identification import continuation
 from lstm_mpc.identification.continuation import first_conditions, train
 from lstm_mpc.identification.multistart import identify
+from lstm_mpc.identification.options import TrainingOptions
 from lstm_mpc.identification.starts import SearchOptions
-from lstm_mpc.identification.training import TrainingOptions, train_once
+from lstm_mpc.identification.training import train_once
 from lstm_mpc.plants.system import Signal
 
 

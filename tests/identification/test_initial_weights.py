@@ -11,16 +11,16 @@ from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.data.scaling import Scaling, scale
 from lstm_mpc.errors import InputError
 from lstm_mpc.identification.continuation import train
-from lstm_mpc.identification.initial_weights import (
+from lstm_mpc.identification.multistart import SCREENING, identify
+from lstm_mpc.identification.options import TrainingOptions
+from lstm_mpc.identification.solve.initial_weights import (
     given_start,
     linear_start,
     markov,
     random_start,
     realise,
 )
-from lstm_mpc.identification.multistart import SCREENING, identify
 from lstm_mpc.identification.starts import SearchOptions, TrainingCandidate, one_start
-from lstm_mpc.identification.training import TrainingOptions
 from lstm_mpc.io import parallel
 from lstm_mpc.model import lstm
 from lstm_mpc.model.data_fit import estimate_start, record_fits

@@ -11,8 +11,9 @@ from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.data.scaling import scale
 from lstm_mpc.errors import InputError
 from lstm_mpc.identification.continuation import train
-from lstm_mpc.identification.initial_weights import random_start
-from lstm_mpc.identification.training import Outcome, TrainingOptions, pieces_of
+from lstm_mpc.identification.options import TrainingOptions
+from lstm_mpc.identification.solve.initial_weights import random_start
+from lstm_mpc.identification.training import Outcome, pieces_of
 from lstm_mpc.model import lstm
 from lstm_mpc.model.lstm import Sizes
 from lstm_mpc.plants.system import Signal

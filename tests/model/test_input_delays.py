@@ -32,8 +32,9 @@ from lstm_mpc.data.scaling import scale
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.onnx_model import onnx_model
 from lstm_mpc.identification.multistart import identify
+from lstm_mpc.identification.options import TrainingOptions
 from lstm_mpc.identification.starts import SearchOptions, model_of as identified
-from lstm_mpc.identification.training import TrainingOptions, pieces_of
+from lstm_mpc.identification.training import pieces_of
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.data_fit import estimate_start, record_fits
 from lstm_mpc.model.input_delays import delayed, late

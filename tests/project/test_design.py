@@ -14,8 +14,8 @@ from lstm_mpc.data.csv_file import write_csv
 from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.data.log_options import LogOptions
 from lstm_mpc.errors import InputError
+from lstm_mpc.identification.options import TrainingOptions
 from lstm_mpc.identification.starts import SearchOptions
-from lstm_mpc.identification.training import TrainingOptions
 from lstm_mpc.plants.system import Signal
 from lstm_mpc.project.design import load_design
 from lstm_mpc.project.design_tables import RENAMED, TABLES

@@ -27,7 +27,7 @@ from lstm_mpc.identification.model_order import Candidate, Ordering
 from lstm_mpc.identification.starts import SearchOptions, Start
 from lstm_mpc.project.artefacts import Options
 from lstm_mpc.project.design import load_design
-from lstm_mpc.project.signal_requests import ask_signals, columns_in, signals_of, wanted
+from lstm_mpc.project.drafting.signal_requests import ask_signals, columns_in, signals_of, wanted
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ from sealing import sealed
 
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.cli.command_line import main
-from lstm_mpc.cli.words_loop import WIDEST, columns
+from lstm_mpc.cli.words_check import WIDEST, columns
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.model import Model
 from lstm_mpc.project.design import load_design
 from lstm_mpc.project.design_manifest import manifest, of_runs
 from lstm_mpc.report import comparison
-from lstm_mpc.report.dossier import read
+from lstm_mpc.report.reading import read
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from lstm_mpc.io import artefact_file
 from lstm_mpc.model.model import Model
 from lstm_mpc.plots import figures, style
 from lstm_mpc.project.artefacts import REPORT_KIND
-from lstm_mpc.report import sections_evidence, write
+from lstm_mpc.report import write
 from lstm_mpc.report.blocks import (
     Claims,
     Facts,
@@ -39,8 +39,9 @@ from lstm_mpc.report.blocks import (
     number,
     told,
 )
-from lstm_mpc.report.dossier import read
 from lstm_mpc.report.page import css_string, drawn, glance, mathml, prose, render_report, sections
+from lstm_mpc.report.reading import read
+from lstm_mpc.report.sections import certificates
 from lstm_mpc.report.verdict import verdict
 
 NASTY = '<script>alert("1")</script> & $x$ </style>'
@@ -402,7 +403,7 @@ def test_nothing_to_report(tmp_path):
 def test_the_numbers_in_a_formula_give_what_it_says(condition):
     model = random_model(1, nu=2, nx=(3, 2), ny=1, spread=0.4)
     certificate, equations = certify(model, condition), 0
-    for block in sections_evidence._of_certificate(certificate, model):
+    for block in certificates._of_certificate(certificate, model):
         text = block.text if isinstance(block, Formula) else ""
         if "=" not in text or not re.search(r"\d\.\d{5}", text) or "χ" in text:
             continue
@@ -419,9 +420,9 @@ def test_the_numbers_in_a_formula_give_what_it_says(condition):
 
 def test_a_long_certificate_shows_its_tightest_lines():
     model = stable_model(0, nx=(12, 12))
-    blocks = sections_evidence._of_certificate(certify(model, "delta_iss"), model)
+    blocks = certificates._of_certificate(certify(model, "delta_iss"), model)
     table = next(block for block in blocks if isinstance(block, Table))
-    assert len(table.rows) == sections_evidence.SHOWN
+    assert len(table.rows) == certificates.SHOWN
     assert "the 40 tightest of 48" in table.caption
     margins = [float(row[1].removesuffix(" < 1")) for row in table.rows]
     assert margins == sorted(margins, reverse=True)
@@ -455,7 +456,7 @@ def test_formulas_become_mathml():
     assert "<script" not in mathml("x <script> y")
     conditions = ("iss", "weighted_iss", "weighted_iss_2", "delta_iss", "delta_iss_1", SIGNED)
     for condition in conditions:
-        for formula in sections_evidence._formulas(condition):
+        for formula in certificates._formulas(condition):
             made = ET.fromstring(mathml(formula))
             words = "".join(made.itertext())
             assert not set(words) & set("\\~{}"), formula  # nothing of the text is left over

@@ -15,7 +15,7 @@ from lstm_mpc.certificates.policy import Policy
 from lstm_mpc.certificates.scenarios import VerifyOptions, verify
 from lstm_mpc.control.problem import Limits
 from lstm_mpc.data.scaling import Scaling
-from lstm_mpc.identification.training import TrainingOptions
+from lstm_mpc.identification.options import TrainingOptions
 from lstm_mpc.model import lstm
 from lstm_mpc.model.lstm import GATES, Layer, Network, Sizes
 from lstm_mpc.model.model import Model

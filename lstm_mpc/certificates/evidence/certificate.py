@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from lstm_mpc.certificates.evidence.claim import Evidence
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

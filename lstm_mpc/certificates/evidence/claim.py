@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lstm_mpc.io.artefact_file import Artefact
 from lstm_mpc.io.display import Displayed
-
-if TYPE_CHECKING:
-    pass
 
 
 class Evidence(Artefact, Displayed):

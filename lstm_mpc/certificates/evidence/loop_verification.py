@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lstm_mpc.certificates.evidence.claim import Evidence
 from lstm_mpc.certificates.provenance.campaigns import LogState
 from lstm_mpc.certificates.provenance.manifest import Manifest
 from lstm_mpc.io import artefact_file
-
-if TYPE_CHECKING:
-    pass
 
 VERIFY_LOOP = "verify-loop"  # a kind of campaign
 

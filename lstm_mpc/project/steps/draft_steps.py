@@ -19,8 +19,8 @@ from lstm_mpc.identification.linear_model import fit_linear
 from lstm_mpc.plants.system import Signal
 from lstm_mpc.project.artefacts import DEFAULT, Options
 from lstm_mpc.project.design_tables import refuse_reserved
-from lstm_mpc.project.draft import draft
-from lstm_mpc.project.signal_requests import (
+from lstm_mpc.project.drafting.draft import draft
+from lstm_mpc.project.drafting.signal_requests import (
     SignalRequest,
     columns_in,
     columns_of,

@@ -29,7 +29,7 @@ from lstm_mpc.project import campaign_log, judged
 from lstm_mpc.project.artefacts import DEFAULT, Options
 from lstm_mpc.project.design import Design
 from lstm_mpc.project.design_manifest import manifest, of_runs
-from lstm_mpc.project.steps.loop_steps import refuse_other_worst
+from lstm_mpc.project.steps.replay_steps import refuse_other_worst
 from lstm_mpc.project.steps.sign_steps import signers_of
 
 PIL_KIND = "lstm_mpc processor in the loop"

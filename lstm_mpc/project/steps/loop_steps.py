@@ -13,8 +13,6 @@ import numpy as np
 from lstm_mpc.assurance import loop_proof, loop_verification
 from lstm_mpc.assurance.loop_law import LoopLaw
 from lstm_mpc.assurance.loop_proof import LoopProof
-from lstm_mpc.assurance.loop_verification import LoopVerifyOptions
-from lstm_mpc.assurance.loops.experiment import reach_of, same_reach
 from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.evidence import VERIFY_LOOP, LoopVerification
 from lstm_mpc.certificates.gate import Release
@@ -27,12 +25,12 @@ from lstm_mpc.control.observers import tuning
 from lstm_mpc.control.observers.options import KalmanTuning
 from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.control.simulation import Run, Sample
-from lstm_mpc.errors import InputError, Refused, SolverError
+from lstm_mpc.errors import InputError, SolverError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import System
 from lstm_mpc.project import judged
-from lstm_mpc.project.artefacts import ASSURANCE, DEFAULT, MODEL, PARTS, Options
+from lstm_mpc.project.artefacts import DEFAULT, MODEL, PARTS, Options
 from lstm_mpc.project.design import Design
 from lstm_mpc.project.design_manifest import manifest, of_loops, of_runs
 
@@ -86,23 +84,6 @@ class ClosedLoops:
             verdict=f"outputs {'stayed in' if inside else 'left'} the safe set",
             claimed=claimed,
         )
-
-
-@dataclass(frozen=True)
-class Replay:
-    """One scenario of a loop verification in full; `evidence` is the verification that lies in the
-    directory, where there is one."""
-
-    index: int
-    run: Run
-    plant: System
-    safe_set: tuple[tuple[float, float], ...]
-    evidence: LoopVerification | None
-
-    @property
-    def reach(self) -> float:
-        """The share of the safe set that the run needs."""
-        return reach_of(self.run, self.safe_set)
 
 
 def control(
@@ -230,7 +211,7 @@ def verify_loop(
     Raises:
         InputError: there is no usable release, no plant or no law.
     """
-    law, passed = _loop_law(design), judged.passed(design, "verify-loop")
+    law, passed = loop_law(design), judged.passed(design, "verify-loop")
     options.progress("verify-loop", 0.0, "the gate, and the C compiled")
     evidence = loop_verification.verify_loop(
         ControllerSpec(passed, design.control, design.solver),
@@ -251,7 +232,7 @@ def verify_loop(
 
 def lost_campaign(design: Design, scenarios: int | None, error: SolverError) -> Campaign:
     """The line of the log for a verification of closed loops that lost a plant."""
-    law, o = _loop_law(design), design.verify_loop
+    law, o = loop_law(design), design.verify_loop
     spec = ControllerSpec(judged.passed(design, "verify-loop"), design.control, design.solver)
     own = [VERIFY_LOOP, spec.model.digest, spec.tuning_digest, law.describe()]
     return Campaign(
@@ -281,68 +262,9 @@ def prove_loop(design: Design) -> LoopProof:
     return loop_proof.prove_loop(ControllerSpec(passed, design.control, design.solver))
 
 
-def _loop_law(design: Design) -> LoopLaw:
+def loop_law(design: Design) -> LoopLaw:
     if design.loop_law is None:
         raise InputError(
             f"{design.folder}: verify-loop needs a [plant] and a [verify_loop] table in design.toml"
         )
     return design.loop_law
-
-
-def replay(design: Design, index: int) -> Replay:
-    """One scenario of the loop verification again, in full. The law is that of the evidence, where
-    there is some.
-
-    Args:
-        design: plant, law and controller.
-        index: the number of the scenario.
-
-    Returns:
-        The run, and the evidence to compare it with.
-
-    Raises:
-        InputError: there is no usable release, no plant or no law, or no such scenario.
-    """
-    law, how, evidence = _loop_law(design), design.verify_loop, loop_evidence(design)
-    passed = judged.passed(design, "verify-loop")
-    if evidence is not None and index >= evidence.scenarios:
-        raise InputError(
-            f"verify-loop: there is no scenario {index}; {design.file(ASSURANCE)} holds"
-            f" {evidence.scenarios}, numbered from 0 to {evidence.scenarios - 1}"
-        )
-    if evidence is not None:
-        law, how = LoopLaw.from_description(evidence.law), LoopVerifyOptions.of(evidence)
-    spec, plant = ControllerSpec(passed, design.control, design.solver), design.plant_of(law)
-    run = loop_verification.replay_loop(spec, plant, law, how, index=index)
-    if evidence is not None and index == evidence.worst and spec.controller == evidence.controller:
-        _refuse_other(design, "verify-loop", evidence, index, run)
-    return Replay(index, run, plant, passed.safe_set, evidence)
-
-
-def refuse_other_worst(design: Design, spec: ControllerSpec, loop: LoopVerification) -> None:
-    """`Refused` where the worst closed loop of a verification, run again, does not do what the
-    record says."""
-    law, how = LoopLaw.from_description(loop.law), LoopVerifyOptions.of(loop)
-    index = min(max(loop.worst, 0), loop.scenarios - 1)
-    run = loop_verification.replay_loop(spec, design.plant_of(law), law, how, index=index)
-    _refuse_other(design, "export", loop, index, run)
-
-
-def _refuse_other(design: Design, verb: str, loop: LoopVerification, index: int, run: Run) -> None:
-    """`Refused` where a run is not what the evidence says of its worst scenario."""
-    reach = reach_of(run, loop.safe_set)
-    if index != loop.worst or not same_reach(reach, loop.reach):
-        raise Refused(
-            verb,
-            [
-                f"{design.file(ASSURANCE)} says that scenario {loop.worst} needs {loop.reach:.3f}"
-                f" of the safe set; run again, number {index} needs {reach:.3f};"
-                f" {judged.command(design, 'verify-loop')} judges anew"
-            ],
-        )
-
-
-def loop_evidence(design: Design) -> LoopVerification | None:
-    """The verification of the closed loop that lies in the directory, if there is one; `Refused`
-    where it speaks of another design."""
-    return judged.loop_record(design, "verify-loop")

@@ -18,7 +18,8 @@ from lstm_mpc.identification.baselines import Baselines, baselines
 from lstm_mpc.identification.linear_model import fit_linear
 from lstm_mpc.identification.model_order import Ordering
 from lstm_mpc.identification.multistart import Identification
-from lstm_mpc.identification.training import Progress, TrainingOptions
+from lstm_mpc.identification.options import TrainingOptions
+from lstm_mpc.identification.solve.watch import Progress
 from lstm_mpc.identification.validation import validate
 from lstm_mpc.model.model import Model
 from lstm_mpc.project.artefacts import DEFAULT, Options

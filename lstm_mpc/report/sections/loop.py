@@ -1,26 +1,22 @@
-"""The sections on the closed loop, the controller's size and settings, and on where everything
-comes from."""
+"""The section on closed loops."""
 
 from __future__ import annotations
 
 import base64
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from lstm_mpc.certificates.evidence import LoopVerification
-from lstm_mpc.io.artefact_file import VERSION
 from lstm_mpc.plants.system import Array, Signal
 from lstm_mpc.plots.loop_figures import plot_series
-from lstm_mpc.project.artefacts import ASSURANCE, FIGURES, LOOP, PIL
+from lstm_mpc.project.artefacts import ASSURANCE, FIGURES, LOOP
 from lstm_mpc.project.design import Design
 from lstm_mpc.report.blocks import (
     Claims,
     Facts,
     Heading,
-    Listing,
     Picture,
     Section,
     Table,
@@ -31,8 +27,8 @@ from lstm_mpc.report.blocks import (
     spans,
     told,
 )
-from lstm_mpc.report.dossier import DESIGN, EXPORT, Dossier
-from lstm_mpc.report.sections_proof import proof_blocks
+from lstm_mpc.report.dossier import Dossier
+from lstm_mpc.report.sections.proof import proof_blocks
 
 
 def loop_section(dossier: Dossier) -> Section:
@@ -214,171 +210,3 @@ def _worst_loop(dossier: Dossier, v: LoopVerification) -> Text | Picture:
         words,
         f"As verify-loop drew it: {file}.",
     )
-
-
-def size_section(dossier: Dossier) -> Section:
-    exported, emulated = dossier.files[EXPORT], dossier.files[PIL]
-    blocks: list[Any] = [Heading("Exported C"), *lacks(exported)]
-    if exported.value is not None:
-        target, rows = exported.value["target"], exported.value["agreement"]
-        if target is not None:
-            blocks.append(
-                Table(
-                    f"On an emulated {target['core']}, over the golden vectors",
-                    ["Core", *_SIZES],
-                    [_core(target["core"], target)],
-                )
-            )
-        head = [
-            "Precision",
-            "To its twin in Python",
-            "To IPOPT",
-            "State [bytes]",
-            "Work [bytes]",
-            "Model [bytes]",
-        ]
-        cells = [
-            [
-                name,
-                number(row["to_python"], 2),
-                number(row["to_ipopt"], 2),
-                *(f"{row[key]:.0f}" for key in ("state_bytes", "work_bytes", "model_bytes")),
-            ]
-            for name, row in rows.items()
-        ]
-        blocks.append(
-            Table(
-                "Self-test of the exported C; differences as share of the input range", head, cells
-            )
-        )
-    blocks += [Heading("Processor in the loop"), *lacks(emulated)]
-    if emulated.value is not None:
-        cells = [
-            _core(f"{core}, dead time {number(row['dead_time'])} s", row)
-            for core, rows in emulated.value["cores"].items()
-            for row in rows
-        ]
-        precision = "double" if emulated.value["double"] else "single"
-        blocks.append(
-            Table(
-                f"Emulated cores, {precision} precision, every sample equal to the host's in"
-                " every bit",
-                ["Core", *_SIZES],
-                cells,
-            )
-        )
-    if dossier.design is not None:
-        blocks += [Heading("Settings of the controller"), *_settings(dossier.design)]
-    return Section("size", "Controller", blocks)
-
-
-_SIZES = (
-    "Flash [bytes]",
-    "RAM with stack [bytes]",
-    "Instructions a sample, mean",
-    "Instructions, at most",
-)
-
-
-def _core(name: str, row: dict[str, Any]) -> list[str]:
-    return [
-        name,
-        str(row["flash"]),
-        str(row["ram"]),
-        str(row["instructions"]["all"]["mean"]),
-        str(row["instructions"]["all"]["max"]),
-    ]
-
-
-def _settings(design: Design) -> list[Any]:
-    """[control], [observer] and [solver] in full, the defaults too."""
-    control = {key: value for key, value in asdict(design.control).items() if key != "observer"}
-    observer = design.control.observer
-    tables = {
-        "control": control,
-        "observer": {"kind": "open loop"},
-        "solver": asdict(design.solver),
-    }
-    if observer is not None:
-        kind = type(observer).__name__.removesuffix("Tuning").lower()
-        tables["observer"] = {"kind": kind, **asdict(observer)}
-    rows = [
-        [f"[{table}] {key}", told(value)]
-        for table, own in tables.items()
-        for key, value in own.items()
-    ]
-    return [Table("Every setting, the defaults too", ["Setting", "Value"], rows)]
-
-
-def provenance_section(dossier: Dossier) -> Section:
-    model = dossier.model
-    rows = [("lstm_mpc that made this page", VERSION)]
-    if model is not None:
-        origin = {
-            "data": "data digest",
-            "seed": "seed",
-            "solver": "solver",
-            "iterations": "iterations",
-        }
-        rows += [
-            ("model digest", model.digest),
-            *(
-                (label, str(model.origin[key]))
-                for key, label in origin.items()
-                if key in model.origin
-            ),
-        ]
-        rows += [
-            (f"version: {name}", str(version))
-            for name, version in model.origin.get("versions", {}).items()
-        ]
-    rows += [(f"seed: {name}", str(seed)) for name, seed in _seeds(dossier).items()]
-    there = [a for a in (*dossier.files.values(), *dossier.data.values()) if a.digest is not None]
-    state = ["cannot be used" if a.problem else "stale" if a.stale else "current" for a in there]
-    blocks: list[Any] = [
-        Facts(rows),
-        Table(
-            "Artefacts; SHA-256 of the bytes of each file",
-            ["File", "Made by", "State", "SHA-256"],
-            [[a.file, a.verb, s, a.digest or ""] for a, s in zip(there, state, strict=True)],
-        ),
-        Heading("How to make it again"),
-        Text(
-            "DESIGN is the folder that holds design.toml and the data. The same version and numbers"
-            " make the same model, evidence and page."
-        ),
-        Listing("\n".join(_commands(dossier)), "commands"),
-    ]
-    if dossier.text:
-        blocks += [Heading(DESIGN), Listing(dossier.text, DESIGN)]
-    return Section("provenance", "Provenance", blocks)
-
-
-def _seeds(dossier: Dossier) -> dict[str, int]:
-    design = dossier.design
-    if design is None:
-        return {}
-    found = (
-        {"experiment": design.experiment.seed} if design.plant and not design.data.training else {}
-    )
-    found |= {"search": design.search.seed, "verify": design.verify.seed}
-    return found | ({"verify_loop": design.verify_loop.seed} if design.loop_law else {})
-
-
-def _commands(dossier: Dossier) -> list[str]:
-    design = dossier.design
-    if design is None:
-        return ["lstm-mpc certify DESIGN/model.json", "lstm-mpc report DESIGN"]
-    verbs = (
-        ["record"]
-        if design.log.files or (design.plant is not None and not design.data.training)
-        else []
-    )
-    verbs += ["train", "certify", "verify", "reach", "release"]
-    verbs += (["control"] if design.scenarios else []) + (
-        ["verify-loop"] if design.loop_law else []
-    )
-    return [
-        f"pip install lstm_mpc=={VERSION}",
-        *(f"lstm-mpc {verb} DESIGN" for verb in [*verbs, "export", "pil", "report"]),
-    ]

@@ -1,13 +1,11 @@
-"""The sections on what is claimed: certificates, reachable outputs, scenarios, the release."""
+"""The section on certificates."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from lstm_mpc.certificates.bounds_table import bounds_table
 from lstm_mpc.certificates.conditions import (
     INCREMENTAL,
     SIGNED,
@@ -16,27 +14,19 @@ from lstm_mpc.certificates.conditions import (
     invariant_bound,
     layer_radius,
 )
-from lstm_mpc.certificates.evidence import Certificate, Verification
+from lstm_mpc.certificates.evidence import Certificate
 from lstm_mpc.certificates.norms import Numbers
 from lstm_mpc.certificates.signed.certificate import witness_of
-from lstm_mpc.control.observer_claims import observer_claims
 from lstm_mpc.model.lstm import Layer, sigmoid
 from lstm_mpc.model.model import Model
-from lstm_mpc.plots.evidence_figures import plot_bounds, plot_reach, plot_scenarios
-from lstm_mpc.project.artefacts import RELEASE, TUBES, VERIFICATION
 from lstm_mpc.report.blocks import (
-    Claims,
-    Facts,
     Formula,
     Heading,
-    Picture,
     Section,
     Table,
     Text,
-    interval,
     lacks,
     number,
-    spans,
 )
 from lstm_mpc.report.dossier import Dossier
 
@@ -282,183 +272,3 @@ def _box_table(c: Certificate, number_: int, nx: int) -> Table:
     ]
     caption = f"Box of states of layer {number_}, which every trajectory enters and none leaves"
     return Table(caption, ["Cell", "x from", "x to", "ξ from", "ξ to"], rows)
-
-
-def reach_section(dossier: Dossier) -> Section:
-    found, sampled = dossier.files[TUBES], dossier.files[VERIFICATION]
-    blocks: list[Any] = list(lacks(found))
-    model = dossier.model
-    if found.value is None or found.stale or model is None:
-        return Section("reach", "Reachable outputs", blocks)
-    blocks.append(
-        Text(
-            "No input within the limits, whatever makes it, takes the model's outputs out of the"
-            " tube (interval arithmetic).",
-            "proved",
-        )
-    )
-    verification = sampled.value if sampled.value is not None and not sampled.stale else None
-    keys = {
-        "plant": "Plant, sampled",
-        "model": "LSTM, sampled",
-        "tube": "Tube, proved",
-        "trivial": "Trivial, proved",
-        "iss": "ISS bound (5), proved",
-    }
-    for j, s in enumerate(model.outputs):
-        rows = bounds_table(model, found.value, verification, output=j)
-        cells = [
-            [number(row["radius"]), *(interval(*row[key]) if row[key] else "–" for key in keys)]
-            for row in rows
-        ]
-        top = max(rows, key=lambda row: row["radius"])
-        words = f"Reachable {s.label} at ρu = {number(top['radius'])}: " + "; ".join(
-            f"{name} {interval(*top[key])}" for key, name in keys.items() if top[key]
-        )
-        title = f"Reachable outputs: {s.label}"
-        blocks.append(
-            Table(
-                f"Intervals of {s.label} by input bound ρu, tightest first",
-                ["ρu", *keys.values()],
-                cells,
-            )
-        )
-        picture = partial(plot_reach, model, rows, output=j)
-        blocks.append(Picture(picture, f"reach-{j + 1}", title, words))
-    return Section("reach", "Reachable outputs", blocks)
-
-
-def scenario_section(dossier: Dossier) -> Section:
-    found, model = dossier.files[VERIFICATION], dossier.model
-    blocks: list[Any] = list(lacks(found))
-    v: Verification | None = found.value
-    if v is not None:
-        blocks += [Text(f"Nothing is claimed: {why}.", "wrong") for why in dossier.sampled_reasons]
-        if not dossier.sampled_reasons:
-            blocks.append(
-                Text(
-                    "Each bound holds for new draws of the law below, not for inputs that a"
-                    " controller generates.",
-                    "sampled",
-                )
-            )
-        blocks.append(
-            Facts(
-                [
-                    (
-                        "scenarios N",
-                        f"{v.scenarios}, drawn once from seed {v.seed}, {v.steps} steps each",
-                    ),
-                    (
-                        "violation ε, confidence",
-                        (
-                            f"at most {number(v.epsilon)} with confidence 1 − {number(v.beta)}, for"
-                            " each bound"
-                        ),
-                    ),
-                    (
-                        "rule for N",
-                        {
-                            "paper": "eq. (11)",
-                            "exact": "exact binomial tail (Campi and Garatti 2008)",
-                        }.get(v.rule, v.rule),
-                    ),
-                    (
-                        "set",
-                        (
-                            "ball |y| ≤ ρ*, normalised"
-                            if v.shape == "ball"
-                            else "one interval per output"
-                        ),
-                    ),
-                    (
-                        "law",
-                        "levels held for {:g} to {:g} s; ".format(*v.law["dwell"])
-                        + f"starts uniform in ±{number(max(v.law['start_high']))}",
-                    ),
-                ]
-            )
-        )
-        head = [
-            "System",
-            "ρu",
-            "ρ*",
-            "ρ* settled",
-            "Outputs reached",
-            "Worst scenario",
-            "In the safe set",
-        ]
-        rows = [
-            [
-                "LSTM" if b.system == "model" else b.system,
-                number(b.radius_u),
-                f"{b.radius_y:.4f}",
-                f"{b.settled:.4f}",
-            ]
-            + [
-                spans(dossier.outputs, list(zip(b.low, b.high, strict=True))),
-                f"{b.worst}, sample {b.sample}",
-                "yes" if b.safe else "NO",
-            ]
-            for b in v.bounds
-        ]
-        blocks.append(Table(f"Bounds; settled: without the first {v.settle} samples", head, rows))
-        words = f"Output bound over input bound from {v.scenarios} scenarios: " + "; ".join(
-            f"{r[0]} at ρu {r[1]}: ρ* {r[2]}" for r in rows
-        )
-        title = "Output bound over input bound"
-        blocks.append(Picture(partial(plot_bounds, v), "bounds", title, words))
-        own = [b for b in v.bounds if b.system == "model"]
-        if own and model is not None and not found.stale:
-            top = max(own, key=lambda b: b.radius_u)
-            title = "The worst scenario among others"
-            words = (
-                f"Scenario {top.worst} of {v.scenarios} at ρu {number(top.radius_u)} ρ*"
-                f" {top.radius_y:.4f} at sample {top.sample}."
-            )
-            picture = partial(plot_scenarios, model, v, radius=top.radius_u)
-            blocks.append(Picture(picture, "scenarios", title, words))
-    return Section("scenarios", "Scenario evidence", blocks)
-
-
-def release_section(dossier: Dossier) -> Section:
-    found = dossier.files[RELEASE]
-    blocks: list[Any] = list(lacks(found)) if found.digest or not dossier.refusals else []
-    blocks += [Text(f"The gate refuses: {why}", "wrong") for why in dossier.refusals]
-    passed, design = found.value, dossier.design
-    if passed is not None:
-        fresh = design is not None and not found.stale
-        observed = observer_claims(passed, design.control) if fresh and design else ()
-        blocks += [
-            Claims((*passed.claims(), *observed)),
-            Facts(
-                [
-                    ("safe set", spans(passed.model.outputs, passed.safe_set)),
-                    *_policy(passed.policy),
-                ]
-            ),
-        ]
-        if design is not None and passed.policy != design.release:
-            blocks.append(
-                Text(
-                    "The policy that the model passed under is not the one the design states now;"
-                    " `lstm-mpc release DESIGN` asks again.",
-                    "stale",
-                )
-            )
-        if design is not None and not found.stale:
-            blocks.append(Heading("Clearance of the controller"))
-            blocks.append(Claims(dossier.clearance.evidence))
-            blocks += [Text(why, "wrong") for why in dossier.clearance.reasons]
-    return Section("release", "Release", blocks)
-
-
-def _policy(policy: Any) -> list[tuple[str, str]]:
-    shown = {key: value for key, value in policy.__dict__.items() if key != "waive"}
-    rows = [
-        (f"policy: {key}", ", ".join(map(str, value)) if isinstance(value, tuple) else str(value))
-        for key, value in shown.items()
-    ]
-    return rows + [
-        ("waivers", "; ".join(f"{check}: {why}" for check, why in policy.waive.items()) or "none")
-    ]

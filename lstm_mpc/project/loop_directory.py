@@ -1,0 +1,152 @@
+"""The steps of a design directory that close loops around its release: each returns its noun and
+writes its artefact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import lstm_mpc.plots as plots
+from lstm_mpc.assurance.loop_proof import LoopProof
+from lstm_mpc.certificates.evidence import LoopVerification
+from lstm_mpc.control.observers.options import KalmanTuning
+from lstm_mpc.control.run_log import RunLog, write_log
+from lstm_mpc.control.scenario import Scenario
+from lstm_mpc.control.simulation import Sample
+from lstm_mpc.errors import SolverError
+from lstm_mpc.project import artefacts, campaign_log
+from lstm_mpc.project.directory import Directory
+from lstm_mpc.project.steps import loop_steps, replay_steps
+from lstm_mpc.project.steps.loop_steps import ClosedLoops
+from lstm_mpc.project.steps.replay_steps import Replay
+
+Watch = Callable[[Scenario, Sample], None]
+
+
+@dataclass(frozen=True)
+class LoopDirectory(Directory):
+    """A design directory as far as the verification of its loop; `Project` goes on."""
+
+    def tune_observer(self, disturbance: str = "input") -> KalmanTuning:
+        """The Kalman filter's numbers from the validation data; nothing is written.
+
+        Args:
+            disturbance: Where it acts, at the "input" or at the "output".
+
+        Returns:
+            The tuning in engineering units, for `[observer]` of the design.
+
+        Raises:
+            InputError: There is no usable model.json, or there are no validation data.
+        """
+        return loop_steps.tune_observer(self.design, self.options, disturbance=disturbance)
+
+    def control(
+        self,
+        engine: str = "dompc",
+        *,
+        watch: Watch = lambda scenario, sample: None,
+        log: RunLog | None = None,
+    ) -> ClosedLoops:
+        """Closed loops under an engine, one per scenario → closed-loop.json.
+
+        Args:
+            engine: As for `MPC`.
+            watch: Sees every sample of every scenario.
+            log: Where and how a log of the runs is written; by default none is.
+
+        Returns:
+            The runs, with their plants and figures.
+
+        Raises:
+            InputError: The artefact is there and may not be replaced, or there is no usable
+                release, no plant or no scenario.
+        """
+        self._refuse(artefacts.LOOP)
+        if log:
+            artefacts.refuse_overwrite(log.path, self.options)
+        design = self.design
+        loops = loop_steps.control(design, self.options, engine=engine, watch=watch)
+        campaign_log.log_campaign(design, loops.campaign)
+        self._write(artefacts.LOOP, loops.save)
+        for run, plant in zip(loops.runs, loops.plants, strict=True):
+            self._draw(f"loop-{run.scenario.name}", plots.plot_loop(run, plant))
+        if log:
+            write_log(log, loops.runs, loops.plants[-1])
+        return loops
+
+    def prove_loop(self) -> LoopProof:
+        """The proof that the cost of the closed loop falls → loop-proof.json.
+
+        Returns:
+            The proof, with what it covers and what it claims.
+
+        Raises:
+            InputError: The artefact is there and may not be replaced, there is no usable release,
+                or the problem has no terminal cost.
+        """
+        self._refuse(artefacts.PROOF)
+        proof = loop_steps.prove_loop(self.design)
+        self._write(artefacts.PROOF, proof.save)
+        return proof
+
+    def verify_loop(
+        self,
+        *,
+        cluster: str | None = None,
+        unprotected: bool = False,
+        scenarios: int | None = None,
+    ) -> LoopVerification:
+        """Scenario verification of the exported C → loop-verification.json.
+
+        A line of campaigns.jsonl says how it ended.
+
+        Args:
+            cluster: Scheduler of a Dask cluster that does the work (tls://host:port); by default
+                the processes of the options do.
+            unprotected: Whether that may be one without TLS on another machine.
+            scenarios: So many only, to try it; fewer than ε and β need are no evidence.
+
+        Returns:
+            What may be claimed of the loop.
+
+        Raises:
+            InputError: The artefact is there and may not be replaced, or there is no usable
+                release, no plant or no law.
+            Refused: The release speaks of another design.
+            SolverError: A plant leaves what its equations can describe, or a kept part does not
+                hold what its scenarios do.
+        """
+        self._refuse(artefacts.ASSURANCE)
+        design = self.design
+        try:
+            evidence = loop_steps.verify_loop(
+                design,
+                self.options,
+                cluster=cluster,
+                unprotected=unprotected,
+                scenarios=scenarios,
+            )
+        except SolverError as error:
+            campaign_log.log_campaign(design, loop_steps.lost_campaign(design, scenarios, error))
+            raise
+        evidence = campaign_log.logged(design, evidence)
+        self._write(artefacts.ASSURANCE, evidence.save)
+        return evidence
+
+    def replay(self, index: int) -> Replay:
+        """One scenario of the loop verification again, with its figure.
+
+        Args:
+            index: The number of the scenario, from 0.
+
+        Returns:
+            The run, its plant and the safe set.
+
+        Raises:
+            InputError: There is no usable release, no plant or no law, or no such scenario.
+        """
+        replay = replay_steps.replay(self.design, index)
+        figure = plots.plot_loop(replay.run, replay.plant, safe_set=replay.safe_set)
+        self._draw(f"loop-number-{index}", figure)
+        return replay
