@@ -43,10 +43,10 @@ def bound_claim(loop: LoopVerification, release: Release) -> tuple[str, str] | N
 
 
 def performance_claims(
-    loop: LoopVerification, outputs: Sequence[Signal]
+    loop: LoopVerification, outputs: Sequence[Signal], campaigns: int = 1
 ) -> tuple[tuple[str, str], ...]:
-    """(kind, sentence) for how well the loops went: the worst of all is sampled, means are
-    measured."""
+    """(kind, sentence) for how well the loops went, the last of so many `campaigns`: the worst of
+    all is sampled, means are measured."""
     if (found := loop.performance) is None:
         return ()
     mine = found.controller
@@ -66,8 +66,8 @@ def performance_claims(
     return (
         (
             "sampled",
-            f"with confidence 1−{loop.beta:g} each, at most {loop.epsilon:g} of such loops exceed:"
-            f" {worst}",
+            f"with confidence {confidence(loop.beta, campaigns)} each, at most {loop.epsilon:g} of"
+            f" such loops exceed: {worst}",
         ),
         (
             "measured",
@@ -78,24 +78,29 @@ def performance_claims(
 
 
 def joint_claim(
-    verification: Verification | None, loop: LoopVerification | None, outputs: int
+    verification: Verification | None,
+    loop: LoopVerification | None,
+    outputs: int,
+    campaigns: tuple[int, int] = (1, 1),
 ) -> tuple[str, str] | None:
-    """(kind, sentence) for all sampled statements together, by the union bound."""
-    counts = []
+    """(kind, sentence) for all sampled statements together, by the union bound; β counts once for
+    each of the `campaigns` of the model and of the loop that were run."""
+    counts, (of_model, of_loop) = [], (max(number, 1) for number in campaigns)
     if verification is not None:
-        counts.append((len(verification.bounds), verification.beta))
+        counts.append((len(verification.bounds), of_model * verification.beta))
     if loop is not None:
         own = 1 + (PER_OUTPUT * outputs if loop.performance is not None else 0)
-        counts.append((own, loop.beta))
+        counts.append((own, of_loop * loop.beta))
     total = sum(count for count, _ in counts)
     if total < 2:
         return None
-    beta = sum(count * each for count, each in counts)
+    beta = min(1.0, sum(count * each for count, each in counts))
+    tries = f", β once for each of {of_model + of_loop} campaigns" if max(campaigns) > 1 else ""
     return (
         "sampled",
         f"all {total} sampled statements, of the model's bounds at every input radius and of the"
-        f" loop, hold together with confidence 1−{beta:.3g} (union bound); what is proved takes"
-        " nothing from it, and what is measured holds for its own record",
+        f" loop, hold together with confidence 1−{beta:.3g} (union bound{tries}); what is"
+        " proved takes nothing from it, and what is measured holds for its own record",
     )
 
 
@@ -106,8 +111,10 @@ def loop_claims(
     statements are together."""
     outputs = release.model.outputs
     lines = [bound_claim(loop, release), ("sampled", sentence(loop, release, campaigns))]
-    lines += performance_claims(loop, outputs)
-    lines.append(joint_claim(release.verification, loop, len(outputs)))
+    lines += performance_claims(loop, outputs, campaigns)
+    counted = 1 if release.history is None else release.history.campaigns
+    both = (counted, campaigns)
+    lines.append(joint_claim(release.verification, loop, len(outputs), both))
     return [line for line in lines if line is not None]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -10,11 +12,13 @@ from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
 from lstm_mpc.codegen.sil import Compiled
-from lstm_mpc.control.controller import ControlAction, Controller
+from lstm_mpc.control.controller import ControlAction, Controller, Status, foreseen
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.engines.supervisor import Supervisor
+from lstm_mpc.control.observers.model_alarm import ModelAlarm
 from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
+from lstm_mpc.plants.system import Array
 
 ENGINES = ("dompc", "sqp", "c", "c-double")
 
@@ -31,6 +35,17 @@ def _engine(spec: ControllerSpec, name: str) -> Controller:
     raise InputError(f"MPC: engine must be one of {', '.join(ENGINES)}, got {name!r:.60}")
 
 
+def _alarm_of(spec: ControllerSpec) -> ModelAlarm:
+    validation = spec.release.validation
+    if validation is None or validation.error_tube is None:
+        raise InputError(
+            "MPC: an alarm needs an error tube, which the release has none of; `validate` the model"
+            " and release it anew"
+        )
+    lag = round(spec.problem.dead_time / spec.model.Ts)
+    return ModelAlarm(spec.model, validation.error_tube, lag=lag)
+
+
 class MPC:
     """A model predictive controller with the released model as its prediction model.
 
@@ -41,10 +56,13 @@ class MPC:
             the C that is exported, compiled and run here in single precision; "c-double", likewise
             in double precision.
         solver: What a sample may cost the engines "sqp" and "c"; by default `SolverOptions()`.
+        alarm: Whether outputs beyond the error tube of the release's validation, about the model in
+            open loop, set the flag MODEL_ALARM; see `ErrorTube` for how often without a cause.
 
     Raises:
         Refused: The release does not pass its gate.
-        InputError: The problem does not fit the release, or there is no such engine.
+        InputError: The problem does not fit the release, there is no such engine, or no error tube
+            for an alarm.
     """
 
     def __init__(
@@ -53,8 +71,12 @@ class MPC:
         problem: ControlProblem | None = None,
         engine: str = "sqp",
         solver: SolverOptions | None = None,
+        *,
+        alarm: bool = False,
     ) -> None:
         self._spec = ControllerSpec(release, problem or ControlProblem(), solver or SolverOptions())
+        self._alarm = _alarm_of(self._spec) if alarm else None
+        self._told = self._spec.limits.measured_rest
         self._engine, self._name = _engine(self._spec, engine), engine
 
     @classmethod
@@ -120,7 +142,10 @@ class MPC:
             u: The inputs in force, (nu,) [engineering]; by default the nominal ones.
             measured: The measured inputs, (nd,) [engineering], where the model has such.
         """
-        self._engine.reset(np.ravel(y), np.ravel(self._spec.u_start if u is None else u), measured)
+        start = np.ravel(self._spec.u_start if u is None else u)
+        self._engine.reset(np.ravel(y), start, measured)
+        if self._alarm is not None:
+            self._alarm.reset(self._inputs(start, measured))
 
     def step(self, y: ArrayLike, reference: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
         """The input for this sample.
@@ -134,7 +159,7 @@ class MPC:
             What the controller decided; its `u` is within bounds and rate limits whatever its
             flags say.
         """
-        return self._engine.step(np.ravel(y), reference, measured)
+        return self._watched(y, self._engine.step(np.ravel(y), reference, measured), measured)
 
     def begin(self, u: ArrayLike, y: ArrayLike, measured: ArrayLike = ()) -> None:
         """Begin from the past.
@@ -148,6 +173,9 @@ class MPC:
             InputError: The engine is compiled C, which begins at one measurement.
         """
         self._observing("begin from the past").begin(u, y, measured)
+        if self._alarm is not None:
+            last = [np.atleast_2d(np.asarray(a, dtype=np.float64))[-1:] for a in (u, measured)]
+            self._alarm.reset(self._inputs(*last))
 
     def track(self, y: ArrayLike, u: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
         """A sample in manual: `step` takes over from it without a bump.
@@ -165,9 +193,26 @@ class MPC:
         Raises:
             InputError: An input in force is no finite number.
         """
-        if isinstance(self._engine, Compiled):
-            return self._engine.track(np.ravel(y), u, measured)
-        return self._observing("track an operator").track(y, u, measured)
+        engine = self._engine
+        if isinstance(engine, Compiled):
+            action = engine.track(np.ravel(y), u, measured)
+        else:
+            action = self._observing("track an operator").track(y, u, measured)
+        return self._watched(y, action, measured)
+
+    def _inputs(self, u: ArrayLike, measured: ArrayLike) -> Array:
+        """All inputs (nu + nd,) of a sample; a measured one that is not valid is as it was."""
+        limits = self._spec.limits
+        now = foreseen(measured, 1, len(self._told))[0]
+        valid = (now >= limits.measured_low) & (now <= limits.measured_high)
+        self._told = np.where(valid, now, self._told)
+        return self._spec.model.roles.joined(np.ravel(u), self._told)
+
+    def _watched(self, y: ArrayLike, action: ControlAction, measured: ArrayLike) -> ControlAction:
+        """The action, flagged where the plant has left the model."""
+        if self._alarm is None or not self._alarm.step(y, self._inputs(action.u, measured)):
+            return action
+        return replace(action, flags=action.flags | Status.MODEL_ALARM)
 
     def save(self) -> bytes:
         """The state, sealed; another process with the same controller goes on from it to the bit.
@@ -187,6 +232,8 @@ class MPC:
             InputError: It is from another controller, was altered, or the engine is in Python.
         """
         self._compiled().restore(saved)
+        if self._alarm is not None:
+            self._alarm.wait()
 
     def _compiled(self) -> Compiled:
         if not isinstance(self._engine, Compiled):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lstm_mpc.certificates.evidence import (
         Bound as Bound,
         Certificate as Certificate,
+        ErrorTube as ErrorTube,
         Inequality as Inequality,
         LoopVerification as LoopVerification,
         Tube as Tube,

@@ -29,6 +29,8 @@ def validated(check: Check, path: Path) -> Answer:
     ]
     for against, fit in check.validation.fits.items():
         lines += [f"against the {against} output: {line}" for line in fit_lines(fit, outputs)]
+    if (tube := check.validation.error_tube) is not None:
+        lines.append(tube.sentence(outputs))
     if check.validation.fit < 0:
         lines.append("the mean of this record predicts it better than the model")
     if check.residuals is None:

@@ -155,12 +155,10 @@ def loop_verified(
         else f"INPUT {evidence.violation:.3g} BEYOND ITS LIMITS in {evidence.violator}"
     )
     flags = ", ".join(f"{name} {count}" for name, count in evidence.status.items() if count)
-    beside = [
-        line
-        for line in (bound_claim(evidence, passed), *performance_claims(evidence, outputs))
-        if line is not None
-    ]
-    claim = _claim(evidence, passed, design)
+    count = campaign_log.campaigns(design).count(VERIFY_LOOP)
+    shown = (bound_claim(evidence, passed), *performance_claims(evidence, outputs, count))
+    beside = [line for line in shown if line is not None]
+    claim = _claim(evidence, passed, design, count)
     lines = [
         *waivers(passed),
         f"N = {evidence.scenarios} closed loops of {evidence.steps} steps, seed {evidence.seed} →"
@@ -176,8 +174,8 @@ def loop_verified(
     return Answer([*lines, *replayed(worst, design).lines], evidence.content())
 
 
-def _claim(evidence: LoopVerification, passed: Release, design: Design) -> str:
-    """The claim of closed loops, or why there is none."""
+def _claim(evidence: LoopVerification, passed: Release, design: Design, count: int) -> str:
+    """The claim of closed loops, the last of `count` campaigns, or why there is none."""
     needed = scenario_count(evidence.epsilon, evidence.beta, rule="exact")
     if evidence.scenarios < needed:
         return (
@@ -190,7 +188,6 @@ def _claim(evidence: LoopVerification, passed: Release, design: Design) -> str:
     )
     if reasons:
         return f"NO EVIDENCE: {'; '.join(reasons)}"
-    count = campaign_log.campaigns(design).count(VERIFY_LOOP)
     return f"sampled: {sentence(evidence, passed, count)}"
 
 

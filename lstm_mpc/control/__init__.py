@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lstm_mpc.control.engines.sqp import SolverOptions as SolverOptions
     from lstm_mpc.control.faults import Fault as Fault
     from lstm_mpc.control.loop_metrics import metrics as metrics
+    from lstm_mpc.control.observers.model_alarm import ModelAlarm as ModelAlarm
     from lstm_mpc.control.observers.options import (
         GatedTuning as GatedTuning,
         KalmanTuning as KalmanTuning,

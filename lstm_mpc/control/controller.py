@@ -18,7 +18,7 @@ class Status(IntFlag):
     """What was not as it should be; 0 is a clean optimum.
 
     The flags are the same in every engine and in the C; OUT_OF_REACH is of problems with a terminal
-    cost, which the C has not, OUT_OF_ORDER of the C alone.
+    cost, which the C has not, OUT_OF_ORDER of the C alone, MODEL_ALARM of an `MPC` with an alarm.
     """
 
     MEASUREMENT_INVALID = 1
@@ -32,6 +32,7 @@ class Status(IntFlag):
     MEASURED_INVALID = 256
     OUT_OF_REACH = 512
     OUT_OF_ORDER = 1024
+    MODEL_ALARM = 2048
 
 
 OPTIMAL = Status(0)
@@ -49,13 +50,15 @@ WORDS = {
     Status.MEASURED_INVALID: "measured input not finite or out of limits; last valid one kept",
     Status.OUT_OF_REACH: "setpoint out of reach; nearest steady output followed",
     Status.OUT_OF_ORDER: "not prepared since the last advance, or scratch overwritten; input kept",
+    Status.MODEL_ALARM: "plant further from the model than its error tube",
 }
 
 
 def meanings(*, measured: bool) -> dict[Status, str]:
-    """What the flags of the C mean, which has no terminal cost; those of measured inputs where a
-    controller has such."""
-    absent = {Status.OUT_OF_REACH} if measured else {Status.OUT_OF_REACH, Status.MEASURED_INVALID}
+    """What the flags of the C mean, which has no terminal cost and no alarm; those of measured
+    inputs where a controller has such."""
+    absent = {Status.OUT_OF_REACH, Status.MODEL_ALARM}
+    absent |= set() if measured else {Status.MEASURED_INVALID}
     return {f: words for f, words in WORDS.items() if f not in absent}
 
 

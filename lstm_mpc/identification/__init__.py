@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lstm_mpc.identification.training import Outcome as Outcome
     from lstm_mpc.identification.validation import (
         Score as Score,
+        error_tube as error_tube,
         score as score,
         validate as validate,
     )

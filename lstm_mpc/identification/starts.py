@@ -85,6 +85,11 @@ class SearchOptions:
     max_fit_loss: float | None = None
     candidates: tuple[TrainingCandidate, ...] = ()
 
+    @property
+    def compared(self) -> int:
+        """How many models are compared on validation data at most, the short ones too."""
+        return max(self.starts, self.screen) * (1 if self.max_fit_loss is None else 2)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "candidates", tuple(self.candidates))
         if self.starts < 1 or self.screen < 0:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from lstm_mpc.certificates.evidence import Validation
+from lstm_mpc.certificates.evidence import ErrorTube, Validation
+from lstm_mpc.certificates.evidence.error_tube import widths
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.data.fit import Fit
 from lstm_mpc.data.look.correlation import Residuals, correlate
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.data_fit import compare, record_fits, simulations
 from lstm_mpc.model.model import Model
+from lstm_mpc.plants.system import Array
 
+ALPHA = 0.1  # the probability that a further block leaves the error tube, at most
+BLOCK = 50  # its samples: longer blocks are closer to exchangeable, and fewer
 LAGS = 25  # of the tests of residuals, where there are samples enough
 
 
@@ -36,7 +40,13 @@ def check_signals(model: Model, dataset: Dataset) -> None:
 
 
 def validate(
-    model: Model, dataset: Dataset, *, transient: int = 50, seed: int = 0, window: int = 0
+    model: Model,
+    dataset: Dataset,
+    *,
+    transient: int = 50,
+    seed: int = 0,
+    window: int = 0,
+    choices: int = 1,
 ) -> Validation:
     """How well a model simulates data that it was not trained on.
 
@@ -49,10 +59,11 @@ def validate(
         seed: Of the random starts.
         window: First samples that the start is estimated from instead of a random one; at most
             `transient`.
+        choices: How many models were compared on these data, of which this is one.
 
     Returns:
         Figures against the measured and, where known, the noise-free output: of each the worst
-        record, one entry per output.
+        record, one entry per output; and the tube of the errors that are yet to come.
 
     Raises:
         InputError: The data do not fit the model.
@@ -72,7 +83,46 @@ def validate(
             for f, pick in worst.items()
         }
         fits[against] = {**records[0].describe(), **per_output}
-    return Validation(model.digest, dataset.digest, dataset.samples, seed, fits)
+    runs = simulations(model, dataset, seed=seed, window=window)
+    tube = error_tube(model, dataset, runs, transient=transient, choices=choices)
+    return Validation(model.digest, dataset.digest, dataset.samples, seed, fits, tube)
+
+
+def error_tube(
+    model: Model,
+    dataset: Dataset,
+    runs: Sequence[Array],
+    *,
+    alpha: float = ALPHA,
+    block: int = BLOCK,
+    transient: int = 50,
+    choices: int = 1,
+) -> ErrorTube:
+    """Bound the errors of a model on what is yet to come.
+
+    Args:
+        model: The model.
+        dataset: Records that it was not trained on.
+        runs: Its simulated outputs for each, (N, ny) [output unit].
+        alpha: The probability that a further block leaves the tube, at most.
+        block: Samples of a block.
+        transient: First samples of every record that do not count.
+        choices: How many models were compared on these records.
+
+    Returns:
+        The tube, whose width is empty where the blocks are too few.
+
+    Raises:
+        InputError: `alpha`, `block` or `choices` is out of range.
+    """
+    ny, scores = len(model.outputs), list[Array]()
+    bare = ErrorTube(model.digest, dataset.digest, alpha, block, 0, choices, transient, ())
+    for record, y in zip(dataset.records, runs, strict=True):
+        errors = np.abs(record.y - y)[transient:]
+        whole = errors[: len(errors) // block * block].reshape(-1, block, ny)
+        scores += list(np.nan_to_num(whole, nan=0.0).max(axis=1))  # NaN: not measured
+    seen = np.array(scores).reshape(-1, ny)
+    return replace(bare, blocks=len(seen), width=widths(seen, alpha, choices))
 
 
 @dataclass(frozen=True)

@@ -197,11 +197,19 @@ _OPTIONS = ("epsilon", "beta", "rule", "steps", "settle", "seed")
 
 
 def _other_fit(design: Design, release: Release, kept: Validation) -> str:
-    """That the data here give another FIT than the release says."""
-    now = validate(release.model, design.records("validation"), **design.judge)
-    if now.data == kept.data and agree(
-        artefact_file.plain(now.fits), artefact_file.plain(kept.fits)
-    ):
+    """That the data here give another FIT, or another tube of errors, than the release says."""
+    now = validate(
+        release.model,
+        design.records("validation"),
+        **design.judge,
+        choices=design.search.compared,
+    )
+    same = now.data == kept.data and all(
+        agree(artefact_file.plain(getattr(now, name)), artefact_file.plain(getattr(kept, name)))
+        for name in ("fits", "error_tube")
+        if getattr(kept, name) is not None  # of an older version
+    )
+    if same:
         return ""
     return (
         f"says a validation FIT of {kept.fit:.2f} %, the data and the model give {now.fit:.2f} %;"

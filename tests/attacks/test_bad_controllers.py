@@ -226,6 +226,11 @@ def test_one_joint_claim_for_all_that_is_sampled():
     claims = [text for _, text in loop_claims(loop, spec.release)]
     assert sum("hold together" in text for text in claims) == 1
     assert joint_claim(None, replace(loop, performance=None), 1) is None
+    tried = joint_claim(verification, loop, 1, (3, 2))[1]
+    assert f"confidence 1−{(3 * len(verification.bounds) + 2 * 4) * 1e-6:.3g} (union" in tried
+    assert "(union bound, β once for each of 5 campaigns); what is proved" in tried
+    again = [text for _, text in loop_claims(loop, spec.release, 2)]
+    assert sum("1−2e-06 (β = 1e-06 for each of 2 campaigns)" in text for text in again) == 2
     doubled = joint_claim(verification, replace(loop, beta=1e-3), 1)[1]
     assert f"1−{len(verification.bounds) * 1e-6 + 4e-3:.3g}" in doubled
 

@@ -2,6 +2,7 @@
 terminal hold a name and nothing else, and no file lies outside its folder."""
 
 import io
+import random
 import subprocess
 import xml.etree.ElementTree as ET
 from contextlib import redirect_stdout
@@ -24,7 +25,7 @@ from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.fmu import description
 from lstm_mpc.export.fmu.archive import fmu_folder
-from lstm_mpc.export.fmu.unit import Port, Unit
+from lstm_mpc.export.fmu.unit import Port, Unit, controller_unit
 from lstm_mpc.export.onnx_model import onnx_model
 from lstm_mpc.export.simulink_arduino import arduino_folder, simulink_folder
 from lstm_mpc.io.export_folder import write_folder
@@ -302,3 +303,41 @@ def test_the_worst_names_through_every_target(tmp_path, name):
     subprocess.run(["make", "-s", "test"], cwd=tmp_path / "out" / "model", check=True)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(targets)
+
+
+def targets_of(name):
+    """Every file that every target writes of a model with this name for its signals, before a
+    compiler makes the library of the FMU."""
+    passed = released_of(replace(called(name), name="plain"))
+    cleared = cleared_of(passed)
+    unit = controller_unit(cleared)
+    xml = {f"{v}.xml": description.model_description(unit, v) for v in (2, 3)}
+    made = {"model": c_model(passed), "controller": dict(cleared.spec.sources)}
+    made |= {"onnx": onnx_model(passed), "simulink": simulink_folder(cleared)}
+    made |= {"arduino": arduino_folder(cleared), "fmu": {**unit.sources, **xml}}
+    files = ((f"{target}/{file}", text) for target in made for file, text in made[target].items())
+    return dict(files)
+
+
+def seen(file, text):
+    """What a compiler makes of a C file; of others, that every line can be printed."""
+    if file.endswith(".xml"):
+        return shape(ET.fromstring(text))
+    if isinstance(text, bytes):
+        return "bytes"
+    if file.endswith((".c", ".h", ".ino")):
+        return compiled(text)
+    return all(line.isprintable() or "\t" in line for line in text.split("\n"))
+
+
+@pytest.mark.parametrize("count", [1, pytest.param(1000, marks=pytest.mark.slow, id="campaign")])
+def test_hostile_names_through_every_target_inject_nothing(count):
+    rng = random.Random(0)
+    plain = {file: seen(file, text) for file, text in targets_of("plain").items()}
+    for _ in range(count):
+        name = ""
+        while not accepted(name):
+            name = "".join(rng.choices(PIECES, k=rng.randint(1, 8)))
+        made = {file: seen(file, text) for file, text in targets_of(name).items()}
+        assert made.keys() == plain.keys()
+        assert [file for file in made if made[file] != plain[file]] == [], name

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Single as Single,
     )
     from lstm_mpc.certificates.evidence.claim import Evidence as Evidence
+    from lstm_mpc.certificates.evidence.error_tube import ErrorTube as ErrorTube
     from lstm_mpc.certificates.evidence.loop_verification import (
         VERIFY_LOOP as VERIFY_LOOP,
         LoopPerformance as LoopPerformance,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lstm_mpc.certificates.evidence.claim import Evidence
+from lstm_mpc.certificates.evidence.error_tube import ErrorTube
 from lstm_mpc.errors import InputError
 from lstm_mpc.io.display import draw
 from lstm_mpc.io.schema import noun
@@ -23,7 +24,7 @@ class Validation(Evidence):
     `model` is the digest of the model and `data` that of the validation data, `samples` samples
     that it was not trained on; random starts came from the `seed`. `fits` are the worst figures
     over records, one entry per reference ("measured", and "noise-free" where a simulated plant
-    knows it).
+    knows it). `error_tube` bounds the errors of what is yet to come.
     """
 
     model: str
@@ -31,6 +32,7 @@ class Validation(Evidence):
     samples: int
     seed: int
     fits: dict[str, dict[str, Any]]
+    error_tube: ErrorTube | None = None
 
     kind = "lstm_mpc validation"
 

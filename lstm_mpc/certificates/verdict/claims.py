@@ -110,7 +110,8 @@ def model_bound(verification: Verification, model: Model) -> Bound | None:
 
 
 def fit_sentences(model: Model, validation: Validation) -> list[str]:
-    """The figures of a validation in words, one sentence for each reference."""
+    """The figures of a validation in words, one sentence for each reference, and the
+    tube of its errors."""
     sentences = []
     names = [f"{s.name} " for s in model.outputs] if len(model.outputs) > 1 else [""]
     for against, fit in validation.fits.items():
@@ -122,4 +123,6 @@ def fit_sentences(model: Model, validation: Validation) -> list[str]:
             f"validation FIT (12) {shares[0]}, mean-removed {shares[1]} against the {against}"
             f" output, {validation.samples} samples"
         )
+    if validation.error_tube is not None and validation.error_tube.width:
+        sentences.append(validation.error_tube.sentence(model.outputs))
     return sentences

@@ -99,6 +99,11 @@ def fit_reasons(model: Model, validation: Validation | None, policy: Policy) -> 
         for name in ("normalised", "mean_removed")
     ):
         return [f"the validation does not hold a figure for each of {len(model.outputs)} output(s)"]
+    if (tube := validation.error_tube) is not None and (
+        (tube.model, tube.data) != (validation.model, validation.data)
+        or len(tube.width) not in (0, len(model.outputs))
+    ):
+        return ["the error tube is not of this model, these data and every output"]
     if not validation.fit >= policy.min_fit:
         return [
             f"validation FIT {validation.fit:.2f} % (mean-removed) is below the {policy.min_fit:g}"

@@ -177,7 +177,7 @@ def release(design: Design, options: Options = DEFAULT) -> Release:
         model,
         certificates,
         verification,
-        validate(model, validation, **design.judge),
+        validate(model, validation, **design.judge, choices=design.search.compared),
         design.release,
         safe_set=design.safe_set,
         u_low=low,
