@@ -49,6 +49,8 @@ HEAVY = {
     "openpyxl": {"data.logs.containers"},
     "fmpy": {"plants.fmu"},
     "shtab": {"cli.command_line"},
+    "starlette": {"project.operation.page.app"},
+    "uvicorn": {"project.operation.page.app"},
     "asyncua": {"project.operation.opcua.library"},
     "cryptography": {"certificates.provenance.signing"},
 }

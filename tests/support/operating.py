@@ -1,20 +1,24 @@
 """A plant in memory that a loop operates, and engines that misbehave."""
 
+import asyncio
 import time
 from dataclasses import dataclass
 
 import numpy as np
 
+from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.control.controller import OPTIMAL, ControlAction
 from lstm_mpc.plants.system import Signal
 from lstm_mpc.project.operation.border import Border
 from lstm_mpc.project.operation.facts import Facts
 from lstm_mpc.project.operation.loop import Loop
 from lstm_mpc.project.operation.opcua.client import Lost
-from lstm_mpc.project.operation.options import OperateOptions
+from lstm_mpc.project.operation.options import OperateOptions, Wiring
 from lstm_mpc.project.operation.readings import Quality, Reading, Snapshot
+from lstm_mpc.project.operation.runtime import Runtime
 
 LOW, HIGH, MOVE, TS = 12.5, 17.0, 0.5, 10.0
+SPEED = 500.0  # a sample of 10 s lasts 20 ms
 TAGS = ("y", "u", "remote", "heartbeat", "mode")
 
 
@@ -108,7 +112,7 @@ class InMemory:
 
     def __init__(self, fast=None):
         self.u, self.y, self.k, self.writes = 15.2, 7.0, 0, []
-        self.gone, self.nap, self.fast = False, 0.0, fast
+        self.gone, self.nap, self.fast, self.modes = False, 0.0, fast, []
 
     async def open(self):
         if self.gone:
@@ -136,8 +140,30 @@ class InMemory:
     async def exchange(self, values, mode, beat):
         if self.gone:
             raise Lost("memory: gone")
+        self.modes.append(mode)
         if values is None:
             return None
         self.writes.append((self.u, float(values[0])))
         self.u = float(values[0])
         return self.snapshot()
+
+
+def runtime_of(cleared, plant, path, engine="c", events=None):
+    heard = [] if events is None else events
+    wiring = Wiring(nodes={tag: tag for tag in plant.tags})
+    return Runtime(
+        "ph",
+        cleared,
+        wiring,
+        path,
+        speed=SPEED,
+        connection=plant,
+        engine=(engine, MPC.of(cleared.spec, engine).wrapped),
+        on_event=lambda *event: heard.append(event),
+    )
+
+
+async def samples(runtime, count):
+    until = runtime.counts.samples + count
+    async with asyncio.timeout(10), runtime.changed:
+        await runtime.changed.wait_for(lambda: runtime.counts.samples >= until)

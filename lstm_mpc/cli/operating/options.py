@@ -36,6 +36,22 @@ OPERATE = (
         metavar="DIR",
         help="another design, in the same process; give it again for more",
     ),
+    option("--page", action="store_true", help="serve the operator's page; nothing listens else"),
+    option(
+        "--page-host",
+        default="127.0.0.1",
+        metavar="HOST",
+        help="it listens on (default: %(default)s)",
+    ),
+    option("--page-port", type=port, default=8470, metavar="PORT", help="(default: %(default)s)"),
+    option("--page-certificate", type=Path, metavar="FILE", help="for TLS, PEM"),
+    option("--page-key", type=Path, metavar="FILE", help="its private key, PEM"),
+    option(
+        "--users",
+        type=Path,
+        metavar="FILE",
+        help="who may come in, [[user]] tables with name, role and token (default: drawn tokens)",
+    ),
 )
 SIMULATE = (
     option("--opcua", action="store_true", help="serve the plant by OPC UA; nothing listens else"),

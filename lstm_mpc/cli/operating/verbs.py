@@ -45,7 +45,23 @@ def operate(project: Project, choice: argparse.Namespace) -> Answer:
     for runtime in runtimes:
         tell(runtime.name, "engine", f"{runtime.engine_name}, every {runtime.pace:g} s")
         tell(runtime.name, "plant", runtime.connection.url)
-    done = operate_steps.operate(runtimes)
+    beside = None
+    if choice.page:
+        from lstm_mpc.project.operation.page.app import Page
+        from lstm_mpc.project.operation.page.options import PageOptions, users_of
+
+        options = PageOptions(
+            users_of(choice.users),
+            choice.page_host,
+            choice.page_port,
+            choice.page_certificate,
+            choice.page_key,
+        )
+        beside = Page(runtimes, options).serve
+        drawn = [] if choice.users else options.users
+        tokens = [f"{user.role}: {options.url}/?token={user.token}" for user in drawn]
+        show([f"the page listens on {options.url}", *tokens])
+    done = operate_steps.operate(runtimes, beside=beside)
     lines = [line for each in done for line in _operated(each)]
     return Answer(lines, {"loops": [_content(each) for each in done]})
 

@@ -29,7 +29,7 @@ def admissible(before, after, move=MOVE):
     move=st.sampled_from([1e-9, 0.1, 0.3, 0.5, np.inf]),
     single=st.booleans(),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_the_border_lets_nothing_inadmissible_through(wanted, now, move, single):
     verdict = Border(("u",), [LOW], [HIGH], [move], 10.0, (single,)).admit(wanted, now, 10.0)
     if verdict.values is None:
@@ -96,7 +96,7 @@ MOVES = st.one_of(ANYTHING, st.lists(ANYTHING, max_size=2), st.just(ArithmeticEr
     steps=st.lists(st.tuples(STEP, ASKED, MOVES, st.integers(0, 3), st.booleans()), max_size=12),
     obedient=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_whatever_server_engine_and_people_say(steps, obedient):
     """Every value that is written lies within bounds, and within the rate of what the server said
     is in force; the input that was really in force is only ever left by such a write."""

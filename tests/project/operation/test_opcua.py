@@ -10,9 +10,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lstm_mpc.assurance.clearance import clear
-from lstm_mpc.assurance.mpc import MPC
-from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
 from lstm_mpc.project.operation.history import rows_of
 from lstm_mpc.project.operation.modes import Mode, Request
@@ -31,12 +28,6 @@ from lstm_mpc.project.operation.options import (
 from lstm_mpc.project.operation.runtime import Runtime
 
 SPEED = 250.0  # a sample of 10 s lasts 40 ms
-
-
-@pytest.fixture(scope="module")
-def cleared(released):
-    problem = ControlProblem(horizon=8, move_penalty=0.05, max_move=0.5)
-    return clear(MPC(released, problem).spec)
 
 
 @pytest.fixture

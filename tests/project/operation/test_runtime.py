@@ -6,46 +6,12 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from operating import InMemory
+from operating import InMemory, runtime_of, samples
 
-from lstm_mpc.assurance.clearance import clear
-from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.cli import main
-from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
 from lstm_mpc.project.operation.history import rows_of
 from lstm_mpc.project.operation.modes import Mode, Request
-from lstm_mpc.project.operation.options import Wiring
-from lstm_mpc.project.operation.runtime import Runtime
-
-SPEED = 500.0  # a sample of 10 s lasts 20 ms
-
-
-@pytest.fixture(scope="module")
-def cleared(released):
-    problem = ControlProblem(horizon=8, move_penalty=0.05, max_move=0.5)
-    return clear(MPC(released, problem).spec)
-
-
-def runtime_of(cleared, plant, path, engine="c", events=None):
-    heard = [] if events is None else events
-    wiring = Wiring(nodes={tag: tag for tag in plant.tags})
-    return Runtime(
-        "ph",
-        cleared,
-        wiring,
-        path,
-        speed=SPEED,
-        connection=plant,
-        engine=(engine, MPC.of(cleared.spec, engine).wrapped),
-        on_event=lambda *event: heard.append(event),
-    )
-
-
-async def samples(runtime, count):
-    until = runtime.counts.samples + count
-    async with asyncio.timeout(10), runtime.changed:
-        await runtime.changed.wait_for(lambda: runtime.counts.samples >= until)
 
 
 def story(runtime, acts):

@@ -1,0 +1,1 @@
+"""The operator's page, served by the process that operates."""
