@@ -33,7 +33,7 @@ from lstm_mpc.project.operation.readings import Snapshot
 
 _WINDOW = 200  # [samples] of history that an observer without a state is led through
 _TREND = 720  # samples that are kept for the page
-_PHASE = 0.25  # [samples] after the plant's own scan, where its stamps tell it
+_PHASE = 0.25  # [samples] after the plant's own scan
 _LATE = 0.5  # [samples] beyond which a sample has lost its turn
 
 
@@ -203,19 +203,17 @@ class Runtime:
 
     async def _reach(self, stop: asyncio.Event) -> None:
         """Connect for the first time; a server that is not there yet is waited for."""
-        heard = False
+        heard, fast = False, None
         while not stop.is_set():
             try:
                 await self.connection.open()
+                fast = await self.connection.speed()
                 break
             except Lost as lost:
                 if not heard:
                     self._hear(SELF, "connection", f"waits for the server: {lost}")
                 heard = True
                 await _waited(stop, time.monotonic() + 1.0)
-        else:
-            return
-        fast = await self.connection.speed()
         if fast is not None and fast != self.speed:
             await self.connection.close()
             raise InputError(
@@ -276,16 +274,21 @@ class Runtime:
         return self._engine.save() if isinstance(self._engine, Compiled) else b""
 
     async def _phase(self) -> float:
-        """How long to wait [s] so that samples come a little after the plant's own."""
-        try:
-            snapshot = await self.connection.read()
-        except Lost:
+        """How long to wait [s] so that samples come a little after the plant's own, which its
+        heartbeat tells."""
+        if HEARTBEAT not in self.wiring.tags:
             return 0.0
-        reading = snapshot.of(self.cleared.spec.model.outputs[0].name)
-        if HEARTBEAT not in self.wiring.tags or reading.source is None or reading.server is None:
-            return 0.0
-        age = reading.server - reading.source
-        return (_PHASE * self.pace - age) % self.pace if 0 <= age < self.pace else 0.0
+        first, until = None, time.monotonic() + 1.5 * self.pace
+        while time.monotonic() < until:
+            try:
+                beat = (await self.connection.read()).of(HEARTBEAT).value
+            except Lost:
+                return 0.0
+            if first is not None and beat != first:
+                return _PHASE * self.pace
+            first = beat
+            await asyncio.sleep(0.02 * self.pace)
+        return 0.0
 
     async def _end(self) -> None:
         """An orderly end: the plant keeps what it has, the next start is no restart."""

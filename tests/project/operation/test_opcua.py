@@ -13,7 +13,7 @@ import pytest
 from lstm_mpc.errors import InputError
 from lstm_mpc.project.operation.history import rows_of
 from lstm_mpc.project.operation.modes import Mode, Request
-from lstm_mpc.project.operation.opcua.client import Lost, OpcUa
+from lstm_mpc.project.operation.opcua.client import Lost, OpcUa, _within as within
 from lstm_mpc.project.operation.opcua.plant_server import (
     PlantServer,
     ServerOptions,
@@ -307,3 +307,23 @@ def test_connection_files_that_do_not_do(cleared, tmp_path, text, words):
 def test_servers_that_do_not_do(options, words):
     with pytest.raises(InputError, match=words):
         ServerOptions(**options)
+
+
+def test_a_request_that_ends_otherwise_when_it_is_cancelled_is_late():
+    """asyncua does that: asyncio's own timeout lets such an error through."""
+
+    class Otherwise(asyncio.CancelledError):
+        pass
+
+    async def stubborn():
+        try:
+            await asyncio.sleep(5)
+        except asyncio.CancelledError:
+            raise Otherwise from None
+
+    async def story():
+        with pytest.raises(TimeoutError, match=r"no answer within 0.01 s"):
+            await within(stubborn(), 0.01)
+        assert await within(asyncio.sleep(0, 7), 1.0) == 7
+
+    asyncio.run(story())

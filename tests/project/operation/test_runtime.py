@@ -103,6 +103,20 @@ def test_a_process_that_slept_says_so(cleared, tmp_path):
     assert all(abs(b - a) <= 0.5 for a, b in plant.writes)
 
 
+def test_a_server_that_is_not_there_yet_is_waited_for(cleared, tmp_path):
+    plant, events = InMemory(), []
+    plant.gone = True
+    runtime = runtime_of(cleared, plant, tmp_path / "h.db", events=events)
+
+    async def acts(runtime):
+        await asyncio.sleep(0.1)
+        plant.gone = False
+        await samples(runtime, 2)
+
+    story(runtime, acts)
+    assert events[0][1:] == ("connection", "waits for the server: memory: gone")
+
+
 def test_another_speed_is_refused(cleared, tmp_path):
     plant = InMemory(fast=20.0)
     runtime = runtime_of(cleared, plant, tmp_path / "h.db")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -65,10 +65,9 @@ class OpcUa:
         await self.close()
         client = await self._secured(library().Client(self.url, timeout=self._patience))
         try:
-            async with asyncio.timeout(3 * self._patience):
-                await client.connect()
-                self._client = client
-                await self._check()
+            await _within(client.connect(), 3 * self._patience)
+            self._client = client
+            await self._check()
         except InputError:
             await self.close()
             raise
@@ -170,8 +169,8 @@ class OpcUa:
         """The server must show the certificate that is pinned; InputError for another one."""
         try:
             probe = library().Client(self.url, timeout=self._patience)
-            async with asyncio.timeout(3 * self._patience):
-                endpoints = await probe.connect_and_get_server_endpoints()
+            asked = probe.connect_and_get_server_endpoints()
+            endpoints = await _within(asked, 3 * self._patience)
         except Exception as error:
             raise Lost(f"{self.url}: {_words(error)}") from error
         shown = [e.ServerCertificate for e in endpoints if e.ServerCertificate]
@@ -243,8 +242,7 @@ class OpcUa:
         if self._client is None:
             raise Lost(f"{self.url}: not connected")
         try:
-            async with asyncio.timeout(self._patience):
-                return await request(self._client)
+            return await _within(request(self._client), self._patience)
         except Exception as error:
             raise Lost(f"{self.url}: {_words(error)}") from error
 
@@ -262,11 +260,26 @@ def _reading(held: Any) -> Reading:
     return Reading(value, worst, name, stamps["source"], stamps["server"])
 
 
+async def _within(request: Coroutine[Any, Any, Any], seconds: float) -> Any:
+    """The answer, or TimeoutError. The library may end a request that is cancelled with errors of
+    its own, which no timeout of asyncio takes for one: it runs in a task that nobody waits for."""
+    task = asyncio.ensure_future(request)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        await asyncio.wait([task], timeout=seconds)
+    finally:
+        task.cancel()
+    if not task.done():
+        raise TimeoutError(f"no answer within {seconds:.3g} s")
+    if task.cancelled():
+        raise TimeoutError("the connection was ended")
+    return task.result()
+
+
 async def _ended(client: Any) -> None:
     """Disconnect and wait for nobody."""
-    with suppress(Exception, asyncio.CancelledError):
-        async with asyncio.timeout(1.0):
-            await client.disconnect()
+    with suppress(Exception):
+        await _within(client.disconnect(), 1.0)
     with suppress(Exception):
         client.uaclient.disconnect_socket()
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from lstm_mpc.project.operation.options import (
 )
 
 _WATCHDOG = 10  # [samples] without our controller's heartbeat, after which it may not write
-_SERVER_FAULTS = ("bad_status", "no_new_stamp")
+_SERVER_FAULTS = ("bad_status", "no_new_stamp", "clock_step")
 _LONG = 100_000  # [samples] of noise, which repeats after them
 
 
@@ -104,7 +104,7 @@ class PlantServer:
         self._nodes: dict[str, Any] = {}
         self._held: dict[str, Any] = {}
         self.k, self._beat, self._still = 0, None, 0
-        self._stamp = datetime.now(UTC)
+        self._stamp, self._step = datetime.now(UTC), timedelta()  # what its clock says, and is off
 
     @property
     def y(self) -> Array:
@@ -253,7 +253,7 @@ class PlantServer:
         ua, k = self._ua, self.k
         y = self._probe.read(self.y) + self._noise[k % len(self._noise)]
         y = self._wrong.measured(k, y)
-        self._stamp = datetime.now(UTC)
+        self._stamp = datetime.now(UTC) + self._step
         for s, value in zip(self._plant.outputs, y.tolist(), strict=True):
             kind, end = self._bad.get(s.name, ("", -inf))
             kind = kind if k < end else ""
@@ -302,6 +302,9 @@ class PlantServer:
         """The method `inject`: a fault from now on, for so many seconds of the plant."""
         name, Ts = str(kind.Value), self._plant.Ts
         begin, end = self.k * Ts, self.k * Ts + max(float(seconds.Value), Ts)
+        if name == "clock_step":
+            self._step += timedelta(seconds=float(size.Value))
+            return []
         if name in _SERVER_FAULTS and 0 <= channel.Value < self._plant.ny:
             self._bad[self._plant.outputs[channel.Value].name] = (name, end / Ts)
             return []
