@@ -58,7 +58,8 @@ def performance_claims(
         )
     )
     means = "; ".join(
-        f"{s.name} {a:.3g} {s.unit}, {a / b:.2f} of inputs held, {a / c:.2f} of a PI controller"
+        f"{s.name} {a:.3g} {s.unit}, {_share(a, b)} of inputs held, {_share(a, c)} of a PI"
+        " controller"
         for s, a, b, c in zip(
             outputs, mine.mean_error, found.held.mean_error, found.pi.mean_error, strict=True
         )
@@ -75,6 +76,10 @@ def performance_claims(
             " the samples flagged, exhausted budgets apart",
         ),
     )
+
+
+def _share(error: float, baseline: float) -> str:
+    return f"{error / baseline:.2f}" if baseline > 0 else "no share"
 
 
 def joint_claim(

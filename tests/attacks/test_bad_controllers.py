@@ -72,7 +72,7 @@ def test_a_controller_that_ignores_its_setpoint_is_refused(name, monkeypatch):
     assert loop.safe
     reasons = performance_reasons(spec.release.policy, spec.model.outputs, loop)
     assert any(why.startswith("the largest error after settling of ") for why in reasons)
-    assert any("times that of a PI controller tuned on them" in why for why in reasons)
+    assert any(", that of a PI controller tuned on them" in why for why in reasons)
     with pytest.raises(Refused) as refused:
         clear(spec, loop=replace(loop, scenarios=scenario_count(1e-2, 1e-6, rule="exact")))
     assert set(reasons) <= set(refused.value.reasons)
@@ -108,12 +108,51 @@ def test_every_bound_has_its_sentence():
     assert all(why.startswith(start) for why, start in zip(reasons, starts, strict=True))
     assert reasons[0].endswith(" pH, the policy allows 0.001")
     assert reasons[1].endswith(" s, the policy allows 1")
-    assert "times that of inputs held where they were, the policy allows 0.001" in reasons[4]
-    assert "times that of a PI controller tuned on them, the policy allows 0.001" in reasons[5]
+    assert (
+        ", that of inputs held where they were 0.361; the policy allows 0.001 of it" in reasons[4]
+    )
+    assert (
+        ", that of a PI controller tuned on them 0.0375; the policy allows 0.001 of i" in reasons[5]
+    )
     two = performance_reasons(Policy(max_error=(1.0, 1.0)), spec.model.outputs, loop)
     assert two == ["the policy bounds the largest error after settling of 2 output(s), there are 1"]
     lacking = performance_reasons(strict, spec.model.outputs, replace(loop, performance=None))
     assert lacking == ["the loop verification does not say how the loops went; make it anew"]
+
+
+def _of(loop, **figures):
+    """The record with other figures of its controller."""
+    mine = replace(loop.performance.controller, **figures)
+    return replace(loop, performance=replace(loop.performance, controller=mine))
+
+
+VOID = {  # a record that says nothing of an output, or of no loop
+    "no error": (lambda p: _of(p, error=()), "error of controller holds 0 figure"),
+    "two settling times": (lambda p: _of(p, settling=(1.0, 1.0)), "settling of controller holds 2"),
+    "no number": (lambda p: _of(p, overshoot=(float("nan"),)), "must be finite and not negative"),
+    "below zero": (lambda p: _of(p, mean_error=(-1.0,)), "must be finite and not negative"),
+    "a share": (lambda p: _of(p, flagged=float("nan")), r"the flagged share within \[0, 1\], got"),
+    "no bound": (
+        lambda p: replace(p, bound=replace(p.bound, low=())),
+        r"bound holds 0 figure\(s\), there are 1 output",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", VOID)
+def test_a_record_that_says_nothing_of_an_output_is_none(what):
+    spoil, words = VOID[what]
+    with pytest.raises(InputError, match=words):
+        spoil(shipped("ph")[2])
+
+
+def test_a_baseline_without_any_error_divides_nothing():
+    _, spec, loop = shipped("ph")
+    still = replace(loop.performance.held, mean_error=(0.0,))
+    loop = replace(loop, performance=replace(loop.performance, held=still))
+    (reason,) = performance_reasons(spec.release.policy, spec.model.outputs, loop)
+    assert reason.endswith("that of inputs held where they were 0; the policy allows 0.3 of it")
+    assert any("no share of inputs held" in text for _, text in loop_claims(loop, spec.release))
 
 
 @pytest.mark.parametrize(

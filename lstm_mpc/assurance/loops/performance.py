@@ -106,7 +106,7 @@ def performance_reasons(
     policy: Policy, outputs: tuple[Signal, ...], loop: LoopVerification | None
 ) -> list[str]:
     """What the loops have shown that the policy does not allow."""
-    if loop is None or loop.performance is None:
+    if loop is None or loop.performance is None or len(loop.low) != len(outputs):
         return ["the loop verification does not say how the loops went; make it anew"]
     found, held, pi = (getattr(loop.performance, name) for name in ("controller", "held", "pi"))
     reasons = []
@@ -120,13 +120,13 @@ def performance_reasons(
                 f"the policy bounds the {what} of {len(limits)} output(s), there are {len(outputs)}"
             )
             continue
-        for s, limit, value in zip(outputs, limits, shown, strict=False):
+        for s, limit, value in zip(outputs, limits, shown, strict=bool(limits)):
             if not value <= limit:
                 reasons.append(
                     f"the {what} of {s.name} is {value:.4g} {unit or s.unit}, the policy allows"
                     f" {limit:g}"
                 )
-    if policy.max_flagged is not None and found.flagged > policy.max_flagged:
+    if policy.max_flagged is not None and not found.flagged <= policy.max_flagged:
         reasons.append(
             f"{found.flagged:.2%} of the samples are flagged, the policy allows"
             f" {policy.max_flagged:.2%}"
@@ -138,7 +138,7 @@ def performance_reasons(
         for s, mine, its in zip(outputs, found.mean_error, baseline.mean_error, strict=True):
             if share is not None and not mine <= share * its:
                 reasons.append(
-                    f"the mean error of {s.name} is {mine:.3g} {s.unit}, {mine / its:.2f} times"
-                    f" that of {name}, the policy allows {share:g}"
+                    f"the mean error of {s.name} is {mine:.3g} {s.unit}, that of {name}"
+                    f" {its:.3g}; the policy allows {share:g} of it"
                 )
     return reasons

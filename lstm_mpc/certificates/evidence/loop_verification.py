@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from lstm_mpc.certificates.evidence.claim import Evidence
 from lstm_mpc.certificates.provenance.campaigns import LogState
 from lstm_mpc.certificates.provenance.manifest import Manifest
+from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 
 VERIFY_LOOP = "verify-loop"  # a kind of campaign
@@ -26,6 +29,15 @@ class Performance:
     overshoot: tuple[float, ...]
     mean_error: tuple[float, ...]
     flagged: float
+
+    def __post_init__(self) -> None:
+        figures = (*self.error, *self.settling, *self.overshoot, *self.mean_error)
+        if not (all(0.0 <= v < inf for v in figures) and 0.0 <= self.flagged <= 1.0):
+            raise InputError(
+                "performance: errors, settling times and overshoots must be finite and not"
+                f" negative, the flagged share within [0, 1], got {list(figures)} and"
+                f" {self.flagged}"
+            )
 
 
 @dataclass(frozen=True)
@@ -111,6 +123,24 @@ class LoopVerification(Evidence):
     log: LogState | None = None
 
     kind = "lstm_mpc loop verification"
+
+    def __post_init__(self) -> None:
+        for what, values in self._per_output():
+            if len(values) != len(self.low):
+                raise InputError(
+                    f"loop verification: {what} holds {len(values)} figure(s), there are"
+                    f" {len(self.low)} output(s)"
+                )
+
+    def _per_output(self) -> Iterator[tuple[str, tuple[float, ...]]]:
+        """What holds a figure for each output."""
+        yield from (("high", self.high), ("tracking", self.tracking))
+        if self.bound is not None:
+            yield from (("bound", self.bound.low), ("bound", self.bound.high))
+        if self.performance is not None:
+            for whose, loops in vars(self.performance).items():
+                for name in ("error", "settling", "overshoot", "mean_error"):
+                    yield f"{name} of {whose}", getattr(loops, name)
 
     @property
     def safe(self) -> bool:
