@@ -181,12 +181,16 @@ for proof in proofs:
         *zip(map(iv.mpf, proof["output_price"]), output, strict=True),
     ]
     F = [
-        [(D[a] if a == b else 0) - sum(d * row[a] * row[b] for d, row in priced) for b in size]
+        [
+            ((1 - iv.mpf(proof["decay"])) * D[a] if a == b else 0)
+            - sum(d * row[a] * row[b] for d, row in priced)
+            for b in size
+        ]
         for a in size
     ]
     for j, price in enumerate(proof["move_price"]):
         F[states + j][states + j] -= iv.mpf(price) * (1 - eta[j]) ** 2
-    for k in size:  # LDLᵀ of D − MᵀDM − L
+    for k in size:  # LDLᵀ of (1 − δ)D − MᵀDM − L
         assert F[k][k] > 0, "D does not make up for what a sample costs"
         for a in range(k + 1, len(D)):
             F[a] = [x - F[a][k] / F[k][k] * y for x, y in zip(F[a], F[k], strict=True)]

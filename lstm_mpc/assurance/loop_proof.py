@@ -21,10 +21,11 @@ from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
 from lstm_mpc.control.engines.supervisor import closing_of
 from lstm_mpc.control.observers.options import GatedTuning
 from lstm_mpc.control.terminal.closing import Closing
-from lstm_mpc.control.terminal.sensitivity import cost_bounds
+from lstm_mpc.control.terminal.sensitivity import cost_bounds, held
 from lstm_mpc.errors import InputError
 
-ENGINES = ("sqp", "dompc")
+ENGINES = ("sqp", "dompc", "c")
+_NUMBERS = ("M", "weights", "decay", "eta", "epsilon", "share", "floor", "state", "aim")
 _ALIKE = 1e-6  # share by which unlike processors may find other weights
 Rows = tuple[tuple[float, ...], ...]
 
@@ -34,18 +35,21 @@ class LoopProof(Evidence):
     """The proof that the cost of a closed loop falls. A claim that is *proved*.
 
     `model` and `problem` are the digests of the model, and of problem and budget; it speaks of the
-    `engines` in double precision, for plans of `horizon` samples, inputs |u| ≤ `radius`
-    [normalised] and states in the set that no trajectory leaves. `M` bounds how far deviations from
-    the target grow under the terminal law of share `eta`. What they cost is at most |z|ᵀL|z|, L
-    made of `output_price` q (ny,) and `move_price` s (nu,), normalised; `weights` are D, and
-    it is proved when all `inequalities` hold. `input_range` and `max_move` (nu,) [input unit] are
-    what the law keeps.
+    `engines` in double precision and of the exported C in single, for plans of `horizon` samples,
+    inputs |u| ≤ `radius` [normalised] and states in the set that no trajectory leaves. `M` bounds
+    how far deviations from the target grow under the terminal law of share `eta`. What they cost is
+    at most |z|ᵀL|z|, L made of `output_price` q (ny,) and `move_price` s (nu,), normalised;
+    `weights` are D, which make up for that and for the share `decay` of themselves, and it is
+    proved when all `inequalities` hold. `input_range` and `max_move` (nu,) [input unit] are what
+    the law keeps.
 
     `epsilon` [cost] is what rounding may take from the decrease in a sample, `largest` [cost] the
-    most that V can be. `state`, `drive` and `aim` [cost per normalised unit] are how much V rises
-    at most with what the observer corrects of the state, with its input disturbance, and with a
-    target that moves. `observer` names its kind; `inside` and `outside` say which parts of the
-    problem the proof covers.
+    most that V can be. In single precision it is the `share` of V and `floor` [cost], for targets
+    at least `gap` (ny,) [output unit] within soft bounds; outputs along the plan are computed to
+    `resolution` (ny,) [output unit]. `state`, `drive` and `aim` [cost per normalised unit] are how
+    much V rises at most with what the observer corrects of the state, with its input disturbance,
+    and with a target that moves. `observer` names its kind; `inside` and `outside` say which parts
+    of the problem the proof covers.
     """
 
     model: str
@@ -55,6 +59,7 @@ class LoopProof(Evidence):
     radius: float
     M: Rows
     weights: tuple[float, ...]
+    decay: float
     eta: tuple[float, ...]
     output_price: tuple[float, ...]
     move_price: tuple[float, ...]
@@ -63,6 +68,10 @@ class LoopProof(Evidence):
     inequalities: tuple[Inequality, ...]
     epsilon: float
     largest: float
+    share: float
+    floor: float
+    gap: tuple[float, ...]
+    resolution: tuple[float, ...]
     state: float
     drive: float
     aim: float
@@ -91,6 +100,7 @@ class LoopProof(Evidence):
             "horizon": self.horizon,
             "engines": ", ".join(self.engines),
             "epsilon": self.epsilon,
+            "single": f"{self.share:.2g} V + {self.floor:.2g}",
             "observer": self.observer,
             "model": self.model[:12],
         }
@@ -122,7 +132,8 @@ def prove_loop(mpc: MPC | ControllerSpec) -> LoopProof:
             " = true in [control]"
         )
     terminal = closing.terminal
-    bounds = cost_bounds(spec.model, spec.limits, terminal, spec.problem.horizon)
+    bounds = cost_bounds(spec.model, spec.limits, closing, spec.problem.horizon)
+    single = held(spec.model, spec.limits, closing, spec.problem.horizon)
     inside, outside = _covered(spec, closing)
     return LoopProof(
         model=spec.model.digest,
@@ -132,11 +143,16 @@ def prove_loop(mpc: MPC | ControllerSpec) -> LoopProof:
         radius=terminal.radius,
         M=_rows(terminal.M),
         weights=tuple(terminal.weights.tolist()),
+        decay=terminal.decay,
         eta=tuple(terminal.eta.tolist()),
         **_prices(spec),
         inequalities=_inequalities(spec, closing),
         epsilon=bounds.epsilon,
         largest=bounds.largest,
+        share=single.share,
+        floor=single.floor,
+        gap=tuple((single.gap if closing.soft else 0 * single.gap).tolist()),
+        resolution=tuple(single.output.tolist()),
         state=float(bounds.state.sum()),
         drive=float(bounds.drive.sum()),
         aim=float(bounds.aim.sum()),
@@ -175,7 +191,7 @@ def lacks(proof: LoopProof | None, spec: ControllerSpec) -> tuple[str, ...]:
     same = all(
         np.shape(getattr(proof, name)) == np.shape(getattr(anew, name))
         and np.allclose(getattr(proof, name), getattr(anew, name), rtol=_ALIKE, atol=0)
-        for name in ("M", "weights", "eta", "output_price", "move_price", "epsilon", "aim")
+        for name in (*_NUMBERS, "output_price", "move_price")
     )
     return () if same else ("the proof of the loop holds other numbers than a new one; redo it",)
 
@@ -201,7 +217,7 @@ def _inequalities(spec: ControllerSpec, closing: Closing) -> tuple[Inequality, .
     """What has to hold, each when its value is below 1."""
     terminal = closing.terminal
     falls = Inequality(
-        0, "D − MᵀDM − L ≻ 0", terminal.falls, f"{len(terminal.weights)} weights", check=True
+        0, "(1 − δ)D − MᵀDM − L ≻ 0", terminal.falls, f"{len(terminal.weights)} weights", check=True
     )
     rates = [
         Inequality(
@@ -248,16 +264,18 @@ def _covered(spec: ControllerSpec, closing: Closing) -> tuple[tuple[str, ...], t
         outside.append("setpoints that are seen to change within the horizon")
     if problem.forecast and model.measured:
         outside.append("measured inputs that are foreseen to change within the horizon")
-    outside.append("the exported C, which has no terminal cost")
     return tuple(inside), tuple(outside)
 
 
 def _claims(proof: LoopProof) -> tuple[tuple[str, str], ...]:
     engines = " and ".join(f"'{engine}'" for engine in proof.engines)
+    within = f", at least {max(proof.gap):.2g} within soft bounds," if max(proof.gap) else ""
     fall = (
         f"for every state in the invariant set and every setpoint and offset that stay, any plan"
         f" of {proof.horizon} samples that the engines {engines} apply, within any budget and in"
-        f" any status: V(k+1) ≤ V(k) − ℓ(k) + {proof.epsilon:.2g} (rounding in double precision)"
+        f" any status: V(k+1) ≤ V(k) − ℓ(k) + {proof.epsilon:.2g} (rounding in double precision);"
+        f" the C in single precision, for setpoints{within} once its target is steady: V(k+1) ≤"
+        f" (1 + {proof.share:.2g})(V(k) − ℓ(k)) + {proof.floor:.2g}"
     )
     settles = (
         "a plant that is the model with a constant offset, in the state that the observer"
@@ -274,8 +292,9 @@ def _claims(proof: LoopProof) -> tuple[tuple[str, str], ...]:
     filtered = (
         f"proved with the state known; with the filter V(k+1) ≤ V(k) − ℓ(k) + c·|correction of the"
         f" filter|, c = {proof.state:.3g} per unit of state, {proof.drive:.3g} of input disturbance"
-        f" and {proof.aim:.3g} of the target that moves with them [normalised], so the loop is ISS"
-        f" to what the {proof.observer} corrects; that its corrections die out is measured, not"
-        " proved"
+        f" and {proof.aim:.3g} of the target that moves with them [normalised], and twice that in"
+        f" the C, which counts a correction to first order and computes outputs to"
+        f" {max(proof.resolution):.1g}, so the loop is ISS to what the {proof.observer} corrects;"
+        " that its corrections die out is measured, not proved"
     )
     return (("proved", fall), ("proved if", filtered))

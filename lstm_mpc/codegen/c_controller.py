@@ -19,6 +19,7 @@ from lstm_mpc.certificates.evidence import Certificate
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.identifiers import identifier
 from lstm_mpc.control.engines.sqp import SolverOptions
+from lstm_mpc.control.engines.supervisor import closing_of
 from lstm_mpc.control.observers.kalman import beyond, tuned
 from lstm_mpc.control.observers.observer import state_bound
 from lstm_mpc.control.observers.observer_claims import observer_claims
@@ -50,17 +51,17 @@ def controller(release: Release, problem: ControlProblem, solver: SolverOptions)
             "controller: of Kalman filters the C knows those with disturbance = 'input'; or leave"
             " [observer] out"
         )
-    if problem.terminal:
+    if problem.terminal and not np.all(np.asarray(problem.output_weight) > 0):
         raise InputError(
-            "controller: the C has no terminal cost; set terminal = false in [control], or use the"
-            " engine 'sqp' or 'dompc'"
+            f"controller: with terminal = true the C weighs every output; output_weight ="
+            f" {np.ravel(problem.output_weight).tolist()} must be above 0, or use the engine 'sqp'"
         )
     iss, delta_iss = (
         certify(release.model, condition, beyond=beyond(release.model, problem))
         for condition in ("iss", "delta_iss")
     )
     sizes, tables = _dimensions(release, problem)
-    words = _words(name, release.model)
+    words = _words(name, release.model, problem)
     header = render(
         "codegen",
         "controller/controller.h",
@@ -78,13 +79,16 @@ def controller(release: Release, problem: ControlProblem, solver: SolverOptions)
     }
 
 
-def _words(name: str, model: Model) -> dict[str, Any]:
+def _words(name: str, model: Model, problem: ControlProblem) -> dict[str, Any]:
     """What the texts of a controller are made with: the width of the network's inputs, the variable
-    with the part of them that is pushed, and the one with the inputs of a rest."""
+    with the part of them that is pushed, and the one with the inputs of a rest; whether plans are
+    closed, and with blocks those that are closed have none."""
     measured = bool(model.measured)
     return {
         "name": name,
         "measured": measured,
+        "terminal": problem.terminal,
+        "blocked": problem.terminal and len(problem.starts) < problem.horizon,
         "NW": "NW" if measured else "NU",
         "pushed": "pushed" if measured else "width",
         "rest": Raw("v" if measured else "state->last_input"),
@@ -106,7 +110,9 @@ def _dimensions(
     starts = np.array(bounds.starts)
     below = (len(model.inputs), *nx[:-1])
     lengths = nu * np.searchsorted(starts, np.arange(N), side="right")
-    nv, gains = nu * len(starts), ny * int(lengths.sum())
+    end = model.sizes.n + nu if problem.terminal else 0  # residuals of the terminal cost
+    nv = nu * len(starts)
+    gains = ny * int(lengths.sum())
     rates, soft = (
         np.isfinite(bounds.max_move).any(),
         np.isfinite([bounds.y_low, bounds.y_high]).any(),
@@ -134,6 +140,7 @@ def _dimensions(
         "KALMAN": int(problem.observer is not None),
         "NP": model.sizes.n + nu,
         "REFERENCES": problem.ahead(model) + 1,
+        "PREDICTED": N * ny + end,
         "GAINS": gains,
         "RATE_ROWS": 2 * nv if rates else 0,
         "ROWS": 2 * nv + (2 * nv if rates else 0) + (2 * N * ny if soft else 0),
@@ -202,6 +209,7 @@ def numbers(
         "output_weight": bounds.output_weight * scaling.y_span**2,
         "move_penalty": bounds.move_penalty * span**2,
         "violation_weight": bounds.violation_weight * scaling.y_span,
+        **_closed(model, problem, bounds),
         **_observer(model, problem),
         "tolerance": np.array(
             solver.tolerance if real is np.float64 else max(solver.tolerance, _FLOAT_TOLERANCE)
@@ -219,6 +227,20 @@ def _measured(bounds: Limits) -> dict[str, Array]:
         return {}
     names = ("measured_low", "measured_high", "measured_rest")
     return {name: getattr(bounds, name) for name in names}
+
+
+def _closed(model: Model, problem: ControlProblem, bounds: Limits) -> dict[str, Array]:
+    """The members that only a terminal cost has."""
+    closing = closing_of(model, bounds, problem)
+    if closing is None:
+        return {}
+    return {
+        "end_weight": closing.terminal.weights,
+        "eta": closing.terminal.eta,
+        "reach": closing.terminal.reach,
+        "end_price": closing.price if closing.soft else np.zeros(model.sizes.ny),
+        "pull": np.array(closing.finder.pull),
+    }
 
 
 def _observer(model: Model, problem: ControlProblem) -> dict[str, Array]:

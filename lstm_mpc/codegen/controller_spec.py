@@ -14,6 +14,7 @@ import numpy as np
 from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.codegen.c_text import without_comments
+from lstm_mpc.control.controller import Status, meanings
 from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.observers.observer_claims import observer_claims
 from lstm_mpc.control.problem import ControlProblem, Limits, limits
@@ -107,6 +108,11 @@ class ControllerSpec:
     def foreseen(self) -> int:
         """How many coming values of the measured inputs it is told (forecast)."""
         return self.problem.foreseen(self.model)
+
+    @property
+    def meanings(self) -> dict[Status, str]:
+        """What the flags of its C mean."""
+        return meanings(measured=bool(self.measured), terminal=self.problem.terminal)
 
     @property
     def u_start(self) -> Array:

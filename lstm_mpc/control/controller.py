@@ -18,7 +18,7 @@ class Status(IntFlag):
     """What was not as it should be; 0 is a clean optimum.
 
     The flags are the same in every engine and in the C; OUT_OF_REACH is of problems with a terminal
-    cost, which the C has not, OUT_OF_ORDER of the C alone, MODEL_ALARM of an `MPC` with an alarm.
+    cost, OUT_OF_ORDER of the C alone, MODEL_ALARM of an `MPC` with an alarm.
     """
 
     MEASUREMENT_INVALID = 1
@@ -54,20 +54,18 @@ WORDS = {
 }
 
 
-def meanings(*, measured: bool) -> dict[Status, str]:
-    """What the flags of the C mean, which has no terminal cost and no alarm; those of measured
-    inputs where a controller has such."""
-    absent = {Status.OUT_OF_REACH, Status.MODEL_ALARM}
+def meanings(*, measured: bool, terminal: bool = False) -> dict[Status, str]:
+    """What the flags of the C mean, which has no alarm; those of measured inputs and of a terminal
+    cost where a controller has such."""
+    absent = {Status.MODEL_ALARM}
     absent |= set() if measured else {Status.MEASURED_INVALID}
+    absent |= set() if terminal else {Status.OUT_OF_REACH}
     return {f: words for f, words in WORDS.items() if f not in absent}
 
 
-def status_rows(prefix: str, *, measured: bool) -> list[tuple[int, str, str]]:
+def status_rows(prefix: str, meant: dict[Status, str]) -> list[tuple[int, str, str]]:
     """The flags as rows of a table: code, its name in the C after `prefix`, meaning."""
-    return [
-        (flag.value, f"{prefix}_{flag.name}", words)
-        for flag, words in meanings(measured=measured).items()
-    ]
+    return [(flag.value, f"{prefix}_{flag.name}", words) for flag, words in meant.items()]
 
 
 @dataclass(frozen=True)

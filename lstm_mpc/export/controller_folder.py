@@ -164,7 +164,7 @@ def _readme(spec: ControllerSpec, facts: Mapping[str, Any]) -> str:
         name=spec.name,
         model=spec.model,
         claims=spec.claims,
-        statuses=status_rows(spec.name.upper(), measured=bool(spec.measured)),
+        statuses=status_rows(spec.name.upper(), spec.meanings),
         solver=spec.solver,
         **facts["agreement"],
         target=facts["target"],

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from lstm_mpc.assurance.clearance import Cleared, checked_clearance
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.codegen.identifiers import constant
-from lstm_mpc.control.controller import meanings, status_rows
+from lstm_mpc.control.controller import status_rows
 from lstm_mpc.export.fmu.unit import compiled, controller_unit
 from lstm_mpc.io.artefact_file import VERSION
 from lstm_mpc.io.templates import render
@@ -41,7 +41,7 @@ def arduino(cleared: Cleared, *, u_start: ArrayLike | None = None) -> dict[str, 
         "digest": unit.digest,
         "start": [port.start for port in unit.parameters],
         "setpoint": [port.start for port in unit.inputs[ny : 2 * ny]],
-        "meanings": list(meanings(measured=bool(spec.measured)).values()),
+        "meanings": list(spec.meanings.values()),
     }
     made = {
         "examples/loop/loop.ino": "loop.ino",
@@ -81,7 +81,7 @@ def _words(spec: ControllerSpec) -> dict[str, Any]:
     return {
         "name": spec.name,
         "Ts": float(spec.model.Ts),
-        "statuses": status_rows(spec.name.upper(), measured=bool(spec.measured)),
+        "statuses": status_rows(spec.name.upper(), spec.meanings),
         "measurements": [s.label for s in spec.model.outputs],
         "known": [s.label for s in spec.model.measured],
         "inputs": [s.label for s in spec.model.manipulated],

@@ -52,9 +52,9 @@ def test_the_proof_is_written_said_and_reported(design, capsys):
     assert proof.holds
     assert out.startswith(f"proved → {design / 'loop-proof.json'}\nproved: for every state")
     assert "\nproved if: proved with the state known; with the filter" in out
-    assert "  D − MᵀDM − L ≻ 0: " in out
+    assert "  (1 − δ)D − MᵀDM − L ≻ 0: " in out
     assert "  inside: rate limits, which the terminal law keeps\n" in out
-    assert "  outside: the exported C, which has no terminal cost\n" in out
+    assert "  outside: setpoints on or beyond a soft bound\n" in out
     shown = words(proof_blocks(read(design)))
     assert "for every state in the invariant set" in shown
     assert "Proved if more holds: proved with the state known" in shown

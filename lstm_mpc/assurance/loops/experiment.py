@@ -167,7 +167,7 @@ def run_batch(campaign: LoopExperiment, first: int, last: int) -> BatchResult:
         tuple(tracking.max(axis=1).tolist()),
         {
             str(flag.name): int(flags[np.arange(len(flags)) & flag > 0].sum())
-            for flag in meanings(measured=True)
+            for flag in meanings(measured=True, terminal=True)
         },
         _beside(c, draw, quiet, gauge.performance),
         tuple(reach.tolist()),

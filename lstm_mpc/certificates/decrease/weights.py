@@ -1,11 +1,11 @@
 """Weights d of a quadratic V = zᵀ diag(d) z that falls along |z⁺| ≤ M|z| by no less than a stage
-cost: diag(d) − Mᵀ diag(d) M ⪰ L.
+cost, and by a share of itself: (1 − decay) diag(d) − Mᵀ diag(d) M ⪰ L.
 
-For every sign of z, V(z⁺) ≤ |z|ᵀMᵀ diag(d) M|z| ≤ V(z) − |z|ᵀL|z|. Weights exist when ρ(M) < 1:
-with p, q > 0 the right and left eigenvectors of M, Schur's test gives ‖D^½ M D^-½‖₂ ≤ ρ for D =
-diag(q/p), and a multiple of it exceeds any L. Those are far too large; the least ones, in the sense
-of Σ d_j σ_j² at a typical spread σ of z, are a semidefinite program in d alone, which a barrier
-method solves. Nothing that is searched here is believed; `room` proves it.
+For every sign of z, V(z⁺) ≤ |z|ᵀMᵀ diag(d) M|z| ≤ (1 − decay) V(z) − |z|ᵀL|z|. Weights exist
+when ρ(M) < 1: with p, q > 0 the right and left eigenvectors of M, Schur's test gives
+‖D^½ M D^-½‖₂ ≤ ρ for D = diag(q/p), and a multiple of it exceeds any L. Those are far too large;
+the least ones, in the sense of Σ d_j σ_j² at a typical spread σ of z, are a semidefinite program in
+d alone, which a barrier method solves. Nothing that is searched here is believed; `room` proves it.
 """
 
 from __future__ import annotations
@@ -40,21 +40,22 @@ def schur_weights(M: Array, L: Array) -> Array:
     return d * (float(np.linalg.eigvalsh(root @ L @ root.T).max()) * 1.01 + TINY)
 
 
-def least_weights(M: Array, L: Array, spread: Array) -> Array:
+def least_weights(M: Array, L: Array, spread: Array, *, decay: float = 0.0) -> Array:
     """The weights (m,) of least Σ d_j spread_j², and a little more so that there is room for a
     proof; those by hand where the search fails. Of eight digits."""
-    start = schur_weights(M, L)
+    sought, stage = M / np.sqrt(1.0 - decay), L / (1.0 - decay)
+    start = schur_weights(sought, stage)
     parts = np.array(
-        [np.outer(e, e) - np.outer(row, row) for e, row in zip(np.eye(len(M)), M, strict=True)]
+        [np.outer(e, e) - np.outer(row, row) for e, row in zip(np.eye(len(M)), sought, strict=True)]
     )
     cost = np.asarray(spread, dtype=np.float64) ** 2
     try:
-        best = _barrier(parts, L, cost, start)
+        best = _barrier(parts, stage, cost, start)
     except np.linalg.LinAlgError:
         best = start
     for d in (best * (1 + _ROOM), start):
         held = rounded_up(d)
-        if room(M, held, L) < 1:
+        if room(M, held, L, decay=decay) < 1:
             return held
     return rounded_up(start * (1 + _ROOM))
 
@@ -96,12 +97,12 @@ def _centred(parts: Array, L: Array, cost: Array, d: Array, t: float) -> float:
     return float(t * (cost @ d) - 2 * np.log(np.diag(factor)).sum())
 
 
-def room(M: Array, d: Array, L: Array) -> float:
-    """Below 1 only if diag(d) − Mᵀ diag(d) M − L ≻ 0 for these very numbers, in exact arithmetic;
-    L ≥ 0 may lie a relative rounding of its sums off."""
+def room(M: Array, d: Array, L: Array, *, decay: float = 0.0) -> float:
+    """Below 1 only if (1 − decay) diag(d) − Mᵀ diag(d) M − L ≻ 0 for these very numbers, in exact
+    arithmetic; L ≥ 0 may lie a relative rounding of its sums off."""
     if not ((d > 0).all() and (M >= 0).all() and (L >= 0).all()):
         return float("inf")
     inner = M.T @ (d[:, None] * M)
-    middle = np.diag(d) - inner - L
+    middle = (1.0 - decay) * np.diag(d) - inner - L
     rounding = 8 * (len(M) + 4) * EPS * (np.diag(d) + inner + 4 * L) + TINY
     return dominance((middle + middle.T) / 2, rounding)

@@ -27,6 +27,7 @@ from lstm_mpc.model.sensitivity import Buffered
 from lstm_mpc.plants.system import Array
 
 _DAMPING = 1e-10  # of the Hessian, relative to its largest diagonal entry
+_WORTH = 0.001  # of the tolerance: shorter steps are not tried where plans are closed by a law
 _ROUNDING = 1e-15  # error of a sum that may be round-off
 
 
@@ -164,16 +165,22 @@ class Sqp(Supervisor):
         size = float(np.abs(move).max())
         if complete and size <= self.solver.tolerance and self.closing is None:
             return v + move, cost, size, None
+        if complete and size <= _WORTH * self.solver.tolerance and self.closing is not None:
+            return v, cost, 0.0, states
         for _ in range(self.solver.line_search_steps + 1):
             trial = v + move
-            reached, outputs = self._program.simulate(
-                sample.chi, self._program.inputs(trial, sample)
-            )
-            trial_cost, roundoff = self._program.cost(outputs, trial, sample, reached[-1])
+            trial_cost, roundoff, reached = self._simulated(trial, sample)
+            if trial_cost > cost and states is None:
+                cost, roundoff, states = self._simulated(v, sample)  # was corrected to first order
             if trial_cost <= cost + _ROUNDING * roundoff:
                 return trial, trial_cost, size, reached
             move, size = 0.5 * move, 0.5 * size
         return v, cost, 0.0, states
+
+    def _simulated(self, v: Array, sample: Sample) -> tuple[float, float, Array]:
+        """The cost of a plan and its rounding, as in `Condensed.cost`, and the states along it."""
+        states, outputs = self._program.simulate(sample.chi, self._program.inputs(v, sample))
+        return (*self._program.cost(outputs, v, sample, states[-1]), states)
 
 
 @dataclass(frozen=True)
@@ -257,6 +264,7 @@ class Condensed:
         self._weight = 2.0 * np.tile(self._q, N)[:, None]
         self._price = limits.violation_weight * scaling.y_span
         self._D = np.eye(self._nv) - np.eye(self._nv, k=-nu)  # moves from block to block
+        self._closing = closing
         weights = np.zeros(n + nu) if closing is None else closing.terminal.weights
         self._end_weight, self._last_weight = weights[:n], weights[n:]
         self._smooth = 2.0 * self._D.T @ (np.tile(self._s, len(starts))[:, None] * self._D)
@@ -416,6 +424,9 @@ class Condensed:
             np.vdot(pull, error) + np.vdot(self._s * moves, moves) + (outside @ self._price).sum()
         )
         if sample.aim is not None and end is not None:
-            off, left = end - sample.aim[0], v[-1] - sample.aim[1]
-            cost += float(self._end_weight @ (off * off) + self._last_weight @ (left * left))
+            assert self._closing is not None
+            chi, last = sample.aim
+            aimed = self.outputs(chi[None])[0] + sample.disturbance
+            z = np.concatenate([end - chi, v[-1] - last])
+            cost += self._closing.normalised_cost(z, aimed)
         return cost, cost + float(2.0 * np.abs(pull).sum() + ((outside > 0) @ self._price).sum())

@@ -19,7 +19,7 @@ from lstm_mpc.control.observers.mhe import Mhe
 from lstm_mpc.control.observers.observer import Observer, OpenLoop
 from lstm_mpc.control.observers.options import GatedTuning, KalmanTuning, MheTuning
 from lstm_mpc.control.problem import ControlProblem, Limits, limits
-from lstm_mpc.control.terminal.closing import Around, Closing
+from lstm_mpc.control.terminal.closing import Closing
 from lstm_mpc.control.terminal.target import Target
 from lstm_mpc.control.terminal.terminal import terminal_of
 from lstm_mpc.errors import InputError
@@ -255,11 +255,8 @@ class Supervisor(ABC):
     def _value(self, plan: Array, references: Array, closing: Closing) -> tuple[Array, float]:
         """The outputs expected under `plan` (N, nu), and what it costs with its end."""
         y, end = self._predict(plan)
-        observer, last = self.observer, self._coming[-1]
-        around = Around(len(plan), observer.disturbance, observer.input_disturbance, last)
         cost = self.limits.cost(y, references, plan, self._before)
-        cost += closing.cost(end, plan[-1], self.target)
-        return y, cost + closing.tail(self._roll, (end, plan[-1]), self.target, around)
+        return y, cost + closing.cost(end, plan[-1], self.target)
 
     def _admissible(self) -> bool:
         """Is the plan one that this controller makes?"""

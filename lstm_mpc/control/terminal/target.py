@@ -58,10 +58,12 @@ class TargetFinder:
         self._low, self._high, self._safe = (
             (u - self._mid) / self._span for u in (limits.u_low, limits.u_high, limits.u_safe)
         )
-        self._q = limits.output_weight * model.scaling.y_span**2
-        self._q = np.where(self._q > 0, self._q, 1e-6 * max(1e-12, float(self._q.max())))
-        free = len(self._low) > len(self._q)
-        self._pull = (_PULL if free else 1e-15) * float(self._q.max())
+        self.weight = limits.output_weight * model.scaling.y_span**2
+        self.weight = np.where(
+            self.weight > 0, self.weight, 1e-6 * max(1e-12, float(self.weight.max()))
+        )
+        free = len(self._low) > len(self.weight)
+        self.pull = (_PULL if free else 1e-15) * float(self.weight.max())
         self.forget()
 
     def forget(self) -> None:
@@ -121,7 +123,7 @@ class TargetFinder:
 
     def _cost(self, chi: Array, v: Array, wanted: Array) -> float:
         error, away = self._C @ chi + self._b - wanted, v - self._safe
-        return float(error @ (self._q * error) + self._pull * (away @ away))
+        return float(error @ (self.weight * error) + self.pull * (away @ away))
 
     def _settled(self, chi: Array, v: Array, drive: Array) -> Array:
         """The steady state under `v`, from `chi`."""
@@ -152,9 +154,9 @@ class TargetFinder:
         """The Gauss–Newton step of the input (nu,), within its bounds, by projected sweeps."""
         _, A, B = self._slopes(chi, self._inputs(v, drive))
         gain = self._C @ np.linalg.solve(np.eye(len(chi)) - A, B)
-        error, pull = wanted - self._C @ chi - self._b, self._pull
-        H = gain.T @ (self._q[:, None] * gain) + pull * np.eye(len(v))
-        g = gain.T @ (self._q * error) - pull * (v - self._safe)
+        error, pull = wanted - self._C @ chi - self._b, self.pull
+        H = gain.T @ (self.weight[:, None] * gain) + pull * np.eye(len(v))
+        g = gain.T @ (self.weight * error) - pull * (v - self._safe)
         step = np.zeros(len(v))
         for _ in range(_SWEEPS if len(v) > 1 else 1):
             for j in range(len(v)):

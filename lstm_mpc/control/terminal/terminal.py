@@ -7,7 +7,8 @@ law u = ū + η(u₋ − ū) keeps bounds, since u lies between u₋ and ū, and
     M = [A  Bη; 0  η],   A, B of `certificates.decrease`,   ρ(M) = max(ρ(A), η) < 1
 
 The stage cost that follows, but for soft bounds (`Closing`), is at most |z|ᵀL|z| with L = Mᵀ|C|ᵀ
-q |C|M + s(1 − η)². With D − MᵀDM ⪰ L, D = diag(`weights`), V_f(z) = zᵀDz falls by no less.
+q |C|M + s(1 − η)². With (1 − δ)D − MᵀDM ⪰ L, D = diag(`weights`), V_f(z) = zᵀDz falls by no less,
+and by the share δ of itself.
 """
 
 from __future__ import annotations
@@ -29,11 +30,15 @@ from lstm_mpc.plants.system import Array
 
 _SPREAD_SAMPLES, _SPREAD_INPUT = 2000, 0.3  # of the trajectory, and the share of the input range
 _DIGITS = 9  # of η
+REACH_SPARE = 1e-2  # share by which an output is taken to reach further than it can
+_DECAY = 0.005  # δ, at most, and ...
+_SHARE = 0.25  # ... as a share of what ρ(M) allows
 
 
 @dataclass(frozen=True)
 class Terminal:
-    """`M` (m, m), `L` (m, m), the `weights` (m,) and η, `eta` (nu,), m = n + nu, all normalised.
+    """`M` (m, m), `L` (m, m), the `weights` (m,), δ, `decay`, and η, `eta` (nu,), m = n + nu, all
+    normalised. From one sample to the next |y − ȳ| ≤ `reach`·√V_f, (ny,), under the law.
 
     `slack` (nu,) is (1 − η)(u_high − u_low)/max_move, at most 1 when the law keeps the rates. One
     that exists keeps its inequalities; `falls` and `slack` say by how much.
@@ -42,15 +47,18 @@ class Terminal:
     M: Array
     L: Array
     weights: Array
+    decay: float
     eta: Array
+    reach: Array
     slack: Array
     radius: float
 
     def __post_init__(self) -> None:
         if not self.falls < 1:
             raise InputError(
-                "terminal: the weights do not make up for the stage cost (diag(d) − Mᵀ diag(d) M −"
-                f" L is not positive definite, {self.falls:.6g} ≥ 1); let `terminal_of` find them"
+                "terminal: the weights do not make up for the stage cost ((1 − δ) diag(d) − Mᵀ"
+                f" diag(d) M − L is not positive definite, {self.falls:.6g} ≥ 1); let"
+                " `terminal_of` find them"
             )
         if not ((self.eta >= 0).all() and (self.eta < 1).all() and (self.slack <= 1).all()):
             raise InputError(
@@ -60,8 +68,8 @@ class Terminal:
 
     @property
     def falls(self) -> float:
-        """Below 1 when D − MᵀDM − L is proved positive definite."""
-        return room(self.M, self.weights, self.L)
+        """Below 1 when (1 − δ)D − MᵀDM − L is proved positive definite."""
+        return room(self.M, self.weights, self.L, decay=self.decay)
 
     def law(self, target: Target, before: Array) -> Array:
         """The input after `before` (nu,) [engineering]."""
@@ -110,23 +118,32 @@ def terminal_of(model: Model, limits: Limits, *, beyond: float = 0.0) -> Termina
     eta, nu, n = law_share(limits), len(moved), model.sizes.n
     M = np.block([[A, B[:, moved] * eta], [np.zeros((nu, n)), np.diag(eta)]])
     M[:n] = rounded_up(M[:n])
-    L = stage_bound(model, limits, M, eta)
-    weights = least_weights(M, L, _spread(model, limits))
-    return Terminal(M, L, weights, eta, rate_share(limits, eta), radius)
+    L, growth = stage_bound(model, limits, M, eta), float(np.abs(np.linalg.eigvals(M)).max())
+    decay = min(_DECAY, _SHARE * max(0.0, 1.0 - growth**2))
+    weights = least_weights(M, L, _spread(model, limits), decay=decay)
+    after = _output(model, len(M)) @ M
+    reach = np.sqrt((after**2 / weights).sum(axis=1)) * (1 + 2 * REACH_SPARE)
+    return Terminal(M, L, weights, decay, eta, reach, rate_share(limits, eta), radius)
 
 
 def stage_bound(model: Model, limits: Limits, M: Array, eta: Array) -> Array:
     """L (m, m): what a sample from z costs under the terminal law, but for soft bounds, is at most
     |z|ᵀL|z|."""
-    n, nu, ny = model.sizes.n, len(eta), model.sizes.ny
-    C = np.zeros((ny, n + nu))
-    C[:, n - model.network.nx[-1] : n] = np.abs(model.network.C)
-    after = C @ M
+    n, nu = model.sizes.n, len(eta)
+    after = _output(model, len(M)) @ M
     moving = limits.move_penalty * (model.roles.moved(model.scaling.u_span) * (1 - eta)) ** 2
     price = limits.output_weight * model.scaling.y_span**2
     L = after.T @ (price[:, None] * after)
     L[range(n, n + nu), range(n, n + nu)] += moving
     return L
+
+
+def _output(model: Model, width: int) -> Array:
+    """|C| on z, (ny, width)."""
+    n = model.sizes.n
+    C = np.zeros((model.sizes.ny, width))
+    C[:, n - model.network.nx[-1] : n] = np.abs(model.network.C)
+    return C
 
 
 def _spread(model: Model, limits: Limits) -> Array:

@@ -14,7 +14,6 @@ from lstm_mpc.assurance.clearance import Cleared, checked_clearance
 from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.codegen.c_model import c_model
 from lstm_mpc.codegen.identifiers import constant, name_of
-from lstm_mpc.control.controller import meanings
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.io.templates import render
@@ -170,7 +169,7 @@ def controller_unit(
         parameters=tuple(
             Port(f"{s.name}_start", s.unit, "in force before the first step", u) for s, u in started
         ),
-        codes={int(flag): words for flag, words in meanings(measured=measured).items()},
+        codes={int(flag): words for flag, words in spec.meanings.items()},
         digest=model.digest,
         description=(
             f"predictive controller of the LSTM model {model.name!r} ({model.digest[:12]}), one"

@@ -31,9 +31,15 @@
 {% include "sqp.c" %}
 
 {% include "supervisor.c" %}
+{% if terminal %}
+
+{% include "target.c" %}
+{% endif %}
 
 {% include "certificate.c" %}
 
 {% include "interface.c" %}
+{% if not terminal %}
 
 {% include "retune.c" %}
+{% endif %}

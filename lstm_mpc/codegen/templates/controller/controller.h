@@ -52,6 +52,10 @@ typedef float @name@_real;
 /* not prepared since the last advance, or the scratch is not what prepare left: the input in force
  * is kept, and nothing else is written */
 #define @NAME@_OUT_OF_ORDER 1024u
+{% if terminal %}
+/* the setpoint is out of reach: the nearest steady output is followed */
+#define @NAME@_OUT_OF_REACH 512u
+{% endif %}
 {% if measured %}
 /* a measured input is not finite or beyond its limits: the last valid one is kept */
 #define @NAME@_MEASURED_INVALID 256u
@@ -93,6 +97,13 @@ typedef struct {
   @name@_real output_weight[@NAME@_NY];
   @name@_real move_penalty[@NAME@_NU];
   @name@_real violation_weight[@NAME@_NY];
+{% if terminal %}
+  @name@_real end_weight[@NAME@_NCHI + @NAME@_NU]; /* D of the terminal cost: state, last input */
+  @name@_real eta[@NAME@_NU]; /* the terminal law keeps this share of the way to its target */
+  @name@_real reach[@NAME@_NY]; /* behind the plan, |y| from the target per root of its cost */
+  @name@_real end_price[@NAME@_NY]; /* of what that is beyond a soft bound */
+  @name@_real pull; /* of the safe input, where outputs leave the inputs free */
+{% endif %}
 #if @NAME@_KALMAN
   @name@_real noise[@NAME@_NY]; /* variance of the measurement that was declared */
   @name@_real drift[@NAME@_NU]; /* variance that the input disturbance gains in a sample */
@@ -141,6 +152,16 @@ typedef struct {
   @name@_real applied[@NAME@_NU]; /* [input unit] the input in force */
   @name@_real last_input[@NAME@_NU]; /* the same, normalised */
   @name@_real plan[@NAME@_NV];
+{% if terminal %}
+  @name@_real target[@NAME@_NCHI + @NAME@_NU]; /* steady state, and the input that holds it */
+  @name@_real wanted[@NAME@_NY]; /* the output that it was found for */
+#if @NAME@_KALMAN
+  @name@_real steady_input[@NAME@_NU]; /* that input with its disturbance */
+#endif
+{% endif %}
+{% if blocked %}
+  @name@_real closed[@NAME@_N * @NAME@_NU]; /* the last plan, shifted and closed; no blocks */
+{% endif %}
 {% if measured %}
   @name@_real last_measured[@NAME@_NM]; /* measured inputs, the last valid ones */
   @name@_real measured[@NAME@_FORESEEN * @NAME@_NM]; /* and what is expected of them */
@@ -176,16 +197,29 @@ typedef struct {
   @name@_real image[@NAME@_NV]; /* J' n */
   @name@_real scratch[@NAME@_NV];
   @name@_real chi[@NAME@_NCHI];
-  @name@_real outputs[@NAME@_N * @NAME@_NY]; /* predicted along the plan, without the disturbance */
-  @name@_real trial_outputs[@NAME@_N * @NAME@_NY];
+{% if terminal %}
+  /* predicted along the plan, without the disturbance; then its end: state and input */
+{% else %}
+  /* predicted along the plan, without the disturbance */
+{% endif %}
+  @name@_real outputs[@NAME@_PREDICTED];
+  @name@_real trial_outputs[@NAME@_PREDICTED];
+{% if terminal %}
+  @name@_real aimed[@NAME@_NY]; /* outputs at the target */
+  @name@_real steady[(@NAME@_NCHI + @NAME@_NU + 1) * @NAME@_NCHI]; /* what leads there */
+{% endif %}
   @name@_real stage[@NAME@_STAGE]; /* linearised gates */
 #if @NAME@_KALMAN
   /* how the outputs change with each measurement, per unit of its image */
-  @name@_real measurement_gains[@NAME@_NY * @NAME@_N * @NAME@_NY];
+  @name@_real measurement_gains[@NAME@_NY * @NAME@_PREDICTED];
 #endif
   @name@_real gains[@NAME@_GAINS]; /* d output / d plan, rows of rising length */
   @name@_real factor[@NAME@_NV * @NAME@_NV]; /* J: inverse Hessian = J J' */
+{% if terminal %}
+  struct {
+{% else %}
   union { /* never needed at once */
+{% endif %}
     /* R of the working set, packed columns */
     @name@_real triangle[@NAME@_NV * (@NAME@_NV + 1) / 2];
     @name@_real slope[@NAME@_NV * @NAME@_NCHI]; /* d state / d plan, a row for each variable */
@@ -217,6 +251,11 @@ uint32_t @name@_init(const @name@_model *model, @name@_state *state, const @name
                      const @name@_real u[@NAME@_NU]);
 {% endif %}
 
+{% if terminal %}
+#ifdef @NAME@_RETUNE
+#error "the proof of the loop speaks of these limits and weights: export others, do not retune"
+#endif
+{% else %}
 #ifdef @NAME@_RETUNE /* another switch: costs flash */
 /* What may change at run time, in engineering units; a limit of 1e30 and beyond is none. */
 typedef struct {
@@ -238,6 +277,7 @@ typedef struct {
  * (RATE_ROWS 0, or no soft bounds). */
 uint32_t @name@_retune(@name@_model *model, @name@_state *state, const @name@_tuning *tuning);
 #endif
+{% endif %}
 
 /* Everything that needs no measurement: linearise along the plan and factorise. Does nothing
  * between feedback and advance. */

@@ -50,6 +50,7 @@ enum {
   STAGE = @NAME@_STAGE, /* reals of a linearised step of the network */
   WIDEST = @NAME@_WIDEST, /* layer, or inputs */
   REFERENCES = @NAME@_REFERENCES, /* rows of setpoints */
+  PREDICTED = @NAME@_PREDICTED, /* reals that are predicted along a plan */
 {% if measured %}
   NM = @NAME@_NM, /* measured inputs */
   NW = NU + NM, /* inputs of the network: those that are moved, then those that are measured */
@@ -83,6 +84,12 @@ enum { FREE = 0, ACTIVE = 1, CAPPED = 2 };
 #define SLACK R(1e-12) /* violation of a row that counts as none */
 #define ROUNDING R(1e-15) /* error of a sum that may be round-off */
 #define REST_TOLERANCE R(1e-15)
+{% if terminal %}
+#define STEADY R(1e-12) /* step towards a target that counts as none */
+#define NEAR R(1e-6) /* ... after which none is needed */
+#define REACHED R(1e-6) /* distance from the setpoint that counts as none */
+#define ALIKE R(1e-13) /* by which an input that is rounded twice may differ */
+{% endif %}
 #define LAST_PLACE R(2.3e-16) /* more than half a unit in the last place of 1, twice */
 #define ABSOLUTE(x) __builtin_fabs(x)
 #define POWER(k) ((real)(1u << ((k) / 2u)) * (real)(1u << ((k) - (k) / 2u))) /* k may exceed 31 */
@@ -94,11 +101,21 @@ enum { FREE = 0, ACTIVE = 1, CAPPED = 2 };
 #define SLACK R(1e-6)
 #define ROUNDING R(1e-6)
 #define REST_TOLERANCE R(1e-7)
+{% if terminal %}
+#define STEADY R(2e-6)
+#define NEAR R(1e-3)
+#define REACHED R(1e-4)
+#define ALIKE R(1e-5)
+{% endif %}
 #define LAST_PLACE R(1.2e-7)
 #define ABSOLUTE(x) __builtin_fabsf(x)
 #define POWER(k) ((real)(1u << (k)))
 #endif
 #define NEVER R(1e30) /* a number that nothing here reaches */
+{% if terminal %}
+#define TARGET_STEPS 8u /* of Newton's method, towards a target */
+#define TARGET_SWEEPS (NU > 1 ? 60u : 1u) /* over the inputs, in each */
+{% endif %}
 #define REST_SAMPLES 3000u /* samples that the observer may take to come to rest, at init only */
 /* Whose turn it is. The phase of a state is this more than the checksum of its model, so that any
  * other word says that init has not been, or with another model. */
@@ -134,6 +151,9 @@ static const uint16_t row_length[N] = @NAME@_ROW_LENGTH; /* ... this length */
 /* samples that an input arrives after the quickest */
 static const uint16_t extra_delay[@NW@] = @NAME@_EXTRA_DELAYS;
 #endif
+
+/* unit vector j of the inputs begins at NU - 1 - j */
+static const real unit[2 * NU - 1] = {[NU - 1] = R(1.0)};
 
 /* What a sample works on. `reference` is read with `stride`: 0 where one setpoint is held. */
 typedef struct {

@@ -40,6 +40,9 @@ uint32_t @name@_init(const model_t *model, state_t *state, const real y[NY], con
     state->applied[j] =
         finite(u[j]) ? clamp(u[j], model->u_low[j], model->u_high[j]) : model->u_safe[j];
   }
+{% if terminal %}
+  fill(state->last_input, NEVER, NU);
+{% endif %}
   normalise(model, state);
 {% if measured %}
   for (j = 0u; j < NM; ++j) {
@@ -167,8 +170,15 @@ uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, con
     }
   }
   copy(state->reference, c.reference, NY);
+{% if terminal %}
+  status |= find_target(&c);
+{% endif %}
   j = plan_ahead(&c);
   status |= j;
+{% if blocked %}
+  choose_plan(&c, (j & @NAME@_SOLVE_FAILED) != 0u);
+{% endif %}
+{% if not terminal %}
   if ((j & @NAME@_SOLVE_FAILED) == 0u) {
     state->failures = 0u;
   } else if (state->failures < N) {
@@ -180,6 +190,7 @@ uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, con
     }
     project(&c, state->plan);
   }
+{% endif %}
   for (j = 0u; j < NU; ++j) {
     const real near =
         clamp(model->u_mid[j] + model->u_span[j] * state->plan[j],
@@ -187,6 +198,9 @@ uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, con
     /* bounds last: they hold whatever became of the state since prepare */
     u[j] = clamp(near, model->u_low[j], model->u_high[j]);
     state->applied[j] = u[j];
+{% if terminal %}
+    state->last_input[j] = state->plan[j];
+{% endif %}
   }
   state->status = status;
   set_turn(model, state, APPLIED);
@@ -222,16 +236,41 @@ void @name@_advance(const model_t *model, state_t *state, work_t *work) {
 {% if measured %}
   copy(state->measured, &state->measured[NM], (FORESEEN - 1) * NM); /* as it was foreseen */
 {% endif %}
+{% if blocked %}
+  for (i = 0u; i < (N - 1) * NU; ++i) {
+    state->closed[i] = state->closed[i + NU];
+  }
+{% endif %}
   for (block = 0u; block < BLOCKS; ++block) {
     const uint32_t single = START(block) + 1u == START(block + 1u) && block + 1u < BLOCKS ? 1u : 0u,
                    from = (block + single) * NU;
     for (i = 0u; i < NU; ++i) {
+{% if not blocked %}
       state->plan[block * NU + i] = state->plan[from + i];
+{% endif %}
       for (k = 0u; k < HARD_ROWS; k += NV) {
         state->working_set[k + block * NU + i] = state->working_set[k + from + i];
       }
     }
   }
+{% if terminal %}
+  for (i = 0u; i < NU; ++i) { /* the terminal law closes the plan */
+{% if blocked %}
+    real *last = &state->closed[(N - 1) * NU + i];
+{% else %}
+    real *last = &state->plan[NV - NU + i];
+{% endif %}
+    *last = state->target[NCHI + i] + model->eta[i] * (*last - state->target[NCHI + i]);
+  }
+{% endif %}
+{% if blocked %}
+  for (i = 0u; i < N * NU; ++i) {
+    state->closed[i] = admitted(&c, state->closed, i);
+  }
+  for (block = 0u; block < BLOCKS; ++block) {
+    copy(&state->plan[block * NU], &state->closed[START(block) * NU], NU);
+  }
+{% endif %}
   project(&c, state->plan);
   for (k = HARD_ROWS; k < ROWS; k += N * NY) {
     for (i = 0u; i < (N - 1u) * NY; ++i) {

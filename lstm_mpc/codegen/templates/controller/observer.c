@@ -29,6 +29,11 @@ OUT_OF_LINE static void start_observer(const model_t *model, state_t *state, con
     copy(&state->input_history[k * @NW@], v, @NW@);
   }
 #endif
+{% if terminal %}
+  copy(state->target, state->chi, NCHI);
+  copy(&state->target[NCHI], v, NU);
+  fill(state->wanted, NEVER, NY);
+{% endif %}
   fill(state->disturbance, R(0.0), NY);
   state->oldest = 0u;
 }
@@ -99,10 +104,10 @@ static void update_output(const model_t *model, state_t *state, uint32_t j, real
   s = maximum(short_dot(head, &D[NCHI - NXI], NXI), R(0.0)) + state->noise_variance[j] +
       model->delay_uncertainty * state->output_change[j] * state->output_change[j];
   if (gains != NULL) {
-    add_scaled(outputs, error / s, &gains[j * N * NY], N * NY);
+    add_scaled(outputs, error / s, &gains[j * PREDICTED], PREDICTED);
     for (r = j + 1u; r < NY; ++r) { /* what the others will still change */
       const real share = short_dot(&model->head[r * (NXI + 1u)], &D[NCHI - NXI], NXI) / s;
-      add_scaled(&gains[r * N * NY], -share, &gains[j * N * NY], N * NY);
+      add_scaled(&gains[r * PREDICTED], -share, &gains[j * PREDICTED], PREDICTED);
     }
   }
   add_scaled(state->estimate, error / s, D, NP);

@@ -62,16 +62,36 @@ static bool arrives(uint32_t block, uint32_t k, uint32_t j) {
 #endif
 }
 
+{% if terminal %}
+/* The outputs along `plan` into `outputs`, and its end: state and input. */
+{% else %}
 /* The outputs along `plan` into `outputs`. */
-static void simulate(const context *c, const real plan[NV], real outputs[N * NY]) {
+{% endif %}
+static void simulate(const context *c, const real *plan, real outputs[PREDICTED]) {
+{% if blocked %}
+  const bool each = plan == c->state->closed; /* a plan without blocks */
+{% endif %}
   real *chi = c->work->chi, sum[@NW@];
   uint32_t block, k;
   copy(chi, c->state->chi, NCHI);
   for (block = 0u; block < BLOCKS; ++block) {
     for (k = START(block); k < START(block + 1u); ++k) {
       advance_chi(c->model, chi,
+{% if blocked %}
+                  with_disturbance(c->state, arriving(c->state, plan, each ? k : block, k, sum), sum),
+                  NULL);
+{% else %}
                   with_disturbance(c->state, arriving(c->state, plan, block, k, sum), sum), NULL);
+{% endif %}
       output(c->model, chi, &outputs[k * NY]);
     }
   }
+{% if terminal %}
+  copy(&outputs[N * NY], chi, NCHI);
+{% if blocked %}
+  copy(&outputs[N * NY + NCHI], &plan[(each ? N * NU : NV) - NU], NU);
+{% else %}
+  copy(&outputs[N * NY + NCHI], &plan[NV - NU], NU);
+{% endif %}
+{% endif %}
 }

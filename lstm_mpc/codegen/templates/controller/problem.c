@@ -1,24 +1,86 @@
 /* -- the problem ------------------------------------------------------------------------------- */
 
-OUT_OF_LINE static real before(const context *c, const real plan[NV], uint32_t j) {
+OUT_OF_LINE static real before(const context *c, const real *plan, uint32_t j) {
   return j < NU ? c->state->last_input[j] : plan[j - NU];
 }
 
+{% if terminal %}
+static real normalised_output(const model_t *model, real y, uint32_t i) {
+  return (y - model->y_mid[i]) / model->y_span[i];
+}
+
+/* Are the setpoints of this row the last ones, for which the target stands? */
+static bool is_last(const context *c, const real *row) {
+  const real *last = &c->reference[N * c->stride];
+  bool same = true;
+  uint32_t i;
+  for (i = 0u; i < NY; ++i) {
+    same = same && row[i] == last[i];
+  }
+  return same;
+}
+
+/* How far the predicted output is from its setpoint, or from the target where that stands for it; k
+ * from 0 is the sample after this one. */
+{% else %}
 /* How far the predicted output is from its setpoint; k from 0 is the sample after this one. */
+{% endif %}
 OUT_OF_LINE static real error_of(const context *c, const real outputs[N * NY], uint32_t k,
                                  uint32_t i) {
+{% if terminal %}
+  const real *row = &c->reference[(k + 1u) * c->stride];
+  if (!(REFERENCES > 1) || is_last(c, row)) {
+    return outputs[k * NY + i] - c->work->aimed[i];
+  }
+  return outputs[k * NY + i] + c->state->disturbance[i] - normalised_output(c->model, row[i], i);
+{% else %}
   const real target =
       (c->reference[(k + 1u) * c->stride + i] - c->model->y_mid[i]) / c->model->y_span[i];
   return outputs[k * NY + i] + c->state->disturbance[i] - target;
+{% endif %}
 }
 
+{% if terminal %}
+{# R13: the cost of the applied plan, with its end, falls by what a sample costs #}
+/* What the `end` of a plan costs, its state and last input: the terminal cost V_f, and where soft
+ * bounds may be violated behind it, how far reach * root(V_f) exceeds the distance of the target
+ * from them, priced. A target beyond one has no distance. */
+static real end_cost(const context *c, const real end[NCHI + NU]) {
+  const model_t *model = c->model;
+  real sum = R(0.0);
+  uint32_t j;
+  for (j = 0u; j < NCHI + NU; ++j) {
+    const real off = end[j] - c->state->target[j];
+    sum = sum + model->end_weight[j] * off * off;
+  }
+  if (ROWS > HARD_ROWS) {
+    const real size = root(sum);
+    real behind = R(0.0);
+    bool within = true;
+    for (j = 0u; j < NY; ++j) {
+      const real y = c->work->aimed[j] + c->state->disturbance[j],
+                 gap = minimum(model->y_high[j] - y, y - model->y_low[j]);
+      within = within && gap > R(0.0);
+      behind = behind + model->end_price[j] * maximum(R(0.0), model->reach[j] * size - gap);
+    }
+    sum = within ? sum + behind : sum;
+  }
+  return sum;
+}
+{% endif %}
+
 /* The cost; *roundoff becomes what an error of 1 in every sum of it would make of it. */
-static real cost_of(const context *c, const real plan[NV], const real outputs[N * NY],
+static real cost_of(const context *c, const real *plan, const real outputs[PREDICTED],
                     real *roundoff) {
   const model_t *model = c->model;
+{% if blocked %}
+  const uint32_t count = plan == c->state->closed ? N * NU : NV;
+{% else %}
+  const uint32_t count = NV;
+{% endif %}
   real sum = R(0.0), slopes = R(0.0);
   uint32_t j, k, i;
-  for (j = 0u; j < NV; ++j) {
+  for (j = 0u; j < count; ++j) {
     const real move = plan[j] - before(c, plan, j);
     sum = sum + model->move_penalty[j % NU] * move * move;
   }
@@ -35,13 +97,27 @@ static real cost_of(const context *c, const real plan[NV], const real outputs[N 
     }
   }
   *roundoff = sum + slopes;
+{% if terminal %}
+  return sum + end_cost(c, &outputs[N * NY]);
+{% else %}
   return sum;
+{% endif %}
+}
+
+/* The same, of outputs that are simulated first. */
+OUT_OF_LINE static real simulated_cost(const context *c, const real *plan, real outputs[PREDICTED],
+                                       real *roundoff) {
+  simulate(c, plan, outputs);
+  return cost_of(c, plan, outputs, roundoff);
 }
 
 /* The slope of the smooth part of the cost, into work->gradient. */
 static void gradient_of(const context *c) {
   const real *plan = c->state->plan, *gain = c->work->gains;
   real *gradient = c->work->gradient;
+{% if terminal %}
+  real pull[NCHI + NU]; /* of the end */
+{% endif %}
   uint32_t j;
   for (j = 0u; j < NV; ++j) {
     const real push =
@@ -57,6 +133,16 @@ static void gradient_of(const context *c) {
     add_scaled(gradient, R(2.0) * c->model->output_weight[i] * error, gain, length);
     gain = &gain[length];
   }
+{% if terminal %}
+  for (j = 0u; j < NCHI + NU; ++j) {
+    pull[j] = R(2.0) * c->model->end_weight[j] *
+              (c->work->outputs[N * NY + j] - c->state->target[j]);
+  }
+  for (j = 0u; j < NV; ++j) {
+    gradient[j] = gradient[j] + dot(pull, &c->work->a.slope[j * NCHI], NCHI);
+  }
+  add_scaled(&gradient[NV - NU], R(1.0), &pull[NCHI], NU);
+{% endif %}
 }
 
 /* Rows of the quadratic program: bounds above, below, rates up, down, soft outputs above, below. */

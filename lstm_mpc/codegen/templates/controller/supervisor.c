@@ -9,7 +9,13 @@ static real normalised(const model_t *model, real u, uint32_t i) {
 OUT_OF_LINE static void normalise(const model_t *model, state_t *state) {
   uint32_t j;
   for (j = 0u; j < NU; ++j) {
+{% if terminal %}
+    /* the number that was planned, so that plans cost what they did, to the bit */
+    const real v = normalised(model, state->applied[j], j);
+    state->last_input[j] = magnitude(v - state->last_input[j]) <= ALIKE ? state->last_input[j] : v;
+{% else %}
     state->last_input[j] = normalised(model, state->applied[j], j);
+{% endif %}
   }
 }
 
@@ -65,6 +71,9 @@ static uint32_t check_state(const model_t *model, state_t *state, work_t *work) 
   uint32_t j;
   for (j = 0u; j < NCHI; ++j) {
     sound = sound && magnitude(state->chi[j]) <= model->bound[j];
+{% if terminal %}
+    sound = sound && magnitude(state->target[j]) <= model->bound[j];
+{% endif %}
 #if KALMAN
     sound = sound && magnitude(state->estimate[j]) <= model->bound[j];
 #endif
@@ -122,11 +131,14 @@ static uint32_t check_state(const model_t *model, state_t *state, work_t *work) 
   }
 {% endif %}
   normalise(model, state);
-  copy(work->trial, state->plan, NV);
-  project(&c, work->trial);
   for (j = 0u; j < NV; ++j) {
-    held = held && state->plan[j] == work->trial[j];
+    held = held && state->plan[j] == admitted(&c, state->plan, j);
   }
+{% if blocked %}
+  for (j = 0u; j < N * NU; ++j) {
+    held = held && state->closed[j] == admitted(&c, state->closed, j);
+  }
+{% endif %}
   if (!sound) {
     copy(state->chi, model->start, NCHI);
 {% if measured %}
@@ -136,11 +148,15 @@ static uint32_t check_state(const model_t *model, state_t *state, work_t *work) 
     }
     start_observer(model, state, rest);
 {% else %}
+{% if not terminal %}
 #if KALMAN || HISTORY > 0
+{% endif %}
     for (j = 0u; j < NU; ++j) {
       work->trial[j] = safe_input(model, j);
     }
+{% if not terminal %}
 #endif
+{% endif %}
     start_observer(model, state, work->trial);
 {% endif %}
     for (j = 0u; j < NY; ++j) {
