@@ -38,6 +38,7 @@ def operate(project: Project, choice: argparse.Namespace) -> Answer:
             connection=choice.connection,
             history=choice.history,
             speed=choice.speed,
+            page=choice.page,
             on_event=tell,
         )
         for design in designs

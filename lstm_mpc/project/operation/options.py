@@ -144,7 +144,9 @@ def all_tags(model: Model) -> tuple[str, ...]:
     return (*signal_tags(model), *(s.name + SETPOINT for s in model.outputs), *SPECIAL)
 
 
-def wiring_of(folder: Path, model: Model, file: Path | None = None) -> Wiring:
+def wiring_of(
+    folder: Path, model: Model, file: Path | None = None, *, page: bool = False
+) -> Wiring:
     """Read the connection of a design.
 
     Args:
@@ -152,6 +154,8 @@ def wiring_of(folder: Path, model: Model, file: Path | None = None) -> Wiring:
         model: Whose signals are mapped.
         file: The connection file; by default connection.toml in the folder. Where there is none,
             the nodes are those of `lstm-mpc simulate` on this machine.
+        page: Whether there is an operator's page, which gives the setpoints where no file says
+            that the server does.
 
     Returns:
         The wiring.
@@ -164,7 +168,8 @@ def wiring_of(folder: Path, model: Model, file: Path | None = None) -> Wiring:
             raise InputError(f"operate: a signal called {name!r} cannot be told from a tag of ours")
     path = file or folder / FILE
     if file is None and not path.exists():
-        return Wiring(nodes={tag: f"ns=2;s={tag}" for tag in all_tags(model)}, folder=folder)
+        tags = [tag for tag in all_tags(model) if not (page and tag.endswith(SETPOINT))]
+        return Wiring(nodes={tag: f"ns=2;s={tag}" for tag in tags}, folder=folder)
     try:
         content = tomllib.loads(artefact_file.read_bytes(path, limit=_LIMIT).decode("utf-8-sig"))
     except OSError as error:

@@ -44,6 +44,7 @@ def runtime_of(
     connection: Path | None = None,
     history: Path | None = None,
     speed: float = 1.0,
+    page: bool = False,
     on_event: Teller = lambda who, what, text: None,
 ) -> Runtime:
     """The controller of a design, cleared and wired.
@@ -53,6 +54,7 @@ def runtime_of(
         connection: The connection file; by default connection.toml of the design.
         history: Where it is kept what happens; by default history.db of the design.
         speed: How many times faster than real the plant is simulated.
+        page: Whether there is an operator's page; see `wiring_of`.
         on_event: Hears who did what.
 
     Returns:
@@ -63,7 +65,7 @@ def runtime_of(
         InputError: There is no usable release, or the connection file cannot be used.
     """
     cleared = cleared_of(design, judged.passed(design, "operate"))
-    wiring = wiring_of(design.folder, cleared.spec.model, connection)
+    wiring = wiring_of(design.folder, cleared.spec.model, connection, page=page)
     path = history or design.file(FILE)
     return Runtime(design.name, cleared, wiring, path, speed=speed, on_event=on_event)
 

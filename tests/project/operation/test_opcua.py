@@ -296,6 +296,12 @@ def test_connection_files_that_do_not_do(cleared, tmp_path, text, words):
         wiring_of(tmp_path, cleared.spec.model, tmp_path / "none.toml")
 
 
+def test_without_a_file_the_nodes_are_those_of_simulate(cleared, tmp_path):
+    model = cleared.spec.model
+    assert wiring_of(tmp_path, model).nodes["pH.setpoint"] == "ns=2;s=pH.setpoint"
+    assert "pH.setpoint" not in wiring_of(tmp_path, model, page=True).nodes
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
