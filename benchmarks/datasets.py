@@ -1,19 +1,25 @@
 """Records that others made, each from `new` to a certified model with default settings, beside a
 linear model and published figures.
 
-    python benchmarks/datasets.py FOLDER [--only exchanger dryer ced tanks] [--keep FOLDER]
+    python benchmarks/datasets.py FOLDER [--only exchanger dryer …] [--keep FOLDER] [--controller]
 
-FOLDER holds exchanger_est.csv and dryer_est.csv (DaISy), ced_est_1.csv and ced_est_2.csv (coupled
-electric drives), tanks_est.csv (Cascaded Tanks), and where they are known the test parts under the
-same names with `test` (or `val`) for `est`. Where a test part is not there, the last fifth of each
-record is cut off before anything looks at it, and judged on. Simulation, no measurement used but
-the first samples, from which the state is estimated and which are not counted. FIT is mean-removed.
-The linear model is output-error, one transfer function from each input, orders 1 … 4 chosen on the
-same validation part. About ten minutes."""
+FOLDER holds the records under the names in SOURCES: of DaISy exchanger, dryer, cstr, winding,
+heating and hairdryer, the coupled electric drives (ced), Cascaded Tanks (tanks), the gas furnace of
+Box and Jenkins (gasfurnace) and the paper's pH plant (ph6000), and where they are known the test
+parts under the same names with `test` (or `val`) for `est`. Where a test part is not there, the
+last fifth of each record is cut off before anything looks at it, and judged on. Simulation, no
+measurement used but the first samples, from which the state is estimated and which are not counted.
+FIT is mean-removed. The linear model is output-error, one transfer function from each input, orders
+1 … 4 chosen on the same validation part. About twenty minutes.
+
+With --controller the records are whole, and `new`, `run` and `report` follow each other with no
+edits: what each ends in, the FIT on the validation part that `new` keeps, by which the start is
+chosen, and what the drafted gate asks of it."""
 
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -43,6 +49,7 @@ class Source:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     published: str = ""
+    validation: tuple[str, ...] = ()
 
 
 SOURCES = {
@@ -67,6 +74,19 @@ SOURCES = {
         ("y:V",),
         "RMSE: LSTM 0.490, GRU 0.396, CT-SUBNET 0.306, grey box 0.191 (test part)",
     ),
+    "cstr": Source(("cstr_est.csv",), 6.0, ("q:L/min",), ("Ca:mol/L", "T:K")),
+    "winding": Source(
+        ("winding_est.csv",),
+        0.1,
+        ("u1_S1", "u2_S2", "u3_S3", "u4_I1", "u5_I3"),
+        ("y1_T1", "y2_T3"),
+    ),
+    "heating": Source(("heating_est.csv",), 2.0, ("u:V",), ("y:°C",)),
+    "hairdryer": Source(("hairdryer_est.csv",), 0.08, ("u:V",), ("y:V",)),
+    "gasfurnace": Source(("gasfurnace_est.csv",), 9.0, ("u",), ("y:%",)),
+    "ph6000": Source(
+        ("ph6000_train.csv",), 10.0, ("q3:mL/s",), ("pH",), validation=("ph6000_val.csv",)
+    ),
 }
 
 
@@ -81,7 +101,8 @@ def parts(folder, source, place):
     learned, tested, cut = [], [], False
     for name in source.files:
         header, rows = table_of(folder / name)
-        others = [folder / name.replace("est", word) for word in ("test", "val")]
+        others = [folder / other for other in source.validation]
+        others += [folder / name.replace("est", word) for word in ("test", "val") if "est" in name]
         known = [other for other in others if other.exists()]
         if known:
             kept, held = rows, table_of(known[0])[1]
@@ -95,23 +116,33 @@ def parts(folder, source, place):
     return learned, tested, cut
 
 
+def command_line(*words):
+    """The command line, as a user runs it."""
+    command = [sys.executable, "-m", "lstm_mpc.cli", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def lstm_mpc(*words):
-    """The command line, as a user runs it; its JSON."""
-    command = [sys.executable, "-m", "lstm_mpc.cli", *map(str, words), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    """What it says as JSON, where nothing goes wrong."""
+    done = command_line(*words, "--json")
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, words))}: {done.stderr.strip()}")
     return json.loads(done.stdout)
 
 
+def drafted(source, files, validation=()):
+    """What follows `new DIRECTORY`."""
+    words = [word for file in files for word in ("--data", file)]
+    words += [word for file in validation for word in ("--validation-data", file)]
+    words += [word for signal in source.inputs for word in ("--input", signal)]
+    words += [word for signal in source.outputs for word in ("--output", signal)]
+    return [*words, "--Ts", source.Ts]
+
+
 def ours(source, files, folder):
     """(design, model, seconds) from `new` to the certificates."""
     began = time.perf_counter()
-    data = [word for file in files for word in ("--data", file)]
-    signals = [w for s in source.inputs for w in ("--input", s)] + [
-        w for s in source.outputs for w in ("--output", s)
-    ]
-    lstm_mpc("new", folder, *data, *signals, "--Ts", source.Ts)
+    lstm_mpc("new", folder, *drafted(source, files))
     for verb in ("record", "train", "certify"):
         found = lstm_mpc(verb, folder)
     assert all(c["holds"] for c in found["certificates"].values())
@@ -153,6 +184,38 @@ def judge(name, source, folder, keep):
         print("| " + " | ".join([*row, source.published or "–"]) + " |", flush=True)
 
 
+def processor_seconds():
+    """Of all commands so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def to_the_controller(name, source, folder, keep):
+    """A row: what `new`, `run` and `report` end in."""
+    with tempfile.TemporaryDirectory() as temporary:
+        place, began = (keep or Path(temporary)) / name, processor_seconds()
+        files = [[folder / file for file in part] for part in (source.files, source.validation)]
+        lstm_mpc("new", place, *drafted(source, *files))
+        out = place.parent / f"{name}-run"
+        done = command_line("run", place, "--out", out, "--quiet")
+        command_line("report", out, "--quiet")
+        reasons = [line[4:] for line in done.stderr.splitlines() if line.startswith("  - ")]
+        end = "a cleared controller in C" if not done.returncode else "; ".join(reasons)
+        beside = json.loads((out / "training.json").read_text(encoding="utf-8"))["baselines"]
+        asked = load_design(place).release.min_fit
+        row = [name, end or done.stderr.strip()[-300:], numbers(beside["lstm"]), f"{asked:g}"]
+        row += [numbers(beside["linear"]), f"{processor_seconds() - began:.0f}"]
+        print("| " + " | ".join(row) + " |", flush=True)
+
+
+def main_to_controllers(folder, only, keep):
+    print(
+        "| set | ends in | FIT [%] | asked | linear: FIT [%] | CPU s |\n|---|---|---|---|---|---|"
+    )
+    for name in only:
+        to_the_controller(name, SOURCES[name], folder, keep)
+
+
 def main(folder, only, keep):
     print(f"{parallel.cores()} cores; default settings of `lstm-mpc new`, {len(only)} sets.\n")
     print(
@@ -170,5 +233,7 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", choices=tuple(SOURCES), default=list(SOURCES))
     parser.add_argument("--keep", type=Path, help="folder that keeps the designs")
+    parser.add_argument("--controller", action="store_true", help="whole records, to the C")
     choice = parser.parse_args()
-    main(choice.folder, choice.only, choice.keep)
+    run = main_to_controllers if choice.controller else main
+    run(choice.folder, choice.only, choice.keep)

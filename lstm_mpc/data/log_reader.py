@@ -250,7 +250,12 @@ def _check(raw: Raw, names: Sequence[str]) -> None:
         numbers = int(np.isfinite(column).sum())
         if numbers < 2 or void.sum() > numbers:
             problem = f"column {name!r:.60} holds a number in {numbers} of {len(column)} rows only"
-            raise DataError(problem, file=raw.file)
+            words = ", ".join(map(repr, list(raw.words)[:3]))
+            remedy = (
+                "choose another column, or write what its words mean as numbers, such as 0 and 1"
+            )
+            shown = f" (words: {words:.80})" if words else ""
+            raise DataError(f"{problem}{shown}; {remedy}", file=raw.file)
     if not raw.counts.any():
         raise DataError("has no row that satisfies `where` outside of `exclude`", file=raw.file)
 
@@ -262,6 +267,10 @@ def _settled(reader: ColumnReader, asked: Sequence[str], chosen: Sequence[str]) 
         notes.append(f"{count} row(s) repeat the names or what stands around them: left out")
     if reader.table.left_out["incomplete"]:
         notes.append("the last row is incomplete: left out")
+    if count := reader.table.left_out["below"]:
+        notes.append(
+            f"the last {count} row(s) have a word for a stamp, as means and totals do: left out"
+        )
     for name, column in zip(asked, chosen, strict=True):
         if column not in (name, name.strip()) and plain(column) != name.strip():
             notes.append(f"{name!r:.60} is read from column {column!r:.80}")

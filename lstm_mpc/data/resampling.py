@@ -17,6 +17,7 @@ from lstm_mpc.errors import DataError
 from lstm_mpc.plants.system import Array
 
 _EVEN = 0.01  # stamps this close to the grid, as a share of Ts, lie on it
+_KEPT = 0.25  # and within this share of it they keep to it, whatever their jitter
 _LARGEST = 50_000_000  # samples of a grid
 _HAMPEL = 11  # samples of the running median that tells spikes
 _SPARSE = 0.2  # share of empty cells of an input that is recorded on change only
@@ -45,8 +46,9 @@ class Grid:
 def typical_step(raw: Raw, nu: int) -> float:
     """The step [s] of a grid for a log whose first `nu` columns are inputs.
 
-    It is the median step between stamps, free of their round-off; of a log that notes changes only,
-    the interval of the signal that is noted most often, rounded where that is irregular.
+    It is the median step between stamps or, where they keep to one step, that step as round as they
+    permit; of a log that notes changes only, the interval of the signal that is noted most often,
+    rounded where that is irregular.
     """
     steps = np.diff(raw.t)
     if not (steps > 0).any():
@@ -58,20 +60,24 @@ def typical_step(raw: Raw, nu: int) -> float:
         shortest = float(f"{intervals[j]:.6g}")
         return shortest if _regular(raw, j) else _round_step(shortest)
     step = float(f"{np.median(steps[steps > 0]):.6g}")
-    total = raw.t[-1] / max(1.0, np.rint(raw.t[-1] / step))
-    finer = float(f"{total:.9g}")
-    if not _on_grid(raw.t, step) and abs(finer - step) < 1e-3 * step and _on_grid(raw.t, finer):
-        return finer
+    alike = steps[np.abs(steps - step) < 0.5 * step]
+    count = max(1.0, np.rint(raw.t[-1] / alike.mean()))
+    mean = float(raw.t[-1] / count)
+    off = float(np.abs(raw.t - mean * np.rint(raw.t / mean)).max())
+    if abs(mean - step) < 0.01 * step and off < _KEPT * mean:
+        return _roundest(mean, max(2.0 * off / count, 1e-9 * mean))
     return step
+
+
+def _roundest(value: float, within: float) -> float:
+    """The number of the fewest digits that is so near."""
+    tries = (float(f"{value:.{digits}g}") for digits in range(1, 12))
+    return next((number for number in tries if abs(number - value) <= within), value)
 
 
 def _round_step(step: float) -> float:
     power = 10.0 ** np.floor(np.log10(step))
     return float(f"{power * max(s for s in _STEPS if s <= step / power * (1 + 1e-9)):.6g}")
-
-
-def _on_grid(t: Array, Ts: float) -> bool:
-    return bool(np.abs(t / Ts - np.rint(t / Ts)).max() <= _EVEN)
 
 
 def _noted(raw: Raw) -> Mask:

@@ -12,7 +12,7 @@ import numpy as np
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.data.fit import fit_index
 from lstm_mpc.data.scaling import Scaling
-from lstm_mpc.identification.linear_model import LinearModel
+from lstm_mpc.identification.linear_model import LinearModel, memory
 from lstm_mpc.plants.system import Array
 
 
@@ -87,6 +87,24 @@ def baselines(
         lstm=tuple(lstm),
         model=linear,
     )
+
+
+def linear_fits(linear: LinearModel, validation: Dataset, *, transient: int) -> tuple[Array, Array]:
+    """Mean-removed FIT [%] of a linear model on validation data (ny,), the worst record of each
+    output, after `transient` samples, and its standard error [%] (ny,).
+
+    The root of a mean of N squares that count as n, by their autocorrelation, is certain to a share
+    of s/(2m√n), with their mean m and standard deviation s."""
+    fits, errors = [], []
+    for record in validation.records:
+        y = record.y[transient:]
+        squares = [c[np.isfinite(c)] for c in ((y - linear.simulate(record.u)[transient:]) ** 2).T]
+        missed = 100.0 * np.sqrt([s.mean() for s in squares]) / np.nanstd(y, axis=0)
+        fits.append(100.0 - missed)
+        certain = [s.std() / (2.0 * s.mean()) * np.sqrt(memory(s) / len(s)) for s in squares]
+        errors.append(missed * certain)
+    at = np.argmin(fits, axis=0), np.arange(len(validation.outputs))
+    return np.array(fits)[at], np.array(errors)[at]
 
 
 def _worst(dataset: Dataset, runs: Sequence[Array], transient: int) -> tuple[float, ...]:

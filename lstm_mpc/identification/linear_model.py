@@ -253,12 +253,12 @@ def _fitted(records: Sequence[tuple[Array, Array]], order: int) -> Transfer:
     p, e, J = found.x, found.fun, found.jac
     each = p[:-1].reshape(-1, 2, order)
     # residuals are coloured: as if each stretch of their memory were one sample
-    variance = _memory(e) * float(e @ e) / max(1, len(e) - len(p))
+    variance = memory(e) * float(e @ e) / max(1, len(e) - len(p))
     covariance = variance * np.linalg.pinv(J.T @ J, hermitian=True)
     return Transfer(each[:, 0], each[:, 1], float(p[-1]), covariance)
 
 
-def _memory(e: Array) -> float:
+def memory(e: Array) -> float:
     """1 + 2 Σ ρ(k) of a sequence, up to the first lag at which it is not positive: how many samples
     count as one."""
     centred = e - e.mean()

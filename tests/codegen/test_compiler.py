@@ -68,6 +68,15 @@ def test_c_that_does_not_compile_is_an_error_with_the_first_line(bare, tmp_path)
             compiler_of_package.compiler().run(tmp_path, ["x.c"])
 
 
+def test_what_the_small_compiler_has_no_header_for_is_an_error(bare, tmp_path):
+    """A function that is not declared would be taken to return an integer."""
+    (tmp_path / "x.c").write_text(
+        "#include <math.h>\nint main(void) { return (int)lgamma(3.0); }\n"
+    )
+    with pytest.raises(InputError, match=r"tcc cannot compile the generated C: .*'lgamma'"):
+        compiler_of_package.compiler().run(tmp_path, ["x.c"])
+
+
 def test_without_any_compiler_a_run_says_so_before_it_begins(bare, tmp_path):
     bare.setattr(compiler_of_package, "find_spec", lambda name: None)
     folder = tmp_path / "d"

@@ -1,13 +1,16 @@
 """From raw logs to records: the grid, gaps, what was not measured, and the split; against what was
 put in."""
 
+import math
+
 import numpy as np
 import pytest
 
 from lstm_mpc import DataError, InputError, Signal
 from lstm_mpc.data.log_options import LogOptions
 from lstm_mpc.data.log_preparation import prepare_log
-from lstm_mpc.data.resampling import spikes_of
+from lstm_mpc.data.log_reader import read_raw
+from lstm_mpc.data.resampling import spikes_of, typical_step
 
 U, Y = (Signal("q", "mL/s", 0.0, 10.0),), (Signal("pH", "pH"),)
 
@@ -158,6 +161,23 @@ def test_uneven_rows_are_interpolated_and_their_inputs_held(tmp_path):
     y = np.vstack([r.y for r in found.training.records]).ravel()
     np.testing.assert_allclose(np.diff(y), 20.0, rtol=1e-9)
     assert set(np.unique(found.training.records[0].u)) <= {0.0, 1.0, 2.0, 3.0, 4.0}
+
+
+@pytest.mark.parametrize(
+    ("stamp", "Ts"),
+    [
+        (lambda k: round(46085.3333 + k / 1440, 6), 60.0),  # days, as a spreadsheet writes them
+        (lambda k: 1.77e9 + 0.1 * k, 0.1),  # a double of an epoch
+        (lambda k: round(k / 3, 3), 0.333333),
+        (lambda k: 0.03337 * k, 0.03337),
+        (lambda k: 60.0 * k + 3.0 * math.sin(k), 60.0),
+    ],
+)
+def test_the_step_is_as_round_as_the_stamps_permit(tmp_path, stamp, Ts):
+    rows = [f"{stamp(k)!r},{k % 7},{k % 5}" for k in range(600)]
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(["time,u,y", *rows]) + "\n")
+    assert typical_step(read_raw(path, ["u", "y"], time="time"), 1) == pytest.approx(Ts, rel=1e-5)
 
 
 def test_a_log_of_changes_is_held(tmp_path):

@@ -138,6 +138,15 @@ def test_code_that_answers_otherwise_is_not_exported(cleared, monkeypatch, vecto
         bundle(cleared, u_start=[15.5])
 
 
+def test_what_single_precision_decides_otherwise_has_a_remedy(cleared, monkeypatch, vectors):
+    need("host")
+    monkeypatch.setattr(module, "golden", lambda *arguments, **options: vectors)
+    monkeypatch.setattr(module, "TOLERANCE", {"double": 1e-9, "float": 1e-30})
+    remedy = r"nothing is exported\. In double precision it does: .* give more sqp_iterations and a"
+    with pytest.raises(InputError, match=remedy):
+        bundle(cleared, u_start=[15.5])
+
+
 def test_without_a_compiler_there_is_no_export(cleared, monkeypatch, vectors):
     monkeypatch.setattr(module, "golden", lambda *arguments, **options: vectors)
     monkeypatch.setenv("PATH", "/nowhere")

@@ -24,11 +24,13 @@ from tolerances import ROUND_OFF
 from lstm_mpc.assurance.clearance import clear
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.cli.command_line import main
+from lstm_mpc.codegen.compiler import c_library
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import meanings
 from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.errors import InputError
+from lstm_mpc.export.fmu import archive
 from lstm_mpc.export.fmu.archive import fmu, fmu_folder
 from lstm_mpc.export.fmu.unit import Port, controller_unit, model_unit
 from lstm_mpc.plants.system import Signal, simulate
@@ -470,9 +472,31 @@ def test_it_says_what_is_claimed(siso):
         assert f"{kind}: {sentence}" in text
 
 
-def test_no_compiler(siso, monkeypatch):
-    """The one that comes with the package will not do: said before anything is computed."""
+@pytest.mark.skipif(not c_library(), reason="the C library of this machine is not told")
+@pytest.mark.parametrize("version", [2, 3])
+def test_the_small_compiler_makes_a_library_that_other_tools_load(
+    siso, siso_model, monkeypatch, tmp_path, version
+):
+    """It names the C library that it needs, and answers as that of the machine's compiler."""
     monkeypatch.setenv("PATH", "")
+    importer = Importer(fmu(model_unit(siso), version=version), tmp_path)
+    u, output = beyond(siso.model, 40), siso.model.outputs[0].name
+    answers = [
+        [unit.step(**{siso.model.inputs[0].name: value}).get(output)[0] for value in u[:, 0]]
+        for unit in (importer.make(), siso_model.make())
+    ]
+    assert np.allclose(*answers, rtol=ROUND_OFF, atol=ROUND_OFF)
+    (library,) = (Path(importer.folder) / "binaries").rglob("*.so")
+    needed = library.read_bytes()
+    assert b"libm.so.6\0" in needed
+    assert b"libc.so.6\0" in needed
+
+
+@pytest.mark.parametrize("lacking", ["installed", "c_library"])
+def test_no_compiler(siso, monkeypatch, lacking):
+    """Neither that of the machine nor a small one that will do: said before any work."""
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(archive, lacking, lambda: ())
     heard = []
     sentence = "holds a compiled library for other tools, and there is no C compiler; install gcc"
     with pytest.raises(InputError, match=sentence):
@@ -539,6 +563,7 @@ def test_the_command_line_without_a_compiler(tmp_path, pytestconfig, capsys, mon
     shutil.copy(pytestconfig.rootpath / "models" / "ph" / "design.toml", tmp_path)
     sealed(tmp_path)
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(archive, "installed", lambda: False)
     assert main(["export", str(tmp_path), "--target", "fmu"]) == 2
     assert "and there is no C compiler; install gcc or clang" in capsys.readouterr().err
     assert not (tmp_path / "fmu").exists()

@@ -1,10 +1,13 @@
 """The linear model that every LSTM is held against."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 from lstm_mpc.data.dataset import Dataset, Record
-from lstm_mpc.identification.baselines import baselines
+from lstm_mpc.identification.baselines import baselines, linear_fits
 from lstm_mpc.identification.linear_model import LinearModel, Transfer, fit_linear
 from lstm_mpc.plants.system import Signal
 
@@ -110,3 +113,16 @@ def test_where_linear_is_better_it_is_said_and_where_not_it_is_not():
         in (good.sentence)
     )
     assert good.describe()["verdict"] == good.verdict
+
+
+def test_the_standard_error_of_its_fit_is_that_of_other_disturbances():
+    model, clean = fit_linear(recorded(2000, 0), recorded(800, 1)), recorded(600, 2, noise=0.0)
+    rng, found = np.random.default_rng(0), []
+    for _ in range(60):
+        slow = lfilter([0.3], [1.0, -0.9], rng.standard_normal((600, 1)), axis=0)
+        disturbed = replace(clean.records[0], y=clean.records[0].y + slow)
+        found.append(linear_fits(model, replace(clean, records=(disturbed,)), transient=20))
+    fits, errors = (np.array([each[i][0] for each in found]) for i in (0, 1))
+    assert fits.std() == pytest.approx(errors.mean(), rel=0.3)
+    worst = replace(clean, records=(disturbed, clean.records[0]))
+    assert linear_fits(model, worst, transient=20) == found[-1]

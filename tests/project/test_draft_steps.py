@@ -152,6 +152,33 @@ def test_what_lies_between_two_values_is_not_learnt_by_heart(tmp_path, rng):
     assert {c.decay for c in design.search.candidates} == {1e-3, 1e-2}
 
 
+@pytest.mark.parametrize(
+    ("slow", "noise", "least", "words"),
+    [
+        (0.0, 0.02, 80.0, ""),
+        (1.0, 0.02, (35.0, 70.0), "a linear model reaches"),  # what no input explains
+        (6.0, 0.02, 30.0, "a linear model reaches"),
+        (0.0, 1.2, (30.0, 70.0), "a linear model reaches"),
+    ],
+)
+def test_the_fit_that_a_draft_asks_is_what_a_linear_model_reaches(
+    tmp_path, rng, capsys, slow, noise, least, words
+):
+    n = 1500
+    u = np.repeat(rng.uniform(10, 20, n // 10), 10)
+    y = lfilter([0, 0.2], [1, -0.8], u - 15) + noise * rng.standard_normal(n)
+    y = y + slow * lfilter([0.2], [1, -0.97], rng.standard_normal(n))
+    rows = [f"{k},{a:.3f},{b:.4f}" for k, (a, b) in enumerate(zip(u, y, strict=True))]
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(["time,u,y", *rows]) + "\n")
+    assert main(["new", str(tmp_path / "d"), "--data", str(path), "--input", "u", "--output", "y",
+                 "--quiet"]) == 0  # fmt: skip
+    asked, text = load_design(tmp_path / "d").release.min_fit, capsys.readouterr().out
+    low, high = least if isinstance(least, tuple) else (least, least)
+    assert low <= asked <= high
+    assert (f"note: min_fit is {asked:.0f} %: on validation data {words}" in text) == bool(words)
+
+
 def test_setpoints_of_a_draft_are_where_the_outputs_were_together(tmp_path, rng):
     """One input, two outputs that go against each other: never both of them high."""
     u = np.repeat(rng.uniform(0, 1, 90), 8)

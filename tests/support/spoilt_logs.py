@@ -151,7 +151,7 @@ def table(rng: Rng, log: Log, *, late: bool) -> list[list[str]]:
                 case 0:
                     log.mark = "comma" if log.mark == "point" else "point"
                     log.group = ""
-                case 1:
+                case 1 if k < len(log.t) - 1:  # a last row of fewer cells is left out, and said
                     log.kind = STAMPS[rng.integers(len(STAMPS))]
                     log.kind = log.kind if len(stamp(log, t)) == len(rows[0]) - 2 else "excel"
                 case 2:

@@ -56,7 +56,7 @@ class ColumnReader:
     def read(self, on_progress: Callable[[float], None]) -> None:
         """Read all rows; DataError for fewer than two, and for marks that stay in doubt."""
         for again in (False, True):
-            rows = self.table.rows(on_progress)
+            rows = self.table.rows(on_progress, self.times)
             while chunk := list(islice(rows, _CHUNK)):
                 if self.tags:
                     chunk = [row for row in chunk if row[1][self.tag_place].strip() in self.tags]

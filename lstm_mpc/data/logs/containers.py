@@ -5,19 +5,21 @@ from __future__ import annotations
 
 import sqlite3
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, time
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lstm_mpc.data.logs.layout import Row
-from lstm_mpc.data.logs.text_file import LIMIT, Progress
+from lstm_mpc.data.logs.dates import nature
+from lstm_mpc.data.logs.layout import Row, is_number
+from lstm_mpc.data.logs.text_file import LIMIT
 from lstm_mpc.errors import DataError, InputError
 from lstm_mpc.io.tables.parquet import parquet_rows
 
+_LOOK = 60  # rows that tell whether a sheet holds a table
 _MARK = "e0"  # an exponent: a number of a typed cell has no marks that need telling
 
 
@@ -49,11 +51,12 @@ def kind_of(path: Path) -> str:
     return "text"
 
 
-def typed_rows(path: Path, kind: str, progress: Progress | None = None) -> Iterator[Row]:
-    """The rows of a workbook, a Parquet or a MATLAB file, or a history, names first."""
+def typed_rows(path: Path, kind: str, notes: list[str] | None = None) -> Iterator[Row]:
+    """The rows of a workbook, a Parquet or a MATLAB file, or a history, names first; `notes` gets
+    what is to be said of the choice."""
     reader = {"xlsx": _workbook, "parquet": _parquet, "mat": _matlab, "db": _history}[kind]
     try:
-        yield from reader(path, progress or (lambda share: None))
+        yield from reader(path, [] if notes is None else notes)
     except (InputError, MemoryError):
         raise
     except ImportError as error:
@@ -80,8 +83,8 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _workbook(path: Path, progress: Progress) -> Iterator[Row]:
-    """The first sheet that holds more than a row."""
+def _workbook(path: Path, notes: list[str]) -> Iterator[Row]:
+    """The first sheet that holds a table; without one, the first that holds more than a row."""
     with zipfile.ZipFile(path) as archive:
         if sum(item.file_size for item in archive.infolist()) > LIMIT:
             raise DataError(f"is larger than {LIMIT // 2**30} GiB unpacked", file=path)
@@ -91,27 +94,44 @@ def _workbook(path: Path, progress: Progress) -> Iterator[Row]:
 
     book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
     try:
-        for sheet in book.worksheets:
-            sheet.reset_dimensions()
-            rows = (
-                (line, [_text(cell) for cell in cells])
-                for line, cells in enumerate(sheet.iter_rows(values_only=True), start=1)
-                if any(cell is not None for cell in cells)
+        looked = {sheet.title: list(islice(_sheet_rows(sheet), _LOOK)) for sheet in book.worksheets}
+        tables = [title for title, rows in looked.items() if _tabular(rows)]
+        filled = [title for title, rows in looked.items() if len(rows) > 1]
+        if not filled:
+            return
+        title = (tables or filled)[0]
+        if len(tables) > 1:
+            several = ", ".join(map(repr, tables))
+            notes.append(
+                f"sheet {title!r} is read, the first of {len(tables)} with a table"
+                f" ({several:.120}): save another as a file of its own"
             )
-            first = list(islice(rows, 2))
-            if len(first) > 1:
-                yield from chain(first, rows)
-                return
+        elif filled[0] != title:
+            notes.append(f"sheet {title!r} is read, the only one with a table")
+        yield from _sheet_rows(book[title])
     finally:
         book.close()
 
 
-def _parquet(path: Path, progress: Progress) -> Iterator[Row]:
+def _sheet_rows(sheet: Any) -> Iterator[Row]:
+    sheet.reset_dimensions()
+    for line, cells in enumerate(sheet.iter_rows(values_only=True), start=1):
+        if any(cell is not None for cell in cells):
+            yield line, [_text(cell) for cell in cells]
+
+
+def _tabular(rows: Sequence[Row]) -> bool:
+    """Do at least three of the rows have two numbers or stamps?"""
+    data = [sum(is_number(c) or bool(nature(c)) for c in cells) > 1 for _, cells in rows]
+    return sum(data) > 2
+
+
+def _parquet(path: Path, notes: list[str]) -> Iterator[Row]:
     for line, cells in enumerate(parquet_rows(path), start=1):
         yield line, [_text(cell) for cell in cells]
 
 
-def _history(path: Path, progress: Progress) -> Iterator[Row]:
+def _history(path: Path, notes: list[str]) -> Iterator[Row]:
     """The samples of a controller that ran beside a plant."""
     base = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     try:
@@ -123,7 +143,7 @@ def _history(path: Path, progress: Progress) -> Iterator[Row]:
         base.close()
 
 
-def _matlab(path: Path, progress: Progress) -> Iterator[Row]:
+def _matlab(path: Path, notes: list[str]) -> Iterator[Row]:
     """Vectors and matrices of the commonest length, as columns."""
     from scipy.io import loadmat
 

@@ -16,7 +16,7 @@ DATES = (
     *("%d-%b-%Y", "%d-%b-%y", "%Y-%b-%d", "%b-%d-%Y", "%d%b%Y", "%d%b%y"),
 )
 _TIME = re.compile(
-    r"(\d{1,2})([:.])(\d{2})(?:\2(\d{2})(?:[.,:](\d{1,9}))?)?\s*(?:([ap])\.?\s?m\.?)?"
+    r"(\d{1,2}|\d{3}(?=:))([:.])(\d{2})(?:\2(\d{2})(?:[.,:](\d{1,9}))?)?\s*(?:([ap])\.?\s?m\.?)?"
     r"\s*(z|utc|gmt|[+-]\d{2}:?\d{2})?",
     re.IGNORECASE,
 )
@@ -136,7 +136,7 @@ def _clock(text: str, kind: str) -> float:
         return float("nan")
     hour, minute, second = int(match[1]), int(match[3]), int(match[4] or 0)
     if kind == "%M:%S":
-        return 60.0 * hour + minute if max(hour, minute) < 60 and not match[6] else float("nan")
+        return 60.0 * hour + minute if minute < 60 and not match[6] else float("nan")
     if minute > 59 or second > 59 or (hour > 23 and kind != "%H:%M:%S"):
         return float("nan")
     if match[6]:

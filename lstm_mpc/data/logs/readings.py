@@ -62,12 +62,23 @@ def readings_of(table: Table) -> Readings | None:
     units = [k for k in places if names[k] in _UNITS]
     if len(values) != 1:
         values = numbers if len(numbers) == 1 else []
-    if not tags and len(texts) == 1:
-        cells = table.cells(texts[0])
+    if (
+        len(values) == 1
+        and not tags
+        and len(texts) == 1
+        and (names[values[0]] in _VALUES or _shared(table, times))
+    ):
+        cells = table.cells(texts[0])  # else it may be a state, such as ON and OFF
         tags = texts if 1 < len(set(cells)) <= len(cells) / 2 else []
     if len(values) != 1 or not tags or tags[0] == values[0]:
         return None
     return Readings(table, tags[0], values[0], units[0] if units else None)
+
+
+def _shared(table: Table, times: set[int]) -> bool:
+    """Do rows share their stamps?"""
+    stamps = [tuple(cells[k] for k in times if k < len(cells)) for _, cells in table.head]
+    return len(set(stamps)) < 0.9 * len(stamps)
 
 
 def _shape(cells: Sequence[str]) -> str:

@@ -85,7 +85,8 @@ class Stamps:
             kind = max(bad, key=lambda kind: bad[kind])
             cell, row = cells[bad[kind]], int(rows[bad[kind]])
             problem = f"the time stamp {cell!r:.60} does not read as {kind!r:.60}"
-            raise DataError(f"{problem} like those before", file=self.path, row=row)
+            remedy = "repair or remove the row, or split the file there"
+            raise DataError(f"{problem} like those before; {remedy}", file=self.path, row=row)
         self.kinds = {kind: [*self.kinds[kind], parts[kind]] for kind in good}
 
     def seconds(self) -> tuple[str, Array]:

@@ -23,6 +23,7 @@ from lstm_mpc.data.logs.text_file import (
 from lstm_mpc.errors import DataError
 
 _HEAD = 300  # rows that tell the layout
+_BELOW = 20  # rows at most at the end that are no data
 _TIME_NAMES = (
     *("t", "time", "timestamp", "time stamp", "date", "datetime", "date time", "date_time", "ts"),
     *("zeit", "zeitstempel", "datum", "uhrzeit", "epoch", "unixtime", "elapsed", "elapsed time"),
@@ -75,30 +76,51 @@ class Table:
         column_cells = (row[k] for _, row in self.head if k < len(row))
         return list(islice((cell for cell in column_cells if cell.strip()), count))
 
-    def rows(self, progress: Progress | None = None) -> Iterator[Row]:
-        """The rows of data; the names where they stand again are left out, and counted, and so is
-        an incomplete row at the very end, as of a logger that lost its power.
+    def rows(self, progress: Progress | None = None, stamps: Sequence[int] = ()) -> Iterator[Row]:
+        """The rows of data; `stamps` are the numbers of the columns of stamps.
 
-        DataError names a row with too few or too many cells.
+        Left out, and counted, are the names where they stand again with what stands before them, an
+        incomplete row at the very end, as of a logger that lost its power, and rows there whose
+        stamps are words, such as means and totals. DataError names a row with too few or too many
+        cells.
         """
         self.left_out.clear()
         width, before = len(self.names), set(self.layout.before)
-        first_cells, short = {cells[0] for cells in before if cells}, list[Row]()
+        first_cells, apart = {cells[0] for cells in before if cells}, list[Row]()
         for line, cells in self._source(progress):
             if cells[0] in first_cells and tuple(c.strip() for c in cells) in before:
-                self.left_out["repeated"] += 1
+                self.left_out["repeated"] += 1 + len(apart)
+                apart.clear()
                 continue
-            if short:
-                raise self._wrong(short[0])
-            if len(cells) != width:
-                if len(cells) < width:
-                    short.append((line, cells))
-                    continue
+            if len(cells) > width:
                 if any(c.strip() for c in cells[width:]):
                     raise self._wrong((line, cells))
                 cells = cells[:width]
+            if len(cells) < width or (stamps and not _stamped(cells, stamps)):
+                apart.append((line, cells))
+                if len(apart) <= _BELOW:
+                    continue
+                yield from self._whole(apart)
+                apart.clear()
+                continue
+            if apart:
+                yield from self._whole(apart)
+                apart.clear()
             yield line, cells
-        self.left_out["incomplete"] = len(short)
+        if apart and len(apart[0][1]) < width and (not stamps or _stamped(apart[0][1], stamps)):
+            self.left_out["incomplete"] = 1
+            del apart[0]
+        if stamps and not any(_stamped(cells, stamps) for _, cells in apart):
+            self.left_out["below"] = len(apart)
+        else:
+            yield from self._whole(apart)
+
+    def _whole(self, rows: Sequence[Row]) -> Iterator[Row]:
+        """Rows that must have all their cells."""
+        for row in rows:
+            if len(row[1]) < len(self.names):
+                raise self._wrong(row)
+            yield row
 
     def _wrong(self, row: Row) -> DataError:
         problem = f"has {len(row[1])} cells, the row of names has {len(self.names)}"
@@ -109,10 +131,15 @@ class Table:
         first = self.layout.first_line
         if self.kind == "text":
             return rows_of(self.file, self.encoding, self.delimiter, first, progress)
-        width, rows = len(self.names), typed_rows(self.file, self.kind, progress)
+        width, rows = len(self.names), typed_rows(self.file, self.kind)
         return (  # a workbook has no cells beyond the last that is filled
             (line, cells + [""] * (width - len(cells))) for line, cells in rows if line >= first
         )
+
+
+def _stamped(cells: Sequence[str], places: Sequence[int]) -> bool:
+    """Does a digit stand where the stamps are?"""
+    return any(c.isdigit() for k in places for c in (cells[k] if k < len(cells) else ""))
 
 
 def open_log(path: str | Path, *, header_row: int = 0) -> Table:
@@ -130,17 +157,17 @@ def open_log(path: str | Path, *, header_row: int = 0) -> Table:
         DataError: For a file that cannot be read or has no rows of data.
     """
     path = Path(path)
-    kind, encoding, delimiter = kind_of(path), "", ""
+    kind, encoding, delimiter, chosen = kind_of(path), "", "", list[str]()
     if kind == "text":
         encoding = encoding_of(path)
         delimiter = delimiter_of(path, encoding)
         source = rows_of(path, encoding, delimiter)
     else:
-        source = typed_rows(path, kind)
+        source = typed_rows(path, kind, chosen)
     rows = list(islice(source, _HEAD))
     layout = layout_of(path, rows, header_row)
     head = tuple(row for row in rows if row[0] >= layout.first_line)
-    notes = (*encoding_note(encoding or "ascii"), *layout.notes)
+    notes = (*encoding_note(encoding or "ascii"), *chosen, *layout.notes)
     return Table(path, layout, head, kind, encoding, delimiter, notes)
 
 
@@ -150,7 +177,8 @@ def time_columns(table: Table, signals: Sequence[int] = ()) -> tuple[str, ...]:
     `signals` are the numbers of columns that are none.
     """
     natures = {k: _nature(table, k) for k in range(len(table.names)) if k not in signals}
-    named = [k for k in natures if _time_like(table.names[k])]
+    last = (lambda name: name.rpartition(".")[2]) if table.kind == "mat" else str  # of a structure
+    named = [k for k in natures if _time_like(last(table.names[k]))]
     moments = [k for k, what in natures.items() if what == "moment"]
     for k in (*named, *moments):
         if natures[k] == "moment":

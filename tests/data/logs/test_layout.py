@@ -59,15 +59,66 @@ def test_names_that_stand_again_are_left_out_and_said(tmp_path):
     path = log(
         tmp_path, "# a", below=[",%,C"], rows=[*ROWS[:30], "# a,,", "time,P,TT", ",%,C", *ROWS[30:]]
     )
-    with pytest.raises(DataError, match="row 34: the time stamp '# a' does not read as 'iso'"):
-        read_raw(path, ["P"], time="time")
+    raw = read_raw(path, ["P"], time="time")
+    assert len(raw.t) == 60
+    assert "3 row(s) repeat the names or what stands around them: left out" in raw.notes
     path = log(tmp_path, rows=[*ROWS[:30], "time,P,TT", *ROWS[30:]], below=[",%,C"])
     raw = read_raw(path, ["P"], time="time")
     assert len(raw.t) == 60
     assert "1 row(s) repeat the names or what stands around them: left out" in raw.notes
+    daily = ["Report of 5.3.2026", "time,P,TT", ",%,C"]
+    path = log(
+        tmp_path, "Report of 4.3.2026", below=[",%,C"], rows=[*ROWS[:30], *daily, *ROWS[30:]]
+    )
+    assert len(read_raw(path, ["P"], time="time").t) == 60
     path = log(tmp_path, rows=[*ROWS[:30], "when,p,tt", *ROWS[30:]])
     with pytest.raises(DataError, match="row 32: the time stamp 'when' does not read as 'iso'"):
         read_raw(path, ["P"], time="time")
+
+
+SUMMARY = ["Mean,53.6,36.3", ",57.3,32.6", "Total,3220.1"]
+
+
+def test_means_below_the_data_are_left_out_and_said(tmp_path):
+    path = log(tmp_path, rows=[*ROWS, "2026-03-04 08:10:00,57", *SUMMARY])
+    raw = read_raw(path, ["P"], time="time")
+    assert len(raw.t) == 60
+    assert "the last row is incomplete: left out" in raw.notes
+    assert any(note.startswith("the last 3 row(s) have a word for a stamp") for note in raw.notes)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([*ROWS[:30], *SUMMARY[:1], *ROWS[30:]], "row 32: the time stamp 'Mean' does not read"),
+        ([*ROWS[:30], *SUMMARY, *ROWS[30:]], "row 34: has 2 cells, the row of names has 3"),
+        ([*ROWS, "2026-03-04 08:10:00,5", "2026-03-04 08:10:10,5"], "row 63: has 2 cells"),
+        ([*ROWS, *SUMMARY[:2] * 11], "row 62: the time stamp 'Mean' does not read"),
+    ],
+)
+def test_words_for_stamps_elsewhere_are_refused(tmp_path, rows, words):
+    with pytest.raises(DataError, match=words):
+        read_raw(log(tmp_path, rows=rows), ["P"], time="time")
+
+
+def test_blanks_may_separate_the_cells(tmp_path):
+    rows = [f"{10 * k:7d} {50 + k / 8:9.4f}  {-k:6d}" for k in range(60)]
+    path = log(tmp_path, header="   time        P      TT", rows=rows)
+    raw = read_raw(path, ["P", "TT"], time="time")
+    assert raw.values.tolist() == [[50 + k / 8, -k] for k in range(60)]
+    assert raw.t[-1] == 590
+    rows = [f"{10 * k},1 {100 + k},2 {100 + k}" for k in range(60)]  # blanks between thousands
+    raw = read_raw(log(tmp_path, rows=rows), ["P", "TT"], time="time")
+    assert raw.values[0].tolist() == [1100.0, 2100.0]
+
+
+def test_a_state_in_words_is_no_tag(tmp_path):
+    rows = [f"{row.split(',')[0]},{('ON', 'OFF')[k // 5 % 2]},{k}" for k, row in enumerate(ROWS)]
+    path = log(tmp_path, header="time,valve,TT", rows=rows)
+    assert read_raw(path, ["TT"], time="time").values[:, 0].tolist() == list(range(60))
+    words = "holds a number in 0 of 60 rows only \\(words: 'ON', 'OFF'\\); choose another column"
+    with pytest.raises(DataError, match=words):
+        read_raw(path, ["valve"], time="time")
 
 
 def test_the_row_of_the_names_may_be_given(tmp_path):
