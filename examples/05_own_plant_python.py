@@ -126,5 +126,5 @@ def main():
     assert figures["offset"] < 0.3  # [°C]
 
 
-if __name__ == "__main__":  # identify works in processes, and each of them reads this file again
+if __name__ == "__main__":
     main()

@@ -8,6 +8,8 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from places import ROOT
 from sealing import sealed
 
@@ -22,9 +24,6 @@ from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.project.design import load_design
 from lstm_mpc.project.steps import export_steps, sign_steps
-
-ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
-from cryptography.hazmat.primitives import serialization  # noqa: E402
 
 
 def key_file(path):

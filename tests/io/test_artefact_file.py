@@ -5,8 +5,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from lstm_mpc.assurance.loop_proof import LoopProof
+from lstm_mpc.certificates.evidence import (
+    Certificate,
+    Evidence,
+    LoopVerification,
+    Tube,
+    Tubes,
+    Validation,
+    Verification,
+)
+from lstm_mpc.certificates.evidence.tubes import OfTubes
+from lstm_mpc.certificates.gate import Release
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
+from lstm_mpc.io.artefact_file import Artefact
+from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import Array
 
 KIND = "noun"
@@ -186,3 +200,27 @@ def test_a_field_that_does_not_fit_is_named_with_its_file(tmp_path, change, word
     sentence = rf"route.json: is not a usable route \(.*{words}.*\); make it again"
     with pytest.raises(InputError, match=sentence):
         Route.load(tmp_path / "route.json")
+
+
+KINDS = (Model, Certificate, Verification, Tubes, Release, LoopVerification, Validation, LoopProof)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_an_old_key_of_an_artefact_is_refused_with_its_name_of_today(tmp_path, kind):
+    today = "name" if kind is Model else "model"
+    artefact_file.write_json(tmp_path / "old.json", kind.kind, {f"{today}s": "x"})
+    sentence = (
+        rf"old.json: is not a usable .* \(unknown key '{today}s' in it; did you mean '{today}'\?\);"
+        " make it again"
+    )
+    with pytest.raises(InputError, match=sentence):
+        kind.load(tmp_path / "old.json")
+
+
+def test_those_are_all_kinds_of_artefacts_with_a_file_of_their_own():
+    def leaves(kind):
+        return {kind}.union(*map(leaves, kind.__subclasses__()))
+
+    saved = {kind for kind in leaves(Artefact) if kind.__module__.startswith("lstm_mpc.")}
+    parts = {Artefact, Evidence, OfTubes, Tube}  # what others are made of, or have within them
+    assert saved - parts == set(KINDS)

@@ -13,17 +13,15 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from places import ROOT
+from toml_text import at, places, toml_text
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
-from places import ROOT  # noqa: E402
-from toml_text import at, places, toml_text  # noqa: E402
-
-from lstm_mpc.codegen.controller_spec import ControllerSpec  # noqa: E402
-from lstm_mpc.errors import LstmMpcError  # noqa: E402
-from lstm_mpc.io import artefact_file  # noqa: E402
-from lstm_mpc.project import judged  # noqa: E402
-from lstm_mpc.project.design import load_design  # noqa: E402
-from lstm_mpc.project.steps import export_steps  # noqa: E402
+from lstm_mpc.codegen.controller_spec import ControllerSpec
+from lstm_mpc.errors import LstmMpcError
+from lstm_mpc.io import artefact_file
+from lstm_mpc.project import judged
+from lstm_mpc.project.design import load_design
+from lstm_mpc.project.steps import export_steps
 
 MODELS = ROOT / "models"
 HARMLESS = ("name", "report", "scenario")  # tables that what is exported does not depend on

@@ -90,6 +90,7 @@ class Loop(Duty):
             if not np.isfinite(u).all() or not (self.begun or np.isfinite(y).all()):
                 continue
             if not self.begun:
+                # B023: each is called at once
                 self.begun = self._guarded(lambda: self.engine.reset(y, u, *self._feeds()))  # noqa: B023
                 self.setpoint = y
             self._guarded(lambda: self.engine.track(y, u, *self._feeds()))  # noqa: B023

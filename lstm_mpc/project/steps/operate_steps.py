@@ -101,7 +101,7 @@ async def _operated(
     with _Signals(stop):
         tasks = [asyncio.ensure_future(runtime.run(stop)) for runtime in runtimes]
         if beside is not None:
-            tasks.append(asyncio.ensure_future(beside(stop)))  # type: ignore[arg-type]
+            tasks.append(asyncio.ensure_future(beside(stop)))  # type: ignore[arg-type] # a coroutine
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         finally:
