@@ -18,9 +18,9 @@ from statistics import median
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 import numpy as np
-from training import machine, recorded, table
+from training import begun, machine, recorded, seeds_and_kernel, table
 
-from lstm_mpc import Dataset, Record, Signal, TrainingOptions, certify, record_fits, scale, train
+from lstm_mpc import Dataset, Record, Signal, TrainingOptions, certify, record_fits
 from lstm_mpc.identification.starts import model_of
 from lstm_mpc.io import parallel
 
@@ -58,14 +58,8 @@ def smallest_margin(model, conditions):
 
 def one(training, validation, settings, transient, window, seed):
     """A table row of one seed, and its model."""
-    scaling = scale(training)
-    outcome = train(training, scaling, settings, seed=seed)
-    row = {
-        "seed": seed,
-        "iterations": outcome.iterations,
-        "seconds": outcome.seconds,
-        "train FIT": outcome.fit,
-    }
+    scaling, outcome, row = begun(training, settings, seed)
+    row["train FIT"] = outcome.fit
     if outcome.network is None:
         return {**row, "δ": np.nan, "FIT": -np.inf, "RMSE": np.inf}, None
     model = model_of(outcome.network, training, scaling, {"seed": seed}, "benchmark")
@@ -164,16 +158,10 @@ if __name__ == "__main__":
         required=True,
         help="folder with ph6000_train.csv, ph6000_val.csv, tanks_est.csv",
     )
-    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 … n−1 (default: %(default)s)")
     parser.add_argument(
         "--workers", type=int, default=2, help="seeds at a time (default: %(default)s)"
     )
-    parser.add_argument(
-        "--kernel",
-        choices=("auto", "c", "casadi"),
-        default="auto",
-        help="what computes (default: %(default)s)",
-    )
+    seeds_and_kernel(parser, 5)
     choice = parser.parse_args()
     print(
         f"# The cost of a certificate\n\n{machine()}; {choice.workers} seed(s) at a time, one core"

@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 
 # first: it fixes the threads before NumPy loads
-from training import cell, machine, recorded, table
+from training import cell, machine, recorded, seeds_and_kernel, table
 
 import numpy as np  # isort: skip
 
@@ -278,12 +278,6 @@ if __name__ == "__main__":
         metavar="PYTHON",
         help="interpreter of the environment with jax-sysid",
     )
-    parser.add_argument("--seeds", type=int, default=3, help="seeds 0 … n−1 (default: %(default)s)")
-    parser.add_argument(
-        "--kernel",
-        choices=("auto", "c", "casadi"),
-        default="auto",
-        help="what computes (default: %(default)s)",
-    )
+    seeds_and_kernel(parser, 3)
     choice = parser.parse_args()
     main(choice.data, choice.jax, choice.seeds, choice.kernel)

@@ -48,17 +48,28 @@ def machine():
     return f"{parallel.cores()} cores, {platform.machine()}, {versions}"
 
 
+def seeds_and_kernel(parser, seeds):
+    """The options of a benchmark that trains."""
+    words = "seeds 0 … n−1 (default: %(default)s)"
+    parser.add_argument("--seeds", type=int, default=seeds, help=words)
+    kernels = ("auto", "c", "casadi")
+    words = "what computes (default: %(default)s)"
+    parser.add_argument("--kernel", choices=kernels, default="auto", help=words)
+
+
+def begun(training, settings, seed):
+    """One training: its scaling, its outcome, and how a row on it begins."""
+    scaling = scale(training)
+    outcome = train(training, scaling, settings, seed=seed)
+    row = {"seed": seed, "iterations": outcome.iterations, "seconds": outcome.seconds}
+    return scaling, outcome, row
+
+
 def one(training, validation, settings, transient, seed):
     """A table row of one seed: figures by name, all fits [%] on validation data from a random
     start."""
-    scaling = scale(training)
-    outcome = train(training, scaling, settings, seed=seed)
-    row = {
-        "seed": seed,
-        "iterations": outcome.iterations,
-        "seconds": outcome.seconds,
-        "status": outcome.status,
-    }
+    scaling, outcome, row = begun(training, settings, seed)
+    row["status"] = outcome.status
     if outcome.network is None:
         return {**row, "δ": np.nan, "train": np.nan, "FIT (12)": np.nan, "mean-removed": np.nan}
     model = model_of(outcome.network, training, scaling, {"seed": seed}, "benchmark")

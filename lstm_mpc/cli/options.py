@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from lstm_mpc.assurance.mpc import ENGINES
 from lstm_mpc.certificates.conditions import NAMES
@@ -30,24 +31,16 @@ WORKERS = option(
     help="processes (default: all cores, %(default)s)",
 )
 _SIGNAL = "NAME[=COLUMN][:UNIT[:LOW:HIGH]]"
+_FILES: dict[str, Any] = {"type": Path, "action": "append", "metavar": "FILE"}
 NEW = (
     option(
         "--data",
-        type=Path,
-        action="append",
+        **_FILES,
         required=True,
-        metavar="FILE",
         help="log: CSV, .csv.gz, .xlsx, .parquet, .mat or the history.db of a controller; give it"
         " again for more records",
     ),
-    option(
-        "--validation-data",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="log kept for validation",
-    ),
+    option("--validation-data", **_FILES, default=[], help="log kept for validation"),
     option(
         "--input",
         action="append",
@@ -280,10 +273,8 @@ PIL = (
 VALIDATE = (
     option(
         "--data",
-        type=Path,
-        action="append",
+        **_FILES,
         required=True,
-        metavar="FILE",
         help="record with the signals of the model; give it again for more",
     ),
 )

@@ -28,19 +28,14 @@ from lstm_mpc.io.templates import render
 
 # a fused multiply-add rounds once where the host rounds twice
 _C = ("-std=c99", "-Os", "-ffp-contract=off")
-_WARNINGS = (
-    "-Wall",
-    "-Wextra",
-    "-Wpedantic",
-    "-Wconversion",
-    "-Wshadow",
-    "-Wdouble-promotion",
+WARNINGS = (
+    *("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wdouble-promotion"),
     "-Werror",
 )
 _GCC = (
     "arm-none-eabi-gcc",
     *_C,
-    *_WARNINGS,
+    *WARNINGS,
     "-ffreestanding",
     "-ffunction-sections",
     "-fdata-sections",
@@ -295,11 +290,8 @@ def _bench(
 
 def _sizes(table: str) -> Sizes:
     """The sums over what `arm-none-eabi-size -A` prints: lines of section, size, address."""
-    rows = [
-        row
-        for row in map(str.split, table.splitlines())
-        if len(row) == 3 and row[0].startswith(".")
-    ]
+    lines = map(str.split, table.splitlines())
+    rows = [row for row in lines if len(row) == 3 and row[0].startswith(".")]
     total = {
         kind: sum(int(size) for name, size, _ in rows if name.startswith(kind))
         for kind in (".text", ".rodata", ".data", ".bss")

@@ -5,6 +5,7 @@ import copy
 import dataclasses
 import shutil
 import tomllib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -50,6 +51,10 @@ def edit(folder, *pairs):
     (folder / "design.toml").write_text(text)
 
 
+def edit_of(pair, folder):
+    edit(folder, pair)
+
+
 def another_model(folder):
     """The shipped model under another name."""
     model = dataclasses.replace(Model.load(folder / "model.json"), name="another")
@@ -68,58 +73,34 @@ def other_rows(folder):
     path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
 
 
-ATTACKS = {  # the key that differs, what was judged, what is there now, the verb
-    "another probe delay": (
-        lambda f: edit(f, ("Ts = 10.0        # [s]", "Ts = 10.0\ndelay = 120.0")),
+ALONE, AND_AFTER = "` judges anew", "` and the steps after it judge anew"
+EDITS = {  # what the design says instead: what was judged, what is there now, the verb
+    ("Ts = 10.0        # [s]", "Ts = 10.0\ndelay = 120.0"): (
         "plant.delay = 0, which is 120 now",
-        "record {} --force` and the steps after it judge anew",
+        "record",
     ),
-    "another Ts": (
-        lambda f: edit(f, ("Ts = 10.0        # [s]", "Ts = 20.0")),
-        "plant.Ts = 10, which is 20 now",
-        "record {} --force` and the steps after it judge anew",
-    ),
-    "another safe set": (
-        lambda f: edit(f, ("pH = [4.5, 9.5]", "pH = [4.0, 10.0]")),
+    ("Ts = 10.0        # [s]", "Ts = 20.0"): ("plant.Ts = 10, which is 20 now", "record"),
+    ("pH = [4.5, 9.5]", "pH = [4.0, 10.0]"): (
         "safe_set.pH = [4.5, 9.5], which is [4, 10] now",
-        "verify {} --force` and the steps after it judge anew",
+        "verify",
     ),
-    "a stricter fit": (
-        lambda f: edit(f, ("min_fit = 95.0", "min_fit = 99.99")),
+    ("min_fit = 95.0", "min_fit = 99.99"): (
         "release.min_fit = 95, which is 99.99 now",
-        "release {} --force` judges anew",
+        "release",
     ),
-    "a stricter controller": (
-        lambda f: edit(f, ("min_fit = 95.0", 'controller = "tube"\nmin_fit = 95.0')),
+    ("min_fit = 95.0", 'controller = "tube"\nmin_fit = 95.0'): (
         "release.controller = either, which is tube now",
-        "release {} --force` judges anew",
+        "release",
     ),
-    "another horizon": (
-        lambda f: edit(f, ("horizon = 20", "horizon = 21")),
-        "control.horizon = 20, which is 21 now",
-        "release {} --force` judges anew",
-    ),
-    "another observer": (
-        lambda f: edit(f, ("drift = 0.0025", "drift = 0.025")),
-        "observer.drift = 0.0025, which is 0.025 now",
-        "release {} --force` judges anew",
-    ),
-    "another model": (
-        another_model,
-        "model = d52722c73d24, which is ",
-        "certify {} --force` and the steps after it judge anew",
-    ),
-    "an import over the model": (
-        import_over,
-        "model = d52722c73d24, which is ",
-        "certify {} --force` and the steps after it judge anew",
-    ),
-    "other validation data": (
-        other_rows,
-        "file data-validation.csv = ",
-        "train {} --force` and the steps after it judge anew",
-    ),
+    ("horizon = 20", "horizon = 21"): ("control.horizon = 20, which is 21 now", "release"),
+    ("drift = 0.0025", "drift = 0.025"): ("observer.drift = 0.0025, which is 0.025 now", "release"),
 }
+ATTACKS = (  # what is done to the folder, and the same
+    *((partial(edit_of, pair), *words) for pair, words in EDITS.items()),
+    (another_model, "model = d52722c73d24, which is ", "certify"),
+    (import_over, "model = d52722c73d24, which is ", "certify"),
+    (other_rows, "file data-validation.csv = ", "train"),
+)
 VERBS = {
     "control": lambda design: loop_steps.control(design, engine="sqp"),
     "verify-loop": loop_steps.verify_loop,
@@ -128,11 +109,11 @@ VERBS = {
 }
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-def test_what_was_changed_after_the_release_is_refused(ph, monkeypatch, name):
+@pytest.mark.parametrize(("attack", "difference", "step"), ATTACKS, ids=[a[1] for a in ATTACKS])
+def test_what_was_changed_after_the_release_is_refused(ph, monkeypatch, attack, difference, step):
     monkeypatch.setattr(export_steps, "missing", lambda core: None)
-    attack, difference, remedy = ATTACKS[name]
     attack(ph)
+    remedy = f"{step} {ph} --force{ALONE if step == 'release' else AND_AFTER}"
     design = load_design(ph)
     for verb, run in VERBS.items():
         with pytest.raises(Refused) as caught:
@@ -140,7 +121,7 @@ def test_what_was_changed_after_the_release_is_refused(ph, monkeypatch, name):
         (reason,) = caught.value.reasons
         assert str(caught.value).startswith(f"{verb} refused: ")
         assert reason.startswith(f"{ph}/release.json judged {difference}"), reason
-        assert reason.endswith(f"; `lstm-mpc {remedy.format(ph)}"), reason
+        assert reason.endswith(f"; `lstm-mpc {remedy}"), reason
     stale = read(ph).files[RELEASE].stale
     assert stale.startswith((f"judged {difference}", "speaks of model d52722c73d24, but the model"))
 

@@ -12,13 +12,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from places import ROOT
 from sealing import sealed
+from verbs import command
 
 from lstm_mpc.assurance.clearance import clear
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.policy import Policy
 from lstm_mpc.certificates.provenance import signing
 from lstm_mpc.certificates.provenance.signature import Envelope, statement
-from lstm_mpc.cli.command_line import main
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError, Refused
@@ -65,29 +65,23 @@ def ph(tmp_path, keys):
     return folder
 
 
-def said(capsys, *words):
-    code = main([*map(str, words)])
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
 def test_sign_check_and_export(ph, keys, capsys):
     (path, public), (_, stranger) = keys
-    code, _, err = said(capsys, "export", ph, "--target", "onnx", "--quiet")
+    code, _, err = command(capsys, "export", ph, "--target", "onnx", "--quiet")
     assert (code, err) == (
         3,
         f"refused by the gate:\n  - {ph}: nobody signed the evidence; `lstm-mpc sign` does, with a"
         " key\n",
     )
-    code, out, _ = said(capsys, "sign", ph, "--key", path)
+    code, out, _ = command(capsys, "sign", ph, "--key", path)
     assert code == 0
     assert out == f"signed: release.json → {ph}/evidence.dsse.json\n  by {public}\n"
-    assert said(capsys, "check", ph)[0] == 0
-    code, out, _ = said(capsys, "check", ph, "--key", path.with_suffix(".pub"))
+    assert command(capsys, "check", ph)[0] == 0
+    code, out, _ = command(capsys, "check", ph, "--key", path.with_suffix(".pub"))
     assert code == 0
     assert f"checked: model d52722c73d24 in {ph}, release.json signed by\n  {public}\n" in out
     assert "unchecked: that 2964 scenarios were run and none but the worst was computed" in out
-    code, _, err = said(capsys, "check", ph, "--key", stranger)
+    code, _, err = command(capsys, "check", ph, "--key", stranger)
     assert (code, err) == (
         3,
         f"refused by the gate:\n  - {ph}/evidence.dsse.json: no trusted key signed it; trusted:"

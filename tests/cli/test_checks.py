@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from builders import stable_model
 from places import ROOT
+from verbs import command
 
-from lstm_mpc.cli.command_line import main
 from lstm_mpc.cli.words_check import inspected
 from lstm_mpc.data.csv_file import write_csv
 from lstm_mpc.data.dataset import Dataset, Record
@@ -30,12 +30,6 @@ def alone(tmp_path):
     return folder
 
 
-def said(capsys, *arguments):
-    code = main([*map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
 def record(model, *, noise=0.0, shift=0.0, samples=400):
     """What the model itself would be measured to do."""
     rng = np.random.default_rng(3)
@@ -48,13 +42,13 @@ def record(model, *, noise=0.0, shift=0.0, samples=400):
 def test_a_model_is_validated_on_a_further_record(alone, tmp_path, capsys):
     model = Model.load(alone / "model.json")
     write_csv(tmp_path / "other.csv", record(model, noise=0.01))
-    code, out, err = said(capsys, "validate", alone, "--data", tmp_path / "other.csv", "--json")
+    code, out, err = command(capsys, "validate", alone, "--data", tmp_path / "other.csv", "--json")
     assert (code, err) == (0, "")
     content = json.loads(out)
     assert content["fits"]["measured"]["mean_removed"][0] > 90
     assert content["fits"]["measured"]["rmse"][0] == pytest.approx(0.01, rel=0.2)
     assert content["residuals"]["explained"][0][0] <= 0.05
-    code, out, _ = said(capsys, "validate", alone, "--data", tmp_path / "other.csv", "--force")
+    code, out, _ = command(capsys, "validate", alone, "--data", tmp_path / "other.csv", "--force")
     assert "FIT (12) " in out
     assert "lags beyond it: nothing is missing" in out
     names = {path.name for path in (alone / "figures").iterdir()}
@@ -67,7 +61,7 @@ def test_dynamics_that_the_model_lacks_are_seen(alone, tmp_path, capsys):
     (item,) = data.records
     late = replace(item, y=np.vstack([item.y[:5], item.y[:-5]]))  # five samples of dead time
     write_csv(tmp_path / "late.csv", replace(data, records=(late,)))
-    _, out, _ = said(capsys, "validate", alone, "--data", tmp_path / "late.csv")
+    _, out, _ = command(capsys, "validate", alone, "--data", tmp_path / "late.csv")
     assert "beyond it: dynamics are missing" in out
 
 
@@ -77,7 +71,7 @@ def test_a_record_that_the_mean_predicts_better_is_called_that(alone, tmp_path, 
     (item,) = data.records
     mirrored = replace(item, y=2 * item.y.mean() - item.y)
     write_csv(tmp_path / "m.csv", replace(data, records=(mirrored,)))
-    _, out, _ = said(capsys, "validate", alone, "--data", tmp_path / "m.csv")
+    _, out, _ = command(capsys, "validate", alone, "--data", tmp_path / "m.csv")
     assert "the mean of this record predicts it better than the model" in out
 
 
@@ -91,19 +85,19 @@ def test_a_record_that_the_mean_predicts_better_is_called_that(alone, tmp_path, 
 def test_a_record_that_does_not_fit_is_one_sentence(alone, tmp_path, capsys, spoil, words):
     write_csv(tmp_path / "x.csv", record(Model.load(alone / "model.json")))
     (tmp_path / "x.csv").write_text(spoil((tmp_path / "x.csv").read_text()))
-    code, out, err = said(capsys, "validate", alone, "--data", tmp_path / "x.csv")
+    code, out, err = command(capsys, "validate", alone, "--data", tmp_path / "x.csv")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert words in err
     assert not (alone / "figures").exists()
 
 
 def test_the_shipped_model_is_physical(alone, capsys):
-    code, out, _ = said(capsys, "inspect", alone, "--json")
+    code, out, _ = command(capsys, "inspect", alone, "--json")
     (row,) = json.loads(out)["responses"]
     assert (code, row["sign"]) == (0, "positive")
     assert 0.2 < min(row["gains"]) < max(row["gains"]) < 2.0
     assert 100 < row["settling"] < 600
-    assert "q3 → pH" in said(capsys, "inspect", alone)[1]
+    assert "q3 → pH" in command(capsys, "inspect", alone)[1]
     assert (alone / "figures" / "steps.png").exists()
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from verbs import command
 
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.gate import Release
@@ -91,12 +92,6 @@ def copy(done, tmp_path):
     return shutil.copytree(done, tmp_path / "copy")
 
 
-def said(capsys, *arguments):
-    code = main([*map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
 def test_run_makes_every_artefact(done):
     found = {path.name for path in done.iterdir()}
     assert found == {
@@ -164,14 +159,14 @@ VERBS = (
 def test_json_is_one_object(copy, capfd, words):
     """On the very stdout, where libraries in C print as well."""
     verb, *options = words.split()
-    code, out, _ = said(capfd, verb, copy, *options, "--json", "--force")
+    code, out, _ = command(capfd, verb, copy, *options, "--json", "--force")
     assert code == 0
     assert isinstance(json.loads(out), dict)
 
 
 def test_certify_any_model_file(copy, capsys):
     (copy / "certificate-iss.json").unlink()
-    code, out, _ = said(capsys, "certify", copy / "model.json", "--condition", "iss")
+    code, out, _ = command(capsys, "certify", copy / "model.json", "--condition", "iss")
     assert code == 0
     assert "iss holds with margin" in out
     assert (copy / "certificate-iss.json").exists()
@@ -184,11 +179,11 @@ def test_a_failed_condition_is_a_value(copy, capsys):
     b_f[1] = 3.0
     spoilt = replace(model, network=replace(model.network, layers=(replace(layer, b_f=b_f),)))
     spoilt.save(copy / "model.json")
-    code, out, _ = said(capsys, "certify", copy, "--force")
+    code, out, _ = command(capsys, "certify", copy, "--force")
     assert code == 4
     assert f"iss fails → {copy}/certificate-iss.json\n  layer 1, " in out
     assert "gate f: row 2" in out
-    code, _, err = said(capsys, "release", copy, "--force")
+    code, _, err = command(capsys, "release", copy, "--force")
     assert code == 3
     for reason in ("iss fails", "the verification speaks of model"):
         assert reason in err
@@ -202,7 +197,7 @@ def test_refusal_lists_every_reason(copy, capsys):
         .replace("epsilon = 0.05\nbeta = 1e-3\nmin", "epsilon = 1e-3\nbeta = 1e-3\nmin")
     )
     (copy / "design.toml").write_text(text)
-    code, out, err = said(capsys, "release", copy, "--force", "--json")
+    code, out, err = command(capsys, "release", copy, "--force", "--json")
     assert code == 3
     reasons = json.loads(out)["reasons"]
     for word in ("below the 99.9 %", "the policy asks", "verified against the safe set"):
@@ -219,13 +214,13 @@ def test_a_waiver_is_printed_wherever_the_release_is_used(copy, capsys):
         .replace("min_fit = 50.0", 'min_fit = 99.9\nwaive = { fit = "bench test only" }')
     )
     (copy / "design.toml").write_text(text)
-    assert said(capsys, "release", copy, "--force")[0] == 0
+    assert command(capsys, "release", copy, "--force")[0] == 0
     for verb, *options in (
         ["control", "--engine", "sqp"],
         ["verify-loop", "--workers", "1"],
         ["export"],
     ):
-        code, out, _ = said(capsys, verb, copy, *options, "--force")
+        code, out, _ = command(capsys, verb, copy, *options, "--force")
         assert code == 0
         assert "WAIVED: fit" in out
         assert "bench test only" in out
@@ -234,7 +229,7 @@ def test_a_waiver_is_printed_wherever_the_release_is_used(copy, capsys):
 
 def test_nothing_is_overwritten_without_force(copy, capsys):
     before = (copy / "model.json").read_text()
-    code, _, err = said(capsys, "train", copy)
+    code, _, err = command(capsys, "train", copy)
     assert code == 2
     assert "--force" in err
     assert (copy / "model.json").read_text() == before
@@ -243,7 +238,7 @@ def test_nothing_is_overwritten_without_force(copy, capsys):
 @pytest.mark.parametrize("verb", ["control", "export"])
 def test_control_and_export_accept_a_release_and_nothing_less(copy, capsys, verb):
     (copy / "release.json").unlink()
-    code, _, err = said(capsys, verb, copy, "--force")
+    code, _, err = command(capsys, verb, copy, "--force")
     assert code == 2
     assert "release.json" in err
 
@@ -252,7 +247,7 @@ def test_control_and_export_accept_a_release_and_nothing_less(copy, capsys, verb
 def test_an_edited_release_is_refused(copy, capsys, verb):
     path = copy / "release.json"
     path.write_text(path.read_text().replace('"min_fit": 50.0', '"min_fit": 40.0'))
-    code, _, err = said(capsys, verb, copy, "--force")
+    code, _, err = command(capsys, verb, copy, "--force")
     assert code == 2
     assert "altered" in err
 
@@ -260,7 +255,7 @@ def test_an_edited_release_is_refused(copy, capsys, verb):
 def test_control_needs_scenarios(copy, capsys):
     text = (copy / "design.toml").read_text()
     (copy / "design.toml").write_text(text[: text.index("[[scenario]]")])
-    code, _, err = said(capsys, "control", copy, "--force")
+    code, _, err = command(capsys, "control", copy, "--force")
     assert code == 2
     assert "[[scenario]]" in err
 
@@ -269,17 +264,17 @@ def test_record_needs_a_plant(tmp_path, capsys):
     text = '[[input]]\nname="u"\nunit="V"\nlow=0.0\nhigh=1.0\nnominal=0.5\n'
     text += '[[output]]\nname="y"\nunit="V"\nlow=0.0\nhigh=2.0\n'
     (tmp_path / "design.toml").write_text(text)
-    code, _, err = said(capsys, "record", tmp_path)
+    code, _, err = command(capsys, "record", tmp_path)
     assert code == 2
     assert "no [plant]" in err
 
 
 def test_run_keeps_out_of_the_design_and_of_other_folders(done, tmp_path, capsys):
-    code, _, err = said(capsys, "run", done, "--out", done)
+    code, _, err = command(capsys, "run", done, "--out", done)
     assert code == 2
     assert "another folder" in err
     (tmp_path / "precious.txt").write_text("mine")
-    code, _, err = said(capsys, "run", done, "--out", tmp_path)
+    code, _, err = command(capsys, "run", done, "--out", tmp_path)
     assert code == 2
     assert "not empty" in err
     assert (tmp_path / "precious.txt").read_text() == "mine"
@@ -292,7 +287,7 @@ def test_training_without_a_certified_model_says_so(copy, capsys):
         .replace("iterations = 60", "iterations = 1\nspread = 3.9")
     )
     (copy / "design.toml").write_text(text)
-    code, _, err = said(capsys, "train", copy, "--force", "--quiet", *ONE)
+    code, _, err = command(capsys, "train", copy, "--force", "--quiet", *ONE)
     assert code == 1
     assert "no certified model" in err
     assert "seed 1" in err
@@ -319,7 +314,7 @@ def test_wrong_usage_is_exit_code_2(arguments, capsys):
 
 
 def test_a_missing_design_is_one_sentence(tmp_path, capsys):
-    code, out, err = said(capsys, "train", tmp_path / "nowhere")
+    code, out, err = command(capsys, "train", tmp_path / "nowhere")
     assert code == 2
     assert not out
     assert err.count("\n") == 1
@@ -381,7 +376,7 @@ def test_training_from_a_model_that_fails_reports_the_price(copy, capsys, tmp_pa
         .replace("cells = [3]", 'cells = [7]\nconditions = ["iss", "delta_iss"]')
     )
     (copy / "design.toml").write_text(text.replace("[search]", "[search]\nscreen = 3\nwindow = 40"))
-    code, out, _ = said(
+    code, out, _ = command(
         capsys, "train", copy, "--from", tmp_path / "foreign.json", "--force", "--quiet", *ONE
     )
     assert code == 0
@@ -396,7 +391,7 @@ def test_training_from_a_model_that_fails_reports_the_price(copy, capsys, tmp_pa
     before, after = map(float, re.search(words, out).groups())
     assert after > before
     assert f"the certificates cost {before - after:.2f} points" in out
-    code, _, err = said(
+    code, _, err = command(
         capsys, "train", copy, "--from", tmp_path / "none.json", "--force", "--quiet"
     )
     assert code == 2
@@ -416,7 +411,7 @@ def test_training_says_when_a_constant_would_do_better(copy, capsys):
                 data, records=tuple(replace(r, y=r.y + offset, truth=None) for r in data.records)
             ),
         )
-        code, out, _ = said(capsys, "train", copy, "--force", *ONE)
+        code, out, _ = command(capsys, "train", copy, "--force", *ONE)
         outs.append((code, words in out))
     assert outs == [(0, False), (0, True)]
 
@@ -424,7 +419,7 @@ def test_training_says_when_a_constant_would_do_better(copy, capsys):
 def test_training_without_a_condition_is_reported_in_json_numbers(copy, capsys):
     text = (copy / "design.toml").read_text().replace("cells = [3]", "cells = [2]\nconditions = []")
     (copy / "design.toml").write_text(text)
-    code, out, _ = said(capsys, "train", copy, "--force", "--json", *ONE)
+    code, out, _ = command(capsys, "train", copy, "--force", "--json", *ONE)
     assert code == 0
     rows = json.loads(out)["starts"]
     assert {row["margin"] for row in rows} == {None}

@@ -8,9 +8,9 @@ from builders import some
 from compiling import need
 from places import ROOT
 from sealing import sealed
+from verbs import command
 
 from lstm_mpc.assurance.mpc import ENGINES
-from lstm_mpc.cli.command_line import main
 from lstm_mpc.io.artefact_file import read_json
 from lstm_mpc.io.targets import targets
 from lstm_mpc.project.steps import export_steps
@@ -42,16 +42,10 @@ def design(tmp_path):
     return folder
 
 
-def said(capsys, *arguments):
-    code = main([*map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
 @pytest.mark.parametrize("engine", some(ENGINES, "sqp", "c"))
 def test_every_engine_drives_the_loop_alike(design, capsys, engine):
     need("host")
-    code, out, err = said(capsys, "control", design, "--engine", engine, "--quiet")
+    code, out, err = command(capsys, "control", design, "--engine", engine, "--quiet")
     assert (code, err) == (0, "")
     content = read_json(design / "closed-loop.json", "lstm_mpc closed loop")
     assert content["engine"] == engine
@@ -68,7 +62,7 @@ def test_every_engine_drives_the_loop_alike(design, capsys, engine):
 def test_every_target_is_exported_but_not_over_other_files(design, capsys, monkeypatch, target):
     need("host")
     how = "--json" if target == "controller" else "--quiet"  # its figures are JSON as well
-    code, out, err = said(capsys, "export", design, "--target", target, how)
+    code, out, err = command(capsys, "export", design, "--target", target, how)
     assert (code, err) == (0, "")
     assert str(design / target) in out
     if target == "controller":
@@ -81,7 +75,7 @@ def test_every_target_is_exported_but_not_over_other_files(design, capsys, monke
         )
     (design / target / "notes.txt").write_text("mine")
     monkeypatch.delattr(export_steps, "cleared_of")  # refused before the work
-    code, _, err = said(capsys, "export", design, "--target", target, "--quiet")
+    code, _, err = command(capsys, "export", design, "--target", target, "--quiet")
     assert code == 2
     assert "notes.txt" in err
 
@@ -89,7 +83,7 @@ def test_every_target_is_exported_but_not_over_other_files(design, capsys, monke
 @pytest.mark.slow
 def test_pil_runs_every_scenario_on_the_cores_asked_for(design, capsys):
     need("host", "cortex-m4f", "cortex-m7")
-    code, out, err = said(
+    code, out, err = command(
         capsys, "pil", design, "--core", "cortex-m4f", "--core", "cortex-m7", "--json"
     )
     assert (code, err) == (0, "")
@@ -101,7 +95,7 @@ def test_pil_runs_every_scenario_on_the_cores_asked_for(design, capsys):
         read_json(design / "pil.json", "lstm_mpc processor in the loop")["cores"]
         == content["cores"]
     )
-    code, _, err = said(capsys, "pil", design)
+    code, _, err = command(capsys, "pil", design)
     assert code == 2
     assert "--force replaces it" in err
 
@@ -114,7 +108,7 @@ def test_a_core_that_answers_otherwise_is_an_error(design, capsys, monkeypatch):
     monkeypatch.setattr(
         export_steps, "differences", lambda one, other: "run 0, sample 3: other bits"
     )
-    code, _, err = said(capsys, "pil", design, "--core", "cortex-m4f", "--quiet")
+    code, _, err = command(capsys, "pil", design, "--core", "cortex-m4f", "--quiet")
     assert code == 1
     assert "cortex-m4f does not compute the host's bits: run 0, sample 3" in err
     assert not (design / "pil.json").exists()
@@ -126,6 +120,6 @@ def test_a_missing_tool_chain_is_one_sentence(design, capsys, monkeypatch):
         "missing",
         lambda core: f"{core}: gcc is missing; `apt-get install gcc` brings it",
     )
-    code, _, err = said(capsys, "pil", design)
+    code, _, err = command(capsys, "pil", design)
     assert code == 2
     assert "pil: host: gcc is missing; `apt-get install gcc` brings it" in err

@@ -15,6 +15,7 @@ from foreign_nets import (
     write_keras,
 )
 from tolerances import SINGLE
+from verbs import command
 
 from lstm_mpc.cli.command_line import main
 from lstm_mpc.data.csv_file import write_csv
@@ -60,16 +61,10 @@ def tank(tmp_path):
     return folder
 
 
-def said(capsys, *arguments):
-    code = main([*map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
 def test_from_a_foreign_file_to_another_one(tank, capsys):
     """The whole way: import, certify, verify, reach, release, export; validated on data that the
     network itself made."""
-    code, out, _ = said(capsys, "import", tank.parent / "net.onnx", tank)
+    code, out, _ = command(capsys, "import", tank.parent / "net.onnx", tank)
     assert code == 0
     assert "net.onnx (ONNX): 1 input(s), 3 cells, 1 output(s)" in out
     assert (
@@ -77,7 +72,7 @@ def test_from_a_foreign_file_to_another_one(tank, capsys):
         " 1; Ts = 5 s" in out
     )
     assert "the model's y(k+1) is the output that the other framework gives after sample k" in out
-    code, out, _ = said(capsys, "certify", tank)
+    code, out, _ = command(capsys, "certify", tank)
     assert code == 0
     assert "delta_iss holds with margin" in out
     model = Model.load(tank / "model.json")
@@ -87,9 +82,9 @@ def test_from_a_foreign_file_to_another_one(tank, capsys):
         tank / "data-validation.csv", Dataset(model.inputs, model.outputs, model.Ts, (record,))
     )
     for verb in ("verify", "reach", "release"):
-        code, _, err = said(capsys, verb, tank, "--quiet")
+        code, _, err = command(capsys, verb, tank, "--quiet")
         assert code == 0, err
-    code, out, _ = said(capsys, "export", tank, "--target", "onnx")
+    code, out, _ = command(capsys, "export", tank, "--target", "onnx")
     assert code == 0
     assert "ONNX model: model.onnx, README.md" in out
     y = run_onnx((tank / "onnx" / "model.onnx").read_bytes(), {"u": u})[0]
@@ -97,9 +92,9 @@ def test_from_a_foreign_file_to_another_one(tank, capsys):
     assert not (tank / "c").exists()
     again = shutil.copytree(tank, tank.parent / "again")
     # the file has scalings, so has [import]
-    assert said(capsys, "import", again / "onnx" / "model.onnx", again, "--force")[0] == 2
+    assert command(capsys, "import", again / "onnx" / "model.onnx", again, "--force")[0] == 2
     (again / "design.toml").write_text(DESIGN + "[import]\nTs = 5.0\n")
-    assert said(capsys, "import", again / "onnx" / "model.onnx", again, "--force")[0] == 0
+    assert command(capsys, "import", again / "onnx" / "model.onnx", again, "--force")[0] == 0
     # float32 weights came, float32 weights went
     assert np.array_equal(simulate(Model.load(again / "model.json").system, u).y, record.y)
 
@@ -109,49 +104,49 @@ def test_a_keras_model_and_a_network_fed_with_its_own_output(tank, capsys):
     net = weights(0, 2, (3,), 1, spread=0.1)
     stack = keras_stack(net)
     path = write_keras(tank.parent / "net.keras", stack, sequential(stack))
-    code, out, err = said(capsys, "import", path, tank)
+    code, out, err = command(capsys, "import", path, tank)
     assert (code, out) == (2, "")
     assert "the network has 2 inputs and 1 outputs, the design has 1 and 1" in err
     assert "say which by [import] feedback = { level = 0 }" in err
     (tank / "design.toml").write_text(DESIGN + IMPORT + "feedback = { level = 1 }\n")
-    code, out, _ = said(capsys, "import", path, tank)
+    code, out, _ = command(capsys, "import", path, tank)
     assert code == 0
     assert "net.keras (Keras model (.keras)): 1 input(s), 3 cells, 1 output(s)" in out
     assert "note: the network's own outputs go back (level into input 1): the model is the" in out
-    code, out, _ = said(capsys, "certify", tank)
+    code, out, _ = command(capsys, "certify", tank)
     assert code == 0
     assert "delta_iss holds with margin" in out
     (tank / "design.toml").write_text(DESIGN + IMPORT + "feedback = { level = 'one' }\n")
-    code, _, err = said(capsys, "import", path, tank, "--force")
+    code, _, err = command(capsys, "import", path, tank, "--force")
     assert code == 2
     assert "[import] feedback level" in err
 
 
 def test_nothing_is_overwritten_without_force(tank, capsys):
     net = tank.parent / "net.onnx"
-    assert said(capsys, "import", net, tank)[0] == 0
+    assert command(capsys, "import", net, tank)[0] == 0
     before = (tank / "model.json").read_text()
-    code, out, err = said(capsys, "import", net, tank)
+    code, out, err = command(capsys, "import", net, tank)
     assert (code, out) == (2, "")
     assert "model.json: exists; --force replaces it" in err
-    assert said(capsys, "import", net, tank, "--force")[0] == 0
+    assert command(capsys, "import", net, tank, "--force")[0] == 0
     assert (tank / "model.json").read_text() == before
 
 
 def test_json_and_notes(tank, capsys):
     np.savez(tank.parent / "net.npz", **pytorch(*weights(0)))
-    code, out, _ = said(capsys, "import", tank.parent / "net.npz", tank, "--json")
+    code, out, _ = command(capsys, "import", tank.parent / "net.npz", tank, "--json")
     content = json.loads(out)
     assert code == 0
     assert content["imported"]["file"] == "net.npz"
     assert content["radius"] == 1.0
-    code, out, _ = said(capsys, "import", tank.parent / "net.npz", tank, "--force")
+    code, out, _ = command(capsys, "import", tank.parent / "net.npz", tank, "--force")
     assert "note: a weights file holds no activations" in out
 
 
 def test_a_refused_file_is_one_sentence(tank, capsys):
     (tank.parent / "net.pt").write_bytes(b"x")
-    code, out, err = said(capsys, "import", tank.parent / "net.pt", tank)
+    code, out, err = command(capsys, "import", tank.parent / "net.pt", tank)
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
     assert "net.pt: may hold code" in err
@@ -160,8 +155,8 @@ def test_a_refused_file_is_one_sentence(tank, capsys):
 
 def test_a_model_that_fails_its_condition_is_imported_all_the_same(tank, capsys):
     (tank.parent / "net.onnx").write_bytes(plain_onnx(*weights(0, spread=2.0)))
-    assert said(capsys, "import", tank.parent / "net.onnx", tank)[0] == 0
-    code, out, _ = said(capsys, "certify", tank)
+    assert command(capsys, "import", tank.parent / "net.onnx", tank)[0] == 0
+    code, out, _ = command(capsys, "certify", tank)
     assert code == 4
     assert "iss fails" in out
 
@@ -173,14 +168,14 @@ def test_an_unknown_target_is_wrong_usage(tank, capsys):
 
 
 def test_onnx_export_needs_a_release(tank, capsys):
-    code, _, err = said(capsys, "export", tank, "--target", "onnx")
+    code, _, err = command(capsys, "export", tank, "--target", "onnx")
     assert code == 2
     assert "release.json" in err
 
 
 def test_the_sampling_time(tank, capsys):
     (tank / "design.toml").write_text(DESIGN)
-    code, _, err = said(capsys, "import", tank.parent / "net.onnx", tank)
+    code, _, err = command(capsys, "import", tank.parent / "net.onnx", tank)
     assert code == 2
     assert "has no [plant], no [log] and no [data]; give Ts [s] in [import]" in err
     plan = load_design(tank)
@@ -189,7 +184,7 @@ def test_the_sampling_time(tank, capsys):
     (tank / "design.toml").write_text(DESIGN + '[data]\ntraining = ["log.csv"]\n')
     assert load_design(tank).sampling_time() == 2.0
     (tank / "design.toml").write_text(DESIGN + '[data]\ntraining = ["log.csv"]\n' + IMPORT)
-    code, _, err = said(capsys, "import", tank.parent / "net.onnx", tank)
+    code, _, err = command(capsys, "import", tank.parent / "net.onnx", tank)
     assert code == 2
     assert "[import] Ts = 5 s, but the plant or the data of the design have 2 s" in err
     (tank / "design.toml").write_text('[plant]\nkind = "ph"\n')
@@ -205,6 +200,6 @@ def test_the_sampling_time(tank, capsys):
 )
 def test_keys_of_the_table(tank, capsys, line, words):
     (tank / "design.toml").write_text(DESIGN + IMPORT + line)
-    code, _, err = said(capsys, "import", tank.parent / "net.onnx", tank)
+    code, _, err = command(capsys, "import", tank.parent / "net.onnx", tank)
     assert code == 2
     assert words in err

@@ -8,6 +8,7 @@ import pytest
 from compiling import need
 from places import ROOT
 from sealing import sealed, sealed_loop
+from verbs import command
 
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
@@ -48,21 +49,15 @@ def design(tmp_path, passed):
     return folder
 
 
-def said(capsys, *arguments):
-    code = main([*map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
 def test_evidence_clears_the_controller_and_the_manifest_says_so(design, capsys, monkeypatch):
     monkeypatch.setattr(console, "_QUIET", 0.0)  # the first line of progress at once
-    code, out, err = said(capsys, "export", design, "--target", "simulink", "--quiet")
+    code, out, err = command(capsys, "export", design, "--target", "simulink", "--quiet")
     assert (code, out) == (3, "")
     assert (
         err == "refused by the gate:\n  - the closed loop was never verified; `lstm-mpc verify-loop"
         f" {design}` does\n"
     )
-    code, out, err = said(capsys, "verify-loop", design, "--workers", "1")
+    code, out, err = command(capsys, "verify-loop", design, "--workers", "1")
     assert code == 0
     assert err.startswith(
         "verify-loop[                    ]   0%     0 s  the gate, and the C compiled\n"
@@ -86,12 +81,12 @@ def test_evidence_clears_the_controller_and_the_manifest_says_so(design, capsys,
         f"loop-number-{found.worst}.{kind}" for kind in ("png", "svg")
     }
     assert not (design / "loop-verification.parts").exists()
-    code, _, err = said(capsys, "verify-loop", design, "--quiet")
+    code, _, err = command(capsys, "verify-loop", design, "--quiet")
     assert (code, err) == (
         2,
         f"error: {design / 'loop-verification.json'}: exists; --force replaces it\n",
     )
-    code, out, err = said(capsys, "export", design, "--target", "simulink", "--quiet")
+    code, out, err = command(capsys, "export", design, "--target", "simulink", "--quiet")
     assert (code, err) == (0, "")
     assert "cleared by what is sampled: with confidence" in out
     folder = design / "simulink"
@@ -102,14 +97,14 @@ def test_evidence_clears_the_controller_and_the_manifest_says_so(design, capsys,
 
 
 def test_too_few_scenarios_are_no_evidence(design, capsys):
-    code, out, _ = said(capsys, "verify-loop", design, "--scenarios", "3", "--quiet")
+    code, out, _ = command(capsys, "verify-loop", design, "--scenarios", "3", "--quiet")
     assert code == 0
     assert (
         "NO EVIDENCE: 3 closed loops show how it works; ε = 0.3, β = 0.05 need 9, and the gate asks"
         " for them" in out
     )
     assert "sampled" not in out
-    code, _, err = said(capsys, "export", design, "--target", "fmu", "--quiet")
+    code, _, err = command(capsys, "export", design, "--target", "fmu", "--quiet")
     assert code == 3
     assert "3 closed loops cannot carry ε = 0.3, β = 0.05; 9 are needed" in err
 
@@ -118,12 +113,12 @@ def test_a_loop_that_leaves_the_safe_set_is_refused_and_can_be_looked_at(design,
     assert main(["verify-loop", str(design), "--quiet", "--workers", "1"]) == 0
     found = LoopVerification.load(design / "loop-verification.json")
     sealed_loop(design, replace(found, reach=1.5, violation=0.1, violator=2))
-    code, _, err = said(capsys, "export", design, "--target", "controller", "--quiet")
+    code, _, err = command(capsys, "export", design, "--target", "controller", "--quiet")
     assert code == 3
-    command = f"`lstm-mpc verify-loop {design} --replay {found.worst}`"
+    replay = f"`lstm-mpc verify-loop {design} --replay {found.worst}`"
     assert (
         "the claimed set pH in [3.250, 10.750] pH leaves the safe set pH in [4.500, 9.500] pH; see"
-        f" it: {command}" in err
+        f" it: {replay}" in err
     )
     assert (
         f"an input was moved 0.1 beyond its limits; see it: `lstm-mpc verify-loop {design}"
@@ -132,7 +127,7 @@ def test_a_loop_that_leaves_the_safe_set_is_refused_and_can_be_looked_at(design,
     for model_only in ("c", "onnx"):
         assert main(["export", str(design), "--target", model_only, "--quiet"]) == 0
     capsys.readouterr()
-    code, out, err = said(capsys, *command.strip("`").split()[1:])
+    code, out, err = command(capsys, *replay.strip("`").split()[1:])
     assert (code, out) == (3, "")  # a replay that is not what the record says is an error
     assert (
         f"{design}/loop-verification.json says that scenario {found.worst} needs 1.500 of the safe"
@@ -142,7 +137,7 @@ def test_a_loop_that_leaves_the_safe_set_is_refused_and_can_be_looked_at(design,
 
 
 def test_a_replay_needs_no_evidence(design, capsys):
-    code, out, _ = said(capsys, "verify-loop", design, "--replay", "5", "--json")
+    code, out, _ = command(capsys, "verify-loop", design, "--replay", "5", "--json")
     assert code == 0
     content = json.loads(out)
     assert content["index"] == 5
@@ -155,7 +150,7 @@ def test_a_replay_needs_no_evidence(design, capsys):
 def test_a_design_without_a_law_says_what_is_missing(design, capsys, options):
     text = (design / "design.toml").read_text()
     (design / "design.toml").write_text(text[: text.index("[verify_loop]")])
-    code, _, err = said(capsys, "verify-loop", design, "--quiet", *options)
+    code, _, err = command(capsys, "verify-loop", design, "--quiet", *options)
     assert (code, err) == (
         2,
         f"error: {design}: verify-loop needs a [plant] and a [verify_loop] table in design.toml\n",

@@ -7,9 +7,9 @@ import time
 import pytest
 from places import ROOT
 from sealing import sealed
+from verbs import command
 
 from lstm_mpc.assurance.loop_proof import LoopProof
-from lstm_mpc.cli.command_line import main
 from lstm_mpc.directory import Project
 from lstm_mpc.report.reading import read
 from lstm_mpc.report.sections.proof import proof_blocks
@@ -33,19 +33,13 @@ def design(tmp_path):
     return folder
 
 
-def said(capsys, *arguments):
-    code = main([*map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
 def words(blocks):
     return " ".join(str(block) for block in blocks)
 
 
 def test_the_proof_is_written_said_and_reported(design, capsys):
     began = time.process_time()
-    code, out, _ = said(capsys, "prove-loop", design, "--quiet")
+    code, out, _ = command(capsys, "prove-loop", design, "--quiet")
     assert time.process_time() - began < SECONDS
     assert code == 0
     proof = LoopProof.load(design / "loop-proof.json")
@@ -59,9 +53,9 @@ def test_the_proof_is_written_said_and_reported(design, capsys):
     assert "for every state in the invariant set" in shown
     assert "Proved if more holds: proved with the state known" in shown
     assert "prove-loop" in Project(design).steps()
-    code, _, err = said(capsys, "prove-loop", design, "--quiet")
+    code, _, err = command(capsys, "prove-loop", design, "--quiet")
     assert (code, err) == (2, f"error: {design / 'loop-proof.json'}: exists; --force replaces it\n")
-    code, out, _ = said(capsys, "prove-loop", design, "--quiet", "--json", "--force")
+    code, out, _ = command(capsys, "prove-loop", design, "--quiet", "--json", "--force")
     assert (code, json.loads(out)["horizon"]) == (0, 20)
 
 
@@ -69,7 +63,7 @@ def test_a_proof_of_other_options_is_stale(design, capsys):
     assert "Not there yet: `lstm-mpc prove-loop DESIGN` makes loop-proof.json" in words(
         proof_blocks(read(design))
     )
-    said(capsys, "prove-loop", design, "--quiet")
+    command(capsys, "prove-loop", design, "--quiet")
     path = design / "design.toml"
     path.write_text(path.read_text(encoding="utf-8").replace("horizon = 20", "horizon = 19"))
     shown = words(proof_blocks(read(design)))
@@ -81,7 +75,7 @@ def test_without_a_terminal_cost_there_is_no_proof_and_no_section(design, capsys
     path = design / "design.toml"
     path.write_text(path.read_text(encoding="utf-8").replace("terminal = true\n", ""))
     sealed(design)
-    code, out, err = said(capsys, "prove-loop", design, "--quiet")
+    code, out, err = command(capsys, "prove-loop", design, "--quiet")
     assert (code, out) == (2, "")
     assert err == (
         "error: prove-loop: the problem has no terminal cost, so its loop is no theorem; set"
@@ -98,6 +92,6 @@ def test_setpoints_out_of_reach_are_counted_where_the_loop_is_shown(design, caps
     text = text[: text.index("[[scenario]]")]
     text += '[[scenario]]\nname = "far"\nduration = 60.0\nsetpoint = [[0, 12.0]]\n'
     path.write_text(text, encoding="utf-8")
-    code, out, _ = said(capsys, "control", design, "--engine", "sqp", "--quiet")
+    code, out, _ = command(capsys, "control", design, "--engine", "sqp", "--quiet")
     assert code == 0
     assert "far: 6 sample(s): setpoint out of reach; nearest steady output followed" in out

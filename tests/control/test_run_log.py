@@ -206,19 +206,14 @@ def test_a_log_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
 # -- the command line ------------------------------------------------------------------------------
 
 
+def logging(design, file):
+    """A command that writes a log."""
+    return ["control", str(design), "--engine", "sqp", "--quiet", "--log", str(file)]
+
+
 def test_control_writes_a_log(short_design, tmp_path, capsys):
     file = tmp_path / "out" / "loop.csv"
-    options = [
-        "control",
-        str(short_design),
-        "--engine",
-        "sqp",
-        "--quiet",
-        "--log",
-        str(file),
-        "--log-start",
-        "2026-03-01T08:00Z",
-    ]
+    options = [*logging(short_design, file), "--log-start", "2026-03-01T08:00Z"]
     assert main(options) == 0
     assert f"log: 20 samples → {file}" in capsys.readouterr().out
     found = pd.read_csv(file, parse_dates=["time"])
@@ -235,20 +230,7 @@ def test_control_writes_a_log(short_design, tmp_path, capsys):
 
 def test_a_log_begins_now_unless_told(short_design, tmp_path, capsys):
     before = datetime.now(UTC).replace(microsecond=0)
-    assert (
-        main(
-            [
-                "control",
-                str(short_design),
-                "--engine",
-                "sqp",
-                "--quiet",
-                "--log",
-                str(tmp_path / "loop.csv"),
-            ]
-        )
-        == 0
-    )
+    assert main(logging(short_design, tmp_path / "loop.csv")) == 0
     first = pd.read_csv(tmp_path / "loop.csv", parse_dates=["time"])["time"].iloc[0]
     assert before <= first <= datetime.now(UTC)
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings, strategies as st
 from lstm_mpc.assurance.loop_proof import LoopProof
 from lstm_mpc.certificates.evidence import (
     Certificate,
+    ErrorTube,
     Evidence,
     LoopVerification,
     Tube,
@@ -202,7 +203,10 @@ def test_a_field_that_does_not_fit_is_named_with_its_file(tmp_path, change, word
         Route.load(tmp_path / "route.json")
 
 
-KINDS = (Model, Certificate, Verification, Tubes, Release, LoopVerification, Validation, LoopProof)
+KINDS = (
+    *(Model, Certificate, Verification, Tubes, Release),
+    *(LoopVerification, Validation, ErrorTube, LoopProof),
+)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

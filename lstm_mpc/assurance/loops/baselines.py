@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from lstm_mpc.assurance.loop_law import LoopLaw, Pairs
 from lstm_mpc.assurance.loops.performance import Gauge, gauge_of
-from lstm_mpc.certificates.evidence import Performance
 from lstm_mpc.control.scenario import Draw, Probe, Valve
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.batch import rest
@@ -72,20 +71,8 @@ def run_baseline(
     settle: int,
     safe_set: Pairs,
     fleet: Held | Pi,
-) -> Performance:
-    """Run baselines side by side through the scenarios of a draw."""
-    return _watched(plant, law, draw, quiet, settle, safe_set, fleet).performance
-
-
-def _watched(
-    plant: System,
-    law: LoopLaw,
-    draw: Draw,
-    quiet: Array,
-    settle: int,
-    safe_set: Pairs,
-    fleet: Held | Pi,
 ) -> Gauge:
+    """Run baselines side by side through the scenarios of a draw, watched."""
     twin, chi, none = plant.vectorised, draw.chi, np.zeros(0)
     valve, probe = Valve(draw.u_start, law.valve_lag, plant.Ts), Probe(law.delay, plant.Ts)
     gauge = gauge_of(safe_set, draw, settle, plant.Ts)
@@ -120,7 +107,7 @@ def tuned_pi(
     )
     quiet = np.ones((len(draw.d), many.chi.shape[1]))
     fleet = Pi(PiTuning(gain, K, reset), *limits)
-    gauge = _watched(plant, law, many, quiet, len(quiet) + 1, safe_set, fleet)
+    gauge = run_baseline(plant, law, many, quiet, len(quiet) + 1, safe_set, fleet)
     width = np.diff(np.array(safe_set), axis=1)
     errors = (gauge.totals / width).sum(axis=0).reshape(len(tried), count).sum(axis=1)
     K_best, reset_best = tried[int(np.nan_to_num(errors, nan=np.inf).argmin())]

@@ -184,7 +184,7 @@ def _beside(
     return LoopPerformance(
         controller,
         *(
-            run_baseline(c.plant, c.law, draw, quiet, c.settle, c.safe_set, fleet)
+            run_baseline(c.plant, c.law, draw, quiet, c.settle, c.safe_set, fleet).performance
             for fleet in others
         ),
     )

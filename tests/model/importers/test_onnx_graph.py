@@ -25,6 +25,13 @@ def refused(folder, data, words, kind="onnx"):
 # -- ONNX: variants of the LSTM --------------------------------------------------------------------
 
 
+def imported(folder, data, low, high):
+    """The model of a network file whose input lies between `low` and `high`."""
+    (folder / "net.onnx").write_bytes(data)
+    signals = {"inputs": [Signal("u", "V", low, high)], "outputs": [Signal("y", "m")]}
+    return import_model(folder / "net.onnx", **signals, Ts=1.0)
+
+
 @pytest.mark.parametrize(
     ("attributes", "words"),
     [
@@ -451,13 +458,7 @@ def test_scalings_of_the_graph_in_any_form(tmp_path):
     data = wrapped(
         before, lambda g, y: one("Sub", single([1.0]))(g, one("Mul", single([3.0]))(g, y))
     )
-    (tmp_path / "net.onnx").write_bytes(data)
-    model = import_model(
-        tmp_path / "net.onnx",
-        inputs=[Signal("u", "V", -4.0, 6.0)],
-        outputs=[Signal("y", "m")],
-        Ts=1.0,
-    )
+    model = imported(tmp_path, data, -4.0, 6.0)
     s = model.scaling
     assert (s.u_mid.tolist(), s.u_span.tolist(), s.y_mid.tolist(), s.y_span.tolist()) == (
         [-2.0],
@@ -507,12 +508,6 @@ def test_a_reshape_to_the_very_sizes_of_the_axes(tmp_path, shape):
         words = "node LSTM .*: reads 3 signals, its input has 1|node Reshape .* does not fit"
         refused(tmp_path, data, words)
         return
-    (tmp_path / "net.onnx").write_bytes(data)
-    model = import_model(
-        tmp_path / "net.onnx",
-        inputs=[Signal("u", "V", -1.0, 1.0)],
-        outputs=[Signal("y", "m")],
-        Ts=1.0,
-    )
+    model = imported(tmp_path, data, -1.0, 1.0)
     own = simulate(model.system, np.vstack([u[:, 0], u[-1]]).astype(float)).y[1:]
     assert np.abs(own - run_onnx(data, {"x": u})[0][:, 0]).max() < 1e-6
