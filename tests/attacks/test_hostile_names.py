@@ -7,6 +7,7 @@ import subprocess
 import xml.etree.ElementTree as ET
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 
 import numpy as np
@@ -129,7 +130,9 @@ def compiled(text):
     return ["digest" if len(token) == 66 else token for token in tokens(text)]
 
 
-PLAIN = {file: compiled(text) for file, text in texts_of(called("plain")).items()}
+@cache
+def plain_tokens():
+    return {file: compiled(text) for file, text in texts_of(called("plain")).items()}
 
 
 @many
@@ -142,7 +145,7 @@ def test_c_holds_the_tokens_of_a_plain_name(name):
     claims = [("waived", f"fit: 3 % — waived: {name}")]
     for file, text in texts_of(called(name), claims).items():
         if language(file) == "c":
-            assert compiled(text) == PLAIN[file], file
+            assert compiled(text) == plain_tokens()[file], file
         assert all(line.isprintable() for line in text.split("\n")), file
 
 
@@ -190,9 +193,16 @@ class Tags(HTMLParser):
         self.words.append(data)
 
 
-PLAIN_UNIT = unit_of("plain")
-PLAIN_XML = {v: shape(ET.fromstring(description.model_description(PLAIN_UNIT, v))) for v in (2, 3)}
-PLAIN_PAGE = Tags(description.documentation(PLAIN_UNIT)).tags
+def shape_of(unit, version):
+    return shape(ET.fromstring(description.model_description(unit, version)))
+
+
+@cache
+def plain_shapes():
+    """Of the XML of both versions and of the page of a unit with a plain name."""
+    unit = unit_of("plain")
+    page = Tags(description.documentation(unit)).tags
+    return {2: shape_of(unit, 2), 3: shape_of(unit, 3), "page": page}
 
 
 @many
@@ -202,11 +212,11 @@ def test_xml_and_html_hold_the_name_and_nothing_else(name):
     unit = unit_of(name)
     for version in (2, 3):
         root = ET.fromstring(description.model_description(unit, version))
-        assert shape(root) == PLAIN_XML[version]
+        assert shape(root) == plain_shapes()[version]
         assert {f"{name}{j}" for j in range(3)} <= {e.get("name") for e in root.iter()}
         assert root.get("description") == name
     page = Tags(description.documentation(unit))
-    assert page.tags == PLAIN_PAGE
+    assert page.tags == plain_shapes()["page"]
     assert f"{name}0" in page.words
     blocks = (
         environment([], lambda share, title: None)
