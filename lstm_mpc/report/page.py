@@ -21,7 +21,7 @@ from lstm_mpc.report.sections.fit import fit_rows, fit_section, linear_is_better
 from lstm_mpc.report.sections.loop import loop_section
 from lstm_mpc.report.sections.outputs import reach_section, scenario_section
 from lstm_mpc.report.sections.provenance import provenance_section
-from lstm_mpc.report.sections.release import release_section
+from lstm_mpc.report.sections.released import release_section
 from lstm_mpc.report.sections.size import size_section
 from lstm_mpc.report.sections.training import training_section
 from lstm_mpc.report.verdict import controller_state, head_of, in_plain_words, verdict

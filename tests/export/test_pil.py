@@ -29,7 +29,7 @@ SIZES = {
     "ROWS": 4,
     "GAINS": 4,
 }
-SIZES |= {"TRIANGLE": 10, "STAGE": 8, "REFERENCES": 2, "WEIGHTS": 4}
+SIZES |= {"TRIANGLE": 10, "STAGE": 8, "PREDICTED": 2, "REFERENCES": 2, "WEIGHTS": 4}
 # All four operations; the last entry of chi decays through the subnormal numbers, and u shows its
 # bits.
 STUB = """\

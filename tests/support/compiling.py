@@ -18,6 +18,15 @@ from lstm_mpc.export.pil_bench import missing
 from lstm_mpc.plants.batch import rest
 
 FLAGS = ("-std=c99", "-O2", "-ffp-contract=off")
+WARNINGS = (
+    "-Wall",
+    "-Wextra",
+    "-Wpedantic",
+    "-Wconversion",
+    "-Wshadow",
+    "-Wdouble-promotion",
+    "-Werror",
+)
 HERE = Path(__file__).parent / "abuse"
 
 
