@@ -32,7 +32,7 @@ from training import machine
 from lstm_mpc import plots
 from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.control.loop_metrics import metrics
+from lstm_mpc.control.loop_metrics import band_of, metrics
 from lstm_mpc.control.problem import limits
 from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.project.design import load_design
@@ -76,7 +76,8 @@ def makers(design, released, bounds):
             ]
             return sum(
                 metrics(
-                    simulate_closed_loop(plant, made[choice], scenario, u_start=design.u_start)
+                    simulate_closed_loop(plant, made[choice], scenario, u_start=design.u_start),
+                    band=band_of(design.safe_set),
                 )["iae"]
                 for scenario in scenarios
             )

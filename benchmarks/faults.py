@@ -112,7 +112,12 @@ def figures(run: Run) -> tuple[Status, float, float | None, float]:
         if outside.size
         else 0.0
     )
-    return flags, float(error[run.t >= BEGIN].max()), back, metrics(run)["steps"][-1]["offset"]
+    return (
+        flags,
+        float(error[run.t >= BEGIN].max()),
+        back,
+        metrics(run, band=0.1)["steps"][-1]["offset"],
+    )
 
 
 def words(flags: Status) -> str:

@@ -22,6 +22,7 @@ from lstm_mpc.plants.system import Array, System
 
 # their plants reach every setpoint; about one in six drawn within 2 % does not get to pH 8.7
 SEEDS = (1, 2, 3)
+BAND = 0.1  # [pH] within which the output has settled
 # [s]
 _TIMES, _CHANGES = (
     (0.0, 400.0, 800.0, 1300.0, 1800.0, 2300.0, 2800.0, 3200.0),
@@ -137,6 +138,7 @@ def compete(
                         simulate_closed_loop(
                             plant, controller, scenario, u_start=u_start, horizon=horizon
                         ),
+                        band=BAND,
                         limits=limits,
                     )
                 entries.append(

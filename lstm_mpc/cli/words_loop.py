@@ -15,7 +15,7 @@ from lstm_mpc.certificates.scenarios import scenario_count
 from lstm_mpc.cli.words import Answer, waivers
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control.controller import WORDS, Status
-from lstm_mpc.control.loop_metrics import metrics
+from lstm_mpc.control.loop_metrics import TAIL, band_of, metrics
 from lstm_mpc.control.observers.options import KalmanTuning
 from lstm_mpc.control.run_log import RunLog
 from lstm_mpc.control.simulation import Run
@@ -51,8 +51,8 @@ def controlled(loops: ClosedLoops, log: RunLog | None) -> Answer:
         for signals in (model.outputs, model.manipulated)
     )
     lines.append(
-        f"  units: IAE {y}·s, travel {u}, offset (mean error over the last 100 s of each step) and"
-        f" overshoot {y}"
+        f"  units: IAE {y}·s, travel {u}, offset (mean error over the last"
+        f" {TAIL * model.Ts:g} s of each step) and overshoot {y}"
     )
     if log:
         lines.append(f"  log: {sum(len(run.t) for run in loops.runs)} samples → {log.path}")
@@ -209,7 +209,8 @@ def replayed(replay: Replay, design: Design) -> Answer:
     evidence = replay.evidence
     if evidence is not None and replay.index == evidence.worst:
         lines.append(f"  {agreement(replay.reach, evidence.reach)} {design.file(ASSURANCE)}")
-    content = {"index": replay.index, "reach": replay.reach, "metrics": metrics(replay.run)}
+    found = metrics(replay.run, band=band_of(design.safe_set))
+    content = {"index": replay.index, "reach": replay.reach, "metrics": found}
     return Answer(lines, content)
 
 

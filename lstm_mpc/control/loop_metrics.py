@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lstm_mpc.control.problem import Limits, moves_of
 from lstm_mpc.control.simulation import Run
+from lstm_mpc.plants.system import Array
 
+BAND = 0.02  # share of the safe set's width within which an output has settled
+TAIL = 10  # [samples] the end of every step, over which the mean error is taken
 _SINGLE = 1e-5  # [input unit] by which a controller in single precision may miss its own bounds
 
 
+def band_of(safe_set: Sequence[tuple[float, float]]) -> Array:
+    """Half the width of the band (ny,) that outputs settle into [output unit]."""
+    return BAND * np.diff(np.array(safe_set), axis=1)[:, 0]
+
+
 def metrics(
-    run: Run, *, band: float = 0.1, tail: float = 100.0, limits: Limits | None = None
+    run: Run, *, band: ArrayLike, tail: int = TAIL, limits: Limits | None = None
 ) -> dict[str, Any]:
     """Figures of a run, on the noise-free output; where several, the worst one.
 
     Args:
         run: The run.
-        band: Half the width of the band that an output settles into [output unit].
-        tail: The end of every step, over which the mean error is taken [s].
+        band: Half the width of the band that outputs settle into [output unit], one or (ny,).
+        tail: The end of every step, over which the mean error is taken [samples].
         limits: The bounds of the controller, where the run is held against them.
 
     Returns:
@@ -51,9 +61,11 @@ def metrics(
         beyond = np.where(
             moved, part * np.sign(run.reference[first] - run.truth[first]), np.abs(part)
         )
-        outside = np.where(np.abs(part) > band, np.arange(1, len(part) + 1)[:, None], 0).max(axis=0)
+        outside = np.where(
+            np.abs(part) > np.asarray(band), np.arange(1, len(part) + 1)[:, None], 0
+        ).max(axis=0)
         overshoot = np.maximum(0.0, beyond.max(axis=0))
-        offset = np.abs(part[-max(1, round(tail / run.Ts)) :].mean(axis=0))
+        offset = np.abs(part[-tail:].mean(axis=0))
         for item, *own in zip(
             each, outside.tolist(), overshoot.tolist(), offset.tolist(), strict=True
         ):

@@ -15,6 +15,7 @@ from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.data.log_checks import OUTSIDE, beyond, clipped, outside, remarks_of
 from lstm_mpc.data.log_options import PARTS, LogOptions
 from lstm_mpc.data.log_reader import Raw, read_raw, without
+from lstm_mpc.data.logs.dates import DATES
 from lstm_mpc.data.logs.table import Table, open_log
 from lstm_mpc.data.resampling import (
     despiked,
@@ -163,7 +164,8 @@ def _records(
     raw: Raw, log: LogOptions, Ts: float, nu: int, signals: Sequence[Signal]
 ) -> tuple[list[Record], list[str]]:
     """The records of one file and what was done to get them."""
-    stamps = f", stamps read as {raw.stamps!r}" if log.time else ""
+    clock = " and a time of day" if raw.stamps in DATES else ""
+    stamps = f", stamps read as {raw.stamps!r}{clock}" if log.time else ""
     story = [f"{len(raw.t)} rows, {raw.t[-1] / 3600:.4g} h{stamps}", *raw.notes]
     if raw.words:
         words = sorted(raw.words.items(), key=lambda w: -w[1])[:4]

@@ -123,13 +123,24 @@ class Design:
         Raises:
             InputError: The design has none.
         """
+        if self.plant is None or scenario.mismatch == 0:
+            return self.nominal_plant
+        return dataclasses.replace(self.plant, uncertain=True).system()
+
+    @property
+    def nominal_plant(self) -> System:
+        """The plant of closed loops without mismatch.
+
+        Raises:
+            InputError: The design has none.
+        """
         if self.model_plant is not None:
             return self._variations
-        if self.plant is None:
+        if self.system is None:
             raise InputError(
                 f"{self.folder}: a closed loop needs a [plant] to simulate; {tables.ANYWAY}"
             )
-        return dataclasses.replace(self.plant, uncertain=scenario.mismatch > 0).system()
+        return self.system
 
     @cached_property
     def _variations(self) -> System:

@@ -55,6 +55,12 @@ def test_rows_on_the_grid_are_taken_as_they_are_and_the_end_is_kept_for_validati
     assert found.part == "end"
 
 
+def test_dates_with_a_time_of_day_are_named_as_such(tmp_path):
+    stamps = [f"{24 + k // 12}.05.2026 {k % 12 + 8:02d}:15:00" for k in range(24)]
+    write(tmp_path, [(stamp, k % 7, 7 + 0.01 * k) for k, stamp in enumerate(stamps)])
+    assert "stamps read as '%d.%m.%Y' and a time of day" in made(tmp_path).story[0]
+
+
 @pytest.mark.parametrize(
     ("part", "kept", "held"),
     [

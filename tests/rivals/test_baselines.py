@@ -144,7 +144,7 @@ def test_the_tuning_sees_what_the_loop_sees(released):
             simulate_closed_loop(plant, Pi(Kc, Ti, Ts=TS, limits=held), scenario, u_start=[15.6])
             for scenario in scenarios
         ]
-        assert total == pytest.approx(sum(metrics(run)["iae"] for run in runs), rel=1e-9)
+        assert total == pytest.approx(sum(metrics(run, band=0.1)["iae"] for run in runs), rel=1e-9)
 
 
 def test_what_is_tuned_together_has_one_chain(plant):
@@ -199,10 +199,10 @@ def test_who_knows_everything_beats_everyone(plant, released):
     ]
     best = simulate_closed_loop(plant, Ideal(plant, problem, limits=held), JUMP, u_start=[15.6])
     assert not best.failures
-    assert metrics(best, limits=held)["inadmissible"] == 0
+    assert metrics(best, band=0.1, limits=held)["inadmissible"] == 0
     for rival in rivals:
         run = simulate_closed_loop(plant, rival, JUMP, u_start=[15.6])
-        assert metrics(run, limits=held)["inadmissible"] == 0
+        assert metrics(run, band=0.1, limits=held)["inadmissible"] == 0
         assert cost(best, held) < cost(run, held)
 
 
@@ -374,7 +374,7 @@ def test_linear_mpc_leaves_no_offset_and_bridges_the_dead_time(plant, released, 
         scenario,
         u_start=[15.6],
     )
-    found = metrics(run, limits=limits(released, ControlProblem(max_move=1.0)))
+    found = metrics(run, band=0.1, limits=limits(released, ControlProblem(max_move=1.0)))
     assert found["steps"][-1]["offset"] < OFFSET
     assert (found["inadmissible"], found["failures"]) == (0, 0)
 

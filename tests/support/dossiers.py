@@ -125,7 +125,7 @@ def evidence(folder, model):
     artefact_file.write_json(folder / "training.json", "lstm_mpc training report", report)
     run = _loop(model, passed)
     content = {
-        "metrics": metrics(run, limits=limits(passed, design.control)),
+        "metrics": metrics(run, band=0.1, limits=limits(passed, design.control)),
         "series": series(run, model.system),
     }
     artefact_file.write_json(

@@ -9,10 +9,9 @@ from lstm_mpc.assurance.loop_law import Pairs
 from lstm_mpc.certificates.evidence import LoopPerformance, LoopVerification, Performance
 from lstm_mpc.certificates.policy import Policy
 from lstm_mpc.control.controller import Status
+from lstm_mpc.control.loop_metrics import band_of
 from lstm_mpc.control.scenario import Draw
 from lstm_mpc.plants.system import Array, Signal
-
-BAND = 0.02  # share of the safe set's width within which an output has settled
 
 
 class Gauge:
@@ -88,7 +87,7 @@ def merged_loops(
 
 def gauge_of(safe_set: Pairs, draw: Draw, settle: int, Ts: float) -> Gauge:
     """What watches the loops of a draw."""
-    band = BAND * np.diff(np.array(safe_set), axis=1)[:, 0]
+    band = band_of(safe_set)
     return Gauge(len(band), draw.chi.shape[1], band, settle, Ts)
 
 

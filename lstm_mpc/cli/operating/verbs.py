@@ -71,11 +71,12 @@ def _operated(each: Operated) -> list[str]:
     c = each.counts
     cpu = f"{1e3 * (c.cpu - c.solve) / c.samples:.2f}" if c.samples else "–"
     solve = f"{1e3 * c.solve / c.samples:.2f}" if c.samples else "–"
+    kept = str(each.history) if each.history.exists() else "no history: the plant never answered"
     return [
         f"{each.name}: {c.samples} samples, {c.missed} missed, {c.late} late (at most"
         f" {1e3 * c.latest:.1f} ms), {c.flagged} flagged, {c.writes} writes, connection lost"
         f" {c.lost} time(s)",
-        f"  computing a sample: {solve} ms of solving and {cpu} ms beside it → {each.history}",
+        f"  computing a sample: {solve} ms of solving and {cpu} ms beside it → {kept}",
     ]
 
 

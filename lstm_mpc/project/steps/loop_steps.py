@@ -137,7 +137,8 @@ def control(
                 on_step=on_step,
             )
         )
-    metrics = tuple(loop_metrics.metrics(run, limits=spec.limits) for run in runs)
+    band = loop_metrics.band_of(design.safe_set)
+    metrics = tuple(loop_metrics.metrics(run, band=band, limits=spec.limits) for run in runs)
     judged_of = manifest(design).part(of_runs)
     return ClosedLoops(passed, engine, tuple(plants), tuple(runs), metrics, judged_of)
 

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lstm_mpc.errors import InputError
@@ -171,19 +171,12 @@ def plant_server_of(
     if scenario and scenario not in found:
         names = ", ".join(found) or "none"
         raise InputError(f"{design.folder}: has no scenario {scenario!r:.60} (it has {names})")
-    if design.system is None:
-        raise InputError(
-            f"{design.folder}: a plant that is simulated needs a [plant] of another kind than the"
-            " model; examples/05_own_plant_python.py brings one from Python"
-        )
     if scenario:
-        chosen = found[scenario]
-        plant: System = design.plant_of(chosen)
-    else:
-        plant = design.system
-        quiet = quiet_scenario(plant, plant_rest(plant))
-        first = next(iter(design.scenarios), quiet)
-        chosen = type(quiet)("rest", quiet.setpoint, quiet.duration, noise=first.noise)
+        return PlantServer(design.plant_of(found[scenario]), found[scenario], options, **heard)
+    plant = design.nominal_plant
+    quiet = quiet_scenario(plant, plant_rest(plant))
+    first = next(iter(design.scenarios), quiet)
+    chosen = replace(quiet, name="rest", noise=first.noise)
     return PlantServer(plant, chosen, options, **heard)
 
 

@@ -2,6 +2,7 @@
 seconds to begin, so most of this is slow; `test_runtime` has the same stories in memory."""
 
 import asyncio
+import shutil
 import socket
 import subprocess
 from contextlib import asynccontextmanager, suppress
@@ -9,8 +10,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from places import ROOT
 
 from lstm_mpc.errors import InputError
+from lstm_mpc.model.model import Model
+from lstm_mpc.plants.batch import rest
+from lstm_mpc.project.design import load_design
 from lstm_mpc.project.operation.history import rows_of
 from lstm_mpc.project.operation.modes import Mode, Request
 from lstm_mpc.project.operation.opcua.client import Lost, OpcUa, _within as within
@@ -26,7 +31,9 @@ from lstm_mpc.project.operation.options import (
     wiring_of,
 )
 from lstm_mpc.project.operation.runtime import Runtime
+from lstm_mpc.project.steps.operate_steps import plant_server_of
 
+SHIPPED = ROOT / "models" / "ph"
 SPEED = 250.0  # a sample of 10 s lasts 40 ms
 
 
@@ -333,3 +340,24 @@ def test_a_request_that_ends_otherwise_when_it_is_cancelled_is_late():
         assert await within(asyncio.sleep(0, 7), 1.0) == 7
 
     asyncio.run(story())
+
+
+def test_where_no_plant_is_simulated_the_model_is_served(tmp_path):
+    text = (SHIPPED / "design.toml").read_text().replace('kind = "ph"', 'kind = "model"')
+    head = text[: text.index("[[scenario]]")].split("[experiment]")
+    kept = head[1][head[1].index("[train]") : head[1].index("[verify_loop]")]
+    signals = (
+        '[[input]]\nname = "q3"\nunit = "mL/s"\nlow = 12.5\nhigh = 17.0\nnominal = 15.55\n'
+        '[[output]]\nname = "pH"\nunit = "pH"\nlow = 0.0\nhigh = 14.0\n'
+    )
+    plain = head[0].replace("Ts = 10.0", "")
+    (tmp_path / "design.toml").write_text(plain + signals + kept)
+    shutil.copy(SHIPPED / "model.json", tmp_path)
+    server = plant_server_of(load_design(tmp_path), ServerOptions())
+    model = Model.load(tmp_path / "model.json")
+    chi = rest(model.system, model.system.u_nominal)
+    np.testing.assert_allclose(server.y, model.system.vectorised.output(chi[:, None])[:, 0])
+    text = (tmp_path / "design.toml").read_text()
+    (tmp_path / "design.toml").write_text(text.replace(plain, 'name = "ph"\n'))
+    with pytest.raises(InputError, match=r"needs a \[plant\] to simulate; kind = \"model\""):
+        plant_server_of(load_design(tmp_path), ServerOptions())
