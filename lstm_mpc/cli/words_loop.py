@@ -242,8 +242,8 @@ def _controller_lines(facts: Mapping[str, Any]) -> list[str]:
         counts = target["instructions"]["all"]
         lines.append(
             f"  on an emulated {target['core']}: flash {target['flash']} bytes, RAM with stack"
-            f" {target['ram']} bytes, {counts['mean']} instructions a sample, at most"
-            f" {counts['max']}"
+            f" {target['ram']} bytes, {counts['mean']} instructions in the mean of the self-test,"
+            f" at most {counts['max']}"
         )
     return lines
 

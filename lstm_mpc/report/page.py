@@ -162,12 +162,13 @@ def glance(dossier: Dossier) -> list[tuple[str, str, str]]:
     if row is None:
         return rows
     instructions = row["instructions"]["all"]["mean"]
+    of = "a sample" if "hostile" in row else "a sample of the self-test"
     return [
         *rows,
         (
             "Controller, flash",
             f"{row['flash']} bytes",
-            f"on {row['core']}; RAM {row['ram']} bytes, {instructions} instructions a sample",
+            f"on {row['core']}; RAM {row['ram']} bytes, {instructions} instructions {of}",
         ),
     ]
 

@@ -302,7 +302,7 @@ def test_sizes_stand_on_the_first_screen(troubled):
     assert (
         "Controller, flash",
         "11764 bytes",
-        "on cortex-m4f; RAM 5672 bytes, 381221 instructions a sample",
+        "on cortex-m4f; RAM 5672 bytes, 381221 instructions a sample of the self-test",
     ) in glance(troubled[0])
 
 
