@@ -22,7 +22,7 @@ from lstm_mpc.codegen import c_controller as export
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import Status
-from lstm_mpc.control.engines import qp, sqp
+from lstm_mpc.control.engines import condensed, qp, sqp
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.observers.options import KalmanTuning
 from lstm_mpc.control.problem import ControlProblem, limits
@@ -159,7 +159,7 @@ def test_a_static_variable_or_a_call_of_libm_would_be_seen(shipped, tmp_path):
 @pytest.mark.parametrize(
     ("word", "value"),
     [
-        ("DAMPING", sqp._DAMPING),
+        ("DAMPING", condensed._DAMPING),
         ("ROUNDING", sqp._ROUNDING),
         ("DEPENDENT", qp._DEPENDENT),
         ("SLACK", qp._SLACK),

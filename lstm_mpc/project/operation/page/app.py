@@ -214,6 +214,7 @@ def described(runtime: Runtime) -> dict[str, Any]:
     return {
         "name": runtime.name,
         "pace": runtime.pace,
+        "Ts": model.Ts,
         "engine": runtime.engine_name,
         "url": runtime.connection.url,
         "outputs": [

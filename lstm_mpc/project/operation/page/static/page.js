@@ -63,12 +63,18 @@ function face(loop, index) {
     const part = element(place.querySelector(".signals"), "div", "", { class: "signal" });
     element(part, "h3", `${signal.name} [${signal.unit}]`);
     const value = element(part, "p", "–", { class: "value" });
-    const drawing = part.appendChild(document.createElementNS(NS, "svg"));
+    const trend = element(part, "div", "", { class: "trend" });
+    const top = element(trend, "span", "", { class: "top" }), bottom = element(trend, "span", "", { class: "bottom" });
+    const drawing = trend.appendChild(document.createElementNS(NS, "svg"));
     drawing.setAttribute("viewBox", `0 0 ${POINTS} 100`);
     drawing.setAttribute("preserveAspectRatio", "none");
     drawing.setAttribute("role", "img");
+    const legend = element(part, "p", "", { class: "legend" });
+    const names = { y: "measured", u: "in force", setpoint: "setpoint", advice: "advice", predicted: "predicted" };
+    for (const c of [key, curves[0], ...(key === "y" ? ["predicted"] : [])]) element(legend, "span", names[c], { class: c });
+    const span = element(legend, "span");
     entry(part, index, what, signals, j);
-    made.drawings.push({ signal, key, j, curves, value, drawing });
+    made.drawings.push({ signal, key, j, curves, value, drawing, top, bottom, span });
   };
   loop.outputs.forEach((s, j) => add(s, "y", j, ["setpoint", "y"], "setpoint", loop.outputs));
   loop.inputs.forEach((s, j) => add(s, "u", j, ["advice", "u"], "output", loop.inputs));
@@ -77,15 +83,17 @@ function face(loop, index) {
 
 function draw(made, sample) {
   const points = made.points;
-  for (const { signal, key, j, curves, value, drawing } of made.drawings) {
+  for (const { signal, key, j, curves, value, drawing, top, bottom, span } of made.drawings) {
     const now = points.at(-1), ahead = key === "y" && sample.predicted ? sample.predicted.map((row) => row[j]) : [];
     const second = now[curves[0]][j], name = curves[0];
     value.textContent = `${shown(now[key][j])} ${signal.unit}, ${name} ${shown(second)}`;
     drawing.setAttribute("aria-label", `${signal.name}: ${value.textContent}`);
     const all = points.flatMap((p) => curves.map((c) => p[c][j])).concat(ahead).filter((v) => v !== null);
     let low = Math.min(...all), high = Math.max(...all);
-    const room = Math.max(0.1 * (high - low), 1e-3 * (signal.limits[1] - signal.limits[0]));
+    const room = Math.max(0.1 * (high - low), 0.02 * (signal.limits[1] - signal.limits[0]));
     low -= room; high += room;
+    top.textContent = shown(high); bottom.textContent = shown(low);
+    span.textContent = `the last ${Math.round((points.length * made.loop.Ts) / 6) / 10} min`;
     const place = (v) => 100 - (100 * (v - low)) / (high - low);
     const first = Math.max(0, points.length + ahead.length - POINTS);
     drawing.replaceChildren();
@@ -127,7 +135,7 @@ function take(sample) {
 }
 
 function watch() {
-  const lost = performance.now() - last > 2000 * pace;
+  const lost = performance.now() - last > Math.max(1000, 2000 * pace);
   byId("link").textContent = lost ? "NO DATA: what is shown is old" : "connected";
   byId("link").className = lost ? "lost" : "";
 }
