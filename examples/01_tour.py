@@ -138,7 +138,7 @@ def main():
     )
     problem = ControlProblem(horizon=15, move_penalty=0.02, max_move=1.0)
     run = simulate_closed_loop(plant, DoMpc(passed, problem), scenario, u_start=[15.55])
-    figures = metrics(run)
+    figures = metrics(run, band=0.1)  # [pH]
     for step in figures["steps"]:
         settling = (
             "never settles" if step["settling"] is None else f"settles in {step['settling']:.0f} s"

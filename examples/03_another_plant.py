@@ -89,7 +89,8 @@ def main():
         "levels and a leak", Steps((0.0, 100.0, 500.0), [7.0, 12.0, 5.0]), 1500.0, leak
     )
     controller = DoMpc(passed, ControlProblem(horizon=15, move_penalty=1e-4, max_move=20.0))
-    figures = metrics(simulate_closed_loop(plant, controller, scenario, u_start=[58.6]))
+    run = simulate_closed_loop(plant, controller, scenario, u_start=[58.6])
+    figures = metrics(run, band=0.1)  # [cm]
 
     print(*(f"{kind}: {sentence}" for kind, sentence in passed.claims()), sep="\n")
     print(

@@ -105,7 +105,8 @@ def main():
     controller = Sqp(
         passed, ControlProblem(horizon=15, move_penalty=1e-3, max_move=20.0), SolverOptions()
     )
-    figures = metrics(simulate_closed_loop(plant, controller, scenario, u_start=[40.0]))
+    run = simulate_closed_loop(plant, controller, scenario, u_start=[40.0])
+    figures = metrics(run, band=1.0)  # [°C]
 
     print(*(f"{kind}: {sentence}" for kind, sentence in passed.claims()), sep="\n")
     print(

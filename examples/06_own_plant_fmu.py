@@ -159,7 +159,8 @@ def main():
     controller = Sqp(
         passed, ControlProblem(horizon=20, move_penalty=1e-3, max_move=20.0), SolverOptions()
     )
-    figures = metrics(simulate_closed_loop(plant, controller, scenario, u_start=[62.6]))
+    run = simulate_closed_loop(plant, controller, scenario, u_start=[62.6])
+    figures = metrics(run, band=0.1)  # [cm]
 
     print(*(f"{kind}: {sentence}" for kind, sentence in passed.claims()), sep="\n")
     print(

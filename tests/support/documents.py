@@ -14,9 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 from places import ROOT
 
-from lstm_mpc import directory
+from lstm_mpc import directory, plots
 from lstm_mpc.assurance import loop_verification
 from lstm_mpc.certificates import reachability, scenarios
 from lstm_mpc.certificates.evidence import LoopVerification, Tubes, Verification
@@ -24,7 +25,6 @@ from lstm_mpc.cli import command_line, words_loop
 from lstm_mpc.control import loop_metrics, simulation
 from lstm_mpc.identification import multistart
 from lstm_mpc.model.model import Model
-from lstm_mpc.plots import figures
 from lstm_mpc.project.artefacts import (
     ASSURANCE,
     LOOP,
@@ -211,7 +211,15 @@ def answer_from_artefacts(monkeypatch):
     )
     tubes = {tube.radius: tube for tube in Tubes.load(shipped / TUBES).tubes}
     runs = {run["metrics"]["scenario"]: run for run in loop["runs"]}
-    rows = {core: iter(found) for core, found in board["cores"].items()}
+    rows = {core: row for core, (row,) in board["cores"].items()}
+
+    def replayed(cleared, frames, *, core="host", **_):
+        row = None if core == "host" else rows[core]
+        if frames == "hostile" and row is not None:
+            worst = row["hostile"]
+            return SimpleNamespace(lengths=(worst["samples"],), row={"instructions": worst})
+        return SimpleNamespace(lengths=(row and row["samples"],), row=row)
+
     monkeypatch.setattr(multistart, "identify", lambda *_, **__: found)
     monkeypatch.setattr(
         scenarios, "verify", lambda *_, **__: Verification.load(shipped / VERIFICATION)
@@ -220,12 +228,14 @@ def answer_from_artefacts(monkeypatch):
     monkeypatch.setattr(
         simulation,
         "simulate_closed_loop",
-        lambda plant, engine, scenario, **_: SimpleNamespace(scenario=scenario, flagged=()),
+        lambda plant, engine, scenario, **_: SimpleNamespace(
+            scenario=scenario, flagged=(), truth=np.array(runs[scenario.name]["series"]["truth"])
+        ),
     )
     monkeypatch.setattr(
         loop_metrics, "metrics", lambda run, **_: runs[run.scenario.name]["metrics"]
     )
-    monkeypatch.setattr(words_loop, "metrics", lambda run: {})  # of a replay
+    monkeypatch.setattr(words_loop, "metrics", lambda *_, **__: {})  # of a replay
     monkeypatch.setattr(loop_steps, "series", lambda run, _: runs[run.scenario.name]["series"])
     monkeypatch.setattr(loop_steps, "MPC", SimpleNamespace(of=lambda *_: None))
     monkeypatch.setattr(
@@ -236,23 +246,16 @@ def answer_from_artefacts(monkeypatch):
     monkeypatch.setattr(
         export_steps,
         "_recorded",
-        lambda *_: {row["dead_time"]: None for row in next(iter(board["cores"].values()))},
+        lambda design, *_: {scenario.believed: None for scenario in design.scenarios},
     )
-    monkeypatch.setattr(
-        export_steps,
-        "replay",
-        lambda *_, core="host", **__: (
-            None
-            if core == "host"
-            else SimpleNamespace(row=(row := next(rows[core])), lengths=(row["samples"],))
-        ),
-    )
+    monkeypatch.setattr(export_steps, "hostile", lambda *_, **__: "hostile")
+    monkeypatch.setattr(export_steps, "replay", replayed)
     monkeypatch.setattr(export_steps, "differences", lambda *_: None)
     monkeypatch.setattr(
         export_steps,
         "measured",
-        lambda replay: {k: v for k, v in replay.row.items() if k not in ("samples", "dead_time")},
+        lambda replay: {k: replay.row[k] for k in replay.row if k not in ("samples", "dead_time")},
     )
     monkeypatch.setattr(directory, "STEPS", directory.STEPS[:-1])  # without the export
-    for plot in [name for name in vars(figures) if name.startswith("plot_")]:
-        monkeypatch.setattr(figures, plot, lambda *_, **__: None)
+    for plot in [name for name in dir(plots) if name.startswith("plot_")]:
+        monkeypatch.setattr(plots, plot, lambda *_, **__: None)

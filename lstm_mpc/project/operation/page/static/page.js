@@ -135,7 +135,7 @@ function take(sample) {
 }
 
 function watch() {
-  const lost = performance.now() - last > Math.max(1000, 2000 * pace);
+  const lost = performance.now() - last > 2000 * pace;
   byId("link").textContent = lost ? "NO DATA: what is shown is old" : "connected";
   byId("link").className = lost ? "lost" : "";
 }
