@@ -41,10 +41,10 @@ static worst worst_row(const context *c) {
   const state_t *state = c->state;
   const real *p = c->work->step;
   worst w = {SLACK, ROWS};
-  uint32_t j, i;
+  uint32_t j;
   for (j = 0u; j < NV; ++j) {
     const real at = state->plan[j] + p[j];
-    i = j % NU;
+    const uint32_t i = j % NU;
     consider(&w, state->working_set, j, NV, at - model->v_high[i], model->v_low[i] - at);
     if (HARD_ROWS > BOUND_ROWS) {
       const real move = at - (j < NU ? state->last_input[j] : state->plan[j - NU] + p[j - NU]);
