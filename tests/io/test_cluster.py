@@ -284,7 +284,7 @@ def test_a_scheduler_under_tls_takes_work_from_who_holds_a_certificate():
         "distributed.comm.tls.client.cert": own.tls_client_cert,
         "distributed.comm.tls.client.key": own.tls_client_key,
     }
-    how = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    how = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
     with LocalCluster(security=own, protocol="tls://", **how) as scheduler:
         address = scheduler.scheduler_address
         assert address.startswith("tls://")
