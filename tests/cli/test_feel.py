@@ -439,7 +439,7 @@ LONG = {"verify-loop": ("--workers", "2"), "control": (), "export": (), "pil": (
 def test_ctrl_c_ends_a_long_verb_with_nothing_half_written(begin, shipped, verb):
     need("host", *(["cortex-m4f"] if verb == "pil" else []))
     if verb == "export":
-        shutil.copy(SHIPPED / "loop-verification.json", shipped)
+        shutil.copytree(SHIPPED, shipped, ignore=added, dirs_exist_ok=True)
     before = sorted(path.name for path in shipped.iterdir())
     process = begin(verb, shipped, *LONG[verb], "--json")
     time.sleep(3.0)
