@@ -4,6 +4,7 @@ python tests/support/random_edits.py 10000 [SEED]     counts, and every edit tha
 """
 
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -146,6 +147,18 @@ def same_design(one, other):
     )
 
 
+JOINT = re.compile(r"all (\d+) sampled statements")
+
+
+def statements(claims):
+    """How many statements the joint claim is of: without the void ones it is one of fewer."""
+    return sum(int(found[1]) for _, claim in claims if (found := JOINT.match(claim)))
+
+
+def without_joint(claims):
+    return {pair for pair in claims if not JOINT.match(pair[1])}
+
+
 def got_through(before, after):
     """Does an export after an edit claim what the evidence does not say?"""
     (model, tuning, claims, held, design), (model_, tuning_, claims_, held_, design_) = (
@@ -155,7 +168,8 @@ def got_through(before, after):
     return (
         (model, tuning) != (model_, tuning_)
         or not claims_ <= claims
-        or not held_ <= held
+        or not without_joint(held_) <= without_joint(held)
+        or statements(held_) > statements(held)
         or not same_design(design, design_)
     )
 
