@@ -33,9 +33,9 @@ NOT_RUN = {
     ("README.md", "lstm-mpc new my_design --data log.csv --input q3:mL/s:12.5:17 --output pH"),
     ("docs/tutorial-ph.md", "pip install ."),
     ("docs/gate.md", "openssl genpkey -algorithm ed25519 -out key.pem"),
-    ("docs/loop.md", "lstm-mpc control models/ph --engine c --force --live"),
     ("docs/operate.md", "pip install '.[operate]'"),
     ("docs/operate.md", "lstm-mpc history models/ph --csv history.csv"),
+    ("docs/operate.md", "lstm-mpc tune models/ph"),
     (
         "docs/operate.md",
         "openssl req -x509 -newkey rsa:2048 -nodes -days 365 -keyout client.pem -outform der -out"

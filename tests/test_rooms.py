@@ -49,8 +49,8 @@ HEAVY = {
     "openpyxl": {"data.logs.containers"},
     "fmpy": {"plants.fmu"},
     "shtab": {"cli.command_line"},
-    "starlette": {"project.operation.page.app"},
-    "uvicorn": {"project.operation.page.app"},
+    "starlette": {"project.operation.page.site"},
+    "uvicorn": {"project.operation.page.site"},
     "asyncua": {"project.operation.opcua.library"},
     "cryptography": {"certificates.provenance.signing"},
 }

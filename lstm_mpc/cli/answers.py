@@ -172,18 +172,14 @@ def tune_observer(project: Project, choice: Words) -> Answer:
 def control(project: Project, choice: Words) -> Answer:
     """Close the loop."""
     from lstm_mpc.cli import words_loop
-    from lstm_mpc.cli.console import Live
     from lstm_mpc.control.run_log import RunLog, start_of_log
 
-    if choice.speed and not choice.live:
-        raise InputError("--speed needs --live: without a view there is nothing to slow down for")
     if choice.log_start and not choice.log:
         raise InputError("--log-start needs --log FILE")
     now = datetime.now(UTC).replace(microsecond=0)
     start = start_of_log(choice.log_start) if choice.log_start else now
-    log, system = RunLog(choice.log, start) if choice.log else None, project.design.system
-    watch: dict[str, Any] = {"watch": Live(system, choice.speed)} if choice.live and system else {}
-    return words_loop.controlled(project.control(choice.engine, log=log, **watch), log)
+    log = RunLog(choice.log, start) if choice.log else None
+    return words_loop.controlled(project.control(choice.engine, log=log), log)
 
 
 def verify_loop(project: Project, choice: Words) -> Answer:

@@ -109,7 +109,7 @@ def _choice(words: list[str]) -> argparse.Namespace:
 
 def _main(choice: argparse.Namespace) -> int:
     as_json = getattr(choice, "json", False)
-    quiet = as_json or getattr(choice, "quiet", True) or getattr(choice, "live", False)
+    quiet = as_json or getattr(choice, "quiet", True)
     console = choice.console = Console(quiet)
     choice.script = script
     try:

@@ -148,10 +148,18 @@ COMMANDS = (
         "closed loops of the released model under do-mpc, the fast SQP or the exported C",
         [
             f"lstm-mpc control {_PH}",
-            f"lstm-mpc control {_PH} --engine c --live --log loop.csv",
+            f"lstm-mpc control {_PH} --engine c --log loop.csv",
         ],
         (DIRECTORY, *COMMON, *options.CONTROL),
         answers.control,
+    ),
+    Command(
+        "tune",
+        "try horizon and weights of the controller on a page in the browser, and write them into"
+        " design.toml",
+        [f"lstm-mpc tune {_PH}"],
+        (DIRECTORY, *COMMON, *operating.TUNE),
+        verbs.tune,
     ),
     Command(
         "prove-loop",

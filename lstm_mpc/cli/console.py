@@ -11,14 +11,9 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from lstm_mpc.errors import LstmMpcError, Refused, one_line
-
-if TYPE_CHECKING:  # the parser is quick without them
-    from lstm_mpc.control.scenario import Scenario
-    from lstm_mpc.control.simulation import Sample
-    from lstm_mpc.plants.system import System
 
 _SHORTER = ("train", "tune")  # work that ends when nothing is to be gained any more
 _EVERY, _QUIET = 5.0, 2.0  # [s] between two lines where there is no terminal, and before the first
@@ -180,36 +175,3 @@ def show_json(content: dict[str, Any]) -> None:
     if not text.isprintable():
         text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
     print(text, flush=True)
-
-
-# -- the running loop ------------------------------------------------------------------------------
-
-
-class Live:
-    """The running loop in a window or, where there is no display, as lines on stderr; `speed` times
-    faster than real, None: at once."""
-
-    def __init__(self, system: System, speed: float | None) -> None:
-        from lstm_mpc.plots import style
-
-        self._system, self._speed, self._window = system, speed, style.window(system)
-        if self._window is None:
-            print(
-                "no display for a window: the loop runs down here, a line a sample", file=sys.stderr
-            )
-
-    def __call__(self, scenario: Scenario, sample: Sample) -> None:
-        from lstm_mpc.cli import live
-
-        if sample.k == 0:
-            self._began = time.monotonic()
-        if self._speed:
-            early = self._began + sample.t / self._speed - time.monotonic()
-            self._window.wait(early) if self._window else time.sleep(max(0.0, early))
-        if self._window:
-            self._window.show(scenario, sample)
-            return
-        lines = [live.heading(self._system, scenario)] if sample.k == 0 else []
-        print(
-            *lines, live.line(self._system, scenario, sample), sep="\n", file=sys.stderr, flush=True
-        )

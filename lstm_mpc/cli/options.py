@@ -215,17 +215,6 @@ TUNE_OBSERVER = (
 CONTROL = (
     option("--engine", choices=ENGINES, default="dompc", help="what solves (default: %(default)s)"),
     option(
-        "--live",
-        action="store_true",
-        help="show the running loop, in a window or, without a display, as text",
-    ),
-    option(
-        "--speed",
-        type=speed,
-        metavar="FACTOR",
-        help="with --live: times faster than real (default: as fast as it goes)",
-    ),
-    option(
         "--log",
         type=Path,
         metavar="FILE",

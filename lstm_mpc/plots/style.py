@@ -1,5 +1,4 @@
-"""Figures: style, files, inline SVG and the window of a running loop. The only importer of
-matplotlib."""
+"""Figures: style, files and inline SVG. The only importer of matplotlib."""
 
 from __future__ import annotations
 
@@ -9,20 +8,14 @@ import warnings
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from time import sleep
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import Any, ParamSpec
 from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure as Figure
 
-from lstm_mpc.control.scenario import Scenario
-from lstm_mpc.control.simulation import Sample
-from lstm_mpc.plants.system import Array, System
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from lstm_mpc.plants.system import Array
 
 # safe for colour-blind readers
 BLUE, ORANGE, GREEN, GREY, RED = "#0072b2", "#e69f00", "#009e73", "#6b6b6b", "#d55e00"
@@ -178,81 +171,6 @@ def thin(t: Array, y: Array) -> tuple[Array, Array]:
             else [int(part[0])]
         )
     return t[kept], y[kept]
-
-
-class Window:
-    """The running loop on a screen: measurements and setpoints above, inputs below. A new scenario
-    wipes it; closed, it stays closed."""
-
-    def __init__(self, system: System, figure: Figure) -> None:
-        self._system, self._figure, self._open = system, figure, True
-        figure.canvas.mpl_connect("close_event", lambda event: setattr(self, "_open", False))
-
-    def show(self, scenario: Scenario, sample: Sample) -> None:
-        """Draw a sample."""
-        if not self._open:
-            return
-        if sample.k == 0:
-            self._begin(scenario)
-        self._points.append((sample.t / 60, *sample.y, *sample.reference, *sample.move.u))
-        t, *values = np.array(self._points).T
-        for line, value in zip(self._lines, values, strict=True):
-            line.set_data(t, value)
-        for axis in self._axes:
-            axis.relim()
-            axis.autoscale_view()
-        if not sample.move.optimal:
-            for axis in self._axes[self._system.ny :]:
-                axis.axvline(t[-1], color=RED, lw=0.8)
-        self._axes[0].set_title(f"{scenario.name}: {sample.move.status}", loc="left")
-        self._figure.canvas.draw_idle()
-        self._figure.canvas.flush_events()
-
-    def wait(self, seconds: float) -> None:
-        """Let time pass; the window goes on answering the mouse."""
-        if self._open and seconds > 0:
-            self._figure.canvas.start_event_loop(seconds)
-        else:
-            sleep(max(0.0, seconds))
-
-    def _begin(self, scenario: Scenario) -> None:
-        self._figure.clear()
-        self._points: list[tuple[float, ...]] = []
-        system = self._system
-        with matplotlib.rc_context(_STYLE):
-            self._axes = list(self._figure.subplots(system.ny + system.nu, 1, sharex=True))
-        above, below, steps = (
-            self._axes[: system.ny],
-            self._axes[system.ny :],
-            {"drawstyle": "steps-post"},
-        )
-        looks: list[tuple[Axes, dict[str, Any]]] = [
-            (axis, {"color": BLUE, "label": "measured"}) for axis in above
-        ]
-        looks += [(axis, {"color": RED, "ls": "--", "label": "setpoint"} | steps) for axis in above]
-        looks += [(axis, {"color": GREEN} | steps) for axis in below]
-        self._lines = [axis.plot([], [], lw=1.2, **look)[0] for axis, look in looks]
-        for axis, s in zip(self._axes, system.outputs + system.inputs, strict=True):
-            axis.set_ylabel(s.label)
-        above[0].legend(ncols=2, frameon=False, loc="upper right")
-        below[-1].set_xlabel("time [min]")
-        above[0].set_xlim(0, scenario.duration / 60)
-
-
-def window(system: System) -> Window | None:
-    """An open window, or None where matplotlib finds no display."""
-    from matplotlib import pyplot
-
-    try:
-        with matplotlib.rc_context(_STYLE):
-            pyplot.ion()
-            figure = pyplot.figure("closed loop", figsize=(9, 5), layout="constrained")
-    except ImportError:  # a backend was asked for that has no display here
-        return None
-    if figure.canvas.required_interactive_framework is None:
-        pyplot.close(figure)
-        return None
-    return Window(system, figure)
 
 
 def clock(seconds: float) -> tuple[float, str]:

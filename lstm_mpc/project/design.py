@@ -251,12 +251,13 @@ def load_design(folder: str | Path) -> Design:
     folder = Path(folder)
     content = content_of(folder)
     try:
-        return _design(folder, content)
+        return design_of(folder, content)
     except InputError as error:
         raise InputError(f"{folder / 'design.toml'}: {error}") from error
 
 
-def _design(folder: Path, content: dict[str, Any]) -> Design:
+def design_of(folder: Path, content: dict[str, Any]) -> Design:
+    """The design that the content of a design.toml means; InputError as for `load_design`."""
     refuse_unknown(content, tables.TABLES, "the design", tables.RENAMED["the design"])
     plant, model_plant = tables.plant(content)
     inputs, outputs = signals_of(content, plant.system() if plant else None)

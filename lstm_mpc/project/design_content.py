@@ -14,14 +14,14 @@ from lstm_mpc.plants.roles import driven_by
 from lstm_mpc.plants.system import Signal, System
 from lstm_mpc.project import design_tables as tables
 
-_LIMIT = 4 * 2**20  # [bytes] of a design: what people write and read
+LIMIT = 4 * 2**20  # [bytes] of a design: what people write and read
 
 
 def content_of(folder: Path) -> dict[str, Any]:
     """What `design.toml` of a directory holds; InputError where it cannot be read."""
     path = folder / "design.toml"
     try:
-        content = tomllib.loads(artefact_file.read_bytes(path, limit=_LIMIT).decode("utf-8-sig"))
+        content = tomllib.loads(artefact_file.read_bytes(path, limit=LIMIT).decode("utf-8-sig"))
     except OSError as error:
         if folder.is_file():
             raise InputError(

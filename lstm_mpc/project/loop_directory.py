@@ -11,16 +11,12 @@ from lstm_mpc.assurance.loop_proof import LoopProof
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.control.observers.options import KalmanTuning
 from lstm_mpc.control.run_log import RunLog, write_log
-from lstm_mpc.control.scenario import Scenario
-from lstm_mpc.control.simulation import Sample
 from lstm_mpc.errors import SolverError
 from lstm_mpc.project import artefacts, campaign_log
 from lstm_mpc.project.directory import Directory
-from lstm_mpc.project.steps import loop_steps, replay_steps
+from lstm_mpc.project.steps import loop_steps, replay_steps, tune_steps
 from lstm_mpc.project.steps.loop_steps import ClosedLoops
 from lstm_mpc.project.steps.replay_steps import Replay
-
-Watch = Callable[[Scenario, Sample], None]
 
 
 @dataclass(frozen=True)
@@ -41,18 +37,40 @@ class LoopDirectory(Directory):
         """
         return loop_steps.tune_observer(self.design, self.options, disturbance=disturbance)
 
+    def tune(
+        self,
+        *,
+        port: int = 8470,
+        ready: Callable[[str], None] = print,
+        on_write: Callable[[list[str]], None] = lambda lines: None,
+    ) -> list[list[str]]:
+        """A page on which the numbers of the controller are tried → design.toml.
+
+        It is served to this machine only, until Ctrl-C.
+
+        Args:
+            port: Where it listens.
+            ready: Hears the address, with the token that opens it.
+            on_write: Hears every change of design.toml, line by line.
+
+        Returns:
+            The changes that were written.
+
+        Raises:
+            InputError: There is no usable release, or the address is taken.
+        """
+        return tune_steps.tune(self.design, port=port, ready=ready, on_write=on_write)
+
     def control(
         self,
         engine: str = "dompc",
         *,
-        watch: Watch = lambda scenario, sample: None,
         log: RunLog | None = None,
     ) -> ClosedLoops:
         """Closed loops under an engine, one per scenario → closed-loop.json.
 
         Args:
             engine: As for `MPC`.
-            watch: Sees every sample of every scenario.
             log: Where and how a log of the runs is written; by default none is.
 
         Returns:
@@ -66,7 +84,7 @@ class LoopDirectory(Directory):
         if log:
             artefacts.refuse_overwrite(log.path, self.options)
         design = self.design
-        loops = loop_steps.control(design, self.options, engine=engine, watch=watch)
+        loops = loop_steps.control(design, self.options, engine=engine)
         campaign_log.log_campaign(design, loops.campaign)
         self._write(artefacts.LOOP, loops.save)
         for run, plant in zip(loops.runs, loops.plants, strict=True):

@@ -241,7 +241,6 @@ def test_a_log_begins_now_unless_told(short_design, tmp_path, capsys):
         (["--log", "loop.xlsx"], "loop.xlsx: a log must end in .csv or .parquet"),
         (["--log", "loop.csv", "--log-start", "today"], "'today' is no time like"),
         (["--log-start", "2026-03-01"], "--log-start needs --log FILE"),
-        (["--speed", "2"], "--speed needs --live"),
     ],
 )
 def test_options_that_do_not_fit_are_one_sentence(short_design, capsys, options, words):

@@ -1,23 +1,20 @@
-"""Two of everything: every signal has its place in tables, figures and the running loop."""
+"""Two of everything: every signal has its place in tables and figures."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from sealing import sealed
 
 from lstm_mpc import plots
 from lstm_mpc.certificates.bounds_table import bounds_table
 from lstm_mpc.certificates.evidence import Tubes, Verification
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.cli import live
 from lstm_mpc.cli.answers import answer
-from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.loop_metrics import metrics
 from lstm_mpc.control.scenario import Scenario
-from lstm_mpc.control.simulation import Sample, simulate_closed_loop
+from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.directory import Project
 from lstm_mpc.plots import style
@@ -106,44 +103,6 @@ def test_model_figures_have_a_panel_for_every_signal(tanks):
     }
     figure = plots.plot_validation(model, design.records("validation"))
     assert labels(figure) == ["h1 [cm]", "error [cm]", "h2 [cm]", "error [cm]"]
-
-
-def sample(k=3, flags=OPTIMAL):
-    move = ControlAction(np.array([3.1, 2.9]), flags, 0, 0.0, np.zeros((1, 2)), np.zeros(2), 0.0)
-    return Sample(k, 20, 10.0 * k, np.array([12.5, 11.2]), np.array([12.0, 11.0]), move)
-
-
-def test_a_line_of_the_running_loop_has_a_strip_for_each_output(tanks):
-    system = tanks[0].system
-    above, said = (
-        live.heading(system, SCENARIO).splitlines()[1],
-        live.line(system, SCENARIO, sample()),
-    )
-    assert above.split()[-8:] == ["11", "14", "10", "12", "(o", "h1,", "h2,", "|", "setpoint)"][-8:]
-    numbers, strips = said.split()[:7], said.split()[7:]
-    assert numbers == ["30", "12.500", "12.000", "11.200", "11.000", "3.100", "2.900"]
-    assert [len(strip) for strip in strips] == [20, 20]
-    assert all(strip.count("o") == strip.count("|") == 1 for strip in strips)
-    assert [said.index(strips[0]), said.rindex(strips[1])] == [
-        above.index(" 11 ") + 1,
-        above.index(" 10 ") + 1,
-    ]
-
-
-def test_the_window_draws_every_signal(tanks):
-    window = style.Window(tanks[0].system, Figure())
-    for k in range(2):
-        window.show(SCENARIO, sample(k, Status.BUDGET if k else OPTIMAL))
-    figure = window._figure
-    assert labels(figure) == ["h1 [cm]", "h2 [cm]", "v1 [V]", "v2 [V]"]
-    assert [list(axis.lines[0].get_ydata()) for axis in figure.axes] == [
-        [12.5] * 2,
-        [11.2] * 2,
-        [3.1] * 2,
-        [2.9] * 2,
-    ]
-    assert list(figure.axes[1].lines[1].get_ydata()) == [11.0, 11.0]
-    assert [len(axis.lines) for axis in figure.axes] == [2, 2, 2, 2]  # a flag marks both inputs
 
 
 def test_claims_name_every_output(tanks):

@@ -63,6 +63,7 @@ SIMULATE = (
     option("--key", type=Path, metavar="FILE", help="its private key, PEM"),
     option("--trust", type=Path, metavar="FILE", help="certificate of the only client, DER"),
 )
+TUNE = (option("--port", type=port, default=8470, help="of the page (default: %(default)s)"),)
 HISTORY = (
     option("--csv", type=Path, metavar="FILE", help="write all samples as CSV"),
     option("--parquet", type=Path, metavar="FILE", help="write all samples as Parquet"),

@@ -115,6 +115,24 @@ def simulate(project: Project, choice: argparse.Namespace) -> Answer:
     return Answer([f"{url}: ended"], {"url": url})
 
 
+def tune(project: Project, choice: argparse.Namespace) -> Answer:
+    """Try the numbers of the controller on a page."""
+    from lstm_mpc.cli.console import show
+    from lstm_mpc.cli.words import Answer
+
+    def ready(url: str) -> None:
+        if not (choice.quiet or choice.json):
+            show([f"the page of {project.design.name}: {url}", "Ctrl-C ends it"])
+
+    def told(lines: list[str]) -> None:
+        if not (choice.quiet or choice.json):
+            show(["written into design.toml:", *lines])
+
+    written = project.tune(port=choice.port, ready=ready, on_write=told)
+    lines = [f"{len(written)} change(s) written into {project.folder / 'design.toml'}"]
+    return Answer(lines, {"written": written})
+
+
 def history(project: Project, choice: argparse.Namespace) -> Answer:
     """Read what a controller did."""
     from lstm_mpc.cli.words import Answer

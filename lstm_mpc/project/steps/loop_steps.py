@@ -3,7 +3,6 @@ loop and its replay. Each returns a noun; `Project` writes it down."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -91,7 +90,6 @@ def control(
     options: Options = DEFAULT,
     *,
     engine: str = "dompc",
-    watch: Callable[[Scenario, Sample], None] = lambda scenario, sample: None,
 ) -> ClosedLoops:
     """Close the loop of the released model around the plant, once per scenario.
 
@@ -99,7 +97,6 @@ def control(
         design: plant, scenarios and controller.
         options: who hears of the progress.
         engine: what solves, of ENGINES.
-        watch: sees every sample.
 
     Returns:
         Every run with its figures.
@@ -126,7 +123,6 @@ def control(
             share = (before + (sample.k + 1) / sample.N) / count
             detail = f"{scenario.name}: sample {sample.k + 1} of {sample.N}"
             options.progress("control", share, detail)
-            watch(scenario, sample)
 
         runs.append(
             simulation.simulate_closed_loop(

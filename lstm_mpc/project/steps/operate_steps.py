@@ -153,14 +153,17 @@ def simulate(
         InputError: The design has no plant or no such scenario, or the address is taken.
     """
     server = plant_server_of(design, options, scenario=scenario)
-
-    async def served() -> None:
-        stop = asyncio.Event()
-        with _Signals(stop):
-            await server.serve(stop, lambda: ready(options.url))
-
-    asyncio.run(served())
+    asyncio.run(until_ended(lambda stop: server.serve(stop, lambda: ready(options.url))))
     return options.url
+
+
+async def until_ended(
+    serve: Callable[[asyncio.Event], Awaitable[None]], stop: asyncio.Event | None = None
+) -> None:
+    """Run what ends when an event is set; Ctrl-C and a request to terminate set it."""
+    stop = stop or asyncio.Event()
+    with _Signals(stop):
+        await serve(stop)
 
 
 def plant_server_of(

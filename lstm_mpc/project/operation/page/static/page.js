@@ -1,32 +1,13 @@
 "use strict";
 // One face a loop; samples come as server-sent events, writes go as requests that are confirmed.
-const POINTS = 300, NS = "http://www.w3.org/2000/svg", MODES = ["OFF", "ADVISE", "MANUAL", "AUTO"];
-const byId = (id) => document.getElementById(id);
+const POINTS = 300, MODES = ["OFF", "ADVISE", "MANUAL", "AUTO"];
 const faces = [];
 let role = "viewer", last = performance.now(), pace = 10;
 
-function element(parent, tag, text = "", attributes = {}) {
-  const made = parent.appendChild(document.createElement(tag));
-  made.textContent = text;
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
-}
-
-function shown(value) { return value === null || value === undefined ? "–" : value.toPrecision(5); }
-
 async function ask(loop, what, value, words) {
-  byId("question").textContent = words;
-  const box = byId("confirm");
-  box.returnValue = "no";
-  box.showModal();
-  await new Promise((done) => box.addEventListener("close", done, { once: true }));
-  if (box.returnValue !== "yes") return;
+  if (!(await confirmed(words))) return;
   try {
-    const response = await fetch("request", {
-      method: "POST",
-      headers: { "Content-Type": "application/json", "X-Requested-With": "lstm-mpc" },
-      body: JSON.stringify({ loop, what, value, seen: faces[loop].revision }),
-    });
+    const response = await send("request", { loop, what, value, seen: faces[loop].revision });
     const said = await response.json();
     byId("answer").textContent = said.granted ? `done: ${words}` : `refused: ${said.reason}`;
   } catch (error) {
@@ -59,56 +40,26 @@ function face(loop, index) {
     button.disabled = role !== "operator";
     button.addEventListener("click", () => ask(index, "mode", mode, `${loop.name}: ${mode}?`));
   }
-  const add = (signal, key, j, curves, what, signals) => {
-    const part = element(place.querySelector(".signals"), "div", "", { class: "signal" });
-    element(part, "h3", `${signal.name} [${signal.unit}]`);
-    const value = element(part, "p", "–", { class: "value" });
-    const trend = element(part, "div", "", { class: "trend" });
-    const top = element(trend, "span", "", { class: "top" }), bottom = element(trend, "span", "", { class: "bottom" });
-    const drawing = trend.appendChild(document.createElementNS(NS, "svg"));
-    drawing.setAttribute("viewBox", `0 0 ${POINTS} 100`);
-    drawing.setAttribute("preserveAspectRatio", "none");
-    drawing.setAttribute("role", "img");
-    const legend = element(part, "p", "", { class: "legend" });
-    const names = { y: "measured", u: "in force", setpoint: "setpoint", advice: "advice", predicted: "predicted" };
-    for (const c of [key, curves[0], ...(key === "y" ? ["predicted"] : [])]) element(legend, "span", names[c], { class: c });
-    const span = element(legend, "span");
-    entry(part, index, what, signals, j);
-    made.drawings.push({ signal, key, j, curves, value, drawing, top, bottom, span });
-  };
-  loop.outputs.forEach((s, j) => add(s, "y", j, ["setpoint", "y"], "setpoint", loop.outputs));
-  loop.inputs.forEach((s, j) => add(s, "u", j, ["advice", "u"], "output", loop.inputs));
+  const add = (signals, key, other, what) => signals.forEach((signal, j) => {
+    const kinds = [key, other, ...(key === "y" ? ["predicted"] : [])];
+    const drawing = trend(place.querySelector(".signals"), signal, kinds, POINTS);
+    entry(drawing.part, index, what, signals, j);
+    made.drawings.push({ drawing, key, other, j });
+  });
+  add(loop.outputs, "y", "setpoint", "setpoint");
+  add(loop.inputs, "u", "advice", "output");
   return made;
 }
 
-function draw(made, sample) {
+function redraw(made, sample) {
   const points = made.points;
-  for (const { signal, key, j, curves, value, drawing, top, bottom, span } of made.drawings) {
-    const now = points.at(-1), ahead = key === "y" && sample.predicted ? sample.predicted.map((row) => row[j]) : [];
-    const second = now[curves[0]][j], name = curves[0];
-    value.textContent = `${shown(now[key][j])} ${signal.unit}, ${name} ${shown(second)}`;
-    drawing.setAttribute("aria-label", `${signal.name}: ${value.textContent}`);
-    const all = points.flatMap((p) => curves.map((c) => p[c][j])).concat(ahead).filter((v) => v !== null);
-    let low = Math.min(...all), high = Math.max(...all);
-    const room = Math.max(0.1 * (high - low), 0.02 * (signal.limits[1] - signal.limits[0]));
-    low -= room; high += room;
-    top.textContent = shown(high); bottom.textContent = shown(low);
-    span.textContent = `the last ${Math.round((points.length * made.loop.Ts) / 6) / 10} min`;
-    const place = (v) => 100 - (100 * (v - low)) / (high - low);
-    const first = Math.max(0, points.length + ahead.length - POINTS);
-    drawing.replaceChildren();
-    const line = (values, kind, from) => {
-      const made = drawing.appendChild(document.createElementNS(NS, "polyline"));
-      made.setAttribute("class", kind === "u" ? "y" : kind);
-      made.setAttribute("points", values.map((v, i) => (v === null ? "" : `${from + i},${place(v).toFixed(2)}`)).join(" "));
-    };
-    for (const c of curves) line(points.slice(first).map((p) => p[c][j]), c, 0);
-    if (ahead.length) line(ahead, "predicted", points.length - first - 1);
-    for (const limit of signal.limits) {
-      if (limit < low || limit > high) continue;
-      const end = drawing.appendChild(document.createElementNS(NS, "line"));
-      for (const [k, v] of [["x1", 0], ["x2", POINTS], ["y1", place(limit)], ["y2", place(limit)]]) end.setAttribute(k, v);
-    }
+  for (const { drawing, key, other, j } of made.drawings) {
+    const ahead = key === "y" && sample.predicted ? sample.predicted.map((row) => row[j]) : [];
+    const first = points.slice(Math.max(0, points.length + ahead.length - POINTS)), now = points.at(-1);
+    const curves = [other, key].map((kind) => [kind, first.map((p) => p[kind][j]), 0]);
+    if (ahead.length) curves.push(["predicted", ahead, first.length - 1]);
+    drawing.span.textContent = `the last ${Math.round((points.length * made.loop.Ts) / 6) / 10} min`;
+    draw(drawing, curves, `${shown(now[key][j])} ${drawing.signal.unit}, ${other} ${shown(now[other][j])}`);
   }
 }
 
@@ -131,7 +82,7 @@ function take(sample) {
     else if (role === "operator") element(row, "button", "Acknowledge", { type: "button" }).addEventListener("click", () => ask(sample.loop, "acknowledge", alarm.name, `acknowledge ${alarm.name}?`));
   }
   if (!sample.alarms.length) element(alarms, "li", "none");
-  draw(made, sample);
+  redraw(made, sample);
 }
 
 function watch() {

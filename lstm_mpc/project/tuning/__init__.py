@@ -1,0 +1,1 @@
+"""What a controller would do with other numbers, and how these get into design.toml."""
