@@ -196,24 +196,36 @@ def explore(
             )
         )
         worst = int(whole.radius.argmax())
-        reached = float(whole.radius[worst])
-        low, high = whole.low.min(axis=1), whole.high.max(axis=1)
         run = replay(system, law, scaling, radius=radius, index=worst, seed=seed, steps=steps)
         sample = int(np.linalg.norm(scaling.y_in(run.y), axis=1).argmax())
-        ends = tuple(low.tolist()), tuple(high.tolist())
-        bound = Bound(
-            label, radius, reached, float(whole.settled.max()), *ends, worst, sample, safe=False
-        )
-        claimed = claimed_set(bound, shape, scaling)
-        bounds.append(
-            replace(
-                bound,
-                safe=all(
-                    a <= x and z <= b for (a, b), x, z in zip(safe_set, *claimed, strict=True)
-                ),
-            )
-        )
+        bounds.append(_bound(label, radius, whole, worst, sample, safe_set, shape, scaling))
     return tuple(bounds)
+
+
+def _bound(
+    label: str,
+    radius: float,
+    whole: _Extremes,
+    worst: int,
+    sample: int,
+    safe_set: Sequence[tuple[float, float]],
+    shape: str,
+    scaling: Scaling,
+) -> Bound:
+    """What all scenarios at one input radius have shown."""
+    bound = Bound(
+        label,
+        radius,
+        float(whole.radius[worst]),
+        float(whole.settled.max()),
+        tuple(whole.low.min(axis=1).tolist()),
+        tuple(whole.high.max(axis=1).tolist()),
+        worst,
+        sample,
+        safe=False,
+    )
+    claimed = zip(safe_set, *claimed_set(bound, shape, scaling), strict=True)
+    return replace(bound, safe=all(a <= x and z <= b for (a, b), x, z in claimed))
 
 
 def claimed_set(bound: Bound, shape: str, scaling: Scaling) -> tuple[Array, Array]:

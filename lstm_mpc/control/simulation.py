@@ -18,7 +18,7 @@ from lstm_mpc.control.controller import (
     Tracking,
     wrapped,
 )
-from lstm_mpc.control.scenario import Probe, Scenario, Valve, draw_scenario
+from lstm_mpc.control.scenario import Draw, Probe, Scenario, Valve, draw_scenario
 from lstm_mpc.errors import InputError
 from lstm_mpc.io.display import Displayed, draw
 from lstm_mpc.plants.system import Array, System
@@ -152,71 +152,94 @@ def simulate_closed_loop(
     foreseen = int(getattr(mpc, "foreseen", 0)) if foreseen is None else foreseen
     controller, u_start = wrapped(mpc), plant.u_nominal if u_start is None else u_start
     draw = draw_scenario(plant, scenario, u_start=u_start, horizon=horizon)
-    at, known = measured_of(plant, measured), []
-    # a batch of one is this run to the bit
-    N, before, chi, twin = len(draw.d), draw.u_start, draw.chi[:, None], plant.vectorised
-    valve, probe = Valve(before, scenario.valve_lag, plant.Ts), Probe(scenario.delay, plant.Ts)
-    seer = controller if isinstance(controller, FullInformation) else None
-    wrong = faults.Loop(
-        scenario.faults,
-        controller,
-        before,
-        ny=plant.ny,
-        measured=len(at),
-        Ts=plant.Ts,
-        name=scenario.name,
-    )
-    by_hand = np.reshape(manual, (-1, plant.nu))
+    at, by_hand = measured_of(plant, measured), np.reshape(manual, (-1, plant.nu))
     if len(by_hand) and not isinstance(controller, Tracking):
         raise InputError(
             f"scenario {scenario.name!r}: the engine {type(controller).__name__} cannot track an"
             " operator; use 'sqp' or 'dompc'"
         )
-    y, truth, u, moves = (
-        np.empty((N, plant.ny)),
-        np.empty((N, plant.ny)),
-        np.empty((N, plant.nu)),
-        [],
-    )
+    field_ = _Field(plant, scenario, draw, controller, at, foreseen)
+    N, moves = len(draw.d), []
+    y, truth, u = np.empty((N, plant.ny)), np.empty((N, plant.ny)), np.empty((N, plant.nu))
+    known = np.empty((N, foreseen + 1, len(at)))
+    ahead = np.stack([draw.reference[k : k + horizon + 1] for k in range(N)])
     for k in range(N):
-        truth[k] = twin.output(chi)[:, 0]
-        rows = np.minimum(np.arange(k, k + foreseen + 1), N - 1)
-        sensed = draw.d[rows][:, list(at)]
-        seen = wrong.measured(k, np.concatenate([probe.read(truth[k]) + draw.noise[k], sensed[0]]))
-        y[k], sensed[0] = seen[: plant.ny], seen[plant.ny :]
-        known.append(sensed)
-        extra = (sensed,) if at else ()
+        truth[k], y[k], known[k] = field_.sense(k)
+        extra = (known[k],) if at else ()
         if k == 0:
-            controller.reset(y[k], before, *extra)
-        if seer is not None:
-            seer.see(chi[:, 0], draw.d[k], valve.position)
+            controller.reset(y[k], draw.u_start, *extra)
+        if isinstance(controller, FullInformation):
+            controller.see(field_.chi[:, 0], draw.d[k], field_.valve.position)
         if k < len(by_hand) and isinstance(controller, Tracking):
             move = controller.track(y[k], by_hand[k], *extra)
         else:
-            move = wrong.decided(k, y[k], draw.reference[k : k + horizon + 1], *extra)
+            move = field_.faults.decided(k, y[k], ahead[k], *extra)
         u[k] = move.u
         moves.append(move)
-        told, stood = wrong.told(k, u[k]), valve.position
-        valve.position = wrong.held(k, told, stood, valve.follow(told))
-        chi = twin.step(chi, valve.position[:, None], draw.d[k][:, None])
+        field_.follow(k, u[k])
         on_step(Sample(k, N, k * plant.Ts, y[k], draw.reference[k], move))
-    ahead = np.stack([draw.reference[k : k + horizon + 1] for k in range(N)])
     t = plant.Ts * np.arange(N, dtype=np.float64)
+    before, reference = draw.u_start, draw.reference[:N]
     return Run(
         scenario,
         plant.Ts,
         t,
         y,
         truth,
-        draw.reference[:N],
+        reference,
         u,
         draw.d,
         before,
         tuple(moves),
         ahead,
         at,
-        np.stack(known),
+        known,
     )
+
+
+class _Field:
+    """What lies between a controller and a plant: probe, valve and their faults."""
+
+    def __init__(
+        self,
+        plant: System,
+        scenario: Scenario,
+        draw: Draw,
+        controller: Controller,
+        at: tuple[int, ...],
+        foreseen: int,
+    ) -> None:
+        # a batch of one is this run to the bit
+        self.chi, self._twin, self._ny = draw.chi[:, None], plant.vectorised, plant.ny
+        self._draw, self._at, self._rows = draw, list(at), np.arange(foreseen + 1)
+        self.valve = Valve(draw.u_start, scenario.valve_lag, plant.Ts)
+        self._probe = Probe(scenario.delay, plant.Ts)
+        self.faults = faults.Loop(
+            scenario.faults,
+            controller,
+            draw.u_start,
+            ny=plant.ny,
+            measured=len(at),
+            Ts=plant.Ts,
+            name=scenario.name,
+        )
+
+    def sense(self, k: int) -> tuple[Array, Array, Array]:
+        """The true outputs (ny,), what is measured of them, and the measured disturbances of now
+        and later (rows, len(at))."""
+        draw, truth = self._draw, self._twin.output(self.chi)[:, 0]
+        sensed = draw.d[np.minimum(k + self._rows, len(draw.d) - 1)][:, self._at]
+        seen = self.faults.measured(
+            k, np.concatenate([self._probe.read(truth) + draw.noise[k], sensed[0]])
+        )
+        sensed[0] = seen[self._ny :]
+        return truth, seen[: self._ny], sensed
+
+    def follow(self, k: int, command: Array) -> None:
+        """The actuators follow a command (nu,), and the plant moves on by a sample."""
+        told, stood = self.faults.told(k, command), self.valve.position
+        self.valve.position = self.faults.held(k, told, stood, self.valve.follow(told))
+        self.chi = self._twin.step(self.chi, self.valve.position[:, None], self._draw.d[k][:, None])
 
 
 def measured_of(plant: System, names: Sequence[str]) -> tuple[int, ...]:

@@ -1,9 +1,9 @@
 """The LSTM of eq. (2), strictly proper, of any width and depth. Leaves are NumPy arrays or CasADi
 expressions.
 
-    f = σ(W_f u + U_f ξ + b_f)   i = σ(W_i u + U_i ξ + b_i)   o = σ(W_o u + U_o ξ + b_o)   c =
-    tanh(W_c u + U_c ξ + b_c) x⁺ = f∘x + i∘c               ξ⁺ = o∘tanh(x⁺)              y = C ξ +
-    b_y
+    f = σ(W_f u + U_f ξ + b_f)        i = σ(W_i u + U_i ξ + b_i)
+    o = σ(W_o u + U_o ξ + b_o)        c = tanh(W_c u + U_c ξ + b_c)
+    x⁺ = f∘x + i∘c        ξ⁺ = o∘tanh(x⁺)        y = C ξ + b_y
 
 The paper's x is the usual cell state c_t and its ξ the usual hidden state h_t. In a stack (Remark
 6) layer ℓ+1 reads the *updated* ξ⁺ of layer ℓ, as every deep-learning framework does; |ξ⁺| < 1

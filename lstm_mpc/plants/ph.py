@@ -6,9 +6,10 @@ of its outflow q4 is measured. The paper draws a second tank in the acid line an
 outflow q1e = q1; so does this model. W_a4 and W_b4 are the reaction invariants of the tank [mol/L]
 (charge and carbonate balance), h1 its level [cm].
 
-    Ẇa4 = Σ_i q_i (W_ai − W_a4) / (A1 h1)     (W_b4 alike)      ḣ1 = (q1 + q2 + q3 − Cv4 (h1 + z)^n)
-    / A1 0 = W_a4 + 10^(pH−14) − 10^(−pH) + W_b4 (1 + 2·10^(pH−pK2)) / (1 + 10^(pK1−pH) +
-    10^(pH−pK2))
+    Ẇa4 = Σ_i q_i (W_ai − W_a4) / (A1 h1)        (W_b4 alike)
+    ḣ1 = (q1 + q2 + q3 − Cv4 (h1 + z)^n) / A1
+    0 = W_a4 + 10^(pH−14) − 10^(−pH)
+        + W_b4 (1 + 2·10^(pH−pK2)) / (1 + 10^(pK1−pH) + 10^(pH−pK2))
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ lower levels h1, h2 are measured. With γ1 + γ2 > 1 most water goes to the near
 minimum-phase; with γ1 + γ2 < 1 it goes the long way round, and one transmission zero lies in the
 right half plane.
 
-    A1 ḣ1 = −q1 + q3 + γ1 k1 v1          A3 ḣ3 = −q3 + (1 − γ2) k2 v2 + w3          q_i = a_i √(2 g
-    h_i) A2 ḣ2 = −q2 + q4 + γ2 k2 v2          A4 ḣ4 = −q4 + (1 − γ1) k1 v1 + w4
+    A1 ḣ1 = −q1 + q3 + γ1 k1 v1        A3 ḣ3 = −q3 + (1 − γ2) k2 v2 + w3
+    A2 ḣ2 = −q2 + q4 + γ2 k2 v2        A4 ḣ4 = −q4 + (1 − γ1) k1 v1 + w4
+    q_i = a_i √(2 g h_i)
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ from lstm_mpc.control.simulation import Run
 from lstm_mpc.plants.system import Array, Signal, System
 from lstm_mpc.plots.style import BLUE, GREEN, GREY, ORANGE, RED, Figure, clock, sheet, styled
 
+HELD: dict[str, Any] = {"drawstyle": "steps-post"}  # what stays until the next sample
+
 
 @styled
 def plot_loop(run: Run, plant: System, *, safe_set: Sequence[tuple[float, float]] = ()) -> Figure:
@@ -52,7 +54,7 @@ def plot_series(
     )
     known = system.disturbances if disturbances is None else tuple(disturbances)
     disturbed = d.size > 0 and bool(np.ptp(d, axis=0).any())
-    inputs, told = [s for s in system.inputs if not s.measured], series.get("measured", ())
+    inputs = [s for s in system.inputs if not s.measured]
     nu, ny = len(inputs), len(system.outputs)
     extra = [1.2] * (bool(moves) + disturbed)
     figure, axes = sheet(nu + ny + len(extra), 1.9 * ny + 1.3 * nu + sum(extra) + 0.5)
@@ -61,22 +63,14 @@ def plot_series(
     for j, (s, axis) in enumerate(zip(system.outputs, rows, strict=False)):
         axis.plot(t, y[:, j], color=GREY, lw=0.7, label="measured")
         axis.plot(t, truth[:, j], color=BLUE, lw=1.3, label="plant")
-        axis.plot(
-            t, reference[:, j], color=RED, lw=1.0, ls="--", drawstyle="steps-post", label="setpoint"
-        )
-        for edge in safe_set[j] if safe_set else ():
-            axis.axhline(
-                edge,
-                color=GREEN,
-                lw=1.2,
-                ls=":",
-                label="safe set" if edge == safe_set[j][0] else None,
-            )
+        axis.plot(t, reference[:, j], color=RED, lw=1.0, ls="--", label="setpoint", **HELD)
+        for edge, label in zip(safe_set[j] if safe_set else (), ("safe set", None), strict=False):
+            axis.axhline(edge, color=GREEN, lw=1.2, ls=":", label=label)
         axis.set_ylabel(s.label)
     rows[0].set_title(f"closed loop: {name}", loc="left")
     rows[0].legend(ncols=4, frameon=False, loc="best")
     for j, (s, axis) in enumerate(zip(inputs, rows[ny:], strict=False)):
-        axis.plot(t, u[:, j], color=GREEN, lw=1.2, drawstyle="steps-post")
+        axis.plot(t, u[:, j], color=GREEN, lw=1.2, **HELD)
         for edge in (s.low, s.high):
             axis.axhline(edge, color=GREY, lw=0.8, ls=":")
         axis.set_ylabel(s.label)
@@ -85,26 +79,24 @@ def plot_series(
     if moves:
         _estimates(rows[nu + ny], t, system, moves)
     if disturbed:
-        share = all(s.nominal for s in known)  # of nothing there is none
-        for j, (s, column) in enumerate(zip(known, d.T, strict=True)):
-            away = (
-                100 * (column / s.nominal - 1)
-                if share and s.nominal
-                else column - (s.nominal or 0.0)
-            )
-            look = {
-                "color": (BLUE, ORANGE, GREEN, RED)[j % 4],
-                "lw": 1.2,
-                "drawstyle": "steps-post",
-            }
-            label = f"{s.name}, measured" if s.name in told else s.name
-            rows[-1].plot(t, away, label=label, **look)
-        rows[-1].set_ylabel(
-            f"d − nominal [{'%' if share else ', '.join(dict.fromkeys(s.unit for s in known))}]"
-        )
-        rows[-1].legend(ncols=2, frameon=False)
+        _disturbances(rows[-1], t, d, known, series.get("measured", ()))
     rows[-1].set_xlabel(f"time [{unit}]")
     return figure
+
+
+def _disturbances(
+    axis: Any, t: Array, d: Array, known: Sequence[Signal], told: Sequence[str]
+) -> None:
+    """How far disturbances `d` (N, nd) are from their nominal values; in % where all have one."""
+    share = all(s.nominal for s in known)  # of nothing there is none
+    for j, (s, column) in enumerate(zip(known, d.T, strict=True)):
+        nominal = s.nominal or 0.0
+        away = 100 * (column / nominal - 1) if share else column - nominal
+        label = f"{s.name}, measured" if s.name in told else s.name
+        axis.plot(t, away, label=label, color=(BLUE, ORANGE, GREEN, RED)[j % 4], lw=1.2, **HELD)
+    units = "%" if share else ", ".join(dict.fromkeys(s.unit for s in known))
+    axis.set_ylabel(f"d − nominal [{units}]")
+    axis.legend(ncols=2, frameon=False)
 
 
 def _estimates(axis: Any, t: Array, system: System, moves: Sequence[ControlAction]) -> None:

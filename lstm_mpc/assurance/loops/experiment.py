@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lstm_mpc.assurance.loop_law import LoopLaw, Pairs
 from lstm_mpc.assurance.loops.baselines import (
@@ -115,21 +116,14 @@ def run_batch(campaign: LoopExperiment, first: int, last: int) -> BatchResult:
     draw = draw_scenarios(
         c.plant, [s for s, _ in drawn], u_starts=[u for _, u in drawn], horizon=c.ahead
     )
-    chi, before, fleet, quiet = (
-        draw.chi,
-        draw.u_start,
-        ControllerBatch(c.sources, last - first),
-        _quiet(draw.reference[: c.steps], draw.d),
-    )
+    chi, before, quiet = draw.chi, draw.u_start, _quiet(draw.reference[: c.steps], draw.d)
+    fleet = ControllerBatch(c.sources, last - first)
     valve, probe = Valve(before, c.law.valve_lag, c.plant.Ts), Probe(c.law.delay, c.plant.Ts)
     at, rows = list(measured_of(c.plant, c.measured)), np.arange(c.foreseen + 1)
     low = high = twin.output(chi)
     gauge = gauge_of(c.safe_set, draw, c.settle, c.plant.Ts)
-    tracking, violation, flags = (
-        np.zeros_like(low),
-        np.zeros(last - first),
-        np.zeros(2 * max(Status), np.int64),
-    )
+    tracking, violation = np.zeros_like(low), np.zeros(last - first)
+    flags = np.zeros(2 * max(Status), np.int64)
     bounds = [array[:, None] for array in (c.u_low, c.u_high, c.max_move)]
     for k in range(c.steps):
         if k % ASK == 0 and parallel.stopped():
@@ -148,12 +142,7 @@ def run_batch(campaign: LoopExperiment, first: int, last: int) -> BatchResult:
         flags += np.bincount(status, minlength=len(flags))
         gauge.take(truth, draw.reference[k], quiet[k], status)
         chi, before = twin.step(chi, valve.follow(u), draw.d[k]), u
-    reach = _reach(low, high, c.safe_set)
-    if not np.isfinite(reach).all():
-        lost = first + int(np.argmin(np.isfinite(reach)))
-        raise SolverError(
-            f"verify_loop: scenario {lost} leaves what the equations of {c.plant.name} can describe"
-        )
+    reach = _finite(_reach(low, high, c.safe_set), first, c.plant)
     worst, violator = int(reach.argmax()), int(violation.argmax())
     return BatchResult(
         first,
@@ -165,13 +154,28 @@ def run_batch(campaign: LoopExperiment, first: int, last: int) -> BatchResult:
         float(violation[violator]),
         first + violator if violation[violator] > 0 else None,
         tuple(tracking.max(axis=1).tolist()),
-        {
-            str(flag.name): int(flags[np.arange(len(flags)) & flag > 0].sum())
-            for flag in meanings(measured=True, terminal=True)
-        },
+        _counted(flags),
         _beside(c, draw, quiet, gauge.performance),
         tuple(reach.tolist()),
     )
+
+
+def _finite(reach: Array, first: int, plant: System) -> Array:
+    """The reach of scenarios from `first` on; SolverError names the first that has none."""
+    if not np.isfinite(reach).all():
+        lost = first + int(np.argmin(np.isfinite(reach)))
+        raise SolverError(
+            f"verify_loop: scenario {lost} leaves what the equations of {plant.name} can describe"
+        )
+    return reach
+
+
+def _counted(statuses: NDArray[np.int64]) -> dict[str, int]:
+    """How often each flag was raised, of how often each sum of flags was."""
+    return {
+        str(flag.name): int(statuses[np.arange(len(statuses)) & flag > 0].sum())
+        for flag in meanings(measured=True, terminal=True)
+    }
 
 
 def _beside(

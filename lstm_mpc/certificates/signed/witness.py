@@ -4,14 +4,15 @@ runs, proved from a witness.
 Along the segment between two states of a layer that receive one input v, with δx, δξ their
 difference,
 
-    q = (δx, U_f δξ, U_i δξ, U_c δξ, p₁+p₂+p₃+p₄, U_o δξ),   p = d∘q,   δx⁺ = p₁+p₂+p₃+p₄,   δξ⁺ =
-    p₅+p₆ d = (f, x f′, c i′, i c′, o tanh′(x⁺), tanh(x⁺) o′)
+    q = (δx, U_f δξ, U_i δξ, U_c δξ, p₁+p₂+p₃+p₄, U_o δξ),   p = d∘q
+    d = (f, x f′, c i′, i c′, o tanh′(x⁺), tanh(x⁺) o′)
+    δx⁺ = p₁+p₂+p₃+p₄,   δξ⁺ = p₅+p₆
 
 Every slope d_j lies in some [l_j, h_j] over a cell of inputs and the box X of states, so that
 (p_j − l_j q_j)(h_j q_j − p_j) ≥ 0. If
 
-    F = λ² ZᵀPZ − Z₊ᵀPZ₊ − Σ_j τ_j sym((p_j − l_j q_j)(h_j q_j − p_j)ᵀ) ≻ 0      with Z = (δx,
-    δξ), Z₊ = (δx⁺, δξ⁺), τ ≥ 0
+    F = λ² ZᵀPZ − Z₊ᵀPZ₊ − Σ_j τ_j sym((p_j − l_j q_j)(h_j q_j − p_j)ᵀ) ≻ 0
+    with Z = (δx, δξ), Z₊ = (δx⁺, δξ⁺), τ ≥ 0
 
 in every cell with one P ≻ 0, the derivative of the step is a contraction of |·|_P at every point
 of X, and since X is convex so is the step: |Δχ⁺|_P ≤ λ|Δχ|_P (integrate along the segment). X is

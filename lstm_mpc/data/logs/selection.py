@@ -14,7 +14,6 @@ from lstm_mpc.data.logs.numbers import Mask, Style
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.system import Array
 
-Cell = str | float
 _COMPARE: dict[type, Callable[[Any, Any], bool]] = {
     ast.Eq: lambda a, b: a == b,
     ast.NotEq: lambda a, b: a != b,

@@ -1,9 +1,8 @@
 """Weights files (.npz, .safetensors) in the layouts of PyTorch's `nn.LSTM` + `nn.Linear` and of
 Keras' `LSTM` + `Dense`.
 
-    PyTorch  y_t = C h_t + b,  gates from W x_t + b_ih + R h_(t−1) + b_hh,  rows packed i, f, g, o
-    Keras    the same with x_t W + h_(t−1) R + b,                           columns packed i, f, c,
-    o
+    PyTorch  y_t = C h_t + b,  gates from W x_t + b_ih + R h_(t−1) + b_hh,  rows i, f, g, o
+    Keras    the same with x_t W + h_(t−1) R + b,                        columns i, f, c, o
 
 A weights file holds no activations: σ in the gates, tanh elsewhere and a linear head are assumed,
 which are both frameworks' defaults."""
