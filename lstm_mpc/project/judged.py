@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from dataclasses import asdict
 
 from lstm_mpc.assurance.loop_verification import LoopVerifyOptions
 from lstm_mpc.certificates.evidence import (
@@ -80,7 +81,7 @@ def passed(design: Design, verb: str) -> Release:
     found = stale(design, RELEASE, release.manifest) or other_history(design, release)
     found = found or _other_content(design, release)
     if not found and release.validation is not None and has_validation_data(design):
-        found = _other_fit(design, release, release.validation)
+        found = _other_validation(design, release, release.validation)
     if found:
         raise Refused(verb, [f"{design.file(RELEASE)} {found}"])
     return release
@@ -196,25 +197,28 @@ def _other_law(
 _OPTIONS = ("epsilon", "beta", "rule", "steps", "settle", "seed")
 
 
-def _other_fit(design: Design, release: Release, kept: Validation) -> str:
-    """That the data here give another FIT, or another tube of errors, than the release says."""
+def _other_validation(design: Design, release: Release, kept: Validation) -> str:
+    """That the data here give another validation than the release says."""
     now = validate(
         release.model,
         design.records("validation"),
         **design.judge,
         choices=design.search.compared,
     )
-    same = now.data == kept.data and all(
-        agree(artefact_file.plain(getattr(now, name)), artefact_file.plain(getattr(kept, name)))
-        for name in ("fits", "error_tube")
-        if getattr(kept, name) is not None  # of an older version
-    )
-    if same:
+    says, gives = (artefact_file.plain(asdict(one)) for one in (kept, now))
+    other = [
+        name
+        for name, value in says.items()
+        if value is not None and not agree(gives[name], value)  # None: of an older version
+    ]
+    if not other:
         return ""
-    return (
-        f"says a validation FIT of {kept.fit:.2f} %, the data and the model give {now.fit:.2f} %;"
-        f" {command(design, 'release')} judges anew"
+    difference = (
+        f"says a validation FIT of {kept.fit:.2f} %, the data and the model give {now.fit:.2f} %"
+        if not agree(kept.fit, now.fit)
+        else f"says another {other[0]} of the validation than the data and the model give"
     )
+    return f"{difference}; {command(design, 'release')} judges anew"
 
 
 # -- the log of campaigns --------------------------------------------------------------------------

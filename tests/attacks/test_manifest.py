@@ -346,6 +346,25 @@ def test_a_better_fit_than_the_data_give_is_refused(ph):
     )
 
 
+@pytest.mark.parametrize(("name", "value"), [("samples", -2250), ("samples", 22500), ("seed", 1)])
+def test_another_validation_than_the_data_give_is_refused(ph, name, value):
+    release = Release.load(ph / "release.json")
+    other = dataclasses.replace(release.validation, **{name: value})
+    dataclasses.replace(release, validation=other).save(ph / "release.json")
+    with pytest.raises(Refused) as caught:
+        judged.passed(load_design(ph), "export")
+    assert caught.value.reasons == (
+        f"{ph}/release.json says another {name} of the validation than the data and the model give;"
+        f" `lstm-mpc release {ph} --force` judges anew",
+    )
+
+
+def test_a_plant_without_an_end_is_another_one_without_a_warning(ph):
+    edit(ph, ("Ts = 10.0", "Ts = 1e9"))
+    with pytest.raises(Refused, match="plant"):
+        judged.passed(load_design(ph), "export")
+
+
 def test_a_design_that_was_sealed_passes(ph):
     edit(ph, ("horizon = 20", "horizon = 21"))
     sealed(ph)

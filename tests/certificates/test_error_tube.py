@@ -146,9 +146,9 @@ def test_the_shipped_releases_hold_a_tube_and_an_altered_one_is_refused(tmp_path
         assert ("measured", tube.sentence(passed.model.outputs)) in passed.claims()
     narrow = replace(tube, width=tuple(0.5 * w for w in tube.width))
     forged = replace(passed, validation=replace(passed.validation, error_tube=narrow))
-    words = judged._other_fit(design, forged, forged.validation)
-    assert words.startswith("says a validation FIT of ")
-    assert judged._other_fit(design, passed, passed.validation) == ""
+    words = judged._other_validation(design, forged, forged.validation)
+    assert words.startswith("says another error_tube of the validation than the data")
+    assert judged._other_validation(design, passed, passed.validation) == ""
 
 
 def test_a_validation_of_an_older_version_is_read(tmp_path):
