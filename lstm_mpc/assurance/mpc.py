@@ -12,13 +12,12 @@ from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
 from lstm_mpc.codegen.sil import Compiled
-from lstm_mpc.control.controller import ControlAction, Controller, Status, foreseen
+from lstm_mpc.control.controller import ControlAction, Controller, Status
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.engines.supervisor import Supervisor
 from lstm_mpc.control.observers.model_alarm import ModelAlarm
 from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
-from lstm_mpc.plants.system import Array
 
 ENGINES = ("dompc", "sqp", "c", "c-double")
 
@@ -35,7 +34,8 @@ def _engine(spec: ControllerSpec, name: str) -> Controller:
     raise InputError(f"MPC: engine must be one of {', '.join(ENGINES)}, got {name!r:.60}")
 
 
-def _alarm_of(spec: ControllerSpec) -> ModelAlarm:
+def alarm_of(spec: ControllerSpec) -> ModelAlarm:
+    """The alarm of a controller's release; InputError where that has no error tube."""
     validation = spec.release.validation
     if validation is None or validation.error_tube is None:
         raise InputError(
@@ -75,8 +75,7 @@ class MPC:
         alarm: bool = False,
     ) -> None:
         self._spec = ControllerSpec(release, problem or ControlProblem(), solver or SolverOptions())
-        self._alarm = _alarm_of(self._spec) if alarm else None
-        self._told = self._spec.limits.measured_rest
+        self._alarm = alarm_of(self._spec) if alarm else None
         self._engine, self._name = _engine(self._spec, engine), engine
 
     @classmethod
@@ -145,7 +144,7 @@ class MPC:
         start = np.ravel(self._spec.u_start if u is None else u)
         self._engine.reset(np.ravel(y), start, measured)
         if self._alarm is not None:
-            self._alarm.reset(self._inputs(start, measured))
+            self._alarm.reset(start, measured)
 
     def step(self, y: ArrayLike, reference: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
         """The input for this sample.
@@ -175,7 +174,7 @@ class MPC:
         self._observing("begin from the past").begin(u, y, measured)
         if self._alarm is not None:
             last = [np.atleast_2d(np.asarray(a, dtype=np.float64))[-1:] for a in (u, measured)]
-            self._alarm.reset(self._inputs(*last))
+            self._alarm.reset(*last)
 
     def track(self, y: ArrayLike, u: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
         """A sample in manual: `step` takes over from it without a bump.
@@ -200,17 +199,9 @@ class MPC:
             action = self._observing("track an operator").track(y, u, measured)
         return self._watched(y, action, measured)
 
-    def _inputs(self, u: ArrayLike, measured: ArrayLike) -> Array:
-        """All inputs (nu + nd,) of a sample; a measured one that is not valid is as it was."""
-        limits = self._spec.limits
-        now = foreseen(measured, 1, len(self._told))[0]
-        valid = (now >= limits.measured_low) & (now <= limits.measured_high)
-        self._told = np.where(valid, now, self._told)
-        return self._spec.model.roles.joined(np.ravel(u), self._told)
-
     def _watched(self, y: ArrayLike, action: ControlAction, measured: ArrayLike) -> ControlAction:
         """The action, flagged where the plant has left the model."""
-        if self._alarm is None or not self._alarm.step(y, self._inputs(action.u, measured)):
+        if self._alarm is None or not self._alarm.step(y, action.u, measured):
             return action
         return replace(action, flags=action.flags | Status.MODEL_ALARM)
 

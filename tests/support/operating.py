@@ -70,8 +70,9 @@ def wish(step):
     return Scripted(lambda in_force: np.array([in_force + step]))
 
 
-def loop(engine=None, tags=TAGS, on_event=lambda who, what, text: None, **options):
-    return Loop(facts(), engine or wish(0.1), OperateOptions(**options), tags, on_event)
+def loop(engine=None, tags=TAGS, on_event=lambda who, what, text: None, mismatch=None, **options):
+    asked = OperateOptions(**options)
+    return Loop(facts(), engine or wish(0.1), asked, tags, on_event, mismatch)
 
 
 def good(value, stamp):

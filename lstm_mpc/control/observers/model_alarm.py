@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.certificates.evidence import ErrorTube
+from lstm_mpc.control.controller import foreseen
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.batch import rest
@@ -39,17 +40,19 @@ class ModelAlarm:
             )
         if not tube.width:
             raise InputError(f"alarm: {tube.sentence(model.outputs)}")
-        self._model, self._tube = model, tube
+        self._model, self.tube = model, tube
         self._outputs: deque[Array] = deque(maxlen=lag + 1)
-        self.reset([s.resting for s in model.inputs])
+        self._inputs = np.array([s.typical for s in model.inputs], dtype=np.float64)
+        self.reset([s.resting for s in model.manipulated])
 
-    def reset(self, u: ArrayLike) -> None:
+    def reset(self, u: ArrayLike, measured: ArrayLike = ()) -> None:
         """Begin at rest.
 
         Args:
-            u: All inputs, (nu,) [engineering].
+            u: The inputs that are moved, (nu,) [engineering].
+            measured: The measured ones, (nd,), where the model has such.
         """
-        self._chi = rest(self._model.system, np.ravel(u))
+        self._chi = rest(self._model.system, self._heard(u, measured))
         self._outputs.clear()
         self._samples = 0
 
@@ -57,19 +60,30 @@ class ModelAlarm:
         """Count the first samples anew."""
         self._samples = 0
 
-    def step(self, y: ArrayLike, u: ArrayLike) -> bool:
+    def step(self, y: ArrayLike, u: ArrayLike, measured: ArrayLike = ()) -> bool:
         """A sample.
 
         Args:
             y: What was measured, (ny,) [engineering].
-            u: All inputs that are applied now, (nu,) [engineering].
+            u: The inputs that are applied now, (nu,) [engineering]; NaN: as before.
+            measured: The measured ones, (nd,) or with a forecast; what is not valid is as before.
 
         Returns:
             Whether an output is further from the model than the tube is wide.
         """
         system = self._model.system
         self._outputs.append(np.asarray(system.output(self._chi)).ravel())
-        self._chi = np.asarray(system.step(self._chi, np.ravel(u), system.d_nominal)).ravel()
+        inputs = self._heard(u, measured)
+        self._chi = np.asarray(system.step(self._chi, inputs, system.d_nominal)).ravel()
         self._samples += 1
         error = np.abs(np.ravel(y) - self._outputs[0])  # NaN: not measured
-        return self._samples > self._tube.transient and bool((error > self._tube.width).any())
+        return self._samples > self.tube.transient and bool((error > self.tube.width).any())
+
+    def _heard(self, u: ArrayLike, measured: ArrayLike) -> Array:
+        """All inputs (nu + nd,) of a sample; one that is not valid is as it was."""
+        model, roles = self._model, self._model.roles
+        now = roles.joined(np.ravel(u), foreseen(measured, 1, roles.measured.size)[0])
+        valid, at = np.isfinite(now), roles.measured
+        valid[at] &= (now[at] >= model.u_low[at]) & (now[at] <= model.u_high[at])
+        self._inputs = np.where(valid, now, self._inputs)
+        return self._inputs

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_mpc.control.controller import ControlAction
+from lstm_mpc.control.observers.model_alarm import ModelAlarm
 from lstm_mpc.control.observers.options import per_signal
 from lstm_mpc.plants.system import Array
 from lstm_mpc.project.operation.alarms import Alarm, Alarms
@@ -31,10 +32,15 @@ class Duty:
     are led to, NaN for none. Every change has a new `revision`; `on_event` hears of it."""
 
     def __init__(
-        self, facts: Facts, options: OperateOptions, tags: Sequence[str], on_event: Teller = silent
+        self,
+        facts: Facts,
+        options: OperateOptions,
+        tags: Sequence[str],
+        on_event: Teller = silent,
+        mismatch: ModelAlarm | None = None,
     ) -> None:
         self.facts, self.options, self.tags = facts, options, frozenset(tags)
-        self._tell = on_event
+        self._tell, self._mismatch = on_event, mismatch
         self.alarms = Alarms(lambda what, alarm: self._alarmed(what, alarm))
         nu, ny = len(facts.inputs), len(facts.outputs)
         span = facts.border.high - facts.border.low
@@ -156,9 +162,9 @@ class Duty:
         who = alarm.acknowledged if what == "acknowledged" else SELF
         self._tell(who, f"alarm {what}", f"{alarm.name}: {alarm.text}")
 
-    def watch_over(self, y: Array, action: ControlAction | None) -> None:
-        """Alarms of a sample with outputs `y` (ny,): an input at its limit, an output out of the
-        safe set, a plant unlike the model."""
+    def watch_over(self, y: Array, measured: Array, action: ControlAction | None) -> None:
+        """Alarms of a sample with outputs `y` (ny,) and `measured` inputs (nd,): an input at its
+        limit, an output out of the safe set, a plant unlike the model."""
         facts = self.facts
         border, k = facts.border, self.k
         room = 1e-6 * (border.high - border.low)
@@ -173,14 +179,29 @@ class Duty:
         beyond: NDArray[np.bool_] = (y < low) | (y > high)
         names = ", ".join(s.name for s, out in zip(facts.outputs, beyond, strict=True) if out)
         self.alarms.set("constraint", bool(beyond.any()), f"{names} beyond its limits", k)
-        if facts.max_disturbance.size and action is not None:
+        self._watch_model(y, measured, action)
+
+    def _watch_model(self, y: Array, measured: Array, action: ControlAction | None) -> None:
+        """The alarm of a plant unlike the model: beyond the error tube of the release, or, where it
+        has none, at the end of what the observer may explain."""
+        facts, alarm = self.facts, self._mismatch
+        if alarm is not None and self.begun:
+            beyond = alarm.step(y, self.in_force, measured)
+            self._unlike = alarm.tube.block if beyond else max(self._unlike - 1, 0)
+            text = (
+                "the plant is not as the model: further from it in open loop than its error tube;"
+                f" without a cause in at most {alarm.tube.alpha:.0%} of all blocks of"
+                f" {alarm.tube.block} samples"
+            )
+            self.alarms.set("mismatch", self._unlike > 0, text, self.k)
+        elif alarm is None and facts.max_disturbance.size and action is not None:
             share = np.abs(action.input_disturbance) / facts.max_disturbance
             unlike = bool((share >= self.options.mismatch).any())
             self._unlike = self._unlike + 1 if unlike else 0
             text = (
                 "the plant is not as the model: the observer is at the end of what it may explain"
             )
-            self.alarms.set("mismatch", self._unlike >= _LASTING, text, k)
+            self.alarms.set("mismatch", self._unlike >= _LASTING, text, self.k)
 
     # -- kept over a restart -----------------------------------------------------------------------
 

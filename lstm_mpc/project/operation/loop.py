@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lstm_mpc.control.controller import OPTIMAL, ControlAction
+from lstm_mpc.control.observers.model_alarm import ModelAlarm
 from lstm_mpc.plants.system import Array, Signal
 from lstm_mpc.project.operation.duty import SELF, Duty, Teller, silent
 from lstm_mpc.project.operation.facts import Engine, Facts, Record
@@ -43,6 +44,7 @@ class Loop(Duty):
         options: How it runs.
         tags: What is mapped.
         on_event: Hears of modes, setpoints and alarms.
+        mismatch: Says when plant and model part, where the release has an error tube.
     """
 
     def __init__(
@@ -52,8 +54,9 @@ class Loop(Duty):
         options: OperateOptions,
         tags: Sequence[str],
         on_event: Teller = silent,
+        mismatch: ModelAlarm | None = None,
     ) -> None:
-        super().__init__(facts, options, tags, on_event)
+        super().__init__(facts, options, tags, on_event, mismatch)
         self.engine = engine
         age = 3 * facts.Ts if options.max_age is None else options.max_age
         self._watches = {
@@ -79,6 +82,7 @@ class Loop(Duty):
         self.take_up(kept)
         self._wrote_at = now - elapsed
         self._believed = self.in_force
+        self._model_begins(self.in_force)
         self._expected = [self.in_force] if np.isfinite(self.in_force).all() else []
 
     def warm(self, rows: Sequence[Sequence[float | None]]) -> None:
@@ -95,7 +99,8 @@ class Loop(Duty):
                 self.setpoint = y
             self._guarded(lambda: self.engine.track(y, u, *self._feeds()))  # noqa: B023
             self._believed = u
-        if self.begun:
+        if self.begun and self._believed is not None:
+            self._model_begins(self._believed)
             self._become(self._pending, SELF, "begins from its history")
 
     # -- a sample ----------------------------------------------------------------------------------
@@ -153,7 +158,7 @@ class Loop(Duty):
                     best = np.where(np.isfinite(best), best, other)
             if np.isfinite(best).all() and self._guarded(lambda: self.engine.go_on(best)):
                 self._believed = best
-        self.watch_over(self._y, action)
+        self.watch_over(self._y, self._measured, action)
         shown = action if self.mode != Mode.OFF else None
         nu, ny = len(self.facts.inputs), len(self.facts.outputs)
         return Record(
@@ -242,7 +247,13 @@ class Loop(Duty):
         self.setpoint = np.where(np.isfinite(self.setpoint), self.setpoint, y)
         if self.begun:
             self._believed = u
+            self._model_begins(u)
             self._become(self._pending, "start", "first good sample")
+
+    def _model_begins(self, u: Array) -> None:
+        """The model that nothing corrects begins at rest under the inputs (nu,)."""
+        if self._mismatch is not None:
+            self._mismatch.reset(u, *self._feeds())
 
     def _count(self, sound: bool) -> None:
         """Count bad samples; too many end AUTO, and so does a server that forbids to write."""
@@ -276,6 +287,8 @@ class Loop(Duty):
             return
         for _ in range(min(missed, _BRIDGED)):
             self._guarded(lambda: self.engine.track(nothing, held, *self._feeds()))
+            if self._mismatch is not None:
+                self._mismatch.step(nothing, held, *self._feeds())
         span = self.facts.border.high - self.facts.border.low
         if self._believed is None or (np.abs(self._believed - held) > 1e-6 * span).any():
             self._guarded(lambda: self.engine.take(held))

@@ -15,10 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from lstm_mpc.assurance.clearance import Cleared
-from lstm_mpc.assurance.mpc import MPC
+from lstm_mpc.assurance.mpc import MPC, alarm_of
 from lstm_mpc.codegen.compiler import compiler
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.codegen.sil import Compiled
+from lstm_mpc.control.observers.model_alarm import ModelAlarm
 from lstm_mpc.errors import InputError
 from lstm_mpc.io.artefact_file import VERSION
 from lstm_mpc.plants.system import Array
@@ -243,7 +244,8 @@ class Runtime:
             history.event(loop.k, who, what, text)
             self._hear(who, what, text)
 
-        loop = Loop(facts, self._engine, self.wiring.operation, self.wiring.tags, tell)
+        options, tags = self.wiring.operation, self.wiring.tags
+        loop = Loop(facts, self._engine, options, tags, tell, self._mismatch())
         kept = history.kept()
         if kept is None or kept.elapsed is None:
             return loop, 0
@@ -255,6 +257,14 @@ class Runtime:
             return loop, max(gap - 1, 0)
         loop.warm(history.window(facts, _WINDOW))
         return loop, max(gap - 1, 0) if loop.begun else 0
+
+    def _mismatch(self) -> ModelAlarm | None:
+        """The alarm of the release's error tube; none where it has no such, which is said."""
+        try:
+            return alarm_of(self.cleared.spec)
+        except InputError as error:
+            self._hear(SELF, "mismatch", f"by the observer's disturbance alone: {error}")
+            return None
 
     def _restored(self, kept: Kept) -> bool:
         """Does the engine go on from its saved state?"""

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from operating import HIGH, LOW, MOVE, TAGS, Bench, Scripted, facts, good, loop, wish
 
+from lstm_mpc.certificates.evidence import ErrorTube
+from lstm_mpc.control.controller import OPTIMAL, ControlAction
 from lstm_mpc.errors import InputError
 from lstm_mpc.project.operation.border import Border
 from lstm_mpc.project.operation.modes import Mode, Request
@@ -346,3 +348,56 @@ def test_nothing_is_read_while_the_connection_is_lost():
 def test_options_that_do_not_do(options, words):
     with pytest.raises(InputError, match=words):
         OperateOptions(**options)
+
+
+class Parting:
+    """An alarm whose plant has parted in these samples; what it was told."""
+
+    tube = ErrorTube("0" * 64, "0" * 12, 0.1, 4, 40, 1, 0, (0.1,))
+
+    def __init__(self, *samples):
+        self.samples, self.begun, self.told = samples, [], []
+
+    def reset(self, u, measured=()):
+        self.begun.append(float(u[0]))
+
+    def step(self, y, u, measured=()):
+        self.told.append((float(y[0]), float(u[0])))
+        return len(self.told) in self.samples
+
+
+def test_a_plant_beyond_the_error_tube_is_an_alarm_for_a_block():
+    alarm = Parting(3, 4)
+    bench = Bench(loop(mismatch=alarm))
+    active = []
+    for _ in range(9):
+        bench.sample()
+        active.append(any(a.name == "mismatch" and a.active for a in bench.loop.alarms))
+    assert active == [False] * 2 + [True] * 5 + [False] * 2
+    assert alarm.begun == [15.0]
+    assert alarm.told[0] == (7.0, 15.0)
+    text = next(a.text for a in bench.loop.alarms if a.name == "mismatch")
+    assert "without a cause in at most 10% of all blocks of 4 samples" in text
+    assert bench.loop.mode == Mode.ADVISE
+    bench.sample(missed=2)  # the model goes on through them, unseen
+    assert [y == y for y, _ in alarm.told[-3:]] == [False, False, True]
+
+
+def test_without_an_error_tube_the_observer_says_it():
+    nothing = np.zeros(1)
+
+    def explained(share):
+        return ControlAction(
+            np.array([15.0]), OPTIMAL, 1, 0.0, np.zeros((2, 1)), nothing, 0.0, "", np.array([share])
+        )
+
+    class Explaining(Scripted):
+        def decide(self, y, reference, measured=()):
+            return explained(0.96)
+
+    bench = Bench(loop(Explaining(None)))
+    active = []
+    for _ in range(11):
+        bench.sample()
+        active.append(any(a.name == "mismatch" for a in bench.loop.alarms))
+    assert active == [False] * 9 + [True] * 2

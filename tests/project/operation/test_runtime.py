@@ -3,11 +3,14 @@
 import asyncio
 import json
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from operating import InMemory, runtime_of, samples
 
+from lstm_mpc.assurance.clearance import clear
+from lstm_mpc.certificates.evidence import ErrorTube
 from lstm_mpc.cli import main
 from lstm_mpc.errors import InputError
 from lstm_mpc.project.operation.history import rows_of
@@ -163,3 +166,22 @@ def test_numbers_are_the_plants(cleared, tmp_path):
     assert np.isfinite(last.predicted).all()
     assert last.predicted.shape == (9, 1)
     assert last.u[0] == plant.u
+
+
+@pytest.mark.parametrize("tube", [True, False])
+def test_the_mismatch_alarm_is_that_of_the_error_tube_where_there_is_one(cleared, tmp_path, tube):
+    """The plant in memory is not the model."""
+    spec, events = cleared.spec, []
+    if tube:
+        own = ErrorTube(spec.model.digest, "0" * 64, 0.1, 50, 40, 1, 2, (0.01,))
+        held = replace(spec.release.validation, error_tube=own)
+        passed = replace(spec.release, validation=held)
+        cleared = clear(replace(spec, release=passed))
+    runtime = runtime_of(cleared, InMemory(), tmp_path / "h.db", events=events)
+    story(runtime, lambda runtime: samples(runtime, 8))
+    raised = [what for _, what, text in events if text.startswith("mismatch: ")]
+    assert raised == (["alarm raised"] if tube else [])
+    said = [text for _, what, text in events if what == "mismatch"]
+    assert bool(said) != tube
+    if said:
+        assert said[0].startswith("by the observer's disturbance alone: MPC: an alarm needs")
