@@ -3,8 +3,10 @@ writes its artefact."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import lstm_mpc.plots as plots
 from lstm_mpc.assurance.loop_proof import LoopProof
@@ -13,15 +15,20 @@ from lstm_mpc.control.observers.options import KalmanTuning
 from lstm_mpc.control.run_log import RunLog, write_log
 from lstm_mpc.errors import SolverError
 from lstm_mpc.project import artefacts, campaign_log
+from lstm_mpc.project.design import load_design
 from lstm_mpc.project.directory import Directory
-from lstm_mpc.project.steps import loop_steps, replay_steps, tune_steps
+from lstm_mpc.project.operation.history import FILE, columns
+from lstm_mpc.project.operation.opcua.plant_server import ServerOptions
+from lstm_mpc.project.operation.page.options import PageOptions
+from lstm_mpc.project.steps import loop_steps, operate_steps, replay_steps, tune_steps
 from lstm_mpc.project.steps.loop_steps import ClosedLoops
+from lstm_mpc.project.steps.operate_steps import Operated
 from lstm_mpc.project.steps.replay_steps import Replay
 
 
 @dataclass(frozen=True)
 class LoopDirectory(Directory):
-    """A design directory as far as the verification of its loop; `Project` goes on."""
+    """A design directory as far as its loops, simulated and beside a plant; `Project` goes on."""
 
     def tune_observer(self, disturbance: str = "input") -> KalmanTuning:
         """The Kalman filter's numbers from the validation data; nothing is written.
@@ -92,6 +99,84 @@ class LoopDirectory(Directory):
         if log:
             write_log(log, loops.runs, loops.plants[-1])
         return loops
+
+    def operate(
+        self,
+        others: Sequence[str | Path] = (),
+        *,
+        connection: Path | None = None,
+        history: Path | None = None,
+        speed: float = 1.0,
+        page: PageOptions | None = None,
+        on_event: Callable[[str, str, str], None] = lambda name, what, text: None,
+        ready: Callable[[], None] = lambda: None,
+    ) -> list[Operated]:
+        """The cleared controller beside its plant, until Ctrl-C → history.db.
+
+        Args:
+            others: Directories of other designs that run in the same process.
+            connection: Where the plant is; by default connection.toml of each design.
+            history: What is kept of it; by default history.db of each design.
+            speed: How many times faster than real the plants are simulated.
+            page: Where the operator's page listens; by default there is none.
+            on_event: Hears the name of the design, what happens, and more of it.
+            ready: Called when every controller was cleared.
+
+        Returns:
+            What became of each.
+
+        Raises:
+            Refused: The gate of a controller says no.
+            InputError: There is no usable release, or the plant is another one.
+        """
+        return operate_steps.operate_designs(
+            [self.design, *map(load_design, others)],
+            connection=connection,
+            history=history,
+            speed=speed,
+            page=page,
+            on_event=on_event,
+            ready=ready,
+        )
+
+    def simulate(
+        self,
+        options: ServerOptions | None = None,
+        *,
+        scenario: str = "",
+        ready: Callable[[str], None] = print,
+    ) -> str:
+        """The plant of the design as an OPC UA server, until Ctrl-C.
+
+        Args:
+            options: Where it listens and how fast it goes; by default on this machine, as fast as
+                time.
+            scenario: The name of a scenario of the design; by default the plant rests.
+            ready: Hears the address.
+
+        Returns:
+            The address that it had.
+
+        Raises:
+            InputError: The design has no plant or no such scenario, or the address is taken.
+        """
+        options = options or ServerOptions()
+        return operate_steps.simulate(self.design, options, scenario=scenario, ready=ready)
+
+    def history(self, file: Path | None = None, table: str = "samples") -> dict[str, list[Any]]:
+        """What a controller did beside its plant.
+
+        Args:
+            file: Where it was kept; by default history.db.
+            table: "samples", "events" or "runs".
+
+        Returns:
+            The columns of the table by their names.
+
+        Raises:
+            InputError: There is no such history.
+        """
+        return columns(file or self.folder / FILE, table)
 
     def prove_loop(self) -> LoopProof:
         """The proof that the cost of the closed loop falls → loop-proof.json.

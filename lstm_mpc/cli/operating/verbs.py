@@ -20,49 +20,37 @@ def operate(project: Project, choice: argparse.Namespace) -> Answer:
     """Run the cleared controller beside its plant."""
     from lstm_mpc.cli.console import show
     from lstm_mpc.cli.words import Answer
-    from lstm_mpc.project.design import load_design
-    from lstm_mpc.project.steps import operate_steps
-
-    if choice.also and (choice.connection or choice.history):
-        raise InputError("--also takes connection.toml and history.db of each design; leave out"
-                         " --connection and --history")  # fmt: skip
+    from lstm_mpc.project.operation.page.options import PageOptions, users_of
 
     def tell(who: str, what: str, text: str) -> None:
         if not (choice.quiet or choice.json):
             show([f"{datetime.now(UTC):%H:%M:%S}  {who}  {what}  {text}"])
 
-    designs = [project.design, *(load_design(folder) for folder in choice.also)]
-    runtimes = [
-        operate_steps.runtime_of(
-            design,
-            connection=choice.connection,
-            history=choice.history,
-            speed=choice.speed,
-            page=choice.page,
-            on_event=tell,
-        )
-        for design in designs
-    ]
-    for runtime in runtimes:
-        tell(runtime.name, "engine", f"{runtime.engine_name}, every {runtime.pace:g} s")
-        tell(runtime.name, "plant", runtime.connection.url)
-    beside = None
+    page = None
     if choice.page:
-        from lstm_mpc.project.operation.page.app import Page
-        from lstm_mpc.project.operation.page.options import PageOptions, users_of
-
-        options = PageOptions(
+        page = PageOptions(
             users_of(choice.users),
             choice.page_host,
             choice.page_port,
             choice.page_certificate,
             choice.page_key,
         )
-        beside = Page(runtimes, options).serve
-        drawn = [] if choice.users else options.users
-        tokens = [f"{user.role}: {options.url}/?token={user.token}" for user in drawn]
-        show([f"the page listens on {options.url}", *tokens])
-    done = operate_steps.operate(runtimes, beside=beside)
+
+    def ready() -> None:
+        if page is not None:
+            drawn = [] if choice.users else page.users
+            tokens = [f"{user.role}: {page.url}/?token={user.token}" for user in drawn]
+            show([f"the page listens on {page.url}", *tokens])
+
+    done = project.operate(
+        choice.also,
+        connection=choice.connection,
+        history=choice.history,
+        speed=choice.speed,
+        page=page,
+        on_event=tell,
+        ready=ready,
+    )
     lines = [line for each in done for line in _operated(each)]
     return Answer(lines, {"loops": [_content(each) for each in done]})
 
@@ -94,7 +82,6 @@ def simulate(project: Project, choice: argparse.Namespace) -> Answer:
     from lstm_mpc.cli.console import show
     from lstm_mpc.cli.words import Answer
     from lstm_mpc.project.operation.opcua.plant_server import ServerOptions
-    from lstm_mpc.project.steps import operate_steps
 
     if not choice.opcua:
         raise InputError("simulate: --opcua serves the plant; `lstm-mpc control` runs it at once")
@@ -111,7 +98,7 @@ def simulate(project: Project, choice: argparse.Namespace) -> Answer:
         if not (choice.quiet or choice.json):
             show([f"the plant listens on {url}, {choice.speed:g} times real time; Ctrl-C ends it"])
 
-    url = operate_steps.simulate(project.design, options, scenario=choice.scenario, ready=ready)
+    url = project.simulate(options, scenario=choice.scenario, ready=ready)
     return Answer([f"{url}: ended"], {"url": url})
 
 
@@ -137,10 +124,10 @@ def history(project: Project, choice: argparse.Namespace) -> Answer:
     """Read what a controller did."""
     from lstm_mpc.cli.words import Answer
     from lstm_mpc.project import artefacts
-    from lstm_mpc.project.operation.history import FILE, columns, write_table
+    from lstm_mpc.project.operation.history import FILE, write_table
 
     path = choice.history or project.folder / FILE
-    table, events = columns(path), columns(path, "events")
+    table, events = project.history(choice.history), project.history(choice.history, "events")
     modes = Counter(table["mode"])
     lines = [
         f"{len(table['k'])} samples in {len(set(table['run']))} run(s), {sum(table['missed'])}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lstm_mpc.assurance.clearance import Cleared, checked_clearance
+from lstm_mpc.assurance.clearance import Cleared
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.system import Array, frozen_array
 from lstm_mpc.project.operation.readings import numbers
@@ -50,16 +50,11 @@ class Border:
         object.__setattr__(self, "single", self.single or (False,) * len(self.names))
 
     @classmethod
-    def of(cls, cleared: Cleared, single: tuple[bool, ...] = ()) -> Border:
-        """The border of a controller that is checked once more.
-
-        Raises:
-            Refused: What is held does not pass the gate of controllers.
-        """
-        spec = checked_clearance(cleared).spec
-        limits = spec.limits
+    def of(cls, cleared: Cleared) -> Border:
+        """The border of a cleared controller, whose inputs the plant keeps in double precision."""
+        spec, limits = cleared.spec, cleared.spec.limits
         names = tuple(s.name for s in spec.model.manipulated)
-        return cls(names, limits.u_low, limits.u_high, limits.max_move, spec.model.Ts, single)
+        return cls(names, limits.u_low, limits.u_high, limits.max_move, spec.model.Ts)
 
     def inside(self, in_force: ArrayLike) -> bool:
         """May the controller take over from these inputs (nu,)?"""

@@ -53,10 +53,9 @@ class Facts:
     max_disturbance: Array = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
-    def of(cls, cleared: Cleared, single: tuple[bool, ...] = ()) -> Facts:
+    def of(cls, cleared: Cleared) -> Facts:
         """Those of a cleared controller."""
-        border = Border.of(cleared, single)
-        spec = cleared.spec
+        border, spec = Border.of(cleared), cleared.spec
         model, limits, tuning = spec.model, spec.limits, spec.problem.observer
         nu = len(model.manipulated)
         largest = np.zeros(0)

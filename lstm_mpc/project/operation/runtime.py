@@ -14,11 +14,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lstm_mpc.assurance.clearance import Cleared
-from lstm_mpc.assurance.mpc import MPC, alarm_of
+from lstm_mpc.assurance.clearance import Cleared, checked_clearance
+from lstm_mpc.assurance.mpc import alarm_of
 from lstm_mpc.codegen.compiler import compiler
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.codegen.sil import Compiled
+from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.observers.model_alarm import ModelAlarm
 from lstm_mpc.errors import InputError
 from lstm_mpc.io.artefact_file import VERSION
@@ -58,11 +59,9 @@ def engine_of(spec: ControllerSpec) -> tuple[str, Engine]:
     """The exported C, compiled; the engine in Python where no compiler is. Its name, and itself."""
     try:
         compiler()
-        name = "c"
     except InputError:
-        name = "sqp"
-    engine: Any = MPC.of(spec, name).wrapped
-    return name, engine
+        return "sqp", Sqp(spec.release, spec.problem, spec.solver)
+    return "c", Compiled(spec.sources)
 
 
 class Connection(Protocol):
@@ -91,6 +90,9 @@ class Runtime:
         engine: Name and engine, by default `engine_of` the controller.
         connection: To the plant; by default an OPC UA client.
         on_event: Hears who did what.
+
+    Raises:
+        Refused: The controller does not pass its gate once more: it was altered.
     """
 
     def __init__(
@@ -105,10 +107,11 @@ class Runtime:
         connection: Connection | None = None,
         on_event: Callable[[str, str, str], None] = lambda who, what, text: None,
     ) -> None:
-        self.name, self.cleared, self.wiring, self.speed = name, cleared, wiring, speed
+        cleared = self.cleared = checked_clearance(cleared)  # what was altered since is refused
+        self.name, self.wiring, self.speed = name, wiring, speed
         self.engine_name, self._engine = engine or engine_of(cleared.spec)
         self.pace = cleared.spec.model.Ts / speed
-        facts = Facts.of(cleared)
+        facts = self._facts = Facts.of(cleared)
         patience = min(4.0, 0.4 * self.pace)
         self.connection: Connection = connection or OpcUa(
             wiring, facts.outputs, facts.inputs, max(patience, 0.05)
@@ -224,9 +227,9 @@ class Runtime:
 
     def _begun(self) -> tuple[Loop, int]:
         """The loop as it goes on, or begins, and the samples that were missed since."""
-        spec, facts = self.cleared.spec, Facts.of(self.cleared, self.connection.single)
-        if self.speed != 1.0:
-            facts = replace(facts, Ts=self.pace, border=replace(facts.border, Ts=self.pace))
+        spec, border = self.cleared.spec, self._facts.border
+        border = replace(border, Ts=self.pace, single=self.connection.single)
+        facts = replace(self._facts, Ts=self.pace, border=border)
         about = {
             "lstm_mpc": VERSION,
             "model": spec.model.digest,

@@ -21,6 +21,8 @@ from lstm_mpc.project.operation.opcua.plant_server import (
     quiet_scenario,
 )
 from lstm_mpc.project.operation.options import wiring_of
+from lstm_mpc.project.operation.page.app import Page
+from lstm_mpc.project.operation.page.options import PageOptions
 from lstm_mpc.project.operation.runtime import Counts, Runtime
 from lstm_mpc.project.steps.export_steps import cleared_of
 
@@ -68,6 +70,58 @@ def runtime_of(
     wiring = wiring_of(design.folder, cleared.spec.model, connection, page=page)
     path = history or design.file(FILE)
     return Runtime(design.name, cleared, wiring, path, speed=speed, on_event=on_event)
+
+
+def operate_designs(
+    designs: Sequence[Design],
+    *,
+    connection: Path | None = None,
+    history: Path | None = None,
+    speed: float = 1.0,
+    page: PageOptions | None = None,
+    on_event: Teller = lambda name, what, text: None,
+    ready: Callable[[], None] = lambda: None,
+) -> list[Operated]:
+    """Run the controllers of designs beside their plants in this process, until it is to end.
+
+    Args:
+        designs: The designs, each with its release and the evidence of its loop.
+        connection: The connection file of the only design; by default connection.toml of each.
+        history: Where it is kept what happens; by default history.db of each.
+        speed: How many times faster than real the plants are simulated.
+        page: Where the operator's page listens; by default there is none.
+        on_event: Hears the name of the design, what happens, and more of it.
+        ready: Called when every controller was cleared.
+
+    Returns:
+        What became of them.
+
+    Raises:
+        Refused: The gate of a controller says no.
+        InputError: There is no usable release, a file of one design is given for several, a server
+            is another one than was expected, or a node does not fit.
+    """
+    if len(designs) > 1 and (connection or history):
+        raise InputError(
+            "operate: several designs have connection.toml and history.db each in its own folder;"
+            " leave out --connection and --history"
+        )
+    runtimes = [
+        runtime_of(
+            design,
+            connection=connection,
+            history=history,
+            speed=speed,
+            page=page is not None,
+            on_event=on_event,
+        )
+        for design in designs
+    ]
+    for runtime in runtimes:
+        on_event(runtime.name, "engine", f"{runtime.engine_name}, every {runtime.pace:g} s")
+        on_event(runtime.name, "plant", runtime.connection.url)
+    ready()
+    return operate(runtimes, beside=None if page is None else Page(runtimes, page).serve)
 
 
 def operate(

@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+import shutil
+import signal
+import socket
+import threading
 from contextlib import suppress
 from dataclasses import replace
 
@@ -12,9 +16,12 @@ from operating import InMemory, runtime_of, samples
 from lstm_mpc.assurance.clearance import clear
 from lstm_mpc.certificates.evidence import ErrorTube
 from lstm_mpc.cli import main
+from lstm_mpc.directory import Project
 from lstm_mpc.errors import InputError
 from lstm_mpc.project.operation.history import rows_of
 from lstm_mpc.project.operation.modes import Mode, Request
+from lstm_mpc.project.operation.opcua.plant_server import ServerOptions
+from lstm_mpc.project.steps import operate_steps
 
 
 def story(runtime, acts):
@@ -44,6 +51,7 @@ async def into_auto(runtime):
 def test_a_restart_goes_on_without_a_bump(cleared, tmp_path, engine):
     plant, path, events = InMemory(), tmp_path / "h.db", []
     first = runtime_of(cleared, plant, path, engine)
+    second = runtime_of(cleared, plant, path, engine, events)  # made before: the gap is short
 
     async def killed(runtime):
         await into_auto(runtime)
@@ -53,7 +61,6 @@ def test_a_restart_goes_on_without_a_bump(cleared, tmp_path, engine):
     counts = story(first, killed)
     assert counts.writes > 3
     writes = len(plant.writes)
-    second = runtime_of(cleared, plant, path, engine, events)
     story(second, lambda runtime: samples(runtime, 4))
     words = [text for _, what, text in events]
     if engine == "c":
@@ -148,7 +155,10 @@ def test_the_history_on_the_command_line(cleared, tmp_path, capsys):
     [
         (["simulate", "models/ph"], "--opcua serves the plant"),
         (["simulate", "models/ph", "--opcua", "--port", "99999"], "needs a port from 1 to 65535"),
-        (["operate", "models/ph", "--also", "x", "--history", "y"], "--also takes connection.toml"),
+        (
+            ["operate", "models/ph", "--also", "models/ph_feed", "--history", "y"],
+            "several designs have connection.toml and history.db each in its own folder",
+        ),
     ],
 )
 def test_words_that_do_not_do(words, said, pytestconfig, monkeypatch, capsys):
@@ -185,3 +195,33 @@ def test_the_mismatch_alarm_is_that_of_the_error_tube_where_there_is_one(cleared
     assert bool(said) != tube
     if said:
         assert said[0].startswith("by the observer's disturbance alone: MPC: an alarm needs")
+
+
+def interrupted(*_):
+    """Somebody presses Ctrl-C as soon as it runs."""
+    threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,)).start()
+
+
+def test_every_verb_beside_a_plant_has_a_method(cleared, short_design, monkeypatch):
+    """Two designs run in one process; nobody answers them."""
+    monkeypatch.setattr(operate_steps, "cleared_of", lambda design, passed: cleared)
+    other = short_design.parent / "other"
+    shutil.copytree(short_design, other)
+    heard, project = [], Project(short_design)
+    done = project.operate([other], on_event=lambda *event: heard.append(event), ready=interrupted)
+    assert [(o.name, o.engine, o.counts.samples) for o in done] == [("ph", "c", 0)] * 2
+    assert [what for _, what, _ in heard] == ["engine", "plant"] * 2 + ["connection"] * 2
+    assert {o.history.parent for o in done} == {short_design, other}
+    with pytest.raises(InputError, match="there is no history; `lstm-mpc operate` writes one"):
+        project.history()
+    story(runtime_of(cleared, InMemory(), short_design / "h.db"), into_auto)
+    modes = project.history(short_design / "h.db")["mode"]
+    assert (modes[0], modes[-1]) == ("ADVISE", "AUTO")
+    assert "mode" in project.history(short_design / "h.db", "events")["what"]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    with pytest.raises(InputError, match="has no scenario 'none'"):
+        project.simulate(scenario="none")
+    url = project.simulate(ServerOptions(port=port), ready=interrupted)
+    assert url == f"opc.tcp://127.0.0.1:{port}/lstm-mpc"
