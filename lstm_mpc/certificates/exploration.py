@@ -18,6 +18,7 @@ from lstm_mpc.plants.batch import rest, simulate_batch
 from lstm_mpc.plants.system import Array, System, Trajectory, frozen_array, simulate
 
 Progress = Callable[[str, float], None]  # what is under way, and the share of it that is done
+Pairs = tuple[tuple[float, float], ...]
 ASK = 100  # samples between two looks for Ctrl-C: a chunk of a long horizon takes minutes
 # scenarios that run side by side; fixed, so that round-off does not depend on the number of workers
 CHUNK = 1024
@@ -26,11 +27,13 @@ CHUNK = 1024
 @dataclass(frozen=True)
 class ScenarioLaw:
     """How scenarios are drawn: inputs multilevel pseudo-random in ±ρu (normalised) with levels held
-    for `dwell` [s]; starts uniform between `low` and `high` (n,)."""
+    for `dwell` [s], where `inputs` (low, high) [engineering] are given only within these; starts
+    uniform between `low` and `high` (n,)."""
 
     dwell: tuple[float, float]
     low: Array
     high: Array
+    inputs: Pairs = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "low", frozen_array(self.low, 1, "law: low"))
@@ -44,10 +47,23 @@ class ScenarioLaw:
         start = rng.uniform(self.low, self.high)
         nu = scaling.u_mid.size
         shape = Mprs((-1.0,) * nu, (1.0,) * nu, self.dwell).draw(rng, steps, Ts)
-        return start, Segments(shape.starts, scaling.u_out(radius * shape.levels))
+        low, high = self.reach(radius, scaling)
+        levels = 0.5 * (low + high) + 0.5 * (high - low) * shape.levels
+        return start, Segments(shape.starts, scaling.u_out(levels))
+
+    def reach(self, radius: float, scaling: Scaling) -> Array:
+        """Least and largest inputs (2, nu) [normalised] at a radius; ValueError where `inputs` are
+        not those of the scaling."""
+        ends = np.outer([-radius, radius], np.ones(scaling.u_mid.size))
+        if not self.inputs:
+            return ends
+        within = np.asarray(self.inputs, dtype=np.float64).reshape(scaling.u_mid.size, 2)
+        return np.asarray(np.clip(scaling.u_in(within.T), *ends))
 
     def describe(self) -> dict[str, Any]:
+        within = {"inputs": [list(pair) for pair in self.inputs]} if self.inputs else {}
         return {
+            **within,
             "class": "Mprs",
             "dwell": list(self.dwell),
             "start_low": self.low.tolist(),
@@ -56,23 +72,30 @@ class ScenarioLaw:
 
     @staticmethod
     def from_description(law: dict[str, Any]) -> ScenarioLaw:
-        return ScenarioLaw(tuple(law["dwell"]), law["start_low"], law["start_high"])
+        ends = law["start_low"], law["start_high"]
+        return ScenarioLaw(tuple(law["dwell"]), *ends, tuple(map(tuple, law.get("inputs", ()))))
 
 
-def network_law(model: Model, *, dwell: tuple[float, float], start_box: float = 0.1) -> ScenarioLaw:
+def network_law(
+    model: Model, *, dwell: tuple[float, float], start_box: float = 0.1, inputs: Pairs = ()
+) -> ScenarioLaw:
     """The paper's law for the network: χ0 uniform in [−start_box, start_box]^2nx; inputs under way
-    are 0, normalised."""
-    start, box = (
-        model.system.x0,
-        model.state(np.full(model.sizes.n, start_box), np.zeros(len(model.inputs))),
-    )
-    return ScenarioLaw(dwell, start - box, start + box)
+    are 0, normalised. Within `inputs` (nu, 2) [engineering] the box lies around rest under their
+    middles instead, which were held before."""
+    start = model.system.x0
+    if inputs:
+        middle = np.mean(inputs, axis=1)
+        start = model.state(rest(model.core, middle), middle)
+    box = model.state(np.full(model.sizes.n, start_box), np.zeros(len(model.inputs)))
+    return ScenarioLaw(dwell, start - box, start + box, inputs)
 
 
-def plant_law(plant: System, scaling: Scaling, *, dwell: tuple[float, float]) -> ScenarioLaw:
+def plant_law(
+    plant: System, scaling: Scaling, *, dwell: tuple[float, float], inputs: Pairs = ()
+) -> ScenarioLaw:
     """For the plant the counterpart of a start near 0: at rest under the mid input."""
     start = rest(plant, scaling.u_mid)
-    return ScenarioLaw(dwell, start, start)
+    return ScenarioLaw(dwell, start, start, inputs)
 
 
 @dataclass(frozen=True)
@@ -278,3 +301,12 @@ def worst_radius(model: Model, v: Verification, bound: Bound) -> float:
     u = segments.signal(v.steps + 1)
     y = simulate_batch(model.system, u[None], start[None])[0]
     return float(np.linalg.norm(model.scaling.y_in(y), axis=1).max())
+
+
+def covered(model: Model, v: Verification, bound: Bound) -> Array:
+    """Least and largest inputs (2, nu) [engineering] that the scenarios of a bound were drawn
+    between, wider by a rounding."""
+    law = ScenarioLaw.from_description(v.law)
+    reach = law.reach(bound.radius_u, model.scaling) * model.scaling.u_span
+    slack = 1e-12 * bound.radius_u * model.scaling.u_span
+    return np.asarray(model.scaling.u_mid + reach + np.outer([-1.0, 1.0], slack))

@@ -12,10 +12,17 @@ from dataclasses import dataclass
 from math import ceil, log
 from typing import Any
 
+import numpy as np
 from scipy.special import bdtr
 
 from lstm_mpc.certificates.evidence import Verification
-from lstm_mpc.certificates.exploration import Progress, explore, network_law, plant_law
+from lstm_mpc.certificates.exploration import (
+    Pairs,
+    Progress,
+    explore,
+    network_law,
+    plant_law,
+)
 from lstm_mpc.data.excitation import default_dwell
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.model import Model
@@ -66,8 +73,9 @@ class VerifyOptions:
     `radii` are the ρu (normalised input); `epsilon` ε and `beta` β decide by `rule` how many
     scenarios there are, each of `steps` samples from the `seed`; `shape` is "ball" (d = 1) or
     "intervals" (d = 2 per output). The first `settle` samples do not count for the settled bound.
-    Each input level is held for a time uniform in `dwell` [s], by default 30 to 200 samples; starts
-    are uniform within ±`start_box` around rest."""
+    Each input level is held for a time uniform in `dwell` [s], by default 30 to 200 samples, and
+    lies within the radius and, where `inputs` are given, one (low, high) for each [unit], within
+    these; starts are uniform within ±`start_box` around rest."""
 
     radii: tuple[float, ...] = (1.0,)
     epsilon: float = 1e-2
@@ -79,9 +87,11 @@ class VerifyOptions:
     dwell: tuple[float, float] | None = None
     start_box: float = 0.1
     seed: int = 0
+    inputs: Pairs = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "radii", tuple(float(radius) for radius in self.radii))
+        object.__setattr__(self, "inputs", tuple((float(a), float(b)) for a, b in self.inputs))
         if self.shape not in ("ball", "intervals"):
             raise InputError(f"verify: shape must be 'ball' or 'intervals', got {self.shape!r}")
         scenario_count(self.epsilon, self.beta, rule=self.rule)
@@ -121,6 +131,7 @@ def verify(
             f"verify: radii {list(o.radii)} must lie in (0, {model.scaling.radius:g}], the model's"
             " own input radius"
         )
+    _check_inputs(model, o)
     d = 1 if o.shape == "ball" else 2 * len(model.outputs)
     scenarios = scenario_count(o.epsilon, o.beta, d=d, rule=o.rule)
     common: dict[str, Any] = {
@@ -133,10 +144,10 @@ def verify(
     common |= {"safe_set": safe_set, "shape": o.shape, "workers": workers}
     common |= {"on_progress": on_progress}
     dwell = o.dwell or default_dwell(model.Ts)
-    law = network_law(model, dwell=dwell, start_box=o.start_box)
+    law = network_law(model, dwell=dwell, start_box=o.start_box, inputs=o.inputs)
     bounds = explore(model.system, law, model.scaling, label="model", **common)
     if plant is not None:
-        its_law = plant_law(plant, model.scaling, dwell=dwell)
+        its_law = plant_law(plant, model.scaling, dwell=dwell, inputs=o.inputs)
         bounds += explore(plant, its_law, model.scaling, label="plant", **common)
     names = ("epsilon", "beta", "rule", "shape", "steps", "settle", "seed")
     return Verification(
@@ -147,3 +158,26 @@ def verify(
         bounds=bounds,
         **{name: getattr(o, name) for name in names},
     )
+
+
+def _check_inputs(model: Model, options: VerifyOptions) -> None:
+    """InputError where `inputs` are not ranges of the model's inputs within every radius."""
+    if not options.inputs:
+        return
+    if len(options.inputs) != len(model.inputs):
+        raise InputError(
+            f"verify: inputs has {len(options.inputs)} ranges, the model has {len(model.inputs)}"
+            " inputs; give [low, high] for each"
+        )
+    reach = min(options.radii) * (1 + 1e-9)
+    for s, (low, high), ends in zip(
+        model.inputs,
+        options.inputs,
+        model.scaling.u_in(np.transpose(options.inputs)).T,
+        strict=True,
+    ):
+        if not (low <= high and np.abs(ends).max() <= reach):
+            raise InputError(
+                f"verify: the inputs [{low:g}, {high:g}] {s.unit} of {s.name!r} must rise and lie"
+                f" within the smallest of radii, {min(options.radii):g}"
+            )

@@ -11,12 +11,14 @@ import numpy as np
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.identification.linear_model import LinearModel
 from lstm_mpc.plants.roles import Roles
+from lstm_mpc.plants.system import Array
 
 _HORIZONS = (10, 20)  # samples
 _FREE = 40  # inputs times samples beyond which the exported C grows too large
 _SHARE = 0.1  # of the move penalty that balances an error of the span against a move of the range
 _QUICK = 4.0  # an input may cross its range within a fourth of the time constant
 _RATES = (0.05, 0.5)  # shares of the range per sample
+_FELT = (1, 99)  # [%] between which lies what an input was held at
 _GAINS = (0.2, 0.6)  # of the observer, for much noise and for little
 
 
@@ -52,8 +54,9 @@ def first_tuning(
         memory: samples after which the outputs have forgotten themselves.
 
     Returns:
-        A tuning that stays where the inputs were recorded and for which an error of an output's
-        span weighs about as much as the moves that remove it, slower where there is noise.
+        A tuning that stays where the inputs were recorded, several of them where they were held
+        together, and for which an error of an output's span weighs about as much as the moves that
+        remove it, slower where there is noise.
     """
     roles = Roles.of(dataset.inputs)
     u = roles.moved(np.vstack([r.u for r in dataset.records]))
@@ -70,9 +73,13 @@ def first_tuning(
     uneven = max(delays) - min(delays)
     most = max(_HORIZONS[0] // 2, min(_HORIZONS[1], _FREE // len(span_u)))
     rate = float(np.clip(_QUICK / max(slow, 1.0), *_RATES))
+    quick = min(min(linear.time_constants) / linear.Ts, 2.0 * memory)
+    ends = u.min(axis=0), u.max(axis=0)
+    if len(signals) > 1:
+        ends = held_together([roles.moved(r.u) for r in dataset.records], quick)
     return FirstTuning(
-        u_low=tuple(np.maximum(u.min(axis=0), low).tolist()),
-        u_high=tuple(np.minimum(u.max(axis=0), high).tolist()),
+        u_low=tuple(np.maximum(ends[0], low).tolist()),
+        u_high=tuple(np.minimum(ends[1], high).tolist()),
         horizon=int(np.clip(np.ceil(slow), min(_HORIZONS[0], most), most)) + uneven,
         output_weight=tuple((1.0 / span_y**2).tolist()),
         move_penalty=tuple((_SHARE * (1.0 + 20.0 * noisy) * effect**2 / span_u**2).tolist()),
@@ -80,3 +87,20 @@ def first_tuning(
         observer_gain=float(np.clip(_GAINS[1] - 4.0 * noisy, *_GAINS)),
         u_start=tuple(np.clip(u.mean(axis=0), low, high).tolist()),
     )
+
+
+def held_together(records: Sequence[Array], quick: float) -> tuple[Array, Array]:
+    """Least and largest values (nu,) of several inputs that a controller may hold at once: what
+    the plant has felt of each, filtered by its quickest time constant of `quick` samples, but for
+    one sample in a hundred at each end. What an input was for a moment was never held, and all
+    extremes at once were never seen."""
+    share = float(np.exp(-1.0 / max(quick, 0.1)))
+    felt = []
+    for u in records:
+        now, path = u.mean(axis=0), np.empty_like(u)
+        for k, sample in enumerate(u):
+            now = share * now + (1.0 - share) * sample
+            path[k] = now
+        felt.append(path)
+    low, high = np.percentile(np.vstack(felt), _FELT, axis=0)
+    return low, high

@@ -13,6 +13,7 @@ from lstm_mpc.certificates.evidence import ErrorTube, Validation
 from lstm_mpc.certificates.evidence.error_tube import quantile, widths
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.policy import Policy
+from lstm_mpc.certificates.verdict.claims import claims_of
 from lstm_mpc.certificates.verdict.computed import fit_reasons
 from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.errors import InputError
@@ -90,12 +91,32 @@ def test_too_few_blocks_are_named_with_how_many_are_needed():
     tube = validate(model, records(model, 4, 150, seed=1), choices=4).error_tube
     assert (tube.blocks, tube.width, tube.needed(1)) == (8, (), 39)
     assert tube.sentence(model.outputs) == (
-        "no error tube: 8 blocks of 50 samples cannot carry probability 0.9, 39 are needed;"
+        "no error tube: 8 blocks of 50 samples cannot carry probability 0.9 for 4 models compared,"
+        " 39 are needed, 1950 samples beside the first 50 of each record;"
         " validate on longer records"
     )
     scores = np.arange(39.0)[:, None]
     assert widths(scores, 0.1, 4) == (38.0,)
     assert widths(scores[1:], 0.1, 4) == ()
+
+
+def test_a_release_says_that_its_validation_is_too_short_for_a_tube():
+    model = stable_model(0)
+    short = validate(model, records(model, 1, 140, seed=0))
+    kinds = {
+        words: kind
+        for kind, words in claims_of(model, [], tube=None, verification=None, validation=short)
+    }
+    words = short.error_tube.sentence(model.outputs)
+    assert kinds[words] == "absent"
+    assert words.startswith("no error tube: 1 blocks of 50 samples cannot carry probability 0.9, 9")
+    assert "450 samples beside the first 50 of each record" in words
+    long = validate(model, records(model, 9, 140, seed=0))
+    kinds = {
+        words: kind
+        for kind, words in claims_of(model, [], tube=None, verification=None, validation=long)
+    }
+    assert kinds[long.error_tube.sentence(model.outputs)] == "measured"
 
 
 def test_what_was_not_measured_does_not_count():

@@ -16,7 +16,10 @@ from lstm_mpc.certificates.exploration import (
     plant_law,
     replay,
 )
+from lstm_mpc.certificates.policy import Policy
 from lstm_mpc.certificates.scenarios import VerifyOptions, scenario_count, verify
+from lstm_mpc.certificates.verdict.claims import claims_of
+from lstm_mpc.certificates.verdict.sampled import scenario_reasons
 from lstm_mpc.data.scaling import Scaling
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.batch import rest
@@ -240,6 +243,70 @@ def test_intervals_need_more_scenarios_and_claim_per_output():
         model, VerifyOptions(shape="intervals", rule="exact", **QUICK), safe_set=2 * WIDE
     )
     assert exact.scenarios == scenario_count(0.1, 1e-2, d=4, rule="exact") < result.scenarios
+
+
+# -- where several inputs were held together -------------------------------------------------------
+
+BOX = ((-0.3, 0.5), (0.1, 0.2))
+
+
+def test_scenarios_stay_where_the_inputs_were_held():
+    model = stable_model(0, 2)
+    given = tuple(map(tuple, model.scaling.u_out(np.array(BOX).T).T.tolist()))
+    found = verify(model, VerifyOptions(inputs=given, **QUICK), safe_set=WIDE)
+    law = ScenarioLaw.from_description(found.law)
+    drawn = []
+    for index in range(40):
+        start, held = law.draw(
+            index, seed=0, radius=1.0, steps=40, scaling=model.scaling, Ts=model.Ts
+        )
+        drawn.append(held.levels)
+        rested = model.state(rest(model.core, np.mean(given, axis=1)), np.mean(given, axis=1))
+        assert np.abs(start - rested).max() <= 0.1
+    for (low, high), levels in zip(given, np.vstack(drawn).T, strict=True):
+        assert low <= levels.min() < low + 0.2 * (high - low)
+        assert high - 0.2 * (high - low) < levels.max() <= high
+    narrow, whole = found.bounds[0], verify(model, VerifyOptions(**QUICK), safe_set=WIDE).bounds[0]
+    assert narrow.high[0] - narrow.low[0] < whole.high[0] - whole.low[0]
+
+
+def test_inputs_that_scenarios_did_not_cover_are_refused():
+    model = stable_model(0, 2)
+    given = tuple(map(tuple, model.scaling.u_out(np.array(BOX).T).T.tolist()))
+    found = verify(model, VerifyOptions(inputs=given, **QUICK), safe_set=WIDE)
+    ends, policy = np.array(given).T, Policy(epsilon=0.1, beta=1e-2)
+    assert scenario_reasons(model, found, policy, WIDE, *ends) == []
+    ((check, words),) = scenario_reasons(
+        model, found, policy, WIDE, ends[0], ends[1] + np.array([0.0, 1e-3])
+    )
+    assert check == "input_range"
+    assert f"the controller may move {model.inputs[1].name} in [" in words
+    forged = replace(found, law={**found.law, "inputs": [[0.0, 1.0]]})
+    (reason, *_) = scenario_reasons(model, forged, policy, WIDE, *ends)
+    assert "the law of the verification cannot be read" in reason[1]
+    claims = claims_of(model, [], tube=None, verification=found, validation=None)
+    low, high = given[0]
+    assert f"with {model.inputs[0].name} in [{low:.4g}, {high:.4g}]" in claims[0][1]
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [
+        ([(0.0, 1.0)], "inputs has 1 ranges, the model has 2 inputs"),
+        ([(0.5, 0.0), (0.0, 0.1)], r"of 'u1' must rise and lie within the smallest of radii, 0\.9"),
+        (
+            [(0.0, 0.1), (0.0, 0.95)],
+            r"of 'u2' must rise and lie within the smallest of radii, 0\.9",
+        ),
+    ],
+)
+def test_ranges_that_no_scenario_could_draw_are_named(ends, words):
+    model = stable_model(0, 2)
+    if len(ends) == 2:
+        ends = model.scaling.u_out(np.array(ends).T).T.tolist()
+    options = VerifyOptions(inputs=ends, radii=(0.9,), **QUICK)
+    with pytest.raises(InputError, match=words):
+        verify(model, options, safe_set=WIDE)
 
 
 # -- misuse ----------------------------------------------------------------------------------------

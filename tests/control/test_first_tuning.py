@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lstm_mpc.control.first_tuning import first_tuning
+from lstm_mpc.control.first_tuning import first_tuning, held_together
 from lstm_mpc.data.dataset import Dataset, Record
 from lstm_mpc.identification.linear_model import LinearModel, Transfer
 from lstm_mpc.plants.system import Signal
@@ -65,3 +65,17 @@ def test_inputs_stay_where_they_were_recorded():
 def test_many_inputs_have_a_horizon_that_the_c_can_hold_and_that_their_delays_need():
     found = tuned(tau=200.0, gains=(0.5, 0.5, 0.5, 0.5), delays=(0, 0, 7, 0))
     assert found.horizon == 10 + 7
+
+
+def test_several_inputs_stay_where_they_were_held_together():
+    rng = np.random.default_rng(2)
+    fast, slow = rng.uniform(-1, 1, 3000), np.repeat(rng.uniform(-1, 1, 100), 30)
+    spike = slow.copy()
+    spike[100] = 9.0
+    low, high = held_together([np.column_stack([fast, slow, spike])], 10.0)
+    assert -0.6 < low[0] < high[0] < 0.6  # never held at its ends
+    assert high[1] > 0.85
+    assert high[2] == pytest.approx(high[1], abs=0.1)  # one sample is no place to stay
+    alone, both = tuned(), tuned(gains=(0.5, 0.2), delays=(0, 0))
+    assert both.u_low[0] > alone.u_low[0]
+    assert both.u_high[0] < alone.u_high[0]

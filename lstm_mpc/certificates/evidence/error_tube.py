@@ -68,9 +68,12 @@ class ErrorTube(Evidence):
             One sentence, with what it rests on, or why there is no claim.
         """
         if not self.width:
+            needed = self.needed(len(outputs))
+            chosen = f" for {self.choices} models compared" if self.choices > 1 else ""
             return (
                 f"no error tube: {self.blocks} blocks of {self.block} samples cannot carry"
-                f" probability {1.0 - self.alpha:g}, {self.needed(len(outputs))} are needed;"
+                f" probability {1.0 - self.alpha:g}{chosen}, {needed} are needed,"
+                f" {needed * self.block} samples beside the first {self.transient} of each record;"
                 " validate on longer records"
             )
         widths = ", ".join(

@@ -30,15 +30,24 @@ def claims_of(
         lines.append(("proved", tube_sentence(model, tube)))
     v = verification
     if v is not None and (bound := model_bound(v, model)) is not None:
+        within = "".join(
+            f"{', ' if k else ' with '}{s.name} in [{a:.4g}, {b:.4g}] {s.unit}"
+            for k, (s, (a, b)) in enumerate(
+                zip(model.inputs, v.law.get("inputs", ()), strict=False)
+            )
+        )
         text = (
             f"with confidence {confidence(v.beta, campaigns)} at most {v.epsilon:g} of all runs of"
-            f" {v.steps} steps under the sampled law leave"
+            f" {v.steps} steps under the sampled law{within} leave"
             f" {intervals(model, *claimed_set(bound, v.shape, model.scaling))} (ρ* ="
             f" {bound.radius_y:.4f}, N = {v.scenarios})"
         )
         lines.append(("sampled", text))
     if validation is not None:
         lines += [("measured", text) for text in fit_sentences(model, validation)]
+        if (errors := validation.error_tube) is not None:
+            kind = "measured" if errors.width else "absent"
+            lines.append((kind, errors.sentence(model.outputs)))
     return tuple(lines)
 
 
@@ -110,8 +119,7 @@ def model_bound(verification: Verification, model: Model) -> Bound | None:
 
 
 def fit_sentences(model: Model, validation: Validation) -> list[str]:
-    """The figures of a validation in words, one sentence for each reference, and the
-    tube of its errors."""
+    """The figures of a validation in words, one sentence for each reference."""
     sentences = []
     names = [f"{s.name} " for s in model.outputs] if len(model.outputs) > 1 else [""]
     for against, fit in validation.fits.items():
@@ -123,6 +131,4 @@ def fit_sentences(model: Model, validation: Validation) -> list[str]:
             f"validation FIT (12) {shares[0]}, mean-removed {shares[1]} against the {against}"
             f" output, {validation.samples} samples"
         )
-    if validation.error_tube is not None and validation.error_tube.width:
-        sentences.append(validation.error_tube.sentence(model.outputs))
     return sentences

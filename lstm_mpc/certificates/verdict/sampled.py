@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lstm_mpc.certificates.evidence import Bound, Verification
-from lstm_mpc.certificates.exploration import claimed_set, worst_radius
+from lstm_mpc.certificates.exploration import claimed_set, covered, worst_radius
 from lstm_mpc.certificates.policy import Policy
 from lstm_mpc.certificates.scenarios import scenario_count
 from lstm_mpc.certificates.verdict.claims import intervals, model_bound
@@ -51,7 +51,7 @@ def scenario_reasons(
     if bound is None:
         return [*reasons, ("scenario", "the verification holds no bound of the model")]
     reasons += [("safe_set", why) for why in _safe_set_reasons(model, v, bound, safe)]
-    reasons += [("input_range", why) for why in _range_reasons(model, bound, low, high)]
+    reasons += [("input_range", why) for why in _range_reasons(model, v, bound, low, high)]
     return reasons or [("scenario", why) for why in _record_reasons(model, v, bound)]
 
 
@@ -95,10 +95,15 @@ def _safe_set_reasons(
     return reasons
 
 
-def _range_reasons(model: Model, bound: Bound, low: Array, high: Array) -> list[str]:
+def _range_reasons(
+    model: Model, v: Verification, bound: Bound, low: Array, high: Array
+) -> list[str]:
     """Which inputs of the controller the scenarios do not cover."""
-    middle, reach = model.scaling.u_mid, bound.radius_u * model.scaling.u_span * (1 + 1e-12)
-    ends = zip(low, high, middle - reach, middle + reach, strict=True)
+    try:
+        drawn = covered(model, v, bound)
+    except (KeyError, TypeError, ValueError, InputError) as error:
+        return [f"the law of the verification cannot be read ({error!r:.80})"]
+    ends = zip(low, high, *drawn, strict=True)
     return [
         f"the controller may move {s.name} in [{a:g}, {b:g}] {s.unit}, the verification covers"
         f" [{x:.4g}, {z:.4g}] (ρu = {bound.radius_u:g})"

@@ -18,6 +18,7 @@ from lstm_mpc.data.look.columns import Column
 from lstm_mpc.data.look.inspection import Inspection
 from lstm_mpc.identification.linear_model import LinearModel
 from lstm_mpc.identification.starts import TrainingCandidate
+from lstm_mpc.plants.roles import Roles
 from lstm_mpc.plants.system import Array, Signal
 from lstm_mpc.project.drafting.fit import AskedFit, first_samples
 from lstm_mpc.project.drafting.lines import inline, key, note, rounded, text
@@ -74,9 +75,6 @@ def draft(
             " where inputs at rest at their limits take them",
         ),
     ]
-    for s, (low, high) in zip(training.outputs, _reachable(training, linear), strict=True):
-        ends = f"[{rounded(max(s.low, low))}, {rounded(min(s.high, high))}]"
-        lines.append(note(f"{key(s.name)} = {ends}", f"[{s.unit}]"))
     outputs = [columns[s.name] for s in training.outputs]
     tuning = first_tuning(
         training,
@@ -85,25 +83,42 @@ def draft(
         delays=found.input_delays,
         memory=slow,
     )
-    lines += _gate_lines(slow, training.Ts, asked, _radius(training, tuning))
+    drawn = _drawn(training, tuning)
+    reached = _reachable(training, linear, drawn)
+    for s, (low, high) in zip(training.outputs, reached, strict=True):
+        ends = f"[{rounded(max(s.low, low))}, {rounded(min(s.high, high))}]"
+        lines.append(note(f"{key(s.name)} = {ends}", f"[{s.unit}]"))
+    lines += _gate_lines(slow, training.Ts, asked, _radius(training, tuning), drawn)
     lines += plant_lines()
-    return "\n".join([*lines, *control_lines(tuning), *loop_lines(training, slow), ""])
+    return "\n".join([*lines, *control_lines(tuning), *loop_lines(training, slow, tuning), ""])
 
 
-def _reachable(training: Dataset, linear: LinearModel) -> Array:
-    """(low, high) of every output (ny, 2) [unit]: half its span beyond what was measured or, where
-    that is further, a fourth of it beyond where the linear model comes to rest under inputs at
-    their limits, but at most two spans."""
+def _drawn(training: Dataset, tuning: FirstTuning) -> Array | None:
+    """(low, high) of every input (nu, 2) [unit] that scenarios are drawn in: where several are
+    moved what the controller may use of them, as nobody recorded all their limits at once, and
+    the limits of what is only measured; None: all within the radius."""
+    roles = Roles.of(training.inputs)
+    if len(roles.manipulated) < 2:
+        return None
+    ends = np.array([[s.low, s.high] for s in training.inputs])
+    ends[roles.manipulated] = np.column_stack([tuning.u_low, tuning.u_high])
+    return ends
+
+
+def _reachable(training: Dataset, linear: LinearModel, drawn: Array | None) -> Array:
+    """(low, high) of every output (ny, 2) [unit]: half its span beyond what was measured, times √nu
+    as what nu independent inputs do at once adds up to √nu of what was seen of them, or, where that
+    is further, a fourth of it beyond where the linear model comes to rest under inputs at the ends
+    of what is `drawn` or their limits, but at most two spans."""
     u, y = (np.vstack([getattr(r, which) for r in training.records]) for which in ("u", "y"))
     low, high = np.nanmin(y, axis=0), np.nanmax(y, axis=0)
     span = high - low
-    ways = [
-        linear.gain * ([getattr(s, end) for s in training.inputs] - u.mean(axis=0))
-        for end in ("low", "high")
-    ]
+    ends = np.array([[s.low, s.high] for s in training.inputs]) if drawn is None else drawn
+    ways = [linear.gain * (end - u.mean(axis=0)) for end in ends.T]
     rest = np.nanmean(y, axis=0) + [sum_of(*ways).sum(axis=1) for sum_of in (np.fmin, np.fmax)]
-    lowest = np.clip(rest[0] - 0.25 * span, low - 2.0 * span, low - 0.5 * span)
-    highest = np.clip(rest[1] + 0.25 * span, high + 0.5 * span, high + 2.0 * span)
+    least = min(0.5 * np.sqrt(u.shape[1]), 2.0) * span
+    lowest = np.clip(rest[0] - 0.25 * span, low - 2.0 * span, low - least)
+    highest = np.clip(rest[1] + 0.25 * span, high + least, high + 2.0 * span)
     return np.column_stack([lowest, highest])
 
 
@@ -206,13 +221,25 @@ def _count_lines(samples: int) -> list[str]:
     ]
 
 
-def _gate_lines(slow: int, Ts: float, asked: AskedFit, radius: float) -> list[str]:
+def _gate_lines(
+    slow: int, Ts: float, asked: AskedFit, radius: float, drawn: Array | None
+) -> list[str]:
     """[verify] and [release]; scenarios long enough for outputs that remember `slow` samples."""
     dwell = f"[{rounded(max(2, slow // 4) * Ts)}, {rounded(3 * slow * Ts)}]"
     return [
         "",
         "[verify]",
         note(f"radii = [{radius}]", "share of the input limits that is recorded and used"),
+        *(
+            []
+            if drawn is None
+            else [
+                note(
+                    f"inputs = {drawn.tolist()}",
+                    "as u_low and u_high: several inputs where they were held together",
+                )
+            ]
+        ),
         note('rule = "exact"', "N by the exact binomial tail"),
         'shape = "intervals"',
         "epsilon = 1e-2",

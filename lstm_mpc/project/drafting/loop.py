@@ -53,15 +53,16 @@ def control_lines(tuning: FirstTuning) -> list[str]:
     ]
 
 
-def loop_lines(dataset: Dataset, slow: int) -> list[str]:
+def loop_lines(dataset: Dataset, slow: int, tuning: FirstTuning) -> list[str]:
     """`[[scenario]]` and `[verify_loop]`, for outputs that remember `slow` samples; setpoints are
-    where the outputs were for half of the time."""
+    where the outputs were for half of the time, and inputs begin where the controller may use
+    them."""
     roles = Roles.of(dataset.inputs)
     every, y = (np.vstack([getattr(r, which) for r in dataset.records]) for which in ("u", "y"))
     u, measured = roles.moved(every), [dataset.inputs[i].name for i in roles.measured]
     fed = every[:, roles.measured]
     low, high = np.nanpercentile(y, (25, 75), axis=0)
-    least, most = u.min(axis=0), u.max(axis=0)
+    least, most = np.array(tuning.u_low), np.array(tuning.u_high)
     inside = 0.01 * (most - least)  # whatever the digits written
     starts = np.clip(np.percentile(u, (10, 90), axis=0), least + inside, most - inside)
     steps = int(np.clip(10 * slow, *_LOOP))
