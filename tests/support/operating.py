@@ -151,7 +151,9 @@ class InMemory:
 
 def runtime_of(cleared, plant, path, engine="c", events=None):
     heard = [] if events is None else events
-    wiring = Wiring(nodes={tag: tag for tag in plant.tags})
+    # a sample lasts 20 ms, and a machine may be busy for long
+    patient = OperateOptions(resume_samples=10_000)
+    wiring = Wiring(operation=patient, nodes={tag: tag for tag in plant.tags})
     return Runtime(
         "ph",
         cleared,
