@@ -227,6 +227,7 @@ def replay_loop(
     options: LoopVerifyOptions | None = None,
     *,
     index: int,
+    engine: str = "c",
 ) -> Run:
     """One scenario of a loop verification again, alone and in full.
 
@@ -236,10 +237,14 @@ def replay_loop(
         law: How closed loops are drawn.
         options: As in `verify_loop`.
         index: The number of the scenario, from 0.
+        engine: "c", what was verified, or "sqp", its reference in double precision, which needs no
+            compiler.
 
     Returns:
-        The run: to the bit as it was among the others where the plant's twin works entry by entry,
-        as that of pH does; to round-off where it multiplies matrices.
+        The run; under "c" to the bit as it was among the others where the plant's twin works entry
+        by entry, as that of pH does, and to round-off where it multiplies matrices.
     """
     options = options or LoopVerifyOptions()
-    return replayed(loop_experiment(spec_of(mpc), plant, law, options), index)
+    spec = spec_of(mpc)
+    controller = None if engine == "c" else MPC.of(spec, engine)
+    return replayed(loop_experiment(spec, plant, law, options), index, controller)

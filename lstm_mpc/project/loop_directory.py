@@ -119,7 +119,7 @@ class LoopDirectory(Directory):
             history: What is kept of it; by default history.db of each design.
             speed: How many times faster than real the plants are simulated.
             page: Where the operator's page listens; by default there is none.
-            on_event: Hears the name of the design, what happens, and more of it.
+            on_event: Hears who did what, and more of it.
             ready: Called when every controller was cleared.
 
         Returns:

@@ -21,7 +21,7 @@ from lstm_mpc.assurance.loops.baselines import (
 from lstm_mpc.assurance.loops.performance import gauge_of, merged_loops
 from lstm_mpc.certificates.evidence import LoopPerformance, Performance
 from lstm_mpc.codegen.sil import Compiled, ControllerBatch, Sources
-from lstm_mpc.control.controller import Status, meanings
+from lstm_mpc.control.controller import Controller, Status, meanings
 from lstm_mpc.control.scenario import Draw, Probe, Valve, draw_scenarios
 from lstm_mpc.control.simulation import Run, measured_of, simulate_closed_loop
 from lstm_mpc.errors import SolverError
@@ -217,14 +217,13 @@ def _reach(low: Array, high: Array, safe_set: Pairs) -> Array:
     return np.asarray(np.maximum((high - middle) / half, (middle - low) / half).max(axis=0))
 
 
-def replayed(experiment: LoopExperiment, index: int) -> Run:
-    """Scenario `index` of an experiment, in full."""
+def replayed(experiment: LoopExperiment, index: int, controller: Controller | None = None) -> Run:
+    """Scenario `index` of an experiment, in full, under its C or another engine."""
     e = experiment
     scenario, before = e.law.draw(index, seed=e.seed, plant=e.plant, steps=e.steps)
-    compiled = Compiled(dict(e.sources))
     return simulate_closed_loop(
         e.plant,
-        compiled,
+        controller or Compiled(dict(e.sources)),
         scenario,
         u_start=before,
         horizon=e.ahead,

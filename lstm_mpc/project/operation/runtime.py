@@ -55,13 +55,20 @@ class Counts:
     solve: float = 0.0
 
 
-def engine_of(spec: ControllerSpec) -> tuple[str, Engine]:
-    """The exported C, compiled; the engine in Python where no compiler is. Its name, and itself."""
+def usual_engine() -> str:
+    """The exported C, "c"; where no compiler is, the engine in Python, "sqp"."""
     try:
         compiler()
     except InputError:
-        return "sqp", Sqp(spec.release, spec.problem, spec.solver)
-    return "c", Compiled(spec.sources)
+        return "sqp"
+    return "c"
+
+
+def engine_of(spec: ControllerSpec) -> tuple[str, Engine]:
+    """The name of `usual_engine`, and the engine."""
+    if (name := usual_engine()) == "c":
+        return name, Compiled(spec.sources)
+    return name, Sqp(spec.release, spec.problem, spec.solver)
 
 
 class Connection(Protocol):

@@ -116,8 +116,11 @@ def export(design: Design, options: Options = DEFAULT, *, target: str = "control
     return Export(target, passed, made.files, facts, cleared.evidence)
 
 
-def cleared_of(design: Design, passed: Release, spec: ControllerSpec | None = None) -> Cleared:
-    """The controller of the design, or `spec`, through its gate."""
+def cleared_of(
+    design: Design, passed: Release, spec: ControllerSpec | None = None, *, engine: str = "c"
+) -> Cleared:
+    """The controller of the design, or `spec`, through its gate; the worst loop of its evidence is
+    run again under the engine."""
     spec = spec or ControllerSpec(passed, design.control, design.solver)
     log = campaign_log.campaigns(design)
     needed = passed.policy.controller != "tube" or bounded(passed.policy)  # loops have a part in it
@@ -126,7 +129,7 @@ def cleared_of(design: Design, passed: Release, spec: ControllerSpec | None = No
     where = str(design.folder)
     cleared = clearance.clear(spec, loop=loop, log=log, signers=signers, folder=where)
     if loop is not None and any(kind == "sampled" for kind, _ in cleared.evidence):
-        refuse_other_worst(design, spec, loop)
+        refuse_other_worst(design, spec, loop, engine)
     return cleared
 
 

@@ -23,7 +23,7 @@ from lstm_mpc.project.operation.opcua.plant_server import (
 from lstm_mpc.project.operation.options import wiring_of
 from lstm_mpc.project.operation.page.app import Page
 from lstm_mpc.project.operation.page.options import PageOptions
-from lstm_mpc.project.operation.runtime import Counts, Runtime
+from lstm_mpc.project.operation.runtime import Counts, Runtime, usual_engine
 from lstm_mpc.project.steps.export_steps import cleared_of
 
 
@@ -66,7 +66,7 @@ def runtime_of(
         Refused: The gate of the controller says no.
         InputError: There is no usable release, or the connection file cannot be used.
     """
-    cleared = cleared_of(design, judged.passed(design, "operate"))
+    cleared = cleared_of(design, judged.passed(design, "operate"), engine=usual_engine())
     wiring = wiring_of(design.folder, cleared.spec.model, connection, page=page)
     path = history or design.file(FILE)
     return Runtime(design.name, cleared, wiring, path, speed=speed, on_event=on_event)
@@ -90,7 +90,7 @@ def operate_designs(
         history: Where it is kept what happens; by default history.db of each.
         speed: How many times faster than real the plants are simulated.
         page: Where the operator's page listens; by default there is none.
-        on_event: Hears the name of the design, what happens, and more of it.
+        on_event: Hears who did what, and more of it.
         ready: Called when every controller was cleared.
 
     Returns:

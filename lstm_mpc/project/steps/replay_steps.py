@@ -68,12 +68,15 @@ def replay(design: Design, index: int) -> Replay:
     return Replay(index, run, plant, passed.safe_set, evidence)
 
 
-def refuse_other_worst(design: Design, spec: ControllerSpec, loop: LoopVerification) -> None:
-    """`Refused` where the worst closed loop of a verification, run again, does not do what the
-    record says."""
+def refuse_other_worst(
+    design: Design, spec: ControllerSpec, loop: LoopVerification, engine: str = "c"
+) -> None:
+    """`Refused` where the worst closed loop of a verification, run again under an engine, does not
+    do what the record says."""
     law, how = LoopLaw.from_description(loop.law), LoopVerifyOptions.of(loop)
     index = min(max(loop.worst, 0), loop.scenarios - 1)
-    run = loop_verification.replay_loop(spec, design.plant_of(law), law, how, index=index)
+    plant = design.plant_of(law)
+    run = loop_verification.replay_loop(spec, plant, law, how, index=index, engine=engine)
     _refuse_other(design, "export", loop, index, run)
 
 

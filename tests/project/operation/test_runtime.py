@@ -17,11 +17,13 @@ from lstm_mpc.assurance.clearance import clear
 from lstm_mpc.certificates.evidence import ErrorTube
 from lstm_mpc.cli import main
 from lstm_mpc.directory import Project
-from lstm_mpc.errors import InputError
+from lstm_mpc.errors import InputError, Refused
+from lstm_mpc.project.design import load_design
 from lstm_mpc.project.operation.history import rows_of
 from lstm_mpc.project.operation.modes import Mode, Request
 from lstm_mpc.project.operation.opcua.plant_server import ServerOptions
 from lstm_mpc.project.steps import operate_steps
+from lstm_mpc.project.steps.replay_steps import refuse_other_worst
 
 
 def story(runtime, acts):
@@ -204,7 +206,7 @@ def interrupted(*_):
 
 def test_every_verb_beside_a_plant_has_a_method(cleared, short_design, monkeypatch):
     """Two designs run in one process; nobody answers them."""
-    monkeypatch.setattr(operate_steps, "cleared_of", lambda design, passed: cleared)
+    monkeypatch.setattr(operate_steps, "cleared_of", lambda design, passed, engine: cleared)
     other = short_design.parent / "other"
     shutil.copytree(short_design, other)
     heard, project = [], Project(short_design)
@@ -225,3 +227,21 @@ def test_every_verb_beside_a_plant_has_a_method(cleared, short_design, monkeypat
         project.simulate(scenario="none")
     url = project.simulate(ServerOptions(port=port), ready=interrupted)
     assert url == f"opc.tcp://127.0.0.1:{port}/lstm-mpc"
+
+
+def no_compiler():
+    raise InputError("there is no C compiler")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ph", "quadruple_tank", "ph_feed"])
+def test_without_a_compiler_the_engine_in_python_takes_over(name, pytestconfig, monkeypatch):
+    """The evidence of the shipped loops holds under it, too; an altered one does not."""
+    for module in ("project.operation.runtime", "codegen.sil", "codegen.compiler"):
+        monkeypatch.setattr(f"lstm_mpc.{module}.compiler", no_compiler, raising=False)
+    design = load_design(pytestconfig.rootpath / "models" / name)
+    runtime = operate_steps.runtime_of(design)
+    assert runtime.engine_name == "sqp"
+    spec, loop = runtime.cleared.spec, runtime.cleared.loop
+    with pytest.raises(Refused, match=r"needs 0\.500 of the safe set; run again, number"):
+        refuse_other_worst(design, spec, replace(loop, reach=0.5), "sqp")
