@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_mpc.data.logs.layout import column, is_number, plain
+from lstm_mpc.data.logs.layout import column, is_number, plain, unit_of
 from lstm_mpc.data.logs.numbers import Mask
 from lstm_mpc.data.logs.table import Table, time_columns
 from lstm_mpc.errors import DataError
@@ -25,7 +25,8 @@ _MOST = 2000  # different tags
 
 @dataclass(frozen=True)
 class Readings:
-    """Which columns of a table hold the tag, the value and, where there is one, the unit."""
+    """Which columns of a table hold the tag, the value and, where there is one, the unit, which
+    otherwise may stand in the tag."""
 
     table: Table
     tag: int
@@ -37,7 +38,7 @@ class Readings:
         units = dict[str, str]()
         for line, cells in self.table.rows():
             tag = cells[self.tag].strip()
-            unit = cells[self.unit].strip() if self.unit is not None else ""
+            unit = cells[self.unit].strip() if self.unit is not None else unit_of(tag)
             if units.setdefault(tag, unit) != unit:
                 problem = f"tag {tag!r:.60} has the unit {unit!r:.20}, before {units[tag]!r:.20}"
                 raise DataError(f"{problem}; convert one", file=self.table.file, row=line)

@@ -27,6 +27,7 @@ _LONGEST = 2**20  # characters of a cell
 BLANKS = "blanks"  # a delimiter: one or more of them
 _DELIMITERS = [",", ";", "\t", "|"]
 _WESTERN = ["utf_8", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "cp1252"]
+_ASCII, _SIGNS = frozenset(map(chr, range(128))), frozenset("°²³µ±·×äöüÄÖÜß€éèàç")
 _NAMES = {
     "cp1252": "Windows-1252",
     "utf_16": "UTF-16",
@@ -75,6 +76,8 @@ def encoding_of(path: Path) -> str:
                 return "utf-8-sig"
         except UnicodeDecodeError as error:
             part = part[max(0, error.start - _PIECE // 2) :] if size else part
+    if _western(part):
+        return "cp1252"
     from charset_normalizer import from_bytes
 
     for choice in (_WESTERN, None):  # Western logs have too few letters to be told from others
@@ -82,6 +85,15 @@ def encoding_of(path: Path) -> str:
         if best is not None:
             return best.encoding
     raise DataError("is not a text file; give a log as CSV, .xlsx, .parquet or .mat", file=path)
+
+
+def _western(part: bytes) -> bool:
+    """Is every sign beyond ASCII one of the few that Western logs have, read as Windows-1252? They
+    are too few for statistics of letters."""
+    if b"\x00" in part:
+        return False
+    text = part.decode("cp1252", errors="replace")
+    return set(text) - _ASCII <= _SIGNS
 
 
 def encoding_note(encoding: str) -> list[str]:

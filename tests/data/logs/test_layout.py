@@ -5,7 +5,9 @@ import pytest
 from lstm_mpc import DataError
 from lstm_mpc.data.log_reader import read_raw
 from lstm_mpc.data.logs.layout import column, is_unit, plain, unit_of
+from lstm_mpc.data.logs.readings import readings_of
 from lstm_mpc.data.logs.table import open_log, time_columns
+from lstm_mpc.data.logs.text_file import encoding_of
 
 ROWS = [
     f"2026-03-04 08:{k // 6:02d}:{k % 6 * 10:02d},{50 + k / 8:.3f},{40 - k / 8:.3f}"
@@ -185,6 +187,23 @@ def test_encodings(tmp_path, encoding):
     assert open_log(path).units == ("", "%", "°C")
     words = {"utf-16": "UTF-16", "utf-16-le": "UTF-16", "cp1252": "Windows-1252"}
     assert (f"read as {words.get(encoding)}" in raw.notes) == (encoding in words)
+
+
+def test_a_long_export_whose_only_foreign_sign_is_a_unit_is_western(tmp_path):
+    """Must not be taken for another page of codes, in which the sign is a letter."""
+    rows = ["Zeitstempel;Variable;Wert;Status"]
+    for k in range(600):
+        clock = f"13.03.2026 {9 + k // 360:02d}:{k // 6 % 60:02d}:{k % 6 * 10:02d}"
+        rows += [
+            f"{clock};FIC101.PV [kg/h];1.{k % 900 + 100},5;Gut",
+            f"{clock};TI [°C];{k % 70},25;Gut",
+        ]
+    path = tmp_path / "log.csv"
+    path.write_bytes("\r\n".join(rows).encode("cp1252"))
+    assert encoding_of(path) == "cp1252"
+    assert readings_of(open_log(path)).tags() == {"FIC101.PV [kg/h]": "kg/h", "TI [°C]": "°C"}
+    path.write_bytes("Время;Расход\n1;2\n".encode("cp1251"))
+    assert encoding_of(path) != "cp1252"
 
 
 NAMES = ["Time", "Temp, °C (S/N: 1)", "Flow (kg/h)", "Level [m]", "FIC-1.PV", "P", "PT"]
