@@ -159,7 +159,7 @@ def _program(
     cost = ca.dot(limits.output_weight, ca.sum2((y - r) ** 2)) + ca.dot(
         limits.move_penalty, ca.sum2(moves**2)
     )
-    cost += limits.violation_weight * ca.sum1(ca.vec(e))
+    cost += ca.dot(limits.violation_weight, ca.sum2(e))
     gaps = x - step.map(N)(ca.horzcat(start, x[:, :-1]), plan, held)
     program = {
         "x": ca.vertcat(*map(ca.vec, (blocks, x, e))),

@@ -107,7 +107,7 @@ class LinearMpc:
         self._cap = np.concatenate(
             [
                 np.full(4 * blocks * nu, np.inf),
-                np.full(2 * len(self._gains), limits.violation_weight),
+                np.tile(limits.violation_weight, 2 * N),
             ]
         )
 

@@ -25,7 +25,7 @@ class ControlProblem:
     over the inputs that are moved, in engineering units: `horizon` N [samples], `output_weight` q
     [1/unit²], `move_penalty` s [1/unit²], `u_low`, `u_high` [unit] hard bounds (default: the
     actuator limits), `max_move` [unit per sample] hard rate limit, `y_low`, `y_high` [unit] soft
-    bounds with the exact L1 penalty `violation_weight` v [1/unit]. `blocks` (move blocking) are the
+    bounds with the exact L1 penalty `violation_weight` v [1/unit] of each output. `blocks` (move blocking) are the
     samples for which the input is held, block by block; the last lasts to the horizon; none: every
     sample is free. `preview`: the controller sees the coming setpoints; `forecast`: and those of
     its measured inputs, which are otherwise taken to stay as they are. Under input delays, samples
@@ -53,7 +53,7 @@ class ControlProblem:
     max_move: ArrayLike = inf
     y_low: ArrayLike = -inf
     y_high: ArrayLike = inf
-    violation_weight: float = 100.0
+    violation_weight: ArrayLike = 100.0
     blocks: tuple[int, ...] = ()
     preview: bool = False
     forecast: bool = False
@@ -154,7 +154,7 @@ class Limits:
     sensor_high: Array
     output_weight: Array
     move_penalty: Array
-    violation_weight: float
+    violation_weight: Array
     starts: tuple[int, ...]
     measured_low: Array = field(default_factory=lambda: np.zeros(0))
     measured_high: Array = field(default_factory=lambda: np.zeros(0))
@@ -166,9 +166,8 @@ class Limits:
         moves = moves_of(u, before)
         outside = np.maximum(0.0, y[1:] - self.y_high) + np.maximum(0.0, self.y_low - y[1:])
         tracking = (self.output_weight * (y[1:] - reference[1:]) ** 2).sum()
-        return float(
-            tracking + (self.move_penalty * moves**2).sum() + self.violation_weight * outside.sum()
-        )
+        violations = (self.violation_weight * outside).sum()
+        return float(tracking + (self.move_penalty * moves**2).sum() + violations)
 
     def admit(self, plan: Array, before: Array) -> Array:
         """`plan` (blocks, nu) moved into bounds and rate limits, one after the other; `before`
@@ -292,7 +291,7 @@ def limits_of(model: Model, problem: ControlProblem) -> Limits:
         ),
         output_weight=per_signal(problem.output_weight, ny, "output_weight"),
         move_penalty=per_signal(problem.move_penalty, nu, "move_penalty"),
-        violation_weight=problem.violation_weight,
+        violation_weight=per_signal(problem.violation_weight, ny, "violation_weight"),
         starts=problem.starts,
         measured_low=model.u_low[roles.measured],
         measured_high=model.u_high[roles.measured],

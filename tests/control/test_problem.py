@@ -27,11 +27,11 @@ def two(**changes):
         "sensor_high": [9.0],
         "output_weight": [2.0],
         "move_penalty": [0.5, 0.1],
+        "violation_weight": [10.0],
     }
     starts = changes.pop("starts", (0, 1, 2))
     return Limits(
         **{k: np.array(v) for k, v in {**fields, **changes}.items()},
-        violation_weight=10.0,
         starts=starts,
     )
 
@@ -43,6 +43,17 @@ def test_the_cost_is_the_sum_in_the_docstring():
     moves = 0.5 * (1.0 + 0.0 + 4.0) + 0.1 * (0.0 + 9.0 + 0.0)
     outside = 10.0 * (0.5 + 2.0)
     assert two().cost(y, r, u, before) == pytest.approx(tracking + moves + outside, rel=ROUND_OFF)
+    priced = replace(
+        two(),
+        output_weight=np.zeros(2),
+        violation_weight=np.array([10.0, 3.0]),
+        y_low=np.array([-1.0, -np.inf]),
+        y_high=np.array([1.0, 4.0]),
+    )
+    both = np.hstack([y, [[0.0], [4.5], [6.0], [-9.0]]])
+    assert priced.cost(both, both, u, before) == pytest.approx(
+        moves + outside + 3.0 * 2.5, rel=ROUND_OFF
+    )
     y[0], r[0] = 100.0, -100.0  # the present, which no input can change, costs nothing
     assert two().cost(y, r, u, before) == pytest.approx(tracking + moves + outside, rel=ROUND_OFF)
 
@@ -122,7 +133,7 @@ def test_limits_are_one_number_per_signal(released):
     assert {name: getattr(found, name).tolist() for name in fields} == {
         name: [v] for name, v in fields.items()
     }
-    assert (found.move_penalty.tolist(), found.violation_weight) == ([0.1], 7.0)
+    assert (found.move_penalty.tolist(), found.violation_weight.tolist()) == ([0.1], [7.0])
 
 
 def test_the_safe_input_is_the_nominal_one_within_the_bounds_unless_given(released, mimo):
@@ -215,6 +226,7 @@ def test_misuse_is_named(make, words):
         ({"y_high": [[1.0]]}, "y_high needs"),
         ({"output_weight": [1.0, 1.0]}, "output_weight needs"),
         ({"move_penalty": [1.0, 1.0]}, "move_penalty needs"),
+        ({"violation_weight": [1.0, 1.0]}, "violation_weight needs one number or 1"),
         (
             {"u_low": 16.0, "u_high": 15.0},
             r"u_low \[16.0\] must be below u_high \[15.0\] within the actuator limits",

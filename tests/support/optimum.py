@@ -33,7 +33,7 @@ def all_at_once(**changes):
         "preview": True,
         "y_low": Y_REST - [0.004, 1.0],
         "y_high": Y_REST + [1.0, 0.006],
-        "violation_weight": 20.0,
+        "violation_weight": [20.0, 30.0],
     }
     return options | changes
 

@@ -182,7 +182,8 @@ def _limit(mpc: Any, bounds: Limits, *, move: Any, y_next: Any) -> None:
         if np.isfinite(reach):
             mpc.set_nl_cons(f"rise{j}", move[j], reach)
             mpc.set_nl_cons(f"fall{j}", -move[j], reach)
-    for j, (low, high) in enumerate(zip(bounds.y_low, bounds.y_high, strict=True)):
+    soft = zip(bounds.y_low, bounds.y_high, bounds.violation_weight, strict=True)
+    for j, (low, high, price) in enumerate(soft):
         for name, value, limit in (("above", y_next[j], high), ("below", -y_next[j], -low)):
             if np.isfinite(limit):
                 mpc.set_nl_cons(
@@ -190,7 +191,7 @@ def _limit(mpc: Any, bounds: Limits, *, move: Any, y_next: Any) -> None:
                     value,
                     limit,
                     soft_constraint=True,
-                    penalty_term_cons=bounds.violation_weight,
+                    penalty_term_cons=price,
                 )
 
 

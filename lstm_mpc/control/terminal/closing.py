@@ -69,8 +69,8 @@ class Closing:
     @property
     def soft(self) -> bool:
         """Whether an output has a soft bound that costs something."""
-        bounded = np.isfinite([self.limits.y_low, self.limits.y_high]).any()
-        return bool(bounded and self.limits.violation_weight > 0)
+        bounded = np.isfinite([self.limits.y_low, self.limits.y_high]).any(axis=0)
+        return bool((bounded & (self.limits.violation_weight > 0)).any())
 
     @cached_property
     def _span(self) -> Array:

@@ -18,11 +18,9 @@ def agrees(controller, *arguments):
     """A step beside the plain program: the same cost and the same input."""
     found = compared(controller, *arguments)
     assert found.move.optimal
-    soft = (
-        np.isfinite([controller.limits.y_low, controller.limits.y_high]).sum()
-        * controller.problem.horizon
-    )
-    slack = soft * controller.problem.violation_weight * IPOPT_BOX
+    limits = controller.limits
+    bounded = np.isfinite([limits.y_low, limits.y_high]).sum(axis=0)
+    slack = controller.problem.horizon * float(bounded @ limits.violation_weight) * IPOPT_BOX
     assert found.move.cost == pytest.approx(found.cost, rel=IPOPT_COST, abs=slack)
     np.testing.assert_allclose(found.plan, found.best, atol=IPOPT_INPUT)
     return found

@@ -421,7 +421,7 @@ def condensed(seed, nx, starts, horizon, delays=()):
         sensor_high=np.full(3, np.inf),
         output_weight=rng.uniform(0, 2, 3),
         move_penalty=rng.uniform(0, 2, 2),
-        violation_weight=3.0,
+        violation_weight=np.array([3.0, 1.0, 5.0]),
         starts=starts,
         **ends,
     )
