@@ -54,11 +54,8 @@ class Ideal:
             self._N * plant.ny,
             len(limits.starts),
         )
-        gaps, endless, rates = (
-            np.zeros(states),
-            np.full(outputs, np.inf),
-            np.tile(limits.max_move, moves),
-        )
+        gaps, endless = np.zeros(states), np.full(outputs, np.inf)
+        rise, fall = (np.tile(m, moves) for m in (limits.max_move, limits.max_move_down))
         self._bounds = {
             "lbx": np.concatenate(
                 [np.tile(limits.u_low, moves), np.full(states, -np.inf), np.zeros(outputs)]
@@ -66,8 +63,8 @@ class Ideal:
             "ubx": np.concatenate(
                 [np.tile(limits.u_high, moves), np.full(states, np.inf), endless]
             ),
-            "lbg": np.concatenate([gaps, -rates, -endless, np.tile(limits.y_low, self._N)]),
-            "ubg": np.concatenate([gaps, rates, np.tile(limits.y_high, self._N), endless]),
+            "lbg": np.concatenate([gaps, -fall, -endless, np.tile(limits.y_low, self._N)]),
+            "ubg": np.concatenate([gaps, rise, np.tile(limits.y_high, self._N), endless]),
         }
         self.reset(np.zeros(plant.ny), limits.u_safe)
 

@@ -147,12 +147,11 @@ class LinearMpc:
         )
         # the moves are zero here
         gradient = 2.0 * self._gains.T @ (self._weight * (outputs - references[1:]).ravel())
-        rates = np.tile(limits.max_move, blocks)
         ends = [
             np.tile(limits.u_high, blocks) - held,
             held - np.tile(limits.u_low, blocks),
-            rates,
-            rates,
+            np.tile(limits.max_move, blocks),
+            np.tile(limits.max_move_down, blocks),
         ]
         ends += [(limits.y_high - outputs).ravel(), (outputs - limits.y_low).ravel()]
         rows = Rows(self._normals, np.concatenate(ends), self._cap)

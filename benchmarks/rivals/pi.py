@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status, coming
-from lstm_mpc.control.problem import Limits, admit
+from lstm_mpc.control.problem import Limits
 from lstm_mpc.control.scenario import Probe, Scenario, Valve, draw_scenario
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.batch import rest
@@ -66,7 +66,7 @@ class Pi:
             before = error if self._error is None else self._error
             wanted = self._u + increment(error, before, Kc=self.Kc, Ti=self.Ti, Ts=self.Ts)
             self._u, self._error = (
-                admit(wanted[None], self._u, limits.u_low, limits.u_high, limits.max_move)[0],
+                limits.admit(wanted[None], self._u)[0],
                 error,
             )
         return ControlAction(
@@ -192,7 +192,7 @@ def total_iae(
         wanted = u + increment(
             error, error if before is None else before, Kc=Kc, Ti=Ti, Ts=plant.Ts
         )
-        u, before = admit(wanted[None], u, limits.u_low, limits.u_high, limits.max_move)[0], error
+        u, before = limits.admit(wanted[None], u)[0], error
         chi = twin.step(chi, valve.follow(u), d[k])
         iae += plant.Ts * under_way[k] * np.abs(reference[k] - truth)[0]
     return np.asarray(iae.reshape(len(draws), G).sum(axis=0))

@@ -62,8 +62,8 @@ def solve(
         )
         arriving = ca.vertcat(*(line[j, int(k + late.max() - late[j])] for j in range(nu)))
         constrain(x[:, k] - model.step(held, arriving + known.input_disturbance), 0.0, 0.0)
-        reach = limits.max_move if k in limits.starts else np.zeros(nu)
-        constrain(move, -reach, reach)
+        free = k in limits.starts
+        constrain(move, *((-limits.max_move_down, limits.max_move) if free else (0.0, 0.0)))
         y = model.output(x[:, k]) + known.disturbance
         constrain(y - e[:, k], -np.inf, limits.y_high)
         constrain(y + e[:, k], limits.y_low, np.inf)

@@ -208,7 +208,7 @@ def _prices(spec: ControllerSpec) -> dict[str, tuple[float, ...]]:
         "output_price": limits.output_weight * spec.model.scaling.y_span**2,
         "move_price": limits.move_penalty * span**2,
         "input_range": reach,
-        "max_move": np.minimum(limits.max_move, reach),
+        "max_move": np.minimum(limits.even_move, reach),
     }
     return {name: tuple(values.tolist()) for name, values in prices.items()}
 
@@ -244,7 +244,7 @@ def _covered(spec: ControllerSpec, closing: Closing) -> tuple[tuple[str, ...], t
     """What of the problem the proof covers, and what it does not, in words."""
     problem, model, limits = spec.problem, spec.model, spec.limits
     inside = ["bounds of the inputs"]
-    if np.isfinite(limits.max_move).any():
+    if np.isfinite(limits.even_move).any():
         inside.append("rate limits, which the terminal law keeps")
     inside.append("outputs counted after the move, and the move penalty")
     if problem.blocks:

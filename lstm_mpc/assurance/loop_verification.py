@@ -94,6 +94,7 @@ def loop_experiment(
         u_low=bounds.u_low,
         u_high=bounds.u_high,
         max_move=bounds.max_move,
+        max_move_down=bounds.max_move_down,
         ahead=spec.ahead,
         steps=options.steps,
         settle=options.settle,
@@ -194,7 +195,8 @@ def _tuned(c: LoopExperiment, spec: ControllerSpec) -> PiTuning:
         c.plant, [s for s, _ in drawn], u_starts=[u for _, u in drawn], horizon=c.ahead
     )
     at_rest = spec.model.roles.joined(spec.u_start, spec.limits.measured_rest)
-    gain, limits = inverse_gain(spec.model, at_rest), (c.u_low, c.u_high, c.max_move)
+    gain = inverse_gain(spec.model, at_rest)
+    limits = c.u_low, c.u_high, c.max_move, c.max_move_down
     return tuned_pi(c.plant, c.law, draw, c.safe_set, gain, limits)
 
 

@@ -12,29 +12,21 @@ from textwrap import wrap
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.evidence import Certificate
 from lstm_mpc.certificates.gate import Release
+from lstm_mpc.codegen.c_numbers import NEVER, numbers, order
 from lstm_mpc.codegen.identifiers import identifier
 from lstm_mpc.control.engines.sqp import SolverOptions
-from lstm_mpc.control.engines.supervisor import closing_of
-from lstm_mpc.control.observers.kalman import beyond, tuned
-from lstm_mpc.control.observers.observer import state_bound
+from lstm_mpc.control.observers.kalman import beyond
 from lstm_mpc.control.observers.observer_claims import observer_claims
 from lstm_mpc.control.observers.options import KalmanTuning
 from lstm_mpc.control.problem import ControlProblem, Limits, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.io.templates import WIDTH, Raw, number, render
-from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
-from lstm_mpc.plants.batch import rest
 from lstm_mpc.plants.system import Array
-
-Real = type[np.float32] | type[np.float64]
-_NEVER = 1e30  # a limit that nothing reaches, NEVER in the C
-_FLOAT_TOLERANCE = 1e-6  # what single precision can tell apart in a plan
 
 
 def controller(release: Release, problem: ControlProblem, solver: SolverOptions) -> dict[str, str]:
@@ -61,7 +53,7 @@ def controller(release: Release, problem: ControlProblem, solver: SolverOptions)
         for condition in ("iss", "delta_iss")
     )
     sizes, tables = _dimensions(release, problem)
-    words = _words(name, release.model, problem)
+    words = _words(name, release.model, problem, limits(release, problem))
     header = render(
         "codegen",
         "controller/controller.h",
@@ -70,7 +62,7 @@ def controller(release: Release, problem: ControlProblem, solver: SolverOptions)
         claims=(*release.claims(), *observer_claims(release, problem)),
         sizes=sizes,
         tables=tables,
-        floors={c.condition: 0.0 if c.holds else -_NEVER for c in (iss, delta_iss)},
+        floors={c.condition: 0.0 if c.holds else -NEVER for c in (iss, delta_iss)},
     )
     return {
         f"{name}.h": header,
@@ -79,10 +71,11 @@ def controller(release: Release, problem: ControlProblem, solver: SolverOptions)
     }
 
 
-def _words(name: str, model: Model, problem: ControlProblem) -> dict[str, Any]:
+def _words(name: str, model: Model, problem: ControlProblem, bounds: Limits) -> dict[str, Any]:
     """What the texts of a controller are made with: the width of the network's inputs, the variable
     with the part of them that is pushed, and the one with the inputs of a rest; whether plans are
-    closed, and with blocks those that are closed have none."""
+    closed, and with blocks those that are closed have none; whether rates are uneven, and the name
+    of those that inputs fall with."""
     measured = bool(model.measured)
     return {
         "name": name,
@@ -92,13 +85,9 @@ def _words(name: str, model: Model, problem: ControlProblem) -> dict[str, Any]:
         "NW": "NW" if measured else "NU",
         "pushed": "pushed" if measured else "width",
         "rest": Raw("v" if measured else "state->last_input"),
+        "uneven": bounds.uneven,
+        "fall": "move_down" if bounds.uneven else "move",
     }
-
-
-def _order(model: Model) -> NDArray[np.intp]:
-    """Where in the model the inputs stand that the C takes one after the other: those that are
-    moved, then the measured ones."""
-    return np.concatenate([model.roles.manipulated, model.roles.measured])
 
 
 def _dimensions(
@@ -114,7 +103,7 @@ def _dimensions(
     nv = nu * len(starts)
     gains = ny * int(lengths.sum())
     rates, soft = (
-        np.isfinite(bounds.max_move).any(),
+        np.isfinite([bounds.max_move, bounds.max_move_down]).any(),
         np.isfinite([bounds.y_low, bounds.y_high]).any(),
     )
     if max(gains, 2 * nv * 2 + 2 * N * ny) > 65535:
@@ -154,127 +143,8 @@ def _dimensions(
     if model.measured:
         sizes |= {"NM": len(model.measured), "FORESEEN": problem.foreseen(model) + 1}
     if sizes["HISTORY"]:
-        tables["EXTRA_DELAYS"] = model.uneven_delays[_order(model)]
+        tables["EXTRA_DELAYS"] = model.uneven_delays[order(model)]
     return sizes, tables
-
-
-def numbers(
-    release: Release,
-    problem: ControlProblem,
-    solver: SolverOptions,
-    delta_iss: Certificate,
-    real: Real,
-) -> dict[str, Array]:
-    """The reals of the model struct in order, as a build with `real` is to hold them: limits are
-    rounded inwards."""
-    model, bounds = release.model, limits(release, problem)
-    scaling, network, outside = model.scaling, model.network, beyond(model, problem)
-    largest = np.maximum(np.abs(bounds.u_low), np.abs(bounds.u_high))
-    order, roles = _order(model), model.roles
-    mid, span = roles.moved(scaling.u_mid), roles.moved(scaling.u_span)
-    at_rest = roles.joined(bounds.u_safe, bounds.measured_rest)
-    return {
-        "weights": np.concatenate(
-            [
-                np.hstack([W[:, order] if number == 0 else W, U, b]).ravel()
-                for number, layer in enumerate(network.layers)
-                for W, U, b in map(layer.gate, lstm.GATES)
-            ]
-        ),
-        "head": np.hstack([network.C, network.b_y]).ravel(),
-        "u_mid": scaling.u_mid[order],
-        "u_span": scaling.u_span[order],
-        "y_mid": scaling.y_mid,
-        "y_span": scaling.y_span,
-        "u_low": _rounded(bounds.u_low, real, up=True),
-        "u_high": _rounded(bounds.u_high, real, up=False),
-        # An input plus a move is rounded: with a unit in the last place less, the sum cannot exceed
-        # the limit.
-        "max_move": _rounded(
-            _within(bounds.max_move) - np.spacing(largest.astype(real)), real, up=False
-        ),
-        "u_safe": np.clip(
-            bounds.u_safe,
-            _rounded(bounds.u_low, real, up=True),
-            _rounded(bounds.u_high, real, up=False),
-        ),
-        **_measured(bounds),
-        "sensor_low": _within(bounds.sensor_low),
-        "sensor_high": _within(bounds.sensor_high),
-        "v_low": (bounds.u_low - mid) / span,
-        "v_high": (bounds.u_high - mid) / span,
-        "v_move": _within(bounds.max_move / span),
-        "y_low": _within(scaling.y_in(bounds.y_low)),
-        "y_high": _within(scaling.y_in(bounds.y_high)),
-        "output_weight": bounds.output_weight * scaling.y_span**2,
-        "move_penalty": bounds.move_penalty * span**2,
-        "violation_weight": bounds.violation_weight * scaling.y_span,
-        **_closed(model, problem, bounds),
-        **_observer(model, problem),
-        "tolerance": np.array(
-            solver.tolerance if real is np.float64 else max(solver.tolerance, _FLOAT_TOLERANCE)
-        ),
-        "radius": np.array(scaling.radius + outside),
-        "start": np.round(rest(model.core, at_rest), 9),  # the same text on every processor
-        "bound": state_bound(model, beyond=outside),
-        "witness": _witness(delta_iss, model.sizes.n),
-    }
-
-
-def _measured(bounds: Limits) -> dict[str, Array]:
-    """The members that only measured inputs have."""
-    if not bounds.measured_low.size:
-        return {}
-    names = ("measured_low", "measured_high", "measured_rest")
-    return {name: getattr(bounds, name) for name in names}
-
-
-def _closed(model: Model, problem: ControlProblem, bounds: Limits) -> dict[str, Array]:
-    """The members that only a terminal cost has."""
-    closing = closing_of(model, bounds, problem)
-    if closing is None:
-        return {}
-    return {
-        "end_weight": closing.terminal.weights,
-        "eta": closing.terminal.eta,
-        "reach": closing.terminal.reach,
-        "end_price": closing.price if closing.soft else np.zeros(model.sizes.ny),
-        "pull": np.array(closing.finder.pull),
-    }
-
-
-def _observer(model: Model, problem: ControlProblem) -> dict[str, Array]:
-    """The members that only its kind of observer has."""
-    if not isinstance(problem.observer, KalmanTuning):
-        return {"observer_gain": np.array(problem.observer_gain)}
-    t = tuned(model, problem, problem.observer)
-    scalars = {
-        "state_noise": t.state,
-        "drift_boost": t.drift_boost,
-        "delay_uncertainty": t.delay_uncertainty,
-    }
-    return {"noise": t.noise, "drift": t.drift, "max_disturbance": t.max_disturbance} | {
-        key: np.array(value) for key, value in scalars.items()
-    }
-
-
-def _within(values: Array) -> Array:
-    return np.clip(values, -_NEVER, _NEVER)
-
-
-def _rounded(values: Array, real: Real, *, up: bool) -> Array:
-    """`values` as numbers of type `real`, none below (above) what it stands for."""
-    near = np.asarray(values, dtype=real)
-    back = near.astype(np.float64)
-    wrong = back < values if up else back > values
-    return np.where(wrong, np.nextafter(near, real(np.inf if up else -np.inf)), near).astype(
-        np.float64
-    )
-
-
-def _witness(delta_iss: Certificate, n: int) -> Array:
-    """v (n,) of the elementwise certificate, layer by layer; ones where it does not hold."""
-    return np.concatenate(delta_iss.constants["witnesses"]) if delta_iss.holds else np.ones(n)
 
 
 def _data(

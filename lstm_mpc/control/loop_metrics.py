@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lstm_mpc.control.problem import Limits, moves_of
+from lstm_mpc.control.moves import moves_of
+from lstm_mpc.control.problem import Limits
 from lstm_mpc.control.simulation import Run
 from lstm_mpc.plants.system import Array
 
@@ -114,7 +115,8 @@ def _of_step(
 
 def _violations(run: Run, limits: Limits) -> dict[str, Any]:
     outside = (run.u < limits.u_low - _SINGLE) | (run.u > limits.u_high + _SINGLE)
-    fast = np.abs(moves_of(run.u, run.u_start)) > limits.max_move + _SINGLE
+    moves = moves_of(run.u, run.u_start)
+    fast = (moves > limits.max_move + _SINGLE) | (-moves > limits.max_move_down + _SINGLE)
     excess = np.maximum(run.truth - limits.y_high, limits.y_low - run.truth)
     return {
         "excess": float(max(0.0, excess.max())),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.certificates.gate import Release
+from lstm_mpc.control.moves import admit, moves_of
 from lstm_mpc.control.observers.options import GatedTuning, KalmanTuning, per_signal
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.model import Model
@@ -24,10 +25,11 @@ class ControlProblem:
 
     over the inputs that are moved, in engineering units: `horizon` N [samples], `output_weight` q
     [1/unit²], `move_penalty` s [1/unit²], `u_low`, `u_high` [unit] hard bounds (default: the
-    actuator limits), `max_move` [unit per sample] hard rate limit, `y_low`, `y_high` [unit] soft
-    bounds with the exact L1 penalty `violation_weight` v [1/unit] of each output. `blocks` (move blocking) are the
-    samples for which the input is held, block by block; the last lasts to the horizon; none: every
-    sample is free. `preview`: the controller sees the coming setpoints; `forecast`: and those of
+    actuator limits), `max_move` [unit per sample] hard rate limit, for inputs that fall
+    `max_move_down` where it is given, `y_low`, `y_high` [unit] soft bounds with the exact L1
+    penalty `violation_weight` v [1/unit]. `blocks` (move blocking) are the samples for which the
+    input is held, block by block; the last lasts to the horizon; none: every sample is free.
+    `preview`: the controller sees the coming setpoints; `forecast`: and those of
     its measured inputs, which are otherwise taken to stay as they are. Under input delays, samples
     of y and r count from the one that the quickest input can still reach.
 
@@ -51,6 +53,7 @@ class ControlProblem:
     u_low: ArrayLike = -inf
     u_high: ArrayLike = inf
     max_move: ArrayLike = inf
+    max_move_down: ArrayLike | None = None
     y_low: ArrayLike = -inf
     y_high: ArrayLike = inf
     violation_weight: ArrayLike = 100.0
@@ -86,8 +89,10 @@ class ControlProblem:
                 "control: dead_time must be a number of seconds, not negative, got"
                 f" {self.dead_time}"
             )
-        if np.any(np.asarray(self.max_move) <= 0):
-            raise InputError(f"control: max_move must be positive, got {self.max_move!r:.60}")
+        for key in ("max_move", "max_move_down"):
+            given = getattr(self, key)
+            if given is not None and np.any(np.asarray(given) <= 0):
+                raise InputError(f"control: {key} must be positive, got {given!r:.60}")
         for key in ("output_weight", "move_penalty", "violation_weight"):
             if not (weights := np.ravel(getattr(self, key))).size or not (weights >= 0).all():
                 raise InputError(
@@ -147,6 +152,7 @@ class Limits:
     u_low: Array
     u_high: Array
     max_move: Array
+    max_move_down: Array
     u_safe: Array
     y_low: Array
     y_high: Array
@@ -160,6 +166,16 @@ class Limits:
     measured_high: Array = field(default_factory=lambda: np.zeros(0))
     measured_rest: Array = field(default_factory=lambda: np.zeros(0))
 
+    @property
+    def uneven(self) -> bool:
+        """Do inputs rise and fall by different rates?"""
+        return not np.array_equal(self.max_move, self.max_move_down)
+
+    @property
+    def even_move(self) -> Array:
+        """How far an input may move whichever way it goes, (nu,)."""
+        return np.minimum(self.max_move, self.max_move_down)
+
     def cost(self, y: Array, reference: Array, u: Array, before: Array) -> float:
         """What the problem minimises, for outputs and setpoints of samples 0 … N (N+1, ny) and
         inputs (N, nu) after `before`."""
@@ -172,7 +188,7 @@ class Limits:
     def admit(self, plan: Array, before: Array) -> Array:
         """`plan` (blocks, nu) moved into bounds and rate limits, one after the other; `before`
         (nu,) lies within the bounds."""
-        return admit(plan, before, self.u_low, self.u_high, self.max_move)
+        return admit(plan, before, self.u_low, self.u_high, self.max_move, self.max_move_down)
 
     def block(self, plan: Array, before: Array) -> Array:
         """The plan (N, nu) held within each block as at its start, and admissible after
@@ -187,28 +203,6 @@ class Limits:
         """The plan (N, nu) one sample later, held at its end, blocked again and admissible after
         `before`."""
         return self.block(np.vstack([plan[1:], plan[-1:]]), before)
-
-
-def admit(plan: Array, before: Array, low: Array, high: Array, move: Array) -> Array:
-    """`plan` (blocks, nu) moved into `low`, `high` (nu,) and no further than `move` (nu,) from one
-    to the next, first from `before`."""
-    inside = np.minimum(np.maximum(plan, low), high)
-    if (np.abs(moves_of(inside, before)) <= move).all():
-        return inside
-    for b, wanted in enumerate(plan):
-        inside[b] = before = np.minimum(
-            np.maximum(wanted, np.maximum(low, before - move)), np.minimum(high, before + move)
-        )
-    return inside
-
-
-def moves_of(plan: Array, before: Array) -> Array:
-    """How far each row of `plan` (N, nu) is from the one before it, the first from `before`
-    (nu,)."""
-    moves = plan.copy()
-    moves[0] -= before
-    moves[1:] -= plan[:-1]
-    return moves
 
 
 def input_range(model: Model, problem: ControlProblem) -> tuple[Array, Array]:
@@ -276,10 +270,14 @@ def limits_of(model: Model, problem: ControlProblem) -> Limits:
         raise InputError(
             f"control: safe_input {u_safe.tolist()} must lie in [{low.tolist()}, {high.tolist()}]"
         )
+    max_move = per_signal(problem.max_move, nu, "max_move")
     return Limits(
         u_low=low,
         u_high=high,
-        max_move=per_signal(problem.max_move, nu, "max_move"),
+        max_move=max_move,
+        max_move_down=max_move.copy()
+        if problem.max_move_down is None
+        else per_signal(problem.max_move_down, nu, "max_move_down"),
         u_safe=u_safe,
         y_low=per_signal(problem.y_low, ny, "y_low"),
         y_high=per_signal(problem.y_high, ny, "y_high"),

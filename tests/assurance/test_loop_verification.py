@@ -264,7 +264,12 @@ def test_an_input_beyond_its_limits_is_a_violation(campaign):
     part = run_batch(slower, 0, 4)
     run = replayed(slower, part.violator)
     moves = np.diff(np.concatenate([run.u_start, run.u[:, 0]]))
-    assert part.violation == np.abs(moves).max() - slower.max_move[0] > 0
+    assert part.violation == moves.max() - slower.max_move[0] > 0
+    slower = replace(campaign, max_move_down=campaign.max_move_down / 2)
+    part = run_batch(slower, 0, 4)
+    run = replayed(slower, part.violator)
+    moves = np.diff(np.concatenate([run.u_start, run.u[:, 0]]))
+    assert part.violation == -moves.min() - slower.max_move_down[0] > 0
 
 
 def test_a_plant_that_cannot_be_simulated_names_its_scenario(campaign, monkeypatch):
@@ -440,6 +445,7 @@ def test_parts_of_another_campaign_are_left_alone_or_refused(verified, tmp_path)
         {"safe_set": ((4.0, 9.5),)},
         {"sources": (("a.h", ""),)},
         {"max_move": np.array([np.inf])},
+        {"max_move_down": np.array([0.1])},
     ],
 )
 def test_whatever_decides_the_result_makes_another_campaign(campaign, change):

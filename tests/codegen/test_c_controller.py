@@ -47,6 +47,12 @@ CASES = {  # kind, problem, budget
     "dead time of two": ("mimo", all_at_once(dead_time=20.0, preview=False), None),
     "no rates, no soft rows": ("siso", {"horizon": 10, "move_penalty": 0.05}, None),
     "a rate for one input": ("mimo", all_at_once(max_move=[0.3, np.inf], y_low=-np.inf), None),
+    "slow down": ("mimo", all_at_once(max_move=[0.3, np.inf], max_move_down=[0.04, 0.06]), None),
+    "slow down, Kalman, real time": (
+        "siso",
+        {**SISO, "max_move_down": 0.05, "observer": KALMAN},
+        REAL_TIME,
+    ),
     "one change a pass": (
         "siso",
         SISO,

@@ -2,6 +2,7 @@
 next sample on, under a new checksum; what the certificates do not cover is refused."""
 
 import subprocess
+from dataclasses import replace
 
 import pytest
 from compiling import FLAGS, WARNINGS, built, run, tool, write
@@ -12,19 +13,29 @@ from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.project.design import load_design
 
 SHIPPED = ROOT / "models" / "ph"
+SLOW_DOWN = {"max_move": 1.0, "max_move_down": 0.2}
 SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+def exported(**changes):
+    design, passed = load_design(SHIPPED), Release.load(SHIPPED / "release.json")
+    return controller(passed, replace(design.control, **changes), design.solver)
 
 
 @pytest.fixture(scope="module")
 def sources():
-    design, passed = load_design(SHIPPED), Release.load(SHIPPED / "release.json")
-    return controller(passed, design.control, design.solver)
+    return exported()
 
 
 @pytest.mark.parametrize("double", [False, True], ids=["float", "double"])
 # R11
 def test_a_tuning_is_checked_and_kept(sources, tmp_path, double):
     run(built(tmp_path, sources, "retune.c", *SANITIZED, double=double))
+
+
+# R11
+def test_a_tuning_with_a_rate_for_falling_inputs_is_checked_and_kept(tmp_path):
+    run(built(tmp_path, exported(**SLOW_DOWN), "retune.c", *SANITIZED, "-DUNEVEN"))
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
@@ -39,6 +50,25 @@ def test_the_switch_compiles_without_a_warning_and_without_it_nothing_is_there(
             check=True,
         )
         assert (f"{name}_retune" in run("nm", tmp_path / f"{name}.o")) == bool(switch)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("           ordered(LEAST_MOVE, t->max_move_down[i], true) &&\n", ""),
+        ("within_never(t->max_move_down[i] / span)", "within_never(t->max_move[i] / span)"),
+        (
+            "maximum(within_never(t->max_move_down[i])",
+            "maximum(within_never(R(1.5) * t->max_move_down[i])",
+        ),
+    ],
+)
+def test_a_rate_for_falling_inputs_that_is_not_checked_or_kept_is_seen(tmp_path, old, new):
+    sources = exported(**SLOW_DOWN)
+    assert sources["ph_controller.c"].count(old) == 1
+    harmed = {**sources, "ph_controller.c": sources["ph_controller.c"].replace(old, new)}
+    program = built(tmp_path, harmed, "retune.c", "-DUNEVEN")
+    assert subprocess.run([program], capture_output=True, timeout=60).returncode != 0
 
 
 HARMS = {

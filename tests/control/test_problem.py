@@ -8,7 +8,8 @@ from builders import stable_model
 from hypothesis import given, settings, strategies as st
 from tolerances import ROUND_OFF
 
-from lstm_mpc.control.problem import ControlProblem, Limits, input_range, limits, moves_of
+from lstm_mpc.control.moves import moves_of
+from lstm_mpc.control.problem import ControlProblem, Limits, input_range, limits
 from lstm_mpc.errors import InputError
 
 numbers = st.one_of(st.floats(-1, 5), st.floats(-10, 10))
@@ -20,6 +21,7 @@ def two(**changes):
         "u_low": [0.0, 0.0],
         "u_high": [4.0, 8.0],
         "max_move": [1.0, np.inf],
+        "max_move_down": [0.5, 2.0],
         "y_low": [-1.0],
         "y_high": [1.0],
         "u_safe": [1.0, 1.0],
@@ -67,10 +69,12 @@ def test_an_admitted_plan_keeps_bounds_and_rates_and_what_keeps_them_is_left_alo
     item, plan, before = two(), np.array(plan), np.array(before)
     found = item.admit(plan, before)
     assert ((item.u_low <= found) & (found <= item.u_high)).all()
-    assert (np.abs(np.diff(np.vstack([before, found]), axis=0)) <= item.max_move + ROUND_OFF).all()
+    moves, asked = moves_of(found, before), moves_of(plan, before)
+    assert (moves <= item.max_move + ROUND_OFF).all()
+    assert (-moves <= item.max_move_down + ROUND_OFF).all()
     assert np.array_equal(item.admit(found, before), found)
     if ((item.u_low <= plan) & (plan <= item.u_high)).all() and (
-        np.abs(moves_of(plan, before)) <= item.max_move
+        (asked <= item.max_move) & (-asked <= item.max_move_down)
     ).all():
         assert np.array_equal(found, plan)
 
@@ -97,9 +101,10 @@ def test_a_shifted_plan_is_the_one_of_a_sample_later_blocked_again(blocks, start
         (4,): [1, 1, 1, 1],
     }
     held = np.repeat(np.array(plan.get(blocks, plan[()]), dtype=float)[:, None], 2, axis=1)
-    item = two(starts=starts, max_move=[np.inf, 2.0])
+    item = two(starts=starts, max_move=[np.inf, 2.0], max_move_down=[np.inf, 2.0])
     assert item.shift(held, held[0])[:, 0].tolist() == shifted
-    narrow = two(starts=starts, max_move=[0.25, np.inf]).shift(held, held[0])
+    even = {"max_move": [0.25, np.inf], "max_move_down": [0.25, np.inf]}
+    narrow = two(starts=starts, **even).shift(held, held[0])
     assert (np.abs(np.diff(np.vstack([held[:1], narrow])[:, 0])) <= 0.25).all()
     assert np.array_equal(narrow, np.repeat(narrow[list(starts)], lengths, axis=0))
 
@@ -134,6 +139,15 @@ def test_limits_are_one_number_per_signal(released):
         name: [v] for name, v in fields.items()
     }
     assert (found.move_penalty.tolist(), found.violation_weight.tolist()) == ([0.1], [7.0])
+
+
+def test_inputs_fall_as_fast_as_they_rise_unless_another_rate_is_given(mimo):
+    even = limits(mimo, ControlProblem(max_move=[0.3, np.inf]))
+    assert even.max_move_down.tolist() == [0.3, np.inf]
+    assert not even.uneven
+    other = limits(mimo, ControlProblem(max_move=[0.3, np.inf], max_move_down=[0.4, 0.1]))
+    assert (other.max_move_down.tolist(), other.uneven) == ([0.4, 0.1], True)
+    assert other.even_move.tolist() == [0.3, 0.1]
 
 
 def test_the_safe_input_is_the_nominal_one_within_the_bounds_unless_given(released, mimo):
@@ -185,6 +199,10 @@ def test_a_release_for_a_narrower_range_binds_the_controller(released):
         (lambda: ControlProblem(max_move=0.0), "control: max_move must be positive, got 0.0"),
         (lambda: ControlProblem(max_move=[1.0, -1.0]), "max_move must be positive"),
         (
+            lambda: ControlProblem(max_move_down=0.0),
+            "control: max_move_down must be positive, got 0.0",
+        ),
+        (
             lambda: ControlProblem(max_move=[0.0] * 999),
             r"max_move must be positive, got \[0.0(, 0.0){11},?\s?$",
         ),
@@ -222,6 +240,7 @@ def test_misuse_is_named(make, words):
         ({"u_low": [13.0, 14.0]}, r"control: u_low needs one number or 1, got \[13.0, 14.0\]"),
         ({"u_high": np.nan}, "u_high needs one number or 1, got nan"),
         ({"max_move": [1.0, 1.0]}, "max_move needs one number or 1"),
+        ({"max_move_down": [1.0, 1.0]}, "max_move_down needs one number or 1"),
         ({"y_low": [1.0, 1.0]}, "y_low needs"),
         ({"y_high": [[1.0]]}, "y_high needs"),
         ({"output_weight": [1.0, 1.0]}, "output_weight needs"),

@@ -329,6 +329,8 @@ def test_violations_are_counted_against_the_limits_that_were_given(released):
     found = metrics(run, band=0.1, limits=bounds)
     # 17.1 is too much and too far, the last move is too far
     assert (found["excess"], found["inadmissible"]) == (0.5, 2)
+    slower = replace(bounds, max_move_down=np.array([0.5]))
+    assert metrics(run, band=0.1, limits=slower)["inadmissible"] == 3  # 17.1 to 16.5 too
     sound = metrics(
         replace(run, truth=np.full((5, 1), 7.0), u=np.full((5, 1), 15.0)), band=0.1, limits=bounds
     )

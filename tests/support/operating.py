@@ -23,7 +23,7 @@ TAGS = ("y", "u", "remote", "heartbeat", "mode")
 
 
 def facts(move=MOVE, single=False):
-    border = Border(("u",), [LOW], [HIGH], [move], TS, (single,))
+    border = Border(("u",), [LOW], [HIGH], [move], [move], TS, (single,))
     return Facts(
         (Signal("y", "pH"),),
         (Signal("u", "mL/s", LOW, HIGH),),

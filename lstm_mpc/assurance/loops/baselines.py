@@ -45,9 +45,13 @@ class PiTuning:
 class Pi:
     """PI controllers in velocity form, within bounds and rates (nu,)."""
 
-    def __init__(self, tuning: PiTuning, u_low: Array, u_high: Array, max_move: Array) -> None:
+    def __init__(
+        self, tuning: PiTuning, u_low: Array, u_high: Array, rise: Array, fall: Array
+    ) -> None:
         self._t = tuning
-        self._low, self._high, self._move = (a[:, None] for a in (u_low, u_high, max_move))
+        self._low, self._high, self._rise, self._fall = (
+            a[:, None] for a in (u_low, u_high, rise, fall)
+        )
 
     def reset(self, y: Array, u: Array, known: Array) -> None:
         self._u = np.clip(u, self._low, self._high)
@@ -58,7 +62,7 @@ class Pi:
         rise = np.zeros_like(error) if self._error is None else error - self._error
         self._error = error
         move = self._t.gain @ (self._t.K * (rise + error / self._t.reset))
-        move = np.clip(move, -self._move, self._move)
+        move = np.clip(move, -self._fall, self._rise)
         self._u = np.clip(self._u + move, self._low, self._high)
         return self._u, np.zeros(y.shape[1], dtype=np.uint32)
 
@@ -93,7 +97,7 @@ def tuned_pi(
     draw: Draw,
     safe_set: Pairs,
     gain: Array,
-    limits: tuple[Array, Array, Array],
+    limits: tuple[Array, Array, Array, Array],
 ) -> PiTuning:
     """The PI controller with the least mean error, beside the width of the safe set, over the
     scenarios of a draw, of all GAINS and RESETS; each candidate flies them all at once."""

@@ -36,9 +36,9 @@ CHUNK = 128
 
 @dataclass(frozen=True)
 class LoopExperiment:
-    """Everything that decides how scenarios end. `u_low`, `u_high`, `max_move` (nu,) are what no
-    input may exceed; `measured` are the disturbances that the controller is told, and `foreseen`
-    how many of their coming samples."""
+    """Everything that decides how scenarios end. `u_low`, `u_high`, `max_move` and `max_move_down`
+    (nu,) are what no input may exceed; `measured` are the disturbances that the controller is told,
+    and `foreseen` how many of their coming samples."""
 
     plant: System
     sources: Sources
@@ -47,6 +47,7 @@ class LoopExperiment:
     u_low: Array
     u_high: Array
     max_move: Array
+    max_move_down: Array
     ahead: int
     steps: int
     settle: int
@@ -59,7 +60,9 @@ class LoopExperiment:
     def digest(self) -> str:
         own = {name: value for name, value in self.__dict__.items() if name not in ("plant", "law")}
         drawn = {"plant": self.plant.identity, "law": self.law.describe(), "chunk": CHUNK}
-        return artefact_file.digest({**own, "max_move": repr(self.max_move.tolist()), **drawn})
+        up, down = self.max_move.tolist(), own.pop("max_move_down").tolist()
+        moves = repr(up if up == down else [up, down])
+        return artefact_file.digest({**own, "max_move": moves, **drawn})
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def run_batch(campaign: LoopExperiment, first: int, last: int) -> BatchResult:
     gauge = gauge_of(c.safe_set, draw, c.settle, c.plant.Ts)
     tracking, violation = np.zeros_like(low), np.zeros(last - first)
     flags = np.zeros(2 * max(Status), np.int64)
-    bounds = [array[:, None] for array in (c.u_low, c.u_high, c.max_move)]
+    bounds = [array[:, None] for array in (c.u_low, c.u_high, c.max_move, c.max_move_down)]
     for k in range(c.steps):
         if k % ASK == 0 and parallel.stopped():
             raise KeyboardInterrupt
@@ -184,7 +187,7 @@ def _beside(
     """How the controller did beside the baselines on the same scenarios."""
     if c.pi is None:
         return None
-    others = (Held(), Pi(c.pi, c.u_low, c.u_high, c.max_move))
+    others = (Held(), Pi(c.pi, c.u_low, c.u_high, c.max_move, c.max_move_down))
     return LoopPerformance(
         controller,
         *(
@@ -202,10 +205,12 @@ def _quiet(reference: Array, d: Array) -> Array:
     return np.asarray(samples - np.maximum.accumulate(np.where(changed, samples, 0), axis=0))
 
 
-def _excess(u: Array, before: Array, low: Array, high: Array, move: Array) -> Array:
+def _excess(u: Array, before: Array, low: Array, high: Array, rise: Array, fall: Array) -> Array:
     """How far inputs (nu, B) lie beyond bounds and rate limits, the worst of each column [input
     unit]; NaN counts as without end."""
-    beyond = np.maximum(np.maximum(low - u, u - high), np.abs(u - before) - move).max(axis=0)
+    move = u - before
+    fast = np.maximum(move - rise, -move - fall)
+    beyond = np.maximum(np.maximum(low - u, u - high), fast).max(axis=0)
     return np.where(np.isnan(beyond), np.finfo(np.float64).max, np.maximum(beyond, 0.0))
 
 

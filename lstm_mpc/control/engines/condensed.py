@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_mpc.control.engines.qp import ACTIVE, CAPPED, FREE, Rows, Step, WorkingSet, solve
-from lstm_mpc.control.problem import Limits, admit, moves_of
+from lstm_mpc.control.moves import admit, moves_of
+from lstm_mpc.control.problem import Limits
 from lstm_mpc.control.terminal.closing import Closing
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
@@ -92,7 +93,7 @@ class Condensed:
             self._S[k, n + j, self.block[sample[k, j]] * nu + j] = 1.0
         self._chain = [(self._S[k], self._S[k + 1, :n]) for k in range(N)]
         self._v_low, self._v_high = self.u_in(limits.u_low), self.u_in(limits.u_high)
-        self._v_move = limits.max_move / self.u_span
+        self._rise, self._fall = limits.max_move / self.u_span, limits.max_move_down / self.u_span
         self._y_low, self._y_high = scaling.y_in(limits.y_low), scaling.y_in(limits.y_high)
         self._q, self._s = (
             limits.output_weight * scaling.y_span**2,
@@ -109,7 +110,7 @@ class Condensed:
         self._hard = np.vstack([np.eye(self._nv), -np.eye(self._nv), self._D, -self._D])
         self._cap = np.concatenate([np.full(len(self._hard), np.inf), np.tile(self._price, 2 * N)])
         hard, soft = (
-            (self._v_high, -self._v_low, self._v_move, self._v_move),
+            (self._v_high, -self._v_low, self._rise, self._fall),
             (
                 self._y_high,
                 -self._y_low,
@@ -243,7 +244,7 @@ class Condensed:
 
     def project(self, v: Array, before: Array) -> Array:
         """The plan brought into bounds and rates, block after block."""
-        return admit(v, before, self._v_low, self._v_high, self._v_move)
+        return admit(v, before, self._v_low, self._v_high, self._rise, self._fall)
 
     def cost(
         self, y: Array, v: Array, sample: Sample, end: Array | None = None

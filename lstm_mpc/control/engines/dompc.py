@@ -178,10 +178,10 @@ def _terminal(model: Model, closing: Closing, chi: Any, before: Any, aim: Any) -
 def _limit(mpc: Any, bounds: Limits, *, move: Any, y_next: Any) -> None:
     """Rate limits on the `move`, and soft bounds on the next output: k = 1 … N, never the present,
     which no input can change."""
-    for j, reach in enumerate(bounds.max_move):
-        if np.isfinite(reach):
-            mpc.set_nl_cons(f"rise{j}", move[j], reach)
-            mpc.set_nl_cons(f"fall{j}", -move[j], reach)
+    for j, (rise, fall) in enumerate(zip(bounds.max_move, bounds.max_move_down, strict=True)):
+        for name, moved, reach in (("rise", move[j], rise), ("fall", -move[j], fall)):
+            if np.isfinite(reach):
+                mpc.set_nl_cons(f"{name}{j}", moved, reach)
     soft = zip(bounds.y_low, bounds.y_high, bounds.violation_weight, strict=True)
     for j, (low, high, price) in enumerate(soft):
         for name, value, limit in (("above", y_next[j], high), ("below", -y_next[j], -low)):

@@ -2,7 +2,7 @@
 
 Let (χ̄, ū) be the target and z = (χ − χ̄, u₋ − ū), normalised, u₋ the input in force. The terminal
 law u = ū + η(u₋ − ū) keeps bounds, since u lies between u₋ and ū, and rates, since |u − u₋| ≤ (1 −
-η)(u_high − u_low) ≤ max_move. Under it |z⁺| ≤ M|z| with
+η)(u_high − u_low) ≤ max_move, the smaller one where up and down differ. Under it |z⁺| ≤ M|z| with
 
     M = [A  Bη; 0  η],   A, B of `certificates.decrease`,   ρ(M) = max(ρ(A), η) < 1
 
@@ -84,13 +84,13 @@ def law_share(limits: Limits) -> Array:
     """The least η (nu,) with which the terminal law keeps the rates, rounded up."""
     reach = limits.u_high - limits.u_low
     with np.errstate(invalid="ignore"):
-        eta = np.maximum(0.0, 1.0 - limits.max_move / reach)
-    eta = np.where(np.isfinite(limits.max_move), eta, 0.0)
+        eta = np.maximum(0.0, 1.0 - limits.even_move / reach)
+    eta = np.where(np.isfinite(limits.even_move), eta, 0.0)
     eta = np.where(eta > 0, np.ceil(eta * 10.0**_DIGITS + 1e-3) / 10.0**_DIGITS, 0.0)
     if not (eta < 1).all():
         raise InputError(
-            f"terminal: max_move {limits.max_move.tolist()} is too small a share of the input range"
-            f" {reach.tolist()} for a terminal law; leave `terminal` out"
+            f"terminal: max_move {limits.even_move.tolist()} is too small a share of the input"
+            f" range {reach.tolist()} for a terminal law; leave `terminal` out"
         )
     return np.asarray(eta)
 
@@ -98,7 +98,7 @@ def law_share(limits: Limits) -> Array:
 def rate_share(limits: Limits, eta: Array) -> Array:
     """(1 − η)(u_high − u_low)/max_move (nu,), rounded up: above 1 the law breaks the rates."""
     asked = (1.0 - eta) * (limits.u_high - limits.u_low) * (1 + 8 * EPS)
-    return np.asarray(asked / limits.max_move)
+    return np.asarray(asked / limits.even_move)
 
 
 def terminal_of(model: Model, limits: Limits, *, beyond: float = 0.0) -> Terminal:

@@ -27,22 +27,24 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Border:
-    """Values within `low`, `high` (nu,), no further than `max_move` (nu,) from what is in force,
-    and no sooner after the last write than half of `Ts` [s]. The inputs at the places `single` are
-    kept by the plant in single precision."""
+    """Values within `low`, `high` (nu,), no further than `max_move` (nu,) above and `max_move_down`
+    below what is in force, and no sooner after the last write than half of `Ts` [s]. The inputs at
+    the places `single` are kept by the plant in single precision."""
 
     names: tuple[str, ...]
     low: Array
     high: Array
     max_move: Array
+    max_move_down: Array
     Ts: float
     single: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         for key in ("low", "high"):
             object.__setattr__(self, key, frozen_array(getattr(self, key), 1, f"border: {key}"))
-        moves = np.array(self.max_move, dtype=np.float64)  # infinite where there is no limit
-        object.__setattr__(self, "max_move", moves)
+        for key in ("max_move", "max_move_down"):  # infinite where there is no limit
+            object.__setattr__(self, key, np.array(getattr(self, key), dtype=np.float64))
+        moves = np.minimum(self.max_move, self.max_move_down)
         if not (self.low < self.high).all() or not (moves > 0).all():
             raise InputError(
                 f"border: low {self.low} must be below high {self.high}, moves positive"
@@ -54,7 +56,8 @@ class Border:
         """The border of a cleared controller, whose inputs the plant keeps in double precision."""
         spec, limits = cleared.spec, cleared.spec.limits
         names = tuple(s.name for s in spec.model.manipulated)
-        return cls(names, limits.u_low, limits.u_high, limits.max_move, spec.model.Ts)
+        rates = limits.max_move, limits.max_move_down
+        return cls(names, limits.u_low, limits.u_high, *rates, spec.model.Ts)
 
     def inside(self, in_force: ArrayLike) -> bool:
         """May the controller take over from these inputs (nu,)?"""
@@ -83,7 +86,7 @@ class Border:
         if not since >= _SOONEST * self.Ts:
             return Verdict(None, f"the last write was {since:.3g} s ago, sooner than half a sample")
         least, most = (
-            np.maximum(self.low, now - self.max_move),
+            np.maximum(self.low, now - self.max_move_down),
             np.minimum(self.high, now + self.max_move),
         )
         room = _SINGLE * (self.high - self.low)
@@ -104,14 +107,17 @@ class Border:
         """The number next to `wanted`, as the plant keeps it, that is within bounds and rates to
         the last bit; None where there is none."""
         kind = np.float32 if self.single[j] else np.float64
-        low, high, move = self.low[j], self.high[j], self.max_move[j]
+        low, high, rise, fall = (
+            array[j] for array in (self.low, self.high, self.max_move, self.max_move_down)
+        )
         with np.errstate(over="ignore"):
-            value = kind(min(max(wanted, low, now - move), high, now + move))
+            value = kind(min(max(wanted, low, now - fall), high, now + rise))
         for _ in range(4):  # rounding is a bit or two
             given = float(value)
-            if low <= given <= high and abs(given - now) <= move:
+            near = -fall <= given - now <= rise
+            if low <= given <= high and near:
                 return given
-            inner = now if abs(given - now) > move else 0.5 * (low + high)
+            inner = 0.5 * (low + high) if near else now
             value = np.nextafter(value, kind(inner))
         return None
 

@@ -312,7 +312,7 @@ class Loop(Duty):
             return None
         if self.mode == Mode.MANUAL:
             border = self.facts.border
-            way = np.clip(self.target - self.in_force, -border.max_move, border.max_move)
+            way = np.clip(self.target - self.in_force, -border.max_move_down, border.max_move)
             wanted = np.clip(self.in_force + way, border.low, border.high)
         elif self._action is None:
             return None

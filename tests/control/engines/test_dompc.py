@@ -38,6 +38,14 @@ def test_a_step_is_the_optimum_with_two_inputs_and_outputs_and_all_limits_at_onc
     agrees(DoMpc(mimo, ControlProblem(**all_at_once())), Y_REST, [1.0, 4.0], RAMP, KICK)
 
 
+def test_a_step_is_the_optimum_where_inputs_fall_slower_than_they_rise(mimo):
+    problem = ControlProblem(**all_at_once(max_move=[0.3, np.inf], max_move_down=[0.04, 0.06]))
+    found = agrees(DoMpc(mimo, problem), Y_REST, [1.0, 4.0], RAMP, KICK)
+    moves = np.diff(np.vstack([found.before, found.plan]), axis=0)
+    assert (moves.min(axis=0) < [-0.0399, -0.0599]).any()  # it falls as fast as it may ...
+    assert moves.max() > 0.06  # ... and rises faster
+
+
 def test_a_step_is_the_optimum_under_unequal_delays(late_mimo):
     agrees(DoMpc(late_mimo, ControlProblem(**all_at_once())), Y_REST, [1.0, 4.0], RAMP, KICK)
 

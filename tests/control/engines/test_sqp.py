@@ -15,7 +15,8 @@ from lstm_mpc.control.engines import sqp
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.qp import ACTIVE, CAPPED
 from lstm_mpc.control.engines.sqp import Condensed, Sample, SolverOptions, Sqp
-from lstm_mpc.control.problem import ControlProblem, Limits, moves_of
+from lstm_mpc.control.moves import moves_of
+from lstm_mpc.control.problem import ControlProblem, Limits
 from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps
@@ -29,6 +30,7 @@ MIMO = {
     "all at once": all_at_once(),
     "cheap violations": all_at_once(violation_weight=0.5),
     "two blocked inputs": all_at_once(blocks=(1, 1, 2, 3)),
+    "slow down": all_at_once(max_move=[0.3, np.inf], max_move_down=[0.04, 0.06]),
     "blocks that end before the horizon": all_at_once(blocks=(2, 1), max_move=np.inf),
     "late outputs": all_at_once(dead_time=20.0),
     "no preview": all_at_once(preview=False),
@@ -59,7 +61,9 @@ def agree(controller, found):
 
 def admissible(limits, plan, before):
     inside = (limits.u_low - ROUND_OFF <= plan) & (plan <= limits.u_high + ROUND_OFF)
-    return inside.all() and (np.abs(moves_of(plan, before)) <= limits.max_move + ROUND_OFF).all()
+    moves = moves_of(plan, before)
+    kept = (moves <= limits.max_move + ROUND_OFF) & (-moves <= limits.max_move_down + ROUND_OFF)
+    return inside.all() and kept.all()
 
 
 # -- the optimum -----------------------------------------------------------------------------------
@@ -125,7 +129,7 @@ def test_a_step_is_the_optimum_under_a_delay(late_siso):
 
 
 @pytest.mark.parametrize(
-    "changed", ["move_penalty", "output_weight", "max_move", "violation_weight"]
+    "changed", ["move_penalty", "output_weight", "max_move", "max_move_down", "violation_weight"]
 )
 def test_a_wrong_program_would_be_seen(mimo, changed):
     """Must fail: the plain program with a number that is one per cent off."""
@@ -416,6 +420,7 @@ def condensed(seed, nx, starts, horizon, delays=()):
         u_low=model.u_low,
         u_high=model.u_high,
         max_move=np.array([1.0, np.inf]),
+        max_move_down=np.array([0.5, 2.0]),
         u_safe=model.u_low,
         sensor_low=np.full(3, -np.inf),
         sensor_high=np.full(3, np.inf),

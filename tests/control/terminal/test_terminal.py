@@ -16,7 +16,7 @@ from lstm_mpc.control.engines.supervisor import Solution, Supervisor
 from lstm_mpc.control.observers.options import KalmanTuning
 from lstm_mpc.control.problem import ControlProblem, limits_of
 from lstm_mpc.control.terminal.target import Target, TargetFinder
-from lstm_mpc.control.terminal.terminal import rate_share, terminal_of
+from lstm_mpc.control.terminal.terminal import law_share, rate_share, terminal_of
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.batch import rest
@@ -139,6 +139,15 @@ def test_the_terminal_law_keeps_bounds_and_rates_from_everywhere(name, passed, r
         after = terminal.law(Target(np.zeros(0), aim, np.zeros(0), True), before)
         assert ((limits.u_low <= after) & (after <= limits.u_high)).all()
         assert (np.abs(after - before) <= limits.max_move).all()
+
+
+def test_where_rates_are_uneven_the_law_keeps_the_slower_one(name, passed):
+    even = bounds(name, passed)
+    slow = 0.5 * even.max_move
+    assert np.array_equal(
+        law_share(replace(even, max_move_down=slow)), law_share(bounds(name, passed, max_move=slow))
+    )
+    assert (law_share(replace(even, max_move_down=slow)) > law_share(even)).all()
 
 
 def test_along_the_law_the_terminal_cost_falls_by_what_each_sample_costs(name, passed, rng):

@@ -21,25 +21,27 @@ ANYTHING = st.one_of(
 SANE = st.floats(LOW, HIGH)
 
 
-def admissible(before, after, move=MOVE):
-    return LOW <= after <= HIGH and abs(after - before) <= move
+def admissible(before, after, rise=MOVE, fall=MOVE):
+    return LOW <= after <= HIGH and -fall <= after - before <= rise
 
 
 @given(
     wanted=st.one_of(ANYTHING, st.lists(ANYTHING, max_size=3)),
     now=st.one_of(ANYTHING, SANE),
-    move=st.sampled_from([1e-9, 0.1, 0.3, 0.5, np.inf]),
+    rise=st.sampled_from([1e-9, 0.1, 0.3, 0.5, np.inf]),
+    fall=st.sampled_from([1e-9, 0.1, 0.3, 0.5, np.inf]),
     single=st.booleans(),
 )
 @settings(max_examples=150, deadline=None)
-def test_the_border_lets_nothing_inadmissible_through(wanted, now, move, single):
-    verdict = Border(("u",), [LOW], [HIGH], [move], 10.0, (single,)).admit(wanted, now, 10.0)
+def test_the_border_lets_nothing_inadmissible_through(wanted, now, rise, fall, single):
+    border = Border(("u",), [LOW], [HIGH], [rise], [fall], 10.0, (single,))
+    verdict = border.admit(wanted, now, 10.0)
     if verdict.values is None:
         assert verdict.reason
         return
     (value,) = verdict.values.tolist()
     (before,) = np.ravel(now)
-    assert admissible(float(before), value, move)
+    assert admissible(float(before), value, rise, fall)
     assert not single or float(np.float32(value)) == value
 
 
@@ -65,7 +67,15 @@ def test_the_border_says_why(wanted, now, since, words):
 
 def test_a_border_without_room_is_refused():
     with pytest.raises(InputError, match=r"border: low .* must be below high"):
-        Border(("u",), [1.0], [1.0], [0.1], 10.0)
+        Border(("u",), [1.0], [1.0], [0.1], [0.1], 10.0)
+    with pytest.raises(InputError, match="moves positive"):
+        Border(("u",), [1.0], [2.0], [0.1], [0.0], 10.0)
+
+
+def test_a_border_admits_a_rise_that_as_a_fall_it_refuses():
+    border = Border(("u",), [LOW], [HIGH], [0.5], [0.1], 10.0)
+    assert border.admit([15.5], [15.0], 10.0).values == [15.5]
+    assert "only [14.9, 15.5] is admissible" in border.admit([14.6], [15.0], 10.0).reason
 
 
 HOSTILE = st.builds(

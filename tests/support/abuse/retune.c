@@ -39,6 +39,9 @@ static void begin(void) {
     tuning.u_high[i] = model.u_high[i];
     tuning.u_safe[i] = model.u_safe[i];
     tuning.max_move[i] = model.u_span[i] * model.v_move[i];
+#ifdef UNEVEN
+    tuning.max_move_down[i] = model.u_span[i] * model.v_move_down[i];
+#endif
     tuning.move_penalty[i] = model.move_penalty[i] / model.u_span[i] / model.u_span[i];
   }
   for (i = 0u; i < REFERENCES * NY; ++i) {
@@ -74,6 +77,10 @@ static void refusals(void) {
   WRONG(u_safe, none, "a safe input that is no number");
   WRONG(max_move, R(0.0), "no rate");
   WRONG(max_move, none, "a rate that is no number");
+#ifdef UNEVEN
+  WRONG(max_move_down, R(0.0), "no rate down");
+  WRONG(max_move_down, none, "a rate down that is no number");
+#endif
   WRONG(move_penalty, R(-1.0), "a penalty that pays");
   WRONG(move_penalty, (real)INFINITY, "a penalty without end");
   WRONG(y_low, tuning.y_high[0], "soft bounds without room");
@@ -131,6 +138,28 @@ static void unprepared(void) {
         "prepared under the tuning before");
 }
 
+#ifdef UNEVEN
+/* Under the tuning that is in force: down at its rate, planned and applied. */
+static void falls(void) {
+  uint32_t i, k;
+  real most = R(0.0), planned = R(0.0);
+  for (i = 0u; i < REFERENCES * NY; ++i) {
+    reference[i] = model.y_mid[i % NY] - model.y_span[i % NY];
+  }
+  for (k = 0u; k < 12u; ++k) {
+    real before = state.applied[0];
+    (void)@name@_step(&model, &state, &work, y, reference, u);
+    most = maximum(most, before - u[0]);
+    for (i = 1u; i < NV; ++i) {
+      planned = maximum(planned, state.plan[i - 1u] - state.plan[i]);
+    }
+  }
+  check(most <= tuning.max_move_down[0] && most > R(0.9) * tuning.max_move_down[0] &&
+            planned <= R(1.001) * tuning.max_move_down[0] / model.u_span[0],
+        "the new rate down");
+}
+#endif
+
 /* The same tuning changes no more than a last place; another is kept from the next sample on. */
 static void changes(void) {
   uint32_t i, k;
@@ -149,6 +178,9 @@ static void changes(void) {
     tuning.u_safe[i] = u[i];
     if (HARD_ROWS > BOUND_ROWS) {
       tuning.max_move[i] = R(0.05) * model.u_span[i];
+#ifdef UNEVEN
+      tuning.max_move_down[i] = R(0.02) * model.u_span[i];
+#endif
     }
   }
   check(@name@_retune(&model, &state, &tuning) == 0u, "another tuning");
@@ -170,6 +202,9 @@ static void changes(void) {
          magnitude(u[i] - tuning.u_low[i]) < R(1e-3) * model.u_span[i];
   }
   check(k > 0u, "up to a new limit");
+#ifdef UNEVEN
+  falls();
+#endif
 }
 
 int main(void) {

@@ -80,7 +80,12 @@ typedef struct {
   @name@_real y_span[@NAME@_NY];
   @name@_real u_low[@NAME@_NU]; /* [input unit] hard bounds */
   @name@_real u_high[@NAME@_NU];
+{% if uneven %}
+  @name@_real max_move[@NAME@_NU]; /* [input unit a sample] hard rate limits: up, and down */
+  @name@_real max_move_down[@NAME@_NU];
+{% else %}
   @name@_real max_move[@NAME@_NU]; /* [input unit a sample] hard rate limit */
+{% endif %}
   @name@_real u_safe[@NAME@_NU]; /* [input unit] where to go when nothing else is known */
 {% if measured %}
   @name@_real measured_low[@NAME@_NM]; /* [input unit] between which a measured input is believed */
@@ -92,6 +97,9 @@ typedef struct {
   @name@_real v_low[@NAME@_NU]; /* normalised from here on: bounds of the inputs in the program */
   @name@_real v_high[@NAME@_NU];
   @name@_real v_move[@NAME@_NU];
+{% if uneven %}
+  @name@_real v_move_down[@NAME@_NU];
+{% endif %}
   @name@_real y_low[@NAME@_NY]; /* soft bounds */
   @name@_real y_high[@NAME@_NY];
   @name@_real output_weight[@NAME@_NY];
@@ -263,6 +271,9 @@ typedef struct {
   @name@_real u_high[@NAME@_NU];
   @name@_real u_safe[@NAME@_NU];
   @name@_real max_move[@NAME@_NU]; /* a sample */
+{% if uneven %}
+  @name@_real max_move_down[@NAME@_NU];
+{% endif %}
   @name@_real move_penalty[@NAME@_NU];
   @name@_real y_low[@NAME@_NY]; /* soft bounds */
   @name@_real y_high[@NAME@_NY];

@@ -194,7 +194,7 @@ uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, con
   for (j = 0u; j < NU; ++j) {
     const real near =
         clamp(model->u_mid[j] + model->u_span[j] * state->plan[j],
-              state->applied[j] - model->max_move[j], state->applied[j] + model->max_move[j]);
+              state->applied[j] - model->max_@fall@[j], state->applied[j] + model->max_move[j]);
     /* bounds last: they hold whatever became of the state since prepare */
     u[j] = clamp(near, model->u_low[j], model->u_high[j]);
     state->applied[j] = u[j];

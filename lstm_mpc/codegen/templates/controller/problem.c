@@ -172,7 +172,12 @@ OUT_OF_LINE static real room(const context *c, uint32_t row) {
     if (row < BOUND_ROWS) {
       pair = sign > R(0.0) ? model->v_high : model->v_low;
     } else {
+{% if uneven %}
+      pair = sign > R(0.0) ? model->v_move : model->v_move_down;
+      return pair[i] - sign * (value - before(c, c->state->plan, at));
+{% else %}
       return model->v_move[i] - sign * (value - before(c, c->state->plan, at));
+{% endif %}
     }
   } else {
     const uint32_t at = (row - HARD_ROWS) % (N * NY);

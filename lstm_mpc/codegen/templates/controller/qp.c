@@ -49,7 +49,7 @@ static worst worst_row(const context *c) {
     if (HARD_ROWS > BOUND_ROWS) {
       const real move = at - (j < NU ? state->last_input[j] : state->plan[j - NU] + p[j - NU]);
       consider(&w, state->working_set, BOUND_ROWS + j, NV, move - model->v_move[i],
-               -move - model->v_move[i]);
+               -move - model->v_@fall@[i]);
     }
   }
   if (ROWS > HARD_ROWS) {

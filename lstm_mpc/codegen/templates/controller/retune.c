@@ -28,6 +28,9 @@ static bool tunable(const model_t *model, const state_t *state, const @name@_tun
            ordered(t->u_low[i], state->applied[i], false) &&
            ordered(state->applied[i], t->u_high[i], false) &&
            ordered(LEAST_MOVE, t->max_move[i], true) &&
+{% if uneven %}
+           ordered(LEAST_MOVE, t->max_move_down[i], true) &&
+{% endif %}
            ordered(R(0.0), t->move_penalty[i], false) && finite(t->move_penalty[i]);
     weight = weight + t->move_penalty[i];
   }
@@ -63,6 +66,11 @@ uint32_t @name@_retune(model_t *model, state_t *state, const @name@_tuning *t) {
       model->u_safe[i] = t->u_safe[i];
       /* an input plus a move is rounded: a unit in the last place less */
       model->max_move[i] = maximum(within_never(t->max_move[i]) - largest * LAST_PLACE, R(0.0));
+{% if uneven %}
+      model->max_move_down[i] =
+          maximum(within_never(t->max_move_down[i]) - largest * LAST_PLACE, R(0.0));
+      model->v_move_down[i] = within_never(t->max_move_down[i] / span);
+{% endif %}
       model->v_low[i] = normalised(model, t->u_low[i], i);
       model->v_high[i] = normalised(model, t->u_high[i], i);
       model->v_move[i] = within_never(t->max_move[i] / span);

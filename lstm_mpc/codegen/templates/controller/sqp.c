@@ -26,7 +26,7 @@ OUT_OF_LINE static void start_plan(state_t *state) {
 OUT_OF_LINE static real admitted(const context *c, const real *plan, uint32_t j) {
   const uint32_t i = j % NU;
   const real from = before(c, plan, j);
-  return clamp(plan[j], maximum(c->model->v_low[i], from - c->model->v_move[i]),
+  return clamp(plan[j], maximum(c->model->v_low[i], from - c->model->v_@fall@[i]),
                minimum(c->model->v_high[i], from + c->model->v_move[i]));
 }
 
