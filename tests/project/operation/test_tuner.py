@@ -81,6 +81,7 @@ def test_what_the_page_is_told_and_may_do(short_design):
     with tuned(short_design) as (url, written):
         code, text = ask(url, "state")
         state = json.loads(text)
+        assert state["control"]["violation_weight"] == [100.0]  # one for each output
         assert (code, state["control"]["horizon"], state["scenarios"]) == (
             200,
             20,

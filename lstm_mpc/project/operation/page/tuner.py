@@ -192,7 +192,7 @@ def described(design: Design, bench: Bench) -> dict[str, Any]:
             "horizon": problem.horizon,
             "output_weight": bounds.output_weight.tolist(),
             "move_penalty": bounds.move_penalty.tolist(),
-            "violation_weight": problem.violation_weight,
+            "violation_weight": bounds.violation_weight.tolist(),
         },
         "stale": f"{artefacts.RELEASE} {stale}" if stale else "",
     }

@@ -34,7 +34,8 @@ function choice(parent, key, label, options) {
 }
 
 const values = (key) => fields[key].map((f) => f.get());
-const control = () => ({ horizon: values("horizon")[0], output_weight: values("output_weight"), move_penalty: values("move_penalty"), violation_weight: values("violation_weight")[0] });
+const alike = (list) => (list.every((v) => v === list[0]) ? list[0] : list);
+const control = () => ({ horizon: values("horizon")[0], output_weight: values("output_weight"), move_penalty: values("move_penalty"), violation_weight: alike(values("violation_weight")) });
 const what = () => ({
   scenario: values("scenario")[0], setpoint: values("setpoint"), disturbance: values("disturbance")[0],
   size: values("size")[0], noise: values("noise")[0], samples: values("samples")[0],
@@ -46,10 +47,10 @@ function build(state) {
   const form = byId("control"), scene = byId("what"), { outputs, inputs } = state;
   const most = Math.max(60, 2 * state.control.horizon);
   number(form, "horizon", "horizon [samples]", state.control.horizon, [1, most], { whole: true });
-  const weights = (key, signals) => signals.forEach((s, j) => number(form, key, `${WORDS[key]} of ${s.name} [1/${squared(s.unit)}]`, state.control[key][j], [0, 1], { log: true }));
+  const weights = (key, signals, unit = squared) => signals.forEach((s, j) => number(form, key, `${WORDS[key]} of ${s.name} [1/${unit(s.unit)}]`, state.control[key][j], [0, 1], { log: true }));
   weights("output_weight", outputs);
   weights("move_penalty", inputs);
-  number(form, "violation_weight", "violation weight", state.control.violation_weight, [0, 1], { log: true });
+  weights("violation_weight", outputs, (unit) => unit);
   choice(scene, "scenario", "scenario", [["", "setpoint step and disturbance"], ...state.scenarios.map((name) => [name, name])]);
   outputs.forEach((s) => number(scene, "setpoint", `setpoint of ${s.name} [${s.unit}]`, s.setpoint, s.limits));
   choice(scene, "disturbance", "disturbance", [["", "none"], ...state.disturbances.map((d) => [d.name, `${d.name} [${d.unit}]`])]);
