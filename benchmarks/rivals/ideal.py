@@ -156,6 +156,7 @@ def _program(
     cost = ca.dot(limits.output_weight, ca.sum2((y - r) ** 2)) + ca.dot(
         limits.move_penalty, ca.sum2(moves**2)
     )
+    cost += ca.dot(limits.input_weight, ca.sum2((plan - limits.input_target) ** 2))
     cost += ca.dot(limits.violation_weight, ca.sum2(e))
     gaps = x - step.map(N)(ca.horzcat(start, x[:, :-1]), plan, held)
     program = {

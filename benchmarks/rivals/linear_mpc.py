@@ -102,6 +102,9 @@ class LinearMpc:
             + self._D.T @ (self._penalty[:, None] * self._D)
         )
         self._H = H + _DAMPING * H.diagonal().max() * np.eye(len(H))
+        lengths = np.diff(starts, append=N)
+        self._pull = (lengths[:, None] * limits.input_weight).ravel()
+        self._H += 2.0 * np.diag(self._pull)
         eye = np.eye(blocks * nu)
         self._normals = np.vstack([eye, -eye, self._D, -self._D, self._gains, -self._gains])
         self._cap = np.concatenate(
@@ -147,6 +150,7 @@ class LinearMpc:
         )
         # the moves are zero here
         gradient = 2.0 * self._gains.T @ (self._weight * (outputs - references[1:]).ravel())
+        gradient += 2.0 * self._pull * (held - np.tile(limits.input_target, blocks))
         ends = [
             np.tile(limits.u_high, blocks) - held,
             held - np.tile(limits.u_low, blocks),

@@ -70,6 +70,7 @@ def solve(
         cost += ca.dot(limits.output_weight, (y - references[k + 1]) ** 2) + ca.dot(
             limits.move_penalty, move**2
         )
+        cost += ca.dot(limits.input_weight, (u[:, k] - limits.input_target) ** 2)
         cost += ca.dot(limits.violation_weight, e[:, k])
     options = {"print_level": 0, "sb": "yes", "tol": 1e-12, "bound_relax_factor": 0.0}
     variables = ca.vertcat(*map(ca.vec, (u, x, e)))

@@ -75,7 +75,7 @@ def _words(name: str, model: Model, problem: ControlProblem, bounds: Limits) -> 
     """What the texts of a controller are made with: the width of the network's inputs, the variable
     with the part of them that is pushed, and the one with the inputs of a rest; whether plans are
     closed, and with blocks those that are closed have none; whether rates are uneven, and the name
-    of those that inputs fall with."""
+    of those that inputs fall with; whether inputs have targets."""
     measured = bool(model.measured)
     return {
         "name": name,
@@ -86,6 +86,7 @@ def _words(name: str, model: Model, problem: ControlProblem, bounds: Limits) -> 
         "pushed": "pushed" if measured else "width",
         "rest": Raw("v" if measured else "state->last_input"),
         "uneven": bounds.uneven,
+        "targets": bounds.targets,
         "fall": "move_down" if bounds.uneven else "move",
     }
 

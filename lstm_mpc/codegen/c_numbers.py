@@ -76,6 +76,7 @@ def numbers(
         "output_weight": bounds.output_weight * scaling.y_span**2,
         "move_penalty": bounds.move_penalty * span**2,
         "violation_weight": bounds.violation_weight * scaling.y_span,
+        **_targets(bounds, mid, span),
         **_closed(model, problem, bounds),
         **_observer(model, problem),
         "tolerance": np.array(
@@ -95,6 +96,16 @@ def _moves(bounds: Limits, real: Real) -> dict[str, Array]:
     names = ("max_move", "max_move_down") if bounds.uneven else ("max_move",)
     kept = {name: _within(getattr(bounds, name)) - np.spacing(largest) for name in names}
     return {name: _rounded(values, real, up=False) for name, values in kept.items()}
+
+
+def _targets(bounds: Limits, mid: Array, span: Array) -> dict[str, Array]:
+    """The members that only inputs with targets have."""
+    if not bounds.targets:
+        return {}
+    return {
+        "input_target": (bounds.input_target - mid) / span,
+        "input_weight": bounds.input_weight * span**2,
+    }
 
 
 def _measured(bounds: Limits) -> dict[str, Array]:

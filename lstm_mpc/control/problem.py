@@ -20,14 +20,16 @@ from lstm_mpc.plants.system import Array
 class ControlProblem:
     """What a controller minimises over its horizon, within which limits:
 
-    Σ_{k=1..N} q (y_k − r_k)² + Σ_{k=0..N−1} s (u_k − u_{k−1})² + v·(violation of soft output
-    bounds)
+    Σ_{k=1..N} q (y_k − r_k)² + Σ_{k=0..N−1} (s (u_k − u_{k−1})² + w (u_k − t)²) + v·(violation of
+    soft output bounds)
 
     over the inputs that are moved, in engineering units: `horizon` N [samples], `output_weight` q
     [1/unit²], `move_penalty` s [1/unit²], `u_low`, `u_high` [unit] hard bounds (default: the
     actuator limits), `max_move` [unit per sample] hard rate limit, for inputs that fall
     `max_move_down` where it is given, `y_low`, `y_high` [unit] soft bounds with the exact L1
-    penalty `violation_weight` v [1/unit]. `blocks` (move blocking) are the samples for which the
+    penalty `violation_weight` v [1/unit]. `input_target` t [unit] are values that inputs return to
+    where outputs leave them free, nan for none, and `input_weight` w [1/unit²], small beside q,
+    what it costs to be away from them. `blocks` (move blocking) are the samples for which the
     input is held, block by block; the last lasts to the horizon; none: every sample is free.
     `preview`: the controller sees the coming setpoints; `forecast`: and those of
     its measured inputs, which are otherwise taken to stay as they are. Under input delays, samples
@@ -57,6 +59,8 @@ class ControlProblem:
     y_low: ArrayLike = -inf
     y_high: ArrayLike = inf
     violation_weight: ArrayLike = 100.0
+    input_target: ArrayLike | None = None
+    input_weight: ArrayLike = 0.0
     blocks: tuple[int, ...] = ()
     preview: bool = False
     forecast: bool = False
@@ -93,12 +97,26 @@ class ControlProblem:
             given = getattr(self, key)
             if given is not None and np.any(np.asarray(given) <= 0):
                 raise InputError(f"control: {key} must be positive, got {given!r:.60}")
-        for key in ("output_weight", "move_penalty", "violation_weight"):
+        for key in ("output_weight", "move_penalty", "violation_weight", "input_weight"):
             if not (weights := np.ravel(getattr(self, key))).size or not (weights >= 0).all():
                 raise InputError(
                     f"control: {key} must be a number or a list of numbers, not negative, got"
                     f" {getattr(self, key)!r:.60}"
                 )
+        self._check_targets()
+
+    def _check_targets(self) -> None:
+        weighed, given = bool(np.any(self.input_weight)), self.input_target is not None
+        if weighed != given:
+            raise InputError(
+                f"control: input_target {self.input_target!r:.60} and input_weight"
+                f" {self.input_weight!r:.60} are given together, or none of them"
+            )
+        if given and self.terminal:
+            raise InputError(
+                "control: terminal = true does not cover input_target: at the setpoint a sample"
+                " would still cost something; leave one of them out"
+            )
 
     @property
     def starts(self) -> tuple[int, ...]:
@@ -161,6 +179,8 @@ class Limits:
     output_weight: Array
     move_penalty: Array
     violation_weight: Array
+    input_target: Array
+    input_weight: Array
     starts: tuple[int, ...]
     measured_low: Array = field(default_factory=lambda: np.zeros(0))
     measured_high: Array = field(default_factory=lambda: np.zeros(0))
@@ -170,6 +190,11 @@ class Limits:
     def uneven(self) -> bool:
         """Do inputs rise and fall by different rates?"""
         return not np.array_equal(self.max_move, self.max_move_down)
+
+    @property
+    def targets(self) -> bool:
+        """Has an input a value that it returns to?"""
+        return bool(self.input_weight.any())
 
     @property
     def even_move(self) -> Array:
@@ -183,7 +208,8 @@ class Limits:
         outside = np.maximum(0.0, y[1:] - self.y_high) + np.maximum(0.0, self.y_low - y[1:])
         tracking = (self.output_weight * (y[1:] - reference[1:]) ** 2).sum()
         violations = (self.violation_weight * outside).sum()
-        return float(tracking + (self.move_penalty * moves**2).sum() + violations)
+        away = (self.input_weight * (u - self.input_target) ** 2).sum()
+        return float(tracking + (self.move_penalty * moves**2).sum() + away + violations)
 
     def admit(self, plan: Array, before: Array) -> Array:
         """`plan` (blocks, nu) moved into bounds and rate limits, one after the other; `before`
@@ -271,6 +297,7 @@ def limits_of(model: Model, problem: ControlProblem) -> Limits:
             f"control: safe_input {u_safe.tolist()} must lie in [{low.tolist()}, {high.tolist()}]"
         )
     max_move = per_signal(problem.max_move, nu, "max_move")
+    target, weight = _targets(problem, u_safe)
     return Limits(
         u_low=low,
         u_high=high,
@@ -290,8 +317,26 @@ def limits_of(model: Model, problem: ControlProblem) -> Limits:
         output_weight=per_signal(problem.output_weight, ny, "output_weight"),
         move_penalty=per_signal(problem.move_penalty, nu, "move_penalty"),
         violation_weight=per_signal(problem.violation_weight, ny, "violation_weight"),
+        input_target=target,
+        input_weight=weight,
         starts=problem.starts,
         measured_low=model.u_low[roles.measured],
         measured_high=model.u_high[roles.measured],
         measured_rest=np.array([s.typical for s in model.measured], dtype=np.float64),
     )
+
+
+def _targets(problem: ControlProblem, u_safe: Array) -> tuple[Array, Array]:
+    """The values (nu,) that inputs return to, and what it costs to be away from them: nothing, and
+    any number, where there is none."""
+    weight = per_signal(problem.input_weight, len(u_safe), "input_weight")
+    if problem.input_target is None:
+        return u_safe.copy(), weight
+    given = np.asarray(problem.input_target, dtype=np.float64)
+    target = per_signal(np.where(np.isnan(given), 0.0, given), len(u_safe), "input_target")
+    none = np.broadcast_to(np.isnan(given), target.shape)
+    if not np.isfinite(target).all():
+        raise InputError(
+            f"control: input_target {target.tolist()} must be finite; nan stands for none"
+        )
+    return np.where(none, u_safe, target), np.where(none, 0.0, weight)

@@ -53,6 +53,16 @@ CASES = {  # kind, problem, budget
         {**SISO, "max_move_down": 0.05, "observer": KALMAN},
         REAL_TIME,
     ),
+    "a target": (
+        "mimo",
+        all_at_once(input_target=[1.6, np.nan], input_weight=[0.02, 0.3]),
+        None,
+    ),
+    "targets, blocks, real time": (
+        "mimo",
+        all_at_once(input_target=[1.6, 3.0], input_weight=0.002, blocks=(1, 2, 3)),
+        REAL_TIME,
+    ),
     "one change a pass": (
         "siso",
         SISO,

@@ -13,6 +13,7 @@ from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.project.design import load_design
 
 SHIPPED = ROOT / "models" / "ph"
+RESTING = {"input_target": 15.0, "input_weight": 1e-3}
 SLOW_DOWN = {"max_move": 1.0, "max_move_down": 0.2}
 SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
@@ -50,6 +51,28 @@ def test_the_switch_compiles_without_a_warning_and_without_it_nothing_is_there(
             check=True,
         )
         assert (f"{name}_retune" in run("nm", tmp_path / f"{name}.o")) == bool(switch)
+
+
+# R11
+def test_a_tuning_with_targets_of_inputs_is_checked_and_kept(tmp_path):
+    run(built(tmp_path, exported(**RESTING), "retune.c", *SANITIZED, "-DTARGETS"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("           finite(t->input_target[i]) && ", "           "),
+        ("finite(t->input_target[i]) && ordered(R(0.0), t->input_weight[i], false) &&", ""),
+        ("normalised(model, t->input_target[i], i)", "t->input_target[i]"),
+        ("t->input_weight[i] * span * span", "R(0.0)"),
+    ],
+)
+def test_a_target_of_an_input_that_is_not_checked_or_kept_is_seen(tmp_path, old, new):
+    sources = exported(**RESTING)
+    assert sources["ph_controller.c"].count(old) == 1
+    harmed = {**sources, "ph_controller.c": sources["ph_controller.c"].replace(old, new)}
+    program = built(tmp_path, harmed, "retune.c", "-DTARGETS")
+    assert subprocess.run([program], capture_output=True, timeout=60).returncode != 0
 
 
 @pytest.mark.parametrize(

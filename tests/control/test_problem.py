@@ -30,6 +30,8 @@ def two(**changes):
         "output_weight": [2.0],
         "move_penalty": [0.5, 0.1],
         "violation_weight": [10.0],
+        "input_target": [0.0, 0.0],
+        "input_weight": [0.0, 0.0],
     }
     starts = changes.pop("starts", (0, 1, 2))
     return Limits(
@@ -55,6 +57,11 @@ def test_the_cost_is_the_sum_in_the_docstring():
     both = np.hstack([y, [[0.0], [4.5], [6.0], [-9.0]]])
     assert priced.cost(both, both, u, before) == pytest.approx(
         moves + outside + 3.0 * 2.5, rel=ROUND_OFF
+    )
+    resting = replace(two(), input_target=np.array([1.0, 4.0]), input_weight=np.array([0.0, 2.0]))
+    away = 2.0 * (2.0**2 + 1.0 + 1.0)
+    assert resting.cost(y, r, u, before) == pytest.approx(
+        tracking + moves + outside + away, rel=ROUND_OFF
     )
     y[0], r[0] = 100.0, -100.0  # the present, which no input can change, costs nothing
     assert two().cost(y, r, u, before) == pytest.approx(tracking + moves + outside, rel=ROUND_OFF)
@@ -150,6 +157,14 @@ def test_inputs_fall_as_fast_as_they_rise_unless_another_rate_is_given(mimo):
     assert other.even_move.tolist() == [0.3, 0.1]
 
 
+def test_an_input_without_a_target_has_no_weight(mimo):
+    none = limits(mimo, ControlProblem())
+    assert not none.targets
+    one = limits(mimo, ControlProblem(input_target=[np.nan, 3.0], input_weight=0.1))
+    assert (one.targets, one.input_weight.tolist()) == (True, [0.0, 0.1])
+    assert one.input_target.tolist() == [one.u_safe[0], 3.0]
+
+
 def test_the_safe_input_is_the_nominal_one_within_the_bounds_unless_given(released, mimo):
     assert limits(released, ControlProblem()).u_safe.tolist() == [15.6]
     assert limits(released, ControlProblem(u_high=15.0)).u_safe.tolist() == [15.0]
@@ -219,6 +234,22 @@ def test_a_release_for_a_narrower_range_binds_the_controller(released):
             "violation_weight must be a number or a list of numbers, not negative",
         ),
         (
+            lambda: ControlProblem(input_weight=-1.0),
+            "input_weight must be a number or a list of numbers, not negative",
+        ),
+        (
+            lambda: ControlProblem(input_weight=0.1),
+            "input_target None and input_weight 0.1 are given together, or none of them",
+        ),
+        (
+            lambda: ControlProblem(input_target=[1.0, 2.0]),
+            r"input_target \[1.0, 2.0\] and input_weight 0.0 are given together",
+        ),
+        (
+            lambda: ControlProblem(input_target=1.0, input_weight=0.1, terminal=True),
+            "terminal = true does not cover input_target: .* leave one of them out",
+        ),
+        (
             lambda: ControlProblem(horizon=3, blocks=(1, 0)),
             r"control: blocks must be at least 1 sample long and fit into 3 samples, got \[1, 0\]",
         ),
@@ -246,6 +277,12 @@ def test_misuse_is_named(make, words):
         ({"output_weight": [1.0, 1.0]}, "output_weight needs"),
         ({"move_penalty": [1.0, 1.0]}, "move_penalty needs"),
         ({"violation_weight": [1.0, 1.0]}, "violation_weight needs one number or 1"),
+        ({"input_target": [1.0, np.nan], "input_weight": 1.0}, "input_target needs one number or"),
+        ({"input_target": 1.0, "input_weight": [1.0, 1.0]}, "input_weight needs one number or 1"),
+        (
+            {"input_target": np.inf, "input_weight": 1.0},
+            r"input_target \[inf\] must be finite; nan stands for none",
+        ),
         (
             {"u_low": 16.0, "u_high": 15.0},
             r"u_low \[16.0\] must be below u_high \[15.0\] within the actuator limits",

@@ -157,18 +157,21 @@ def limits_of(low=0.0, high=10.0, move=2.0, signals=1):
     """Limits put together by hand."""
     full = np.ones(signals)
     return Limits(
-        low * full,
-        high * full,
-        move * full,
-        0.5 * (low + high) * full,
-        -np.inf * full,
-        np.inf * full,
-        -100 * full,
-        100 * full,
-        full,
-        0.1 * full,
-        1.0,
-        (0,),
+        u_low=low * full,
+        u_high=high * full,
+        max_move=move * full,
+        max_move_down=move * full,
+        u_safe=0.5 * (low + high) * full,
+        y_low=-np.inf * full,
+        y_high=np.inf * full,
+        sensor_low=-100 * full,
+        sensor_high=100 * full,
+        output_weight=full,
+        move_penalty=0.1 * full,
+        violation_weight=full,
+        input_target=0 * full,
+        input_weight=0 * full,
+        starts=(0,),
     )
 
 

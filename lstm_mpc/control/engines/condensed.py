@@ -99,6 +99,9 @@ class Condensed:
             limits.output_weight * scaling.y_span**2,
             limits.move_penalty * self.u_span**2,
         )
+        lengths = np.diff(starts, append=N)[:, None]  # samples that a variable is held for
+        self._pull = lengths * (limits.input_weight * self.u_span**2)
+        self._resting = self.u_in(limits.input_target)
         self._weight = 2.0 * np.tile(self._q, N)[:, None]
         self._price = limits.violation_weight * scaling.y_span
         self._D = np.eye(self._nv) - np.eye(self._nv, k=-nu)  # moves from block to block
@@ -106,6 +109,7 @@ class Condensed:
         weights = np.zeros(n + nu) if closing is None else closing.terminal.weights
         self._end_weight, self._last_weight = weights[:n], weights[n:]
         self._smooth = 2.0 * self._D.T @ (np.tile(self._s, len(starts))[:, None] * self._D)
+        self._smooth.flat[:: self._nv + 1] += 2.0 * self._pull.ravel()
         self._smooth[range(-nu, 0), range(-nu, 0)] += 2.0 * self._last_weight
         self._hard = np.vstack([np.eye(self._nv), -np.eye(self._nv), self._D, -self._D])
         self._cap = np.concatenate([np.full(len(self._hard), np.inf), np.tile(self._price, 2 * N)])
@@ -232,6 +236,7 @@ class Condensed:
         gradient = (
             2.0 * (self._q * (stage.y - sample.target)).ravel() @ gains
             + 2.0 * (self._s * moves).ravel() @ self._D
+            + 2.0 * (self._pull * (v - self._resting)).ravel()
         )
         if sample.aim is not None:
             chi, last = sample.aim
@@ -257,9 +262,12 @@ class Condensed:
             y - sample.target,
         )
         outside = np.maximum(0.0, expected - self._y_high) + np.maximum(0.0, self._y_low - expected)
-        pull = self._q * error
+        pull, away = self._q * error, v - self._resting
         cost = float(
-            np.vdot(pull, error) + np.vdot(self._s * moves, moves) + (outside @ self._price).sum()
+            np.vdot(pull, error)
+            + np.vdot(self._s * moves, moves)
+            + np.vdot(self._pull * away, away)
+            + (outside @ self._price).sum()
         )
         if sample.aim is not None and end is not None:
             assert self._closing is not None

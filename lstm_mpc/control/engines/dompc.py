@@ -141,7 +141,9 @@ def _build(
     mpc.settings.store_full_solution = mpc.settings.store_lagr_multiplier = False
     mpc.settings.nlpsol_opts = {**mpc.settings.nlpsol_opts, **IPOPT, "error_on_fail": False}
     last = stage + (_terminal(own, closing, chi, before, aim) if closing else 0)
-    mpc.set_objective(mterm=last, lterm=stage + ca.dot(bounds.move_penalty, (u - before) ** 2))
+    moving = ca.dot(bounds.move_penalty, (u - before) ** 2)
+    away = ca.dot(bounds.input_weight, (u - bounds.input_target) ** 2)
+    mpc.set_objective(mterm=last, lterm=stage + moving + away)
     mpc.set_rterm(u=0.0)  # the move penalty acts on u − u_before, also at k = 0
     mpc.bounds["lower", "_u", "u"], mpc.bounds["upper", "_u", "u"] = bounds.u_low, bounds.u_high
     _limit(mpc, bounds, move=u - before, y_next=y_next)

@@ -46,6 +46,11 @@ def test_a_step_is_the_optimum_where_inputs_fall_slower_than_they_rise(mimo):
     assert moves.max() > 0.06  # ... and rises faster
 
 
+def test_a_step_is_the_optimum_with_an_input_that_has_a_target(mimo):
+    resting = {"input_target": [1.6, np.nan], "input_weight": 0.02}
+    agrees(DoMpc(mimo, ControlProblem(**all_at_once(**resting))), Y_REST, [1.0, 4.0], RAMP, KICK)
+
+
 def test_a_step_is_the_optimum_under_unequal_delays(late_mimo):
     agrees(DoMpc(late_mimo, ControlProblem(**all_at_once())), Y_REST, [1.0, 4.0], RAMP, KICK)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders import stable_model
+from builders import released_of, stable_model
 from hypothesis import given, settings, strategies as st
 from optimum import KICK, PROBLEMS, RAMP, Y_REST, all_at_once, compared, not_idle
 from tolerances import IPOPT_INPUT, ROUND_OFF
@@ -30,6 +30,10 @@ MIMO = {
     "all at once": all_at_once(),
     "cheap violations": all_at_once(violation_weight=0.5),
     "two blocked inputs": all_at_once(blocks=(1, 1, 2, 3)),
+    "a target": all_at_once(input_target=[1.6, np.nan], input_weight=[0.02, 0.3]),
+    "targets and blocks": all_at_once(
+        blocks=(1, 1, 2), input_target=[1.6, 3.0], input_weight=[0.02, 0.01]
+    ),
     "slow down": all_at_once(max_move=[0.3, np.inf], max_move_down=[0.04, 0.06]),
     "blocks that end before the horizon": all_at_once(blocks=(2, 1), max_move=np.inf),
     "late outputs": all_at_once(dead_time=20.0),
@@ -129,11 +133,22 @@ def test_a_step_is_the_optimum_under_a_delay(late_siso):
 
 
 @pytest.mark.parametrize(
-    "changed", ["move_penalty", "output_weight", "max_move", "max_move_down", "violation_weight"]
+    "changed",
+    [
+        "move_penalty",
+        "output_weight",
+        "max_move",
+        "max_move_down",
+        "violation_weight",
+        "input_target",
+        "input_weight",
+    ],
 )
 def test_a_wrong_program_would_be_seen(mimo, changed):
     """Must fail: the plain program with a number that is one per cent off."""
-    controller = Sqp(mimo, ControlProblem(**all_at_once(violation_weight=0.5)))
+    resting = {"input_target": [1.6, 4.2], "input_weight": 0.02}
+    resting = resting if changed.startswith("input") else {}
+    controller = Sqp(mimo, ControlProblem(**all_at_once(violation_weight=0.5, **resting)))
     other = replace(controller.limits, **{changed: getattr(controller.limits, changed) * 1.01})
     found = compared(controller, Y_REST, [1.0, 4.0], RAMP, KICK, limits=other)
     assert np.abs(found.plan - found.best).max() > 100 * AGREE
@@ -153,6 +168,30 @@ def test_a_second_solve_from_the_solution_takes_one_pass(released, mimo, monkeyp
     again = controller._solve(found.references)
     assert (again.iterations, again.flags) == (1, OPTIMAL)
     np.testing.assert_allclose(again.plan, first, atol=10 * AGREE)
+
+
+@pytest.mark.parametrize(("target", "rests"), [(None, False), ([np.nan, 4.5], True)])
+def test_an_input_that_outputs_leave_free_comes_to_rest_at_its_target(target, rests):
+    """One output, two inputs: where they rest depends on where they began, unless one is told."""
+    item = released_of(stable_model(0, nu=2))
+    weight = 0.0 if target is None else 1e-3
+    problem = ControlProblem(
+        horizon=15, output_weight=100.0, move_penalty=0.01, input_target=target, input_weight=weight
+    )
+    core, ends = item.model.core, []
+    for start in ([0.0, 2.0], [2.0, 6.0]):
+        controller, u = Sqp(item, problem), np.array(start)
+        chi = rest(core, u)
+        controller.reset(np.asarray(core.output(chi)).ravel(), u)
+        for _ in range(100):
+            y = np.asarray(core.output(chi)).ravel()
+            u = controller.step(y, [-0.113]).u
+            chi = np.asarray(core.step(chi, u, np.zeros(0))).ravel()
+        ends.append(u)
+        assert y == pytest.approx([-0.113], abs=1e-6)  # without an offset
+    assert (abs(ends[0][1] - ends[1][1]) < 1e-6) == rests
+    if rests:
+        assert ends[0][1] == pytest.approx(4.5, abs=1e-6)
 
 
 # -- any budget ------------------------------------------------------------------------------------
@@ -427,6 +466,8 @@ def condensed(seed, nx, starts, horizon, delays=()):
         output_weight=rng.uniform(0, 2, 3),
         move_penalty=rng.uniform(0, 2, 2),
         violation_weight=np.array([3.0, 1.0, 5.0]),
+        input_target=np.array([0.5, 4.0]),
+        input_weight=np.array([0.0, 0.2]),
         starts=starts,
         **ends,
     )

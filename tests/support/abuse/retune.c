@@ -42,6 +42,10 @@ static void begin(void) {
 #ifdef UNEVEN
     tuning.max_move_down[i] = model.u_span[i] * model.v_move_down[i];
 #endif
+#ifdef TARGETS
+    tuning.input_target[i] = model.u_mid[i] + model.u_span[i] * model.input_target[i];
+    tuning.input_weight[i] = model.input_weight[i] / model.u_span[i] / model.u_span[i];
+#endif
     tuning.move_penalty[i] = model.move_penalty[i] / model.u_span[i] / model.u_span[i];
   }
   for (i = 0u; i < REFERENCES * NY; ++i) {
@@ -80,6 +84,11 @@ static void refusals(void) {
 #ifdef UNEVEN
   WRONG(max_move_down, R(0.0), "no rate down");
   WRONG(max_move_down, none, "a rate down that is no number");
+#endif
+#ifdef TARGETS
+  WRONG(input_target, none, "a target that is no number");
+  WRONG(input_weight, R(-1.0), "a weight of an input that pays");
+  WRONG(input_weight, (real)INFINITY, "a weight of an input without end");
 #endif
   WRONG(move_penalty, R(-1.0), "a penalty that pays");
   WRONG(move_penalty, (real)INFINITY, "a penalty without end");
@@ -160,6 +169,30 @@ static void falls(void) {
 }
 #endif
 
+#ifdef TARGETS
+/* Where nothing is wanted of the outputs, the input comes to rest at the target it is given. */
+static void rests(void) {
+  uint32_t i, k;
+  begin();
+  fill(tuning.output_weight, R(0.0), NY);
+  for (i = 0u; i < NY; ++i) {
+    tuning.y_low[i] = -NEVER;
+    tuning.y_high[i] = NEVER;
+  }
+  for (i = 0u; i < NU; ++i) {
+    tuning.input_target[i] = u[i] + R(0.3) * model.u_span[i];
+    tuning.input_weight[i] = R(1.0) / (model.u_span[i] * model.u_span[i]);
+  }
+  check(@name@_retune(&model, &state, &tuning) == 0u, "a target");
+  for (k = 0u; k < 60u; ++k) {
+    (void)@name@_step(&model, &state, &work, y, reference, u);
+  }
+  for (i = 0u; i < NU; ++i) {
+    check(magnitude(u[i] - tuning.input_target[i]) < R(1e-2) * model.u_span[i], "at the target");
+  }
+}
+#endif
+
 /* The same tuning changes no more than a last place; another is kept from the next sample on. */
 static void changes(void) {
   uint32_t i, k;
@@ -204,6 +237,9 @@ static void changes(void) {
   check(k > 0u, "up to a new limit");
 #ifdef UNEVEN
   falls();
+#endif
+#ifdef TARGETS
+  rests();
 #endif
 }
 

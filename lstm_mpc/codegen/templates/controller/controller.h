@@ -105,6 +105,10 @@ typedef struct {
   @name@_real output_weight[@NAME@_NY];
   @name@_real move_penalty[@NAME@_NU];
   @name@_real violation_weight[@NAME@_NY];
+{% if targets %}
+  @name@_real input_target[@NAME@_NU]; /* what inputs return to where outputs leave them free */
+  @name@_real input_weight[@NAME@_NU]; /* of the distance from there */
+{% endif %}
 {% if terminal %}
   @name@_real end_weight[@NAME@_NCHI + @NAME@_NU]; /* D of the terminal cost: state, last input */
   @name@_real eta[@NAME@_NU]; /* the terminal law keeps this share of the way to its target */
@@ -279,6 +283,10 @@ typedef struct {
   @name@_real y_high[@NAME@_NY];
   @name@_real output_weight[@NAME@_NY];
   @name@_real violation_weight[@NAME@_NY];
+{% if targets %}
+  @name@_real input_target[@NAME@_NU];
+  @name@_real input_weight[@NAME@_NU]; /* 0: none */
+{% endif %}
 } @name@_tuning;
 
 /* Other limits and weights in `model`, a copy in RAM of the one that `state` began with, and a new

@@ -69,6 +69,14 @@ static real end_cost(const context *c, const real end[NCHI + NU]) {
 }
 {% endif %}
 
+{% if targets %}
+/* What variable `j` costs in all samples of its block, for each unit away from its target. */
+static real pull_of(const context *c, uint32_t j) {
+  const uint32_t block = j / NU;
+  return (real)(START(block + 1u) - START(block)) * c->model->input_weight[j % NU];
+}
+
+{% endif %}
 /* The cost; *roundoff becomes what an error of 1 in every sum of it would make of it. */
 static real cost_of(const context *c, const real *plan, const real outputs[PREDICTED],
                     real *roundoff) {
@@ -83,6 +91,10 @@ static real cost_of(const context *c, const real *plan, const real outputs[PREDI
   for (j = 0u; j < count; ++j) {
     const real move = plan[j] - before(c, plan, j);
     sum = sum + model->move_penalty[j % NU] * move * move;
+{% if targets %}
+    const real away = plan[j] - model->input_target[j % NU];
+    sum = sum + pull_of(c, j) * away * away;
+{% endif %}
   }
   for (k = 0u; k < N; ++k) {
     for (i = 0u; i < NY; ++i) {
@@ -122,7 +134,11 @@ static void gradient_of(const context *c) {
   for (j = 0u; j < NV; ++j) {
     const real push =
         R(2.0) * c->model->move_penalty[j % NU] * (plan[j] - before(c, plan, j));
+{% if targets %}
+    gradient[j] = push + R(2.0) * pull_of(c, j) * (plan[j] - c->model->input_target[j % NU]);
+{% else %}
     gradient[j] = push;
+{% endif %}
     if (j >= NU) {
       gradient[j - NU] = gradient[j - NU] - push;
     }

@@ -31,6 +31,10 @@ static bool tunable(const model_t *model, const state_t *state, const @name@_tun
 {% if uneven %}
            ordered(LEAST_MOVE, t->max_move_down[i], true) &&
 {% endif %}
+{% if targets %}
+           finite(t->input_target[i]) && ordered(R(0.0), t->input_weight[i], false) &&
+           finite(t->input_weight[i]) &&
+{% endif %}
            ordered(R(0.0), t->move_penalty[i], false) && finite(t->move_penalty[i]);
     weight = weight + t->move_penalty[i];
   }
@@ -75,6 +79,10 @@ uint32_t @name@_retune(model_t *model, state_t *state, const @name@_tuning *t) {
       model->v_high[i] = normalised(model, t->u_high[i], i);
       model->v_move[i] = within_never(t->max_move[i] / span);
       model->move_penalty[i] = t->move_penalty[i] * span * span;
+{% if targets %}
+      model->input_target[i] = normalised(model, t->input_target[i], i);
+      model->input_weight[i] = t->input_weight[i] * span * span;
+{% endif %}
     }
     for (i = 0u; i < NY; ++i) {
       const real mid = model->y_mid[i], span = model->y_span[i];

@@ -20,7 +20,11 @@ static void factorise(const context *c) {
   }
   for (j = 0u; j < NV; ++j) {
     const real push = R(2.0) * c->model->move_penalty[j % NU];
+{% if targets %}
+    H[j * NV + j] = H[j * NV + j] + push + R(2.0) * pull_of(c, j);
+{% else %}
     H[j * NV + j] = H[j * NV + j] + push;
+{% endif %}
     if (j >= NU) {
       H[(j - NU) * NV + j - NU] = H[(j - NU) * NV + j - NU] + push;
       H[(j - NU) * NV + j] = H[(j - NU) * NV + j] - push;
