@@ -45,9 +45,8 @@ function choice(parent, key, label, options) {
 }
 
 const values = (key) => fields[key].map((f) => f.get());
-const alike = (list) => (list.every((v) => v === list[0]) ? list[0] : list);
 const control = () => ({ horizon: values("horizon")[0], output_weight: values("output_weight"),
-  move_penalty: values("move_penalty"), violation_weight: alike(values("violation_weight")) });
+  move_penalty: values("move_penalty"), violation_weight: values("violation_weight") });
 const what = () => ({
   scenario: values("scenario")[0],
   setpoint: values("setpoint"),
