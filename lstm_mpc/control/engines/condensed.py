@@ -40,12 +40,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Stage:
-    """The outputs along a plan, (N, ny), the state at its `end` (n,) with the gains `end_gain` (n,
-    nv), the normals of all rows (m, nv), the factorised Hessian with the guessed working set."""
+    """The outputs along a plan, (N, ny), the state at its `end` (n,), the normals of all rows (m,
+    nv), the factorised Hessian with the guessed working set."""
 
     y: Array
     end: Array
-    end_gain: Array
     normals: Array
     working: WorkingSet
     active_set: Array
@@ -106,11 +105,8 @@ class Condensed:
         self._price = limits.violation_weight * scaling.y_span
         self._D = np.eye(self._nv) - np.eye(self._nv, k=-nu)  # moves from block to block
         self._closing = closing
-        weights = np.zeros(n + nu) if closing is None else closing.terminal.weights
-        self._end_weight, self._last_weight = weights[:n], weights[n:]
         self._smooth = 2.0 * self._D.T @ (np.tile(self._s, len(starts))[:, None] * self._D)
         self._smooth.flat[:: self._nv + 1] += 2.0 * self._pull.ravel()
-        self._smooth[range(-nu, 0), range(-nu, 0)] += 2.0 * self._last_weight
         self._hard = np.vstack([np.eye(self._nv), -np.eye(self._nv), self._D, -self._D])
         self._cap = np.concatenate([np.full(len(self._hard), np.inf), np.tile(self._price, 2 * N)])
         hard, soft = (
@@ -210,13 +206,10 @@ class Condensed:
         states = self.states(chi, inputs) if states is None else states
         slopes = self._linearised(chi, inputs, states)
         y, end, gains = self.outputs(states), states[-1], self._gains(slopes)
-        end_gain = self._S[-1, : self._n].copy()
         if change is not None:
             more, further = self._changed(slopes, change)
             y, end = y + more, end + further
         H = gains.T @ (self._weight * gains) + self._smooth
-        if self._end_weight.any():
-            H += 2.0 * end_gain.T @ (self._end_weight[:, None] * end_gain)
         H.flat[:: self._nv + 1] += _DAMPING * H.diagonal().max()
         normals = np.concatenate([self._hard, gains, -gains])
         active_set = np.where(
@@ -227,10 +220,10 @@ class Condensed:
         working = WorkingSet(H)
         for row in working.enter(np.flatnonzero(active_set == ACTIVE), normals):
             active_set[row] = FREE
-        return Stage(y, end, end_gain, normals, working, active_set)
+        return Stage(y, end, normals, working, active_set)
 
     def solve(self, stage: Stage, v: Array, sample: Sample, *, qp_iterations: int) -> Step:
-        """The program around the plan `v`."""
+        """The program around the plan `v`; what its end costs is no part of it."""
         moves, count = moves_of(v, sample.before), len(self._hard)
         gains = stage.normals[count : count + stage.y.size]
         gradient = (
@@ -238,10 +231,6 @@ class Condensed:
             + 2.0 * (self._s * moves).ravel() @ self._D
             + 2.0 * (self._pull * (v - self._resting)).ravel()
         )
-        if sample.aim is not None:
-            chi, last = sample.aim
-            gradient += 2.0 * (self._end_weight * (stage.end - chi)) @ stage.end_gain
-            gradient[-self._nu :] += 2.0 * self._last_weight * (v[-1] - last)
         inputs, rates, expected = v.ravel(), moves.ravel(), (stage.y + sample.disturbance).ravel()
         reached = np.concatenate([inputs, -inputs, rates, -rates, expected, -expected])
         rows = Rows(stage.normals, self._ends - reached, self._cap)

@@ -16,8 +16,6 @@ from lstm_mpc.certificates.gate import Release
 from lstm_mpc.control.engines import dompc_library
 from lstm_mpc.control.engines.supervisor import Solution, Supervisor
 from lstm_mpc.control.problem import ControlProblem, Limits
-from lstm_mpc.control.terminal.closing import Closing
-from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import Array
 
 IPOPT = {"ipopt.tol": 1e-12, "ipopt.bound_relax_factor": 0.0}
@@ -36,19 +34,11 @@ class DoMpc(Supervisor):
             release,
             problem,
             self.limits,
-            lambda: (self._ahead, self._known, self.observer, self._aim_at()),
-            self.closing,
+            lambda: (self._ahead, self._known, self.observer),
         )
 
     def _restart(self) -> None:
         self._ready = False
-
-    def _aim_at(self) -> Array:
-        """The target at the end, [χ̄; ū] (n + nu,), where there is one yet."""
-        n, nu = self.release.model.sizes.n, len(self._before)
-        if self.closing is None or not hasattr(self, "target"):
-            return np.zeros(n + nu)
-        return np.concatenate([self.target.chi, self.target.u])
 
     def _solve(self, references: Array) -> Solution:
         self._ahead = references
@@ -83,9 +73,7 @@ class DoMpc(Supervisor):
         return Solution(None, detail=problem)
 
 
-def _build(
-    release: Release, problem: ControlProblem, bounds: Limits, now: Any, closing: Closing | None
-) -> Any:
+def _build(release: Release, problem: ControlProblem, bounds: Limits, now: Any) -> Any:
     """The do-mpc controller: SX, discrete, state [χ; u_{k−1}; the inputs under way, the oldest
     first], setpoint, disturbances and the measured inputs as they arrive as time-varying
     parameters."""
@@ -100,7 +88,6 @@ def _build(
     model.set_variable("_tvp", "disturbance", (ny, 1))
     input_disturbance = model.set_variable("_tvp", "input_disturbance", (nu, 1))
     known = model.set_variable("_tvp", "measured", (nd, 1)) if nd else ca.SX(0, 1)
-    aim = model.set_variable("_tvp", "aim", (n + nu, 1)) if closing else ca.SX(n + nu, 1)
     late = own.roles.moved(own.uneven_delays)
     past = model.set_variable("_x", "past", (nu * late.max(), 1)) if late.any() else ca.SX(0, 1)
 
@@ -125,10 +112,7 @@ def _build(
     reference, disturbance, input_disturbance = (
         model.tvp[name] for name in ("reference", "disturbance", "input_disturbance")
     )
-    known, aim = (
-        model.tvp["measured"] if nd else known,
-        model.tvp["aim"] if closing else aim,
-    )
+    known = model.tvp["measured"] if nd else known
     following = own.step(chi, inputs(past, u, input_disturbance, known))
     y, y_next = own.output(chi) + disturbance, own.output(following) + disturbance
     error = (y - reference) ** 2
@@ -140,25 +124,22 @@ def _build(
     mpc.settings.n_horizon, mpc.settings.t_step = N, own.Ts
     mpc.settings.store_full_solution = mpc.settings.store_lagr_multiplier = False
     mpc.settings.nlpsol_opts = {**mpc.settings.nlpsol_opts, **IPOPT, "error_on_fail": False}
-    last = stage + (_terminal(own, closing, chi, before, aim) if closing else 0)
     moving = ca.dot(bounds.move_penalty, (u - before) ** 2)
     away = ca.dot(bounds.input_weight, (u - bounds.input_target) ** 2)
-    mpc.set_objective(mterm=last, lterm=stage + moving + away)
+    mpc.set_objective(mterm=stage, lterm=stage + moving + away)
     mpc.set_rterm(u=0.0)  # the move penalty acts on u − u_before, also at k = 0
     mpc.bounds["lower", "_u", "u"], mpc.bounds["upper", "_u", "u"] = bounds.u_low, bounds.u_high
     _limit(mpc, bounds, move=u - before, y_next=y_next)
     template = mpc.get_tvp_template()
 
     def parameters(_: float) -> Any:
-        references, measured, observer, target = now()
+        references, measured, observer = now()
         for k in range(N + 1):
             template["_tvp", k, "reference"] = references[k]
             template["_tvp", k, "disturbance"] = observer.disturbance
             template["_tvp", k, "input_disturbance"] = observer.input_disturbance
             if nd:
                 template["_tvp", k, "measured"] = measured[min(k, N - 1)]
-            if closing:
-                template["_tvp", k, "aim"] = target
         return template
 
     mpc.set_tvp_fun(parameters)
@@ -168,13 +149,6 @@ def _build(
         _hold(mpc, set(range(N)) - set(problem.starts))
         mpc.create_nlp()
     return mpc
-
-
-def _terminal(model: Model, closing: Closing, chi: Any, before: Any, aim: Any) -> Any:
-    """V_f of the state and the input before it, with the target [χ̄; ū]."""
-    n, span = model.sizes.n, model.roles.moved(model.scaling.u_span)
-    z = ca.vertcat(chi - aim[:n, :], (before - aim[n:, :]) / span)
-    return ca.dot(closing.terminal.weights, z**2)
 
 
 def _limit(mpc: Any, bounds: Limits, *, move: Any, y_next: Any) -> None:

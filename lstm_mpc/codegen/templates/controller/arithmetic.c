@@ -21,7 +21,7 @@ static real magnitude(real x) {
 
 static real minimum(real a, real b) { return a < b ? a : b; }
 
-static real maximum(real a, real b) { return a > b ? a : b; }
+OUT_OF_LINE static real maximum(real a, real b) { return a > b ? a : b; }
 
 /* Within `low` and `high`, which are numbers; NaN becomes `low`. */
 OUT_OF_LINE static real clamp(real x, real low, real high) {

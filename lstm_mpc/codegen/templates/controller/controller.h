@@ -227,11 +227,7 @@ typedef struct {
 #endif
   @name@_real gains[@NAME@_GAINS]; /* d output / d plan, rows of rising length */
   @name@_real factor[@NAME@_NV * @NAME@_NV]; /* J: inverse Hessian = J J' */
-{% if terminal %}
-  struct {
-{% else %}
   union { /* never needed at once */
-{% endif %}
     /* R of the working set, packed columns */
     @name@_real triangle[@NAME@_NV * (@NAME@_NV + 1) / 2];
     @name@_real slope[@NAME@_NV * @NAME@_NCHI]; /* d state / d plan, a row for each variable */

@@ -8,16 +8,18 @@ typedef struct {
  * next gate, `z` what the rows act on. */
 static gates_t gates(const real *w, uint32_t next, const real *z, uint32_t row) {
   gates_t g;
-  real sum[4];
+  real f = R(0.0), i = R(0.0), o = R(0.0), c = R(0.0);
   uint32_t j;
-  for (j = 0u; j < 4u; ++j) {
-    sum[j] = short_dot(w, z, row);
-    w = &w[next];
+  for (j = 0u; j < row; ++j) {
+    f = f + w[j] * z[j];
+    i = i + w[next + j] * z[j];
+    o = o + w[2u * next + j] * z[j];
+    c = c + w[3u * next + j] * z[j];
   }
-  g.f = sigmoid(sum[0]);
-  g.i = sigmoid(sum[1]);
-  g.o = sigmoid(sum[2]);
-  g.c = tanh_of(sum[3]);
+  g.f = sigmoid(f);
+  g.i = sigmoid(i);
+  g.o = sigmoid(o);
+  g.c = tanh_of(c);
   return g;
 }
 

@@ -127,9 +127,6 @@ OUT_OF_LINE static real simulated_cost(const context *c, const real *plan, real 
 static void gradient_of(const context *c) {
   const real *plan = c->state->plan, *gain = c->work->gains;
   real *gradient = c->work->gradient;
-{% if terminal %}
-  real pull[NCHI + NU]; /* of the end */
-{% endif %}
   uint32_t j;
   for (j = 0u; j < NV; ++j) {
     const real push =
@@ -149,16 +146,6 @@ static void gradient_of(const context *c) {
     add_scaled(gradient, R(2.0) * c->model->output_weight[i] * error, gain, length);
     gain = &gain[length];
   }
-{% if terminal %}
-  for (j = 0u; j < NCHI + NU; ++j) {
-    pull[j] = R(2.0) * c->model->end_weight[j] *
-              (c->work->outputs[N * NY + j] - c->state->target[j]);
-  }
-  for (j = 0u; j < NV; ++j) {
-    gradient[j] = gradient[j] + dot(pull, &c->work->a.slope[j * NCHI], NCHI);
-  }
-  add_scaled(&gradient[NV - NU], R(1.0), &pull[NCHI], NU);
-{% endif %}
 }
 
 /* Rows of the quadratic program: bounds above, below, rates up, down, soft outputs above, below. */

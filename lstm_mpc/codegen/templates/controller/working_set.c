@@ -30,23 +30,6 @@ static void factorise(const context *c) {
       H[(j - NU) * NV + j] = H[(j - NU) * NV + j] - push;
     }
   }
-{% if terminal %}
-  for (r = 0u; r < NV; ++r) { /* the end: its state, then the last input */
-    const real *slope = &c->work->a.slope[r * NCHI];
-    real pull[NCHI];
-    for (i = 0u; i < NCHI; ++i) {
-      pull[i] = R(2.0) * c->model->end_weight[i] * slope[i];
-    }
-    for (j = r; j < NV; ++j) {
-      H[r * NV + j] = H[r * NV + j] + dot(pull, slope, NCHI);
-      slope = &slope[NCHI];
-    }
-  }
-  for (i = 0u; i < NU; ++i) {
-    real *last = &H[(NV - NU + i) * (NV + 1u)];
-    *last = *last + R(2.0) * c->model->end_weight[NCHI + i];
-  }
-{% endif %}
   for (j = 0u; j < NV; ++j) {
     largest = maximum(largest, H[j * NV + j]);
   }
