@@ -13,13 +13,14 @@ from lstm_mpc.io.lazy_names import lazy_names
 if TYPE_CHECKING:
     from lstm_mpc.assurance.clearance import Cleared as Cleared, clear as clear
     from lstm_mpc.assurance.loop_law import LoopLaw as LoopLaw
-    from lstm_mpc.assurance.loop_proof import LoopProof as LoopProof, prove_loop as prove_loop
+    from lstm_mpc.assurance.loop_proof import LoopProof as LoopProof
     from lstm_mpc.assurance.loop_verification import (
         LoopVerifyOptions as LoopVerifyOptions,
         replay_loop as replay_loop,
         verify_loop as verify_loop,
     )
     from lstm_mpc.assurance.mpc import MPC as MPC
+    from lstm_mpc.assurance.prove import prove_loop as prove_loop
     from lstm_mpc.certificates.certification import certify as certify
     from lstm_mpc.certificates.evidence import (
         Bound as Bound,

@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from lstm_mpc.assurance.loop_claims import loop_claims
+from lstm_mpc.assurance.loop_proof import LoopProof, lacks
 from lstm_mpc.assurance.loop_reasons import (
     Advice,
     earlier_reasons,
@@ -41,14 +42,15 @@ class Cleared(Displayed):
     Exporters of controllers take nothing else. The gate runs whenever one is made, by `clear`,
     `dataclasses.replace` or from a pickle, and `checked_clearance` runs it again wherever one is
     exported. `evidence` holds (kind, sentence) of what cleared it, `loop` the verification of its
-    closed loop, where there is one, `log` the campaigns of its design, and `signers` are the public
-    keys whose signature of them was checked.
+    closed loop, where there is one, `log` the campaigns of its design, `signers` are the public
+    keys whose signature of them was checked, and `proof` is that of the loop, where there is one.
     """
 
     spec: ControllerSpec
     loop: LoopVerification | None = None
     log: CampaignLog = _NONE
     signers: tuple[str, ...] = ()
+    proof: LoopProof | None = None
     folder: InitVar[str | None] = None
     evidence: tuple[tuple[str, str], ...] = field(init=False)
 
@@ -57,8 +59,12 @@ class Cleared(Displayed):
             raise InputError(
                 f"clear: loop must be what `verify_loop` returns, got {type(self.loop).__name__}"
             )
+        if self.proof is not None and type(self.proof) is not LoopProof:
+            raise InputError(
+                f"clear: proof must be what `prove_loop` returns, got {type(self.proof).__name__}"
+            )
         object.__setattr__(self, "spec", checked_spec(self.spec))
-        evidence = _evidence(self.spec, self.loop, self.log, Advice.of(folder))
+        evidence = _evidence(self.spec, self.loop, self.log, self.proof, Advice.of(folder))
         evidence += _signed(self.spec.release, self.signers)
         object.__setattr__(self, "evidence", evidence)
 
@@ -114,20 +120,23 @@ def clear(
     loop: LoopVerification | None = None,
     log: CampaignLog = _NONE,
     signers: tuple[str, ...] = (),
+    proof: LoopProof | None = None,
     folder: str | None = None,
 ) -> Cleared:
     """Pass the gate of controllers.
 
     The policy's `controller` says what is needed: "tube", outputs proved for every input and an
     observer that forgets its start; "scenario", the closed loop on plants that differ from the
-    model; "either". Scenarios that speak against this very controller are a reason whatever is
-    needed, those of an earlier campaign too, and no waiver covers them.
+    model; "either"; "proved", what "tube" asks and a proof of this very loop. Scenarios that speak
+    against this very controller are a reason whatever is needed, those of an earlier campaign too,
+    and no waiver covers them.
 
     Args:
         spec: The controller.
         loop: The verification of its closed loop, where there is one.
         log: The campaigns of its design.
         signers: The public keys whose signature of the evidence was checked.
+        proof: The proof of its closed loop, where there is one.
         folder: The design directory whose commands a refusal names; without one it names
             functions.
 
@@ -137,7 +146,7 @@ def clear(
     Raises:
         Refused: The evidence does not clear the controller; with every reason.
     """
-    return Cleared(spec, loop, log, signers, folder)
+    return Cleared(spec, loop, log, signers, proof, folder)
 
 
 def checked_clearance(cleared: Cleared) -> Cleared:
@@ -156,21 +165,27 @@ def checked_clearance(cleared: Cleared) -> Cleared:
 
 
 def _evidence(
-    spec: ControllerSpec, loop: LoopVerification | None, log: CampaignLog, advice: Advice
+    spec: ControllerSpec,
+    loop: LoopVerification | None,
+    log: CampaignLog,
+    proof: LoopProof | None,
+    advice: Advice,
 ) -> tuple[tuple[str, str], ...]:
     """What clears the controller; `Refused` where it does not."""
     release, policy = spec.release, spec.release.policy
-    lacks, against = loop_lacks(spec, loop, advice), loop_against(release, loop, advice)
+    lacking, against = loop_lacks(spec, loop, advice), loop_against(release, loop, advice)
     earlier = earlier_reasons(spec, loop, log)
-    tube, sampled = tube_reasons(release), lacks + against
+    tube, sampled = tube_reasons(release), lacking + against
+    unproved = list(lacks(proof, spec)) if proof or policy.controller == "proved" else []
     needed = {
+        "proved": tube + unproved,
         "tube": tube,
         "scenario": sampled,
         "either": tube + sampled if tube and sampled else [],
     }[policy.controller]
     needed = [*needed, *observer_reasons(release, spec.problem)]
     if bounded(policy):
-        shown = lacks or performance_reasons(policy, spec.model.outputs, loop)
+        shown = lacking or performance_reasons(policy, spec.model.outputs, loop)
         needed = needed + [why for why in shown if why not in needed]
     own = loop is not None and loop.controller == spec.controller
     spoken = (against if own else []) + earlier
@@ -184,6 +199,9 @@ def _evidence(
     evidence = []
     if not tube and policy.controller != "scenario":
         evidence.append(("proved", _PROVED))
+    if proof is not None:
+        evidence += [("absent", f"nothing is proved of the loop: {why}") for why in unproved[:1]]
+        evidence += () if unproved else proof.claims()
     if policy.controller == "tube":
         return tuple(evidence)
     if loop is not None and not sampled:

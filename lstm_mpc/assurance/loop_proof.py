@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.evidence import Evidence, Inequality
 from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
 from lstm_mpc.control.engines.supervisor import closing_of
@@ -26,6 +25,7 @@ from lstm_mpc.errors import InputError
 
 ENGINES = ("sqp", "dompc", "c")
 _NUMBERS = ("M", "weights", "decay", "eta", "epsilon", "share", "floor", "state", "aim")
+_NUMBERS += ("output_price", "move_price")
 _ALIKE = 1e-6  # share by which unlike processors may find other weights
 Rows = tuple[tuple[float, ...], ...]
 
@@ -34,14 +34,14 @@ Rows = tuple[tuple[float, ...], ...]
 class LoopProof(Evidence):
     """The proof that the cost of a closed loop falls. A claim that is *proved*.
 
-    `model` and `problem` are the digests of the model, and of problem and budget; it speaks of the
-    `engines` in double precision and of the exported C in single, for plans of `horizon` samples,
-    inputs |u| ≤ `radius` [normalised] and states in the set that no trajectory leaves. `M` bounds
-    how far deviations from the target grow under the terminal law of share `eta`. What they cost is
-    at most |z|ᵀL|z|, L made of `output_price` q (ny,) and `move_price` s (nu,), normalised;
-    `weights` are D, which make up for that and for the share `decay` of themselves, and it is
-    proved when all `inequalities` hold. `input_range` and `max_move` (nu,) [input unit] are what
-    the law keeps.
+    `model`, `problem` and `source` are the digests of the model, of problem and budget, and of the
+    C; it speaks of the `engines` in double precision and of the exported C in single, for plans of
+    `horizon` samples, inputs |u| ≤ `radius` [normalised] and states in the set that no trajectory
+    leaves. `M` bounds how far deviations from the target grow under the terminal law of share
+    `eta`. What they cost is at most |z|ᵀL|z|, L made of `output_price` q (ny,) and `move_price` s
+    (nu,), normalised; `weights` are D, which make up for that and for the share `decay` of
+    themselves, and it is proved when all `inequalities` hold. `input_range` and `max_move` (nu,)
+    [input unit] are what the law keeps.
 
     `epsilon` [cost] is what rounding may take from the decrease in a sample, `largest` [cost] the
     most that V can be. In single precision it is the `share` of V and `floor` [cost], for targets
@@ -54,6 +54,7 @@ class LoopProof(Evidence):
 
     model: str
     problem: str
+    source: str
     engines: tuple[str, ...]
     horizon: int
     radius: float
@@ -111,11 +112,11 @@ class LoopProof(Evidence):
         yield "Inequalities", [("inequality", "value", "set by"), *rows]
 
 
-def prove_loop(mpc: MPC | ControllerSpec) -> LoopProof:
+def prove(spec: ControllerSpec) -> LoopProof:
     """Prove that the cost of a closed loop falls by what each sample costs.
 
     Args:
-        mpc: The controller, of a problem with `terminal = true`; its engine plays no part.
+        spec: The controller, of a problem with `terminal = true`.
 
     Returns:
         The proof, decided in outward-rounded arithmetic on the numbers that it holds.
@@ -124,7 +125,7 @@ def prove_loop(mpc: MPC | ControllerSpec) -> LoopProof:
         Refused: The release in it does not pass its gate.
         InputError: The problem has no terminal cost, or none can be proved; with the reason.
     """
-    spec = checked_spec(mpc.spec if isinstance(mpc, MPC) else mpc)
+    spec = checked_spec(spec)
     closing = closing_of(spec.model, spec.limits, spec.problem)
     if closing is None:
         raise InputError(
@@ -138,10 +139,11 @@ def prove_loop(mpc: MPC | ControllerSpec) -> LoopProof:
     return LoopProof(
         model=spec.model.digest,
         problem=spec.tuning_digest,
+        source=spec.source_digest,
         engines=ENGINES,
         horizon=spec.problem.horizon,
         radius=terminal.radius,
-        M=_rows(terminal.M),
+        M=tuple(map(tuple, terminal.M.tolist())),
         weights=tuple(terminal.weights.tolist()),
         decay=terminal.decay,
         eta=tuple(terminal.eta.tolist()),
@@ -174,30 +176,28 @@ def lacks(proof: LoopProof | None, spec: ControllerSpec) -> tuple[str, ...]:
     """
     if proof is None:
         return ("the closed loop was never proved; `prove_loop(mpc)` does",)
-    reasons = [
-        f"the proof of the loop speaks of another {what} ({given[:12]}, not {mine[:12]}); prove"
-        " it anew"
-        for what, given, mine in (
-            ("model", proof.model, spec.model.digest),
-            ("problem and budget", proof.problem, spec.tuning_digest),
-        )
+    digests = (
+        ("model", proof.model, spec.model.digest),
+        ("problem and budget", proof.problem, spec.tuning_digest),
+        ("C source", proof.source, spec.source_digest),
+    )
+    reasons = tuple(
+        f"the proof of the loop speaks of another {what} ({given[:12]}, not {mine[:12]}); redo it"
+        for what, given, mine in digests
         if given != mine
-    ]
+    )
     if reasons:
-        return tuple(reasons)
-    anew = prove_loop(spec)
-    if not anew.holds:
-        return ("the loop of this controller is not proved; `prove_loop(mpc)` says why",)
+        return reasons
+    if not spec.problem.terminal:
+        return ("the problem has no terminal cost, so its loop is not proved; set terminal = true",)
+    if not proof.holds:
+        return ("the proof of the loop is void: an inequality in it fails",)
+    anew = prove(spec)
+    pairs = [(getattr(proof, name), getattr(anew, name)) for name in _NUMBERS]
     same = all(
-        np.shape(getattr(proof, name)) == np.shape(getattr(anew, name))
-        and np.allclose(getattr(proof, name), getattr(anew, name), rtol=_ALIKE, atol=0)
-        for name in (*_NUMBERS, "output_price", "move_price")
+        np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=_ALIKE, atol=0) for a, b in pairs
     )
     return () if same else ("the proof of the loop holds other numbers than a new one; redo it",)
-
-
-def _rows(M: Any) -> Rows:
-    return tuple(map(tuple, M.tolist()))
 
 
 def _prices(spec: ControllerSpec) -> dict[str, tuple[float, ...]]:

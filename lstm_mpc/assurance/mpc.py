@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.assurance.clearance import Cleared, clear
+from lstm_mpc.assurance.loop_proof import LoopProof
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
@@ -238,12 +239,15 @@ class MPC:
             raise InputError(f"MPC: the engine {self._name!r} cannot {what}; use 'sqp' or 'dompc'")
         return self._engine
 
-    def clear(self, *, loop: LoopVerification | None = None) -> Cleared:
+    def clear(
+        self, *, loop: LoopVerification | None = None, proof: LoopProof | None = None
+    ) -> Cleared:
         """Pass the gate of controllers.
 
         Args:
             loop: The verification of its closed loop, see `verify_loop`; what the policy of the
                 release asks for may do without.
+            proof: The proof of its closed loop, see `prove_loop`; likewise.
 
         Returns:
             What exporters of controllers take.
@@ -251,4 +255,4 @@ class MPC:
         Raises:
             Refused: The evidence does not clear the controller; with every reason.
         """
-        return clear(self._spec, loop=loop)
+        return clear(self._spec, loop=loop, proof=proof)

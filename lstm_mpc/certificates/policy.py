@@ -14,6 +14,7 @@ from lstm_mpc.plants.names import checked_sentence
 
 CHECKS = ("certificate", "scenario", "safe_set", "input_range", "tube", "fit", "controller")
 OUTPUT_SETS = ("scenario", "tube", "either")
+CONTROLLERS = (*OUTPUT_SETS, "proved")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Policy:
     verification must be at least as strong as `epsilon`, `beta` and as long as `min_steps`;
     `min_fit` is the least mean-removed FIT [%] on validation data, against the measured output.
     `controller` says what a controller needs to be exported: "tube" (with δISS), "scenario" (closed
-    loops of at least `min_loop_steps`, as strong as `epsilon` and `beta`) or "either".
+    loops of at least `min_loop_steps`, as strong as `epsilon` and `beta`), "either", or "proved"
+    (what "tube" asks, and a proof of the closed loop of this very controller, by `prove_loop`).
 
     What the verified loops must show, where it is asked for, whatever clears the controller, one
     number for each output: the largest error after settling, `max_error` [output unit], the
@@ -64,10 +66,10 @@ class Policy:
         object.__setattr__(self, "signers", keys)
         for name in self.conditions:
             conditions.check_name(name)
-        for key, value in (("output_set", self.output_set), ("controller", self.controller)):
-            if value not in OUTPUT_SETS:
+        for key, known in (("output_set", OUTPUT_SETS), ("controller", CONTROLLERS)):
+            if (value := getattr(self, key)) not in known:
                 raise InputError(
-                    f"release: {key} must be one of {', '.join(OUTPUT_SETS)}, got {value!r:.60}"
+                    f"release: {key} must be one of {', '.join(known)}, got {value!r:.60}"
                 )
         if not (0 < self.epsilon < 1 and 0 < self.beta < 1 and np.isfinite(self.min_fit)):
             raise InputError(

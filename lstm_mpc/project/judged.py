@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import asdict
 
+from lstm_mpc.assurance.loop_proof import LoopProof
 from lstm_mpc.assurance.loop_verification import LoopVerifyOptions
 from lstm_mpc.certificates.evidence import (
     VERIFY,
@@ -29,6 +30,7 @@ from lstm_mpc.project.artefacts import (
     DATA,
     LOOP,
     PIL,
+    PROOF,
     RELEASE,
     VERIFICATION,
 )
@@ -134,6 +136,13 @@ def loop_record(design: Design, verb: str) -> LoopVerification | None:
     if found:
         raise Refused(verb, [f"{path} {found}"])
     return loop
+
+
+def loop_proof(design: Design) -> LoopProof | None:
+    """The proof of the closed loop that lies in the directory, where the problem can have one;
+    whether it speaks of the controller is the gate's to say."""
+    path = design.file(PROOF)
+    return LoopProof.load(path) if design.control.terminal and path.exists() else None
 
 
 def stale(design: Design, name: str, judged: Manifest | None, *, remedy: bool = True) -> str:

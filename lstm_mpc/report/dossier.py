@@ -157,7 +157,8 @@ class Dossier:
             spec = ControllerSpec(passed.value, self.design.control, self.design.solver)
             log = campaign_log.campaigns(self.design)
             signers = signers_of(self.design, passed.value, "report")
-            cleared = clear(spec, loop=loop, log=log, signers=signers, folder="DESIGN")
+            proof = judged.loop_proof(self.design)
+            cleared = clear(spec, loop=loop, log=log, signers=signers, proof=proof, folder="DESIGN")
         except Refused as refused:
             return Clearance(reasons=refused.reasons)
         return Clearance(cleared.evidence)

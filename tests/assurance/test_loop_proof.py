@@ -13,15 +13,18 @@ from builders import released_of
 from mpmath import mpf
 from places import ROOT
 
-from lstm_mpc.assurance.loop_proof import LoopProof, lacks, prove_loop
+from lstm_mpc.assurance.loop_proof import LoopProof, lacks
 from lstm_mpc.assurance.mpc import MPC
+from lstm_mpc.assurance.prove import prove_loop
 from lstm_mpc.certificates.certification import certify
+from lstm_mpc.certificates.gate import Release
+from lstm_mpc.certificates.policy import Policy
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.observers.options import KalmanTuning
 from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.terminal.sensitivity import _step_rounding, cost_bounds
-from lstm_mpc.errors import InputError
+from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.batch import rest
@@ -109,7 +112,7 @@ def test_a_proof_speaks_for_the_controller_that_it_was_made_of(passed, proof):
     assert lacks(proof, spec_of(passed)) == ()
     (none,) = lacks(None, spec_of(passed))
     assert none == "the closed loop was never proved; `prove_loop(mpc)` does"
-    (other,) = lacks(proof, spec_of(passed, horizon=9))
+    other, _ = lacks(proof, spec_of(passed, horizon=9))
     assert other.startswith("the proof of the loop speaks of another problem and budget")
     (model,) = lacks(replace(proof, model="0" * 64), spec_of(passed))
     assert model.startswith("the proof of the loop speaks of another model (000000000000")
@@ -118,10 +121,64 @@ def test_a_proof_speaks_for_the_controller_that_it_was_made_of(passed, proof):
     assert numbers == "the proof of the loop holds other numbers than a new one; redo it"
 
 
+def cleared(proof, *, controller="proved", **changes):
+    """Through the gate of controllers, under a policy that asks for what `controller` says."""
+    shipped = Release.load(ROOT / "models" / "ph" / "release.json")
+    asked = replace(shipped, policy=Policy(controller=controller))
+    return MPC.of(spec_of(asked, **changes)).clear(proof=proof)
+
+
+def test_a_policy_that_asks_for_a_proof_takes_the_one_of_this_loop(proof):
+    found = cleared(proof)
+    assert set(proof.claims()) < set(found.evidence)
+    assert found.spec.tuning_digest == proof.problem
+    assert set(proof.claims()) < set(cleared(proof, controller="tube").evidence)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda proof: None, "the closed loop was never proved"),
+        (lambda proof: replace(proof, model="0" * 64), "another model"),
+        (lambda proof: replace(proof, source="0" * 64), "another C source"),
+        (lambda proof: replace(proof, problem="0" * 64), "another problem and budget"),
+        (lambda proof: replace(proof, decay=0.5 * proof.decay), "other numbers than a new one"),
+        (lambda proof: failing(proof), "is void: an inequality in it fails"),
+    ],
+    ids=["none", "model", "C", "problem", "numbers", "void"],
+)
+def test_a_policy_that_asks_for_a_proof_refuses_any_other(proof, spoil, words):
+    with pytest.raises(Refused, match=words):
+        cleared(spoil(proof))
+
+
+def test_a_proof_that_speaks_of_another_controller_is_no_claim(proof):
+    found = cleared(proof, controller="tube", horizon=9).evidence
+    (why,) = (words for kind, words in found if kind == "absent")
+    assert why.startswith("nothing is proved of the loop: the proof of the loop speaks of another")
+    assert not set(proof.claims()) & set(found)
+
+
+def test_a_loop_without_a_terminal_cost_is_not_proved(passed, proof):
+    spec = spec_of(passed, terminal=False)
+    own = replace(proof, problem=spec.tuning_digest, source=spec.source_digest)
+    (why,) = lacks(own, spec)
+    assert why.startswith("the problem has no terminal cost, so its loop is not proved")
+
+
+def test_what_is_no_proof_is_refused():
+    with pytest.raises(InputError, match=r"proof must be what `prove_loop` returns, got str"):
+        cleared("loop-proof.json")
+
+
+def failing(proof):
+    """The proof with an inequality that does not hold."""
+    first, *others = proof.inequalities
+    return replace(proof, inequalities=(replace(first, value=1.0), *others))
+
+
 def test_a_proof_whose_inequality_fails_claims_nothing(proof):
-    failed = replace(
-        proof, inequalities=(replace(proof.inequalities[0], value=1.0), *proof.inequalities[1:])
-    )
+    failed = failing(proof)
     assert not failed.holds
     assert failed.claims() == ()
 

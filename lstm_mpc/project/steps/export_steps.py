@@ -127,7 +127,8 @@ def cleared_of(
     loop = judged.loop_record(design, "export") if needed else None
     signers = signers_of(design, passed, "export")
     where = str(design.folder)
-    cleared = clearance.clear(spec, loop=loop, log=log, signers=signers, folder=where)
+    proof = judged.loop_proof(design)
+    cleared = clearance.clear(spec, loop=loop, log=log, signers=signers, proof=proof, folder=where)
     if loop is not None and any(kind == "sampled" for kind, _ in cleared.evidence):
         refuse_other_worst(design, spec, loop, engine)
     return cleared

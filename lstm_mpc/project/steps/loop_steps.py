@@ -256,7 +256,7 @@ def prove_loop(design: Design) -> LoopProof:
         InputError: there is no usable release, or the problem has no terminal cost.
     """
     passed = judged.passed(design, "prove-loop")
-    return loop_proof.prove_loop(ControllerSpec(passed, design.control, design.solver))
+    return loop_proof.prove(ControllerSpec(passed, design.control, design.solver))
 
 
 def loop_law(design: Design) -> LoopLaw:
