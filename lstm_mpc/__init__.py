@@ -19,8 +19,7 @@ if TYPE_CHECKING:
         replay_loop as replay_loop,
         verify_loop as verify_loop,
     )
-    from lstm_mpc.assurance.mpc import MPC as MPC
-    from lstm_mpc.assurance.prove import prove_loop as prove_loop
+    from lstm_mpc.assurance.mpc import MPC as MPC, prove_loop as prove_loop
     from lstm_mpc.certificates.certification import certify as certify
     from lstm_mpc.certificates.evidence import (
         Bound as Bound,

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         verify_loop as verify_loop,
     )
     from lstm_mpc.assurance.model_plant import ModelPlant as ModelPlant
-    from lstm_mpc.assurance.mpc import MPC as MPC
-    from lstm_mpc.assurance.prove import prove_loop as prove_loop
+    from lstm_mpc.assurance.mpc import MPC as MPC, prove_loop as prove_loop
 
 __getattr__, __dir__, __all__ = lazy_names(__name__)

@@ -24,8 +24,8 @@ from lstm_mpc.control.terminal.sensitivity import cost_bounds, held
 from lstm_mpc.errors import InputError
 
 ENGINES = ("sqp", "dompc", "c")
-_NUMBERS = ("M", "weights", "decay", "eta", "epsilon", "share", "floor", "state", "aim")
-_NUMBERS += ("output_price", "move_price")
+_SINGLE = ("decay", "epsilon", "share", "floor", "state", "aim")
+_NUMBERS = ("M", "weights", "eta", "output_price", "move_price", *_SINGLE)
 _ALIKE = 1e-6  # share by which unlike processors may find other weights
 Rows = tuple[tuple[float, ...], ...]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.assurance.clearance import Cleared, clear
-from lstm_mpc.assurance.loop_proof import LoopProof
+from lstm_mpc.assurance.loop_proof import LoopProof, prove
 from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
@@ -256,3 +256,19 @@ class MPC:
             Refused: The evidence does not clear the controller; with every reason.
         """
         return clear(self._spec, loop=loop, proof=proof)
+
+
+def prove_loop(mpc: MPC | ControllerSpec) -> LoopProof:
+    """Prove that the cost of a closed loop falls by what each sample costs.
+
+    Args:
+        mpc: The controller, of a problem with `terminal = true`; its engine plays no part.
+
+    Returns:
+        The proof, decided in outward-rounded arithmetic on the numbers that it holds.
+
+    Raises:
+        Refused: The release in it does not pass its gate.
+        InputError: The problem has no terminal cost, or none can be proved; with the reason.
+    """
+    return prove(mpc.spec if isinstance(mpc, MPC) else mpc)

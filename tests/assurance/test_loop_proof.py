@@ -14,8 +14,7 @@ from mpmath import mpf
 from places import ROOT
 
 from lstm_mpc.assurance.loop_proof import LoopProof, lacks
-from lstm_mpc.assurance.mpc import MPC
-from lstm_mpc.assurance.prove import prove_loop
+from lstm_mpc.assurance.mpc import MPC, prove_loop
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.policy import Policy
