@@ -13,10 +13,9 @@ from lstm_mpc.certificates.evidence import LoopVerification
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
 from lstm_mpc.codegen.sil import Compiled
-from lstm_mpc.control.controller import ControlAction, Controller, Status
+from lstm_mpc.control.controller import ControlAction, Controller
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.engines.supervisor import Supervisor
-from lstm_mpc.control.observers.model_alarm import ModelAlarm
 from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
 
@@ -35,18 +34,6 @@ def _engine(spec: ControllerSpec, name: str) -> Controller:
     raise InputError(f"MPC: engine must be one of {', '.join(ENGINES)}, got {name!r:.60}")
 
 
-def alarm_of(spec: ControllerSpec) -> ModelAlarm:
-    """The alarm of a controller's release; InputError where that has no error tube."""
-    validation = spec.release.validation
-    if validation is None or validation.error_tube is None:
-        raise InputError(
-            "MPC: an alarm needs an error tube, which the release has none of; `validate` the model"
-            " and release it anew"
-        )
-    lag = round(spec.problem.dead_time / spec.model.Ts)
-    return ModelAlarm(spec.model, validation.error_tube, lag=lag)
-
-
 class MPC:
     """A model predictive controller with the released model as its prediction model.
 
@@ -57,8 +44,9 @@ class MPC:
             the C that is exported, compiled and run here in single precision; "c-double", likewise
             in double precision.
         solver: What a sample may cost the engines "sqp" and "c"; by default `SolverOptions()`.
-        alarm: Whether outputs beyond the error tube of the release's validation, about the model in
-            open loop, set the flag MODEL_ALARM; see `ErrorTube` for how often without a cause.
+        alarm: The same as `alarm` of the problem: outputs beyond the error tube of the release's
+            validation, about the model in open loop, set the flag MODEL_ALARM; see `ErrorTube` for
+            how often without a cause.
 
     Raises:
         Refused: The release does not pass its gate.
@@ -75,8 +63,9 @@ class MPC:
         *,
         alarm: bool = False,
     ) -> None:
-        self._spec = ControllerSpec(release, problem or ControlProblem(), solver or SolverOptions())
-        self._alarm = alarm_of(self._spec) if alarm else None
+        asked = problem or ControlProblem()
+        asked = replace(asked, alarm=True) if alarm else asked
+        self._spec = ControllerSpec(release, asked, solver or SolverOptions())
         self._engine, self._name = _engine(self._spec, engine), engine
 
     @classmethod
@@ -144,8 +133,6 @@ class MPC:
         """
         start = np.ravel(self._spec.u_start if u is None else u)
         self._engine.reset(np.ravel(y), start, measured)
-        if self._alarm is not None:
-            self._alarm.reset(start, measured)
 
     def step(self, y: ArrayLike, reference: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
         """The input for this sample.
@@ -159,7 +146,7 @@ class MPC:
             What the controller decided; its `u` is within bounds and rate limits whatever its
             flags say.
         """
-        return self._watched(y, self._engine.step(np.ravel(y), reference, measured), measured)
+        return self._engine.step(np.ravel(y), reference, measured)
 
     def begin(self, u: ArrayLike, y: ArrayLike, measured: ArrayLike = ()) -> None:
         """Begin from the past.
@@ -173,9 +160,6 @@ class MPC:
             InputError: The engine is compiled C, which begins at one measurement.
         """
         self._observing("begin from the past").begin(u, y, measured)
-        if self._alarm is not None:
-            last = [np.atleast_2d(np.asarray(a, dtype=np.float64))[-1:] for a in (u, measured)]
-            self._alarm.reset(*last)
 
     def track(self, y: ArrayLike, u: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
         """A sample in manual: `step` takes over from it without a bump.
@@ -195,16 +179,8 @@ class MPC:
         """
         engine = self._engine
         if isinstance(engine, Compiled):
-            action = engine.track(np.ravel(y), u, measured)
-        else:
-            action = self._observing("track an operator").track(y, u, measured)
-        return self._watched(y, action, measured)
-
-    def _watched(self, y: ArrayLike, action: ControlAction, measured: ArrayLike) -> ControlAction:
-        """The action, flagged where the plant has left the model."""
-        if self._alarm is None or not self._alarm.step(y, action.u, measured):
-            return action
-        return replace(action, flags=action.flags | Status.MODEL_ALARM)
+            return engine.track(np.ravel(y), u, measured)
+        return self._observing("track an operator").track(y, u, measured)
 
     def save(self) -> bytes:
         """The state, sealed; another process with the same controller goes on from it to the bit.
@@ -224,8 +200,6 @@ class MPC:
             InputError: It is from another controller, was altered, or the engine is in Python.
         """
         self._compiled().restore(saved)
-        if self._alarm is not None:
-            self._alarm.wait()
 
     def _compiled(self) -> Compiled:
         if not isinstance(self._engine, Compiled):

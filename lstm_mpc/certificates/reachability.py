@@ -106,7 +106,7 @@ def invariant_start(network: lstm.Network, radius: float, unit: float = EPS) -> 
     return Box(-high, high)
 
 
-def _output(model: Model, chi: Box, unit: float = EPS) -> Box:
+def output_box(model: Model, chi: Box, unit: float = EPS) -> Box:
     """y in engineering units for χ in a box."""
     nx, span = model.network.nx[-1], model.scaling.y_span[:, None]
     y = affine(model.network.C, Box(chi.low[-nx:], chi.high[-nx:]), model.network.b_y, unit)
@@ -157,14 +157,14 @@ def _follow(model: Model, start: Box, u: Box, steps: int, unit: float = EPS) -> 
     outer, tube = invariant_start(network, radius, unit), start
     # still invariant: f·X + i·c ≤ X for every X ≥ x̄
     wide = np.maximum(np.maximum(np.abs(tube.low), np.abs(tube.high)), outer.high)
-    outer, whole = Box(-wide, wide), _output(model, tube, unit)
+    outer, whole = Box(-wide, wide), output_box(model, tube, unit)
     low, high = [whole.low[:, 0]], [whole.high[:, 0]]
-    trivial = _output(model, step(network, outer, u, unit), unit)
+    trivial = output_box(model, step(network, outer, u, unit), unit)
     for k in range(steps):
         before = outer
         outer, tube = step(network, outer, u, unit).meet(outer), step(network, tube, u, unit)
         tube = tube.meet(outer)
-        y = _output(model, tube, unit)
+        y = output_box(model, tube, unit)
         whole = whole.hull(y)
         low.append(y.low[:, 0])
         high.append(y.high[:, 0])
@@ -174,7 +174,7 @@ def _follow(model: Model, start: Box, u: Box, steps: int, unit: float = EPS) -> 
             and np.array_equal(before.high, outer.high)
         ):
             break
-    forever = _output(model, outer, unit)
+    forever = output_box(model, outer, unit)
     return _Followed(
         np.array(low), np.array(high), whole.hull(forever), forever, trivial, settled=outer
     )

@@ -19,7 +19,8 @@ from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.c_numbers import NEVER, numbers, order
 from lstm_mpc.codegen.identifiers import identifier
 from lstm_mpc.control.engines.sqp import SolverOptions
-from lstm_mpc.control.observers.kalman import beyond
+from lstm_mpc.control.observers.kalman import DEVIATIONS, beyond
+from lstm_mpc.control.observers.model_alarm import alarm_tube
 from lstm_mpc.control.observers.observer_claims import observer_claims
 from lstm_mpc.control.observers.options import KalmanTuning
 from lstm_mpc.control.problem import ControlProblem, Limits, limits
@@ -53,7 +54,7 @@ def controller(release: Release, problem: ControlProblem, solver: SolverOptions)
         for condition in ("iss", "delta_iss")
     )
     sizes, tables = _dimensions(release, problem)
-    words = _words(name, release.model, problem, limits(release, problem))
+    words = _words(name, release, problem, limits(release, problem))
     header = render(
         "codegen",
         "controller/controller.h",
@@ -71,13 +72,27 @@ def controller(release: Release, problem: ControlProblem, solver: SolverOptions)
     }
 
 
-def _words(name: str, model: Model, problem: ControlProblem, bounds: Limits) -> dict[str, Any]:
+def _words(
+    name: str, release: Release, problem: ControlProblem, bounds: Limits
+) -> dict[str, Any]:
     """What the texts of a controller are made with: the width of the network's inputs, the variable
     with the part of them that is pushed, and the one with the inputs of a rest; whether plans are
     closed, and with blocks those that are closed have none; whether rates are uneven, and the name
-    of those that inputs fall with; whether inputs have targets."""
-    measured = bool(model.measured)
+    of those that inputs fall with; whether inputs have targets; how far plans are checked, and of
+    the alarm how often it may be false."""
+    measured, alarm = bool(release.model.measured), None
+    if problem.alarm:
+        tube = alarm_tube(release)
+        rate = (
+            f"While the plant is what it was on the {tube.blocks} blocks of the validation and is"
+            f" driven alike, at most a share {tube.alpha:g} of all blocks of {tube.block} samples"
+            " holds one"
+        )
+        alarm = {"transient": tube.transient, "words": rate}
     return {
+        "monitor": problem.monitor,
+        "deviations": DEVIATIONS,
+        "alarm": alarm,
         "name": name,
         "measured": measured,
         "terminal": problem.terminal,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_mpc.certificates import conditions
 from lstm_mpc.certificates.evidence import Certificate
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.engines.supervisor import closing_of
 from lstm_mpc.control.observers.kalman import beyond, tuned
+from lstm_mpc.control.observers.model_alarm import alarm_tube
 from lstm_mpc.control.observers.observer import state_bound
 from lstm_mpc.control.observers.options import KalmanTuning
 from lstm_mpc.control.problem import ControlProblem, Limits, limits
@@ -86,6 +88,12 @@ def numbers(
         "start": np.round(rest(model.core, at_rest), 9),  # the same text on every processor
         "bound": state_bound(model, beyond=outside),
         "witness": _witness(delta_iss, model.sizes.n),
+        **_monitor(release, problem, real),
+        **(
+            {"error_width": np.array(alarm_tube(release).width) / scaling.y_span}
+            if problem.alarm
+            else {}
+        ),
     }
 
 
@@ -114,6 +122,33 @@ def _measured(bounds: Limits) -> dict[str, Array]:
         return {}
     names = ("measured_low", "measured_high", "measured_rest")
     return {name: getattr(bounds, name) for name in names}
+
+
+def _monitor(release: Release, problem: ControlProblem, real: Real) -> dict[str, Array]:
+    """The members that only a monitor has: the safe set, rounded inwards, and more than any of its
+    operations is rounded by (monitor.c says of what)."""
+    if not problem.monitor:
+        return {}
+    model, eps = release.model, float(np.finfo(real).eps)
+    low, high = (model.scaling.y_in(np.array(ends)) for ends in zip(*release.safe_set, strict=True))
+    outside, sizes = beyond(model, problem), [1.0]
+    for place, layer in enumerate(model.network.layers):
+        radius = conditions.layer_radius(place, model.scaling.radius + outside)
+        for W, U, b in map(layer.gate, lstm.GATES):
+            rows = radius * np.abs(W).sum(axis=1) + np.abs(U).sum(axis=1) + np.abs(b).ravel()
+            sizes.append(2 * (W.shape[1] + U.shape[1] + 8) * rows.max())
+    head = np.abs(model.network.C).sum(axis=1) + np.abs(model.network.b_y).ravel()
+    sizes += [
+        2 * (model.network.nx[-1] + 8) * head.max(),
+        4 * (1 + state_bound(model, beyond=outside).max()),
+        8.0,
+        np.abs([low, high]).max(),
+    ]
+    return {
+        "safe_low": _within(_rounded(low, real, up=True)),
+        "safe_high": _within(_rounded(high, real, up=False)),
+        "slack": np.array(float(f"{1.02 * eps * max(sizes):.3g}")),
+    }
 
 
 def _closed(model: Model, problem: ControlProblem, bounds: Limits) -> dict[str, Array]:

@@ -23,6 +23,8 @@ from lstm_mpc.io import artefact_file
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import Array
 
+_OPTIONAL = ("forecast", "terminal", "monitor", "alarm")
+
 
 @dataclass(frozen=True)
 class ControllerSpec:
@@ -112,7 +114,13 @@ class ControllerSpec:
     @property
     def meanings(self) -> dict[Status, str]:
         """What the flags of its C mean."""
-        return meanings(measured=bool(self.measured), terminal=self.problem.terminal)
+        problem = self.problem
+        return meanings(
+            measured=bool(self.measured),
+            terminal=problem.terminal,
+            monitor=problem.monitor > 0,
+            alarm=problem.alarm,
+        )
 
     @property
     def u_start(self) -> Array:
@@ -133,13 +141,13 @@ class ControllerSpec:
 
 
 def tuning_digest(problem: ControlProblem, solver: SolverOptions) -> str:
-    """SHA-256 of every number of problem and solver options, the infinite ones too; `forecast`
-    and the terminal cost where they are asked for."""
-    numbers = problem.__dict__ | solver.__dict__
-    if not problem.forecast:
-        del numbers["forecast"]
-    if not problem.terminal:
-        del numbers["terminal"]
+    """SHA-256 of every number of problem and solver options, the infinite ones too; what is
+    `_OPTIONAL` where it is asked for."""
+    numbers = {
+        key: value
+        for key, value in (problem.__dict__ | solver.__dict__).items()
+        if value or key not in _OPTIONAL
+    }
     return artefact_file.digest(
         {key: repr(np.asarray(value).tolist()) for key, value in numbers.items()}
     )

@@ -18,7 +18,8 @@ class Status(IntFlag):
     """What was not as it should be; 0 is a clean optimum.
 
     The flags are the same in every engine and in the C; OUT_OF_REACH is of problems with a terminal
-    cost, OUT_OF_ORDER of the C alone, MODEL_ALARM of an `MPC` with an alarm.
+    cost, OUT_OF_ORDER of the C alone, MODEL_ALARM and UNSAFE_PLAN of problems with an alarm and a
+    monitor.
     """
 
     MEASUREMENT_INVALID = 1
@@ -33,6 +34,7 @@ class Status(IntFlag):
     OUT_OF_REACH = 512
     OUT_OF_ORDER = 1024
     MODEL_ALARM = 2048
+    UNSAFE_PLAN = 4096
 
 
 OPTIMAL = Status(0)
@@ -51,16 +53,22 @@ WORDS = {
     Status.OUT_OF_REACH: "setpoint out of reach; nearest steady output followed",
     Status.OUT_OF_ORDER: "not prepared since the last advance, or scratch overwritten; input kept",
     Status.MODEL_ALARM: "plant further from the model than its error tube",
+    Status.UNSAFE_PLAN: "plan may take the model out of the safe set; going to the safe input",
 }
 
 
-def meanings(*, measured: bool, terminal: bool = False) -> dict[Status, str]:
-    """What the flags of the C mean, which has no alarm; those of measured inputs and of a terminal
-    cost where a controller has such."""
-    absent = {Status.MODEL_ALARM}
-    absent |= set() if measured else {Status.MEASURED_INVALID}
-    absent |= set() if terminal else {Status.OUT_OF_REACH}
-    return {f: words for f, words in WORDS.items() if f not in absent}
+def meanings(
+    *, measured: bool, terminal: bool = False, monitor: bool = False, alarm: bool = False
+) -> dict[Status, str]:
+    """What the flags of the C mean; those of measured inputs, a terminal cost, a monitor and an
+    alarm where a controller has such."""
+    optional = {
+        Status.MEASURED_INVALID: measured,
+        Status.OUT_OF_REACH: terminal,
+        Status.UNSAFE_PLAN: monitor,
+        Status.MODEL_ALARM: alarm,
+    }
+    return {f: words for f, words in WORDS.items() if optional.get(f, True)}
 
 
 def status_rows(prefix: str, meant: dict[Status, str]) -> list[tuple[int, str, str]]:

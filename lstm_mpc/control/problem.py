@@ -45,6 +45,10 @@ class ControlProblem:
     `terminal` adds a cost of the plan's end and applies no plan that costs more than the last one
     shifted and closed, so that the cost falls by what each sample costs, a theorem (docs: "The loop
     as a theorem"); the setpoint is then replaced by the nearest steady output within reach.
+    `monitor` is for how many samples a plan is checked before its input is applied: where the tube
+    of the model from all that the estimate may be leaves the safe set of the release, the input
+    goes to `safe_input` (0: never). `alarm` flags a plant that is further from the model in open
+    loop than the error tube of the release.
 
     One number per signal, or one for all. The keys of `[control]` in a design.
     """
@@ -72,6 +76,8 @@ class ControlProblem:
     safe_input: ArrayLike | None = None
     observer: KalmanTuning | GatedTuning | None = None
     terminal: bool = False
+    monitor: int = 0
+    alarm: bool = False
 
     def __post_init__(self) -> None:
         if self.horizon < 1:
@@ -80,6 +86,16 @@ class ControlProblem:
             raise InputError(
                 f"control: blocks must be at least 1 sample long and fit into {self.horizon}"
                 f" samples, got {list(self.blocks)!r:.60}"
+            )
+        if not 0 <= self.monitor <= self.horizon:
+            raise InputError(
+                f"control: monitor must lie between 0 and the horizon of {self.horizon} samples,"
+                f" got {self.monitor}"
+            )
+        if self.monitor and self.terminal:
+            raise InputError(
+                f"control: monitor = {self.monitor} replaces plans, which the theorem behind"
+                " terminal = true does not allow; leave one of them out"
             )
         if self.frozen_after < 0:
             raise InputError(f"control: frozen_after must not be negative, got {self.frozen_after}")

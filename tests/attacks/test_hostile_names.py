@@ -110,7 +110,7 @@ def texts_of(model, claims=()):
     }
     words = {"name": "plain", "model": model, "claims": claims, "Ts": 1.0, "statuses": []}
     words |= {"sizes": {}, "tables": {}, "floors": {}, "sources": "a.c", "meanings": []}
-    words |= {"terminal": False, "blocked": False}
+    words |= {"terminal": False, "blocked": False, "monitor": 0, "alarm": None}
     words |= {"start": [0.0], "setpoint": [0.0], "steps": 3, "measured": 0, "known": [], **labels}
     return {
         file: render(*file.split("/", 1), **words)

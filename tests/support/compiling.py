@@ -111,13 +111,14 @@ def compiled(files, *, double=False):
     return KEPT[key]
 
 
-def run(program, *arguments, timeout=600, before=()):
-    """What a program prints; it must end with 0."""
+def run(program, *arguments, timeout=600, before=(), given=None):
+    """What a program prints that reads the text `given`; it must end with 0."""
     out = subprocess.run(
         [*before, str(program), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=timeout,
+        input=given,
     )
     assert out.returncode == 0, f"{out.returncode}\n{out.stdout[-2000:]}{out.stderr[-4000:]}"
     return out.stdout

@@ -13,9 +13,11 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status, coming, foreseen
+from lstm_mpc.control.engines.monitor import Monitor
 from lstm_mpc.control.observers.gated import Gated
 from lstm_mpc.control.observers.kalman import Kalman, beyond
 from lstm_mpc.control.observers.mhe import Mhe
+from lstm_mpc.control.observers.model_alarm import alarm_of
 from lstm_mpc.control.observers.observer import Observer, OpenLoop
 from lstm_mpc.control.observers.options import GatedTuning, KalmanTuning, MheTuning
 from lstm_mpc.control.problem import ControlProblem, Limits, limits
@@ -65,6 +67,10 @@ class Supervisor(ABC):
             release.model, self.limits, problem
         )
         self.closing: Closing | None = closing_of(release.model, self.limits, problem)
+        self.monitor = (
+            Monitor(release.model, problem, release.safe_set) if problem.monitor else None
+        )
+        self.alarm = alarm_of(release, problem) if problem.alarm else None
         N, system, self._roles = problem.horizon, release.model.core, release.model.roles
         chi, u = ca.SX.sym("chi", system.n), ca.SX.sym("u", system.nu)
         # an input with its disturbance may be beyond the limits
@@ -81,6 +87,7 @@ class Supervisor(ABC):
         self._hear(measured)
         self._take(u)
         self._setpoint = self.observer.reset(y, self._roles.joined(self._before, self._last))
+        self._align()
         self._hold()
 
     def begin(self, u: ArrayLike, y: ArrayLike, measured: ArrayLike = ()) -> None:
@@ -91,6 +98,7 @@ class Supervisor(ABC):
         self._setpoint = self.observer.begin(self._roles.joined(past, known), y)
         self._hear(known[-1])
         self._take(past[-1])
+        self._align()
         self._hold()
 
     def track(self, y: ArrayLike, u: ArrayLike, measured: ArrayLike = ()) -> ControlAction:
@@ -102,13 +110,13 @@ class Supervisor(ABC):
         flags = self.observer.correct(y, gain=None if sound else 1.0) | (
             OPTIMAL if sound else Status.STATE_RESET
         )
-        flags |= self._hear(measured)
+        flags |= self._hear(measured) | self._compare(y)
         applied = self._take(u)
         self._hold()
         predicted = self._predict(self._plan)[0]
         self._setpoint = predicted[0]
         disturbance, input_disturbance = self.observer.disturbance, self.observer.input_disturbance
-        self.observer.predict(self._roles.joined(applied, self._last))
+        self._move_on(applied)
         return ControlAction(
             applied,
             flags,
@@ -133,6 +141,22 @@ class Supervisor(ABC):
         self._before: Array = np.clip(given, self.limits.u_low, self.limits.u_high)
         model = self.release.model
         return np.clip(given, *(self._roles.moved(ends) for ends in (model.u_low, model.u_high)))
+
+    def _align(self) -> None:
+        """The model of the alarm begins at rest under what is in force."""
+        if self.alarm is not None:
+            self.alarm.reset(self._before, self._last)
+
+    def _compare(self, y: ArrayLike) -> Status:
+        """Has the plant left the model?"""
+        far = self.alarm is not None and self.alarm.far(y)
+        return Status.MODEL_ALARM if far else OPTIMAL
+
+    def _move_on(self, u: Array) -> None:
+        """What runs along goes to the next sample under the input `u` (nu,)."""
+        self.observer.predict(self._roles.joined(u, self._last))
+        if self.alarm is not None:
+            self.alarm.advance(u, self._last)
 
     def _hold(self) -> None:
         """Plan to leave the input where it is; the solver begins afresh."""
@@ -163,7 +187,7 @@ class Supervisor(ABC):
         """The first half of `step`: what it would apply; `go_on` is the second."""
         began = time.perf_counter()
         flags = self._watch()
-        flags |= self._hear(measured)
+        flags |= self._hear(measured) | self._compare(y)
         flags |= self.observer.correct(y, gain=1.0 if Status.STATE_RESET in flags else None)
         references, invalid = self._references(reference)
         flags |= invalid
@@ -199,9 +223,9 @@ class Supervisor(ABC):
         if not np.array_equal(np.ravel(u), decided):
             decided = self._take(u)
             self._hold()
-            self.observer.predict(self._roles.joined(decided, self._last))
+            self._move_on(decided)
             return
-        self.observer.predict(self._roles.joined(decided, self._last))
+        self._move_on(decided)
         self._before = decided
         self._plan = (
             self.limits.shift(self._plan, decided)
@@ -222,13 +246,22 @@ class Supervisor(ABC):
             self._failures, plan = self._failures + 1, self._plan
             if self._failures > self.problem.horizon:
                 flags = Status.SAFE_INPUT
-                plan = np.repeat(self.limits.u_safe[None], self.problem.horizon, axis=0)
+                plan = self._to_safety()
         else:
             self._failures = 0
         self._plan = self.limits.block(plan, self._before)
         predicted = solution.predicted
+        if self.monitor is not None and self.monitor.leaves(
+            self.observer, self._arriving(self._plan)
+        ):
+            flags, predicted = flags | Status.UNSAFE_PLAN, None
+            self._plan = self.limits.block(self._to_safety(), self._before)
         predicted = self._predict(self._plan)[0] if predicted is None else predicted
         return predicted, self.limits.cost(predicted, references, self._plan, self._before), flags
+
+    def _to_safety(self) -> Array:
+        """The safe input over the horizon, (N, nu)."""
+        return np.repeat(self.limits.u_safe[None], self.problem.horizon, axis=0)
 
     def _aim(self, references: Array) -> tuple[Array, Status]:
         """Find the target of the last setpoint; the setpoints that are followed."""
@@ -277,6 +310,8 @@ class Supervisor(ABC):
             return OPTIMAL
         self._before = np.where(admitted, self._before, self.limits.u_safe)
         self._last = np.where(believed, self._last, self.limits.measured_rest)
+        if not sound and self.alarm is not None:
+            self.alarm.reset(self.limits.u_safe, self.limits.measured_rest)
         self._hold()
         return Status.STATE_RESET
 

@@ -10,9 +10,10 @@ import casadi as ca
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lstm_mpc.certificates.rigorous import Box
 from lstm_mpc.certificates.signed.certificate import incremental_margin
 from lstm_mpc.control.controller import Status
-from lstm_mpc.control.observers.observer import Observer, state_bound
+from lstm_mpc.control.observers.observer import Estimate, Observer, state_bound
 from lstm_mpc.control.observers.options import KalmanTuning, per_signal
 from lstm_mpc.control.problem import ControlProblem, Limits
 from lstm_mpc.errors import InputError
@@ -25,6 +26,7 @@ FLOOR = 1e-4  # least variance of the noise, as a share of the declared one
 FADE = 0.1  # how fast the noise is learned: share of what is new
 MEMORY = 0.5  # of the trend of the innovations
 WHITE = 2.0  # squared trend, of white innovations 1, that is none yet
+DEVIATIONS = 3.0  # standard ones, to either side, that an estimate may be off
 
 
 def beyond(model: Model, problem: ControlProblem) -> float:
@@ -267,6 +269,21 @@ class Kalman(Observer):
             ),
         )
         return status
+
+    def estimate(self) -> Estimate:
+        n = self._n
+        spread = DEVIATIONS * np.sqrt(np.maximum(np.diag(self._P), 0.0))
+        end = np.concatenate([self._bound, self._t.max_disturbance])
+        at = np.concatenate([self._seen, self._w])
+        low, high = np.maximum(at - spread, -end), np.minimum(at + spread, end)
+        zero_u, zero_y = np.zeros(len(self._at)), np.zeros(self._system.ny)
+        disturbance, span = Box(low[n:], high[n:]), self._scaling.y_span
+        push, added = (
+            (disturbance, Box(zero_y, zero_y))
+            if self._input
+            else (Box(zero_u, zero_u), Box(span * low[n:], span * high[n:]))
+        )
+        return Estimate(Box(low[:n, None], high[:n, None]), tuple(self._queue), push, added)
 
     def _move(self, u: Array) -> None:
         self._queue.append(self._scaling.u_in(u))

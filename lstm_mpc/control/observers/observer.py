@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_mpc.certificates import conditions
 from lstm_mpc.certificates.reachability import settled_box
+from lstm_mpc.certificates.rigorous import Box
 from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.delay_line import Line
 from lstm_mpc.control.problem import ControlProblem, Limits
@@ -19,6 +21,19 @@ from lstm_mpc.model.data_fit import estimate_core
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.batch import rest
 from lstm_mpc.plants.system import Array
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What an observer takes for possible: `chi` (n, 1), the state where the probe speaks; `passed`
+    (·, nu + nd), the normalised inputs that have arrived at the model since; `push` (nu,), what is
+    added to the inputs that are moved [normalised], and `added` (ny,) to the outputs
+    [engineering]."""
+
+    chi: Box
+    passed: tuple[Array, ...]
+    push: Box
+    added: Box
 
 
 class Observer(ABC):
@@ -154,6 +169,13 @@ class Observer(ABC):
     def output(self) -> Array:
         """The output now with the disturbance added to it, (ny,)."""
         return np.asarray(self._system.output(self.chi)).ravel() + self.disturbance
+
+    def estimate(self) -> Estimate:
+        """All that state and disturbances may be; the estimate itself where nothing is known of
+        its spread."""
+        push = self.input_disturbance / self._moved(self._model.scaling.u_span)
+        chi, added = self.chi[:, None], self.disturbance
+        return Estimate(Box(chi, chi), (), Box(push, push), Box(added, added))
 
     def _forget(self) -> None:
         self._last, self._still = (

@@ -15,12 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from lstm_mpc.assurance.clearance import Cleared, checked_clearance
-from lstm_mpc.assurance.mpc import alarm_of
 from lstm_mpc.codegen.compiler import compiler
 from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.engines.sqp import Sqp
-from lstm_mpc.control.observers.model_alarm import ModelAlarm
+from lstm_mpc.control.observers.model_alarm import ModelAlarm, alarm_of
 from lstm_mpc.errors import InputError
 from lstm_mpc.io.artefact_file import VERSION
 from lstm_mpc.plants.system import Array
@@ -271,7 +270,7 @@ class Runtime:
     def _mismatch(self) -> ModelAlarm | None:
         """The alarm of the release's error tube; none where it has no such, which is said."""
         try:
-            return alarm_of(self.cleared.spec)
+            return alarm_of(self.cleared.spec.release, self.cleared.spec.problem)
         except InputError as error:
             self._hear(SELF, "mismatch", f"by the observer's disturbance alone: {error}")
             return None

@@ -31,6 +31,10 @@
 {% include "sqp.c" %}
 
 {% include "supervisor.c" %}
+{% if monitor %}
+
+{% include "monitor.c" %}
+{% endif %}
 {% if terminal %}
 
 {% include "target.c" %}

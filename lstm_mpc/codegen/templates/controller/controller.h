@@ -27,6 +27,17 @@ typedef float @name@_real;
 {% for key, table in tables.items() %}
 @("#define %s_%s {%s}" % (NAME, key, table | integers)) | folded@
 {% endfor %}
+{% if monitor %}
+#ifndef @NAME@_MONITOR /* samples for which a plan is checked; 0: the code of it is left out */
+#define @NAME@_MONITOR @monitor@
+#endif
+{% endif %}
+{% if alarm %}
+#ifndef @NAME@_ALARM /* 0: the code of the alarm is left out */
+#define @NAME@_ALARM 1
+#endif
+#define @NAME@_TRANSIENT @alarm.transient@ /* samples after init that raise no alarm */
+{% endif %}
 {% for condition, floor in floors.items() %}
 #define @NAME@_@condition | upper@_FLOOR R(@floor | number@) /* what verify asks */
 {% endfor %}
@@ -55,6 +66,15 @@ typedef float @name@_real;
 {% if terminal %}
 /* the setpoint is out of reach: the nearest steady output is followed */
 #define @NAME@_OUT_OF_REACH 512u
+{% endif %}
+{% if monitor %}
+/* the plan may take the model out of the safe set: on the way to the safe input */
+#define @NAME@_UNSAFE_PLAN 4096u
+{% endif %}
+{% if alarm %}
+/* a measurement is further from the model in open loop than its error tube is wide.
+@alarm.words | comment@ */
+#define @NAME@_MODEL_ALARM 2048u
 {% endif %}
 {% if measured %}
 /* a measured input is not finite or beyond its limits: the last valid one is kept */
@@ -131,6 +151,14 @@ typedef struct {
   @name@_real start[@NAME@_NCHI]; /* state at rest under the safe input */
   @name@_real bound[@NAME@_NCHI]; /* no sound state is beyond this */
   @name@_real witness[@NAME@_NCHI]; /* v of the certificate: A v < v */
+{% if monitor %}
+  @name@_real safe_low[@NAME@_NY]; /* the safe set of the release */
+  @name@_real safe_high[@NAME@_NY];
+  @name@_real slack; /* more than one operation of the monitor is rounded by */
+{% endif %}
+{% if alarm %}
+  @name@_real error_width[@NAME@_NY]; /* of the error tube */
+{% endif %}
   uint32_t sqp_iterations; /* at most; one is enough where its step is within the tolerance */
   uint32_t qp_iterations; /* of the working set, in one pass */
   uint32_t line_search_steps; /* of a step, in one pass */
@@ -159,6 +187,12 @@ typedef struct {
   /* predicted outputs until the probe speaks of them */
   @name@_real delay_buffer[(@NAME@_LAG + 1) * @NAME@_NY];
 #endif
+{% if alarm %}
+#if @NAME@_ALARM && @NAME@_KALMAN
+  @name@_real open_loop[@NAME@_NCHI]; /* the model that nothing corrects */
+  @name@_real open_outputs[(@NAME@_LAG + 1) * @NAME@_NY]; /* its outputs, since the probe's */
+#endif
+{% endif %}
   @name@_real reference[@NAME@_NY]; /* [output unit] last valid setpoint */
   @name@_real last_measurement[@NAME@_NY]; /* [output unit] last measurement */
   @name@_real applied[@NAME@_NU]; /* [input unit] the input in force */
@@ -189,6 +223,11 @@ typedef struct {
   uint32_t oldest; /* place in delay_buffer */
   uint32_t unchanged[@NAME@_NY]; /* equal measurements in a row */
   uint32_t failures; /* solves in a row that failed */
+{% if alarm %}
+#if @NAME@_ALARM
+  uint32_t compared; /* samples since the model began, up to TRANSIENT */
+#endif
+{% endif %}
   uint32_t status; /* of this sample, as it builds up */
   volatile uint32_t phase; /* which call is due, and under which model */
   uint8_t working_set[@NAME@_ROWS]; /* working set: 0 free, 1 active, 2 violated at full price */

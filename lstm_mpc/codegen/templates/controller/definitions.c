@@ -16,6 +16,16 @@ typedef @name@_work work_t;
 
 #define KALMAN @NAME@_KALMAN /* 1: an observer with the disturbance at the inputs */
 #define HISTORY @NAME@_HISTORY /* samples by which the delays of the inputs differ */
+{% if monitor %}
+#define MONITOR @NAME@_MONITOR
+#if MONITOR > @NAME@_N
+#error "the monitor looks no further than the plan"
+#endif
+#define DEVIATIONS R(@deviations | number@) /* standard ones that an estimate may be off */
+{% endif %}
+{% if alarm %}
+#define ALARM @NAME@_ALARM
+{% endif %}
 
 #ifdef __GNUC__
 #define OUT_OF_LINE __attribute__((noinline)) /* smaller, and not slower */

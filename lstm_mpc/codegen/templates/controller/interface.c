@@ -159,6 +159,11 @@ uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, con
 #else
   status |= measurement_update(model, state, work, y, status != 0u ? R(1.0) : model->observer_gain);
 #endif
+{% if alarm %}
+#if ALARM
+  status |= compare(model, state, y);
+#endif
+{% endif %}
 {% if measured %}
   status |= j;
 {% endif %}
@@ -191,6 +196,18 @@ uint32_t @name@_feedback(const model_t *model, state_t *state, work_t *work, con
     project(&c, state->plan);
   }
 {% endif %}
+{% if monitor %}
+#if MONITOR > 0
+  if (may_leave(&c)) {
+    status |= @NAME@_UNSAFE_PLAN;
+    for (j = 0u; j < NV; ++j) {
+      state->plan[j] = safe_input(model, j % NU);
+    }
+    project(&c, state->plan);
+    simulate(&c, state->plan, work->outputs);
+  }
+#endif
+{% endif %}
   for (j = 0u; j < NU; ++j) {
     const real near =
         clamp(model->u_mid[j] + model->u_span[j] * state->plan[j],
@@ -219,6 +236,12 @@ void @name@_advance(const model_t *model, state_t *state, work_t *work) {
   }
   normalise(model, state);
   v = arriving(state, state->last_input, 0u, 0u, sum);
+{% if alarm %}
+#if ALARM && KALMAN
+  advance_chi(model, state->open_loop, v, NULL);
+  output(model, state->open_loop, &state->open_outputs[state->oldest % PROBES * NY]);
+#endif
+{% endif %}
 #if KALMAN
   time_update(model, state, v, work->stage);
 #else

@@ -23,7 +23,20 @@ OUT_OF_LINE static void start_observer(const model_t *model, state_t *state, con
     (void)v;
     output(model, state->chi, &state->delay_buffer[k * NY]);
 #endif
+{% if alarm %}
+#if ALARM && KALMAN
+    output(model, state->chi, &state->open_outputs[k * NY]);
+#endif
+{% endif %}
   }
+{% if alarm %}
+#if ALARM
+  state->compared = 0u;
+#if KALMAN
+  copy(state->open_loop, state->chi, NCHI);
+#endif
+#endif
+{% endif %}
 #if HISTORY > 0
   for (k = 0u; k < HISTORY; ++k) {
     copy(&state->input_history[k * @NW@], v, @NW@);
@@ -127,6 +140,32 @@ static void update_output(const model_t *model, state_t *state, uint32_t j, real
 }
 #endif
 
+{% if alarm %}
+#if ALARM
+/* Is a measurement further from the model in open loop than its error tube is wide? One that is no
+ * number is not. */
+static uint32_t compare(const model_t *model, state_t *state, const real y[NY]) {
+#if KALMAN
+  const real *known = &state->open_outputs[state->oldest % PROBES * NY];
+#else
+  const real *known = &state->delay_buffer[state->oldest % PROBES * NY];
+#endif
+  uint32_t j, status = 0u;
+  if (state->compared < @NAME@_TRANSIENT) {
+    state->compared = state->compared + 1u;
+    return 0u;
+  }
+  for (j = 0u; j < NY; ++j) {
+    const real normal = (y[j] - model->y_mid[j]) / model->y_span[j];
+    if (magnitude(normal - known[j]) > model->error_width[j]) {
+      status = @NAME@_MODEL_ALARM;
+    }
+  }
+  return status;
+}
+#endif
+
+{% endif %}
 {# R3: a measurement that is not finite, beyond the sensor or frozen is not believed #}
 /* Take in the measurement, where it can be believed; `work` where outputs were predicted from what
  * was known before. */
