@@ -196,7 +196,7 @@ def test_the_mismatch_alarm_is_that_of_the_error_tube_where_there_is_one(cleared
     said = [text for _, what, text in events if what == "mismatch"]
     assert bool(said) != tube
     if said:
-        assert said[0].startswith("by the observer's disturbance alone: MPC: an alarm needs")
+        assert said[0].startswith("by the observer's disturbance alone: alarm: it needs")
 
 
 def interrupted(*_):
