@@ -26,7 +26,6 @@ from lstm_mpc.control.observers.options import KalmanTuning
 from lstm_mpc.control.problem import ControlProblem, Limits, limits
 from lstm_mpc.errors import InputError
 from lstm_mpc.io.templates import WIDTH, Raw, number, render
-from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import Array
 
 
@@ -72,9 +71,7 @@ def controller(release: Release, problem: ControlProblem, solver: SolverOptions)
     }
 
 
-def _words(
-    name: str, release: Release, problem: ControlProblem, bounds: Limits
-) -> dict[str, Any]:
+def _words(name: str, release: Release, problem: ControlProblem, bounds: Limits) -> dict[str, Any]:
     """What the texts of a controller are made with: the width of the network's inputs, the variable
     with the part of them that is pushed, and the one with the inputs of a rest; whether plans are
     closed, and with blocks those that are closed have none; whether rates are uneven, and the name
