@@ -82,6 +82,7 @@ def controller(folder, new="", *, old="/* prepare */", weights=WEIGHTS):
     model = SimpleNamespace(name=NAME, digest="d", Ts=1.0, inputs=(), outputs=(), delays=())
     words = {"name": NAME, "model": model, "claims": (), "tables": {}, "floors": {}}
     words |= {"measured": 0, "terminal": False, "blocked": False, "monitor": 0, "alarm": None}
+    words |= {"uneven": False, "fall": "move", "targets": False}
     header = render("codegen", "controller/controller.h", sizes=SIZES, **words)
     numbers = ", ".join(f"(@name@_real){float(w).hex()}" for w in weights)
     folder.mkdir()
