@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from lstm_mpc.control.moves import moves_of
 from lstm_mpc.control.problem import Limits
@@ -33,7 +33,8 @@ def metrics(
         run: The run.
         band: Half the width of the band that outputs settle into [output unit], one or (ny,).
         tail: The end of every step, over which the mean error is taken [samples].
-        limits: The bounds of the controller, where the run is held against them.
+        limits: The bounds and weights of the controller, where the run is held against them: of an
+            output that has no weight, the error is how far it is outside its soft bounds.
 
     Returns:
         By name: IAE [unit·s]; travel of the valve [input unit]; per step the settling time [s]
@@ -43,7 +44,7 @@ def metrics(
         `excess` of the output over its soft bounds [unit], and how many inputs were `inadmissible`:
         outside the bounds or changed faster than the rates.
     """
-    error = run.truth - run.reference
+    error, zone = _error(run, limits)
     changes = np.flatnonzero(np.any(np.diff(run.reference, axis=0) != 0, axis=1)) + 1
     if run.scenario.disturbances is not None:
         changes = np.union1d(
@@ -58,7 +59,7 @@ def metrics(
     each: list[dict[str, Any]] = [{"iae": total, "steps": []} for total in iae.tolist()]
     for first, last in pairwise(edges):
         part = error[first:last]
-        moved = np.logical_or(first == 0, run.reference[first] != run.reference[first - 1])
+        moved = np.logical_or(first == 0, run.reference[first] != run.reference[first - 1]) & ~zone
         beyond = np.where(
             moved, part * np.sign(run.reference[first] - run.truth[first]), np.abs(part)
         )
@@ -99,6 +100,17 @@ def metrics(
         "solve_ms": {"median": float(np.median(milliseconds)), "max": float(milliseconds.max())},
         **({} if limits is None else _violations(run, limits)),
     }
+
+
+def _error(run: Run, limits: Limits | None) -> tuple[Array, NDArray[np.bool_]]:
+    """How far every output is from its setpoint (N, ny), or from the zone it is held in, and which
+    outputs have one instead of a setpoint (ny,)."""
+    error = run.truth - run.reference
+    if limits is None:
+        return error, np.zeros(error.shape[1], dtype=bool)
+    outside = run.truth - np.clip(run.truth, limits.y_low, limits.y_high)
+    zone = limits.output_weight == 0
+    return np.where(zone, outside, error), zone
 
 
 def _of_step(

@@ -53,6 +53,7 @@ CASES = {  # kind, problem, budget
         {**SISO, "max_move_down": 0.05, "observer": KALMAN},
         REAL_TIME,
     ),
+    "a zone": ("mimo", all_at_once(output_weight=[400.0, 0.0]), None),
     "a target": (
         "mimo",
         all_at_once(input_target=[1.6, np.nan], input_weight=[0.02, 0.3]),

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from builders import limits_of
 from tolerances import IPOPT_INPUT, OFFSET, ROUND_OFF
 
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
@@ -336,6 +337,23 @@ def test_violations_are_counted_against_the_limits_that_were_given(released):
     )
     assert (sound["excess"], sound["inadmissible"]) == (0.0, 0)
     assert "excess" not in metrics(run, band=0.1)
+
+
+def test_an_output_without_a_weight_is_judged_by_its_zone():
+    zone = replace(
+        limits_of(signals=2),
+        output_weight=np.array([1.0, 0.0]),
+        y_low=np.array([-np.inf, 6.0]),
+        y_high=np.array([np.inf, 8.0]),
+    )
+    truth = [[7.0, 7.9], [7.0, 8.5], [7.0, 6.1], [7.0, 5.8], [7.0, 6.5]]
+    reference = [[7.0, 1.0]] * 2 + [[7.0, 9.0]] * 3
+    run = made(truth, reference, [[5.0, 5.0]] * 5)
+    _, judged = metrics(run, band=0.1, limits=zone)["each"]
+    assert judged["iae"] == pytest.approx(10 * (0.5 + 0.2))
+    assert [s["overshoot"] for s in judged["steps"]] == pytest.approx([0.5, 0.2])
+    assert [s["settling"] for s in judged["steps"]] == [None, 20.0]
+    assert metrics(run, band=0.1)["each"][1]["iae"] > 20 * judged["iae"]  # by its setpoint
 
 
 def test_a_seer_is_told_the_truth_before_every_step(plant):
