@@ -28,7 +28,7 @@ from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.batch import rest
 
-CHECKER = ROOT / "examples" / "04_check_certificate.py"
+CHECKER = ROOT / "examples" / "08_check_loop_proof.py"
 SOFT = {"y_low": 5.8, "y_high": 9.2}
 TUNED = {"horizon": 8, "move_penalty": 0.0045, "max_move": 1.0, "terminal": True}
 FILTER = KalmanTuning(noise=0.02, drift=0.0025, max_disturbance=1.1)

@@ -207,7 +207,7 @@ def test_the_checker_without_arguments_says_how_it_is_called():
     done = subprocess.run(call, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     usage = "usage: python 04_check_certificate.py model.json certificate-delta_iss.json"
-    assert done.stderr.strip() == f"{usage} [more files]"
+    assert done.stderr.strip() == f"{usage} [more]"
 
 
 @pytest.fixture
