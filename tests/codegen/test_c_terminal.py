@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from builders import released_of
 from compiling import WARNINGS, compiled, tool, write
+from decrease import largest_rise
 from places import ROOT
 
 from lstm_mpc.codegen.controller_spec import ControllerSpec
@@ -17,7 +18,6 @@ from lstm_mpc.control.engines.supervisor import closing_of
 from lstm_mpc.control.observers.options import KalmanTuning
 from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.terminal.sensitivity import SINGLE, held
-from lstm_mpc.control.terminal.target import TargetFinder
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.model import Model
 
@@ -76,33 +76,6 @@ def test_an_output_without_a_weight_is_refused(passed):
         _ = spec_of(passed, "quadruple_tank", {**TANK, "output_weight": [1.0, 0.0]}).sources
 
 
-def largest_rise(spec, controller, *, runs=6, samples=30):
-    """How far V exceeds (1 + share)(V − ℓ) of the sample before at most [floor], on the model
-    itself: measurements that are none leave state and offset to the bit. From inputs at random to
-    setpoints at random, within reach or not, that are not too near a soft bound."""
-    bounds, model = spec.limits, spec.model
-    closing = closing_of(model, bounds, replace(spec.problem, terminal=True))
-    allowed, worst = held(model, bounds, closing, spec.problem.horizon), -np.inf
-    mid, span, rng = model.scaling.y_mid, model.scaling.y_span, np.random.default_rng(1)
-    nothing, zero, none = np.full(len(mid), np.nan), np.zeros(len(spec.u_start)), np.zeros(0)
-    for _ in range(runs):
-        before = rng.uniform(bounds.u_low, bounds.u_high)
-        controller.reset(mid, before)
-        aim = mid + span * rng.uniform(-0.8, 0.8, len(mid))
-        first = controller.step(nothing, aim)
-        target = TargetFinder(model, bounds).find(aim, first.disturbance, zero, none)
-        gap = np.minimum(bounds.y_high - target.y, target.y - bounds.y_low)
-        value, cost, move = np.inf, 0.0, first
-        for _ in range(samples if (gap > allowed.gap).all() else 0):
-            ahead, goal = move.predicted[:2], np.array([target.y] * 2)
-            rise = move.cost - (1 + allowed.share) * (value - cost)
-            worst = max(worst, rise / allowed.floor)
-            cost = bounds.cost(ahead, goal, move.u[None], before)
-            value, before = move.cost, move.u
-            move = controller.step(nothing, aim)
-    return worst
-
-
 @pytest.mark.parametrize(
     ("name", "options", "solver"),
     [
@@ -115,14 +88,14 @@ def largest_rise(spec, controller, *, runs=6, samples=30):
 # R13
 def test_the_cost_falls_by_what_the_sample_costs_in_single_precision(passed, name, options, solver):
     spec = spec_of(passed, name, options, solver)
-    assert largest_rise(spec, compiled(spec.sources)) <= 1.0
+    assert largest_rise(spec, compiled(spec.sources)).worst <= 1.0
 
 
 # R13
 def test_without_a_terminal_cost_it_rises(passed):
     spec = spec_of(passed, "ph", {**PH, "horizon": 8})
     spec = replace(spec, problem=replace(spec.problem, terminal=False))
-    assert largest_rise(spec, compiled(spec.sources)) > 1000.0
+    assert largest_rise(spec, compiled(spec.sources)).worst > 1000.0
 
 
 def spoilt(spec, name, old, new):
@@ -145,7 +118,7 @@ def spoilt(spec, name, old, new):
 def test_a_controller_that_breaks_the_rule_is_caught_by_the_same_test(passed, old, new):
     spec = spec_of(passed, "ph", {**PH, "horizon": 3}, SolverOptions(1, 1, 0, 0.03))
     broken = spoilt(spec, f"{spec.name}.c", old, new)
-    assert largest_rise(spec, broken) > 10.0
+    assert largest_rise(spec, broken).worst > 10.0
 
 
 # R13
