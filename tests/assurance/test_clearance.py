@@ -284,7 +284,7 @@ def test_beta_counts_once_for_every_campaign(passed, loop):
 
 def test_an_unknown_wish_is_refused():
     with pytest.raises(
-        InputError, match="controller must be one of scenario, tube, either, got 'luck'"
+        InputError, match="controller must be one of scenario, tube, either, proved, got 'luck'"
     ):
         paper_policy(controller="luck")
 

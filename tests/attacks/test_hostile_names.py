@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from builders import released_of, stable_model
 from c_tokens import tokens
+from compiling import BARE
 from controllers import cleared_of
 from hypothesis import assume, example, given, settings, strategies as st
 
@@ -110,10 +111,9 @@ def texts_of(model, claims=()):
     }
     words = {"name": "plain", "model": model, "claims": claims, "Ts": 1.0, "statuses": []}
     words |= {"sizes": {}, "tables": {}, "floors": {}, "sources": "a.c", "meanings": []}
-    words |= {"terminal": False, "blocked": False, "monitor": 0, "alarm": None}
-    words |= {"start": [0.0], "setpoint": [0.0], "steps": 3, "measured": 0, "known": [], **labels}
+    words |= {"start": [0.0], "setpoint": [0.0], "steps": 3, "known": [], **labels}
     return {
-        file: render(*file.split("/", 1), **words)
+        file: render(*file.split("/", 1), **words, **BARE)
         for file in (
             "codegen/model/model.h",
             "codegen/controller/controller.h",

@@ -74,7 +74,7 @@ VOID = {
     ),
     "a law that is none": (
         lambda v: replace(v, law={"class": "Mprs"}),
-        "the worst scenario cannot be computed again (KeyError('dwell'))",
+        "the law of the verification cannot be read (KeyError('start_low'))",
     ),
     "steps without end": (
         lambda v: replace(v, steps=10**12),

@@ -18,7 +18,7 @@ from tolerances import ROUND_OFF
 from lstm_mpc.certificates import conditions
 from lstm_mpc.certificates.certification import certify
 from lstm_mpc.certificates.gate import Release
-from lstm_mpc.codegen import c_controller as export
+from lstm_mpc.codegen import c_numbers
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import Status
@@ -429,11 +429,11 @@ def test_another_processors_last_digits_give_the_same_text(siso, monkeypatch):
     noise, witnesses, equilibrium = (
         np.random.default_rng(4),
         conditions.Quantities.witnesses,
-        export.rest,
+        c_numbers.rest,
     )
     before = controller(item, problem, SolverOptions())
     monkeypatch.setattr(
-        export,
+        c_numbers,
         "rest",
         lambda *of: equilibrium(*of) * (1 + 1e-14 * noise.standard_normal(item.model.sizes.n)),
     )

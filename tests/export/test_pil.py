@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from compiling import need
+from compiling import BARE, need
 
 from lstm_mpc.errors import InputError
 from lstm_mpc.export import pil_bench
@@ -81,9 +81,7 @@ def controller(folder, new="", *, old="/* prepare */", weights=WEIGHTS):
     `old`."""
     model = SimpleNamespace(name=NAME, digest="d", Ts=1.0, inputs=(), outputs=(), delays=())
     words = {"name": NAME, "model": model, "claims": (), "tables": {}, "floors": {}}
-    words |= {"measured": 0, "terminal": False, "blocked": False, "monitor": 0, "alarm": None}
-    words |= {"uneven": False, "fall": "move", "targets": False}
-    header = render("codegen", "controller/controller.h", sizes=SIZES, **words)
+    header = render("codegen", "controller/controller.h", sizes=SIZES, **words, **BARE)
     numbers = ", ".join(f"(@name@_real){float(w).hex()}" for w in weights)
     folder.mkdir()
     assert old in STUB

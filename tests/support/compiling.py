@@ -27,6 +27,9 @@ WARNINGS = (
     "-Wdouble-promotion",
     "-Werror",
 )
+# what the templates of a controller are made with where it has nothing that is optional
+BARE = {"measured": 0, "terminal": False, "blocked": False, "monitor": 0, "alarm": None}
+BARE |= {"uneven": False, "fall": "move", "targets": False}
 HERE = Path(__file__).parent / "abuse"
 
 
