@@ -32,8 +32,8 @@ from training import machine
 from lstm_mpc import plots
 from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.certificates.gate import Release
+from lstm_mpc.control.limits import limits
 from lstm_mpc.control.loop_metrics import band_of, metrics
-from lstm_mpc.control.problem import limits
 from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.project.design import load_design
 

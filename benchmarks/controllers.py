@@ -38,7 +38,8 @@ from lstm_mpc.codegen.controller_spec import ControllerSpec
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import Sqp
-from lstm_mpc.control.problem import ControlProblem, limits
+from lstm_mpc.control.limits import limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.control.controller import Controller, FullInformation
+from lstm_mpc.control.limits import Limits
 from lstm_mpc.control.loop_metrics import metrics
-from lstm_mpc.control.problem import Limits
 from lstm_mpc.control.scenario import Scenario, draw_scenario
 from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status, coming
-from lstm_mpc.control.problem import ControlProblem, Limits
+from lstm_mpc.control.limits import Limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.system import Array, System
 

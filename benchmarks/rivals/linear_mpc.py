@@ -12,7 +12,8 @@ from scipy.linalg import solve_discrete_are
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status, coming
 from lstm_mpc.control.engines.qp import FREE, Rows, WorkingSet, solve
-from lstm_mpc.control.problem import ControlProblem, limits
+from lstm_mpc.control.limits import limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.input_delays import delayed
 from lstm_mpc.plants.batch import rest

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status, coming
-from lstm_mpc.control.problem import Limits
+from lstm_mpc.control.limits import Limits
 from lstm_mpc.control.scenario import Probe, Scenario, Valve, draw_scenario
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.batch import rest

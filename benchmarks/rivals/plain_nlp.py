@@ -10,7 +10,7 @@ import numpy as np
 
 from lstm_mpc.control.delay_line import Line
 from lstm_mpc.control.engines.supervisor import Solution, Supervisor
-from lstm_mpc.control.problem import Limits
+from lstm_mpc.control.limits import Limits
 from lstm_mpc.errors import LstmMpcError
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import Array

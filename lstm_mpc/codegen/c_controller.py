@@ -19,11 +19,12 @@ from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.c_numbers import NEVER, numbers, order
 from lstm_mpc.codegen.identifiers import identifier
 from lstm_mpc.control.engines.sqp import SolverOptions
+from lstm_mpc.control.limits import Limits, limits
 from lstm_mpc.control.observers.kalman import DEVIATIONS, beyond
 from lstm_mpc.control.observers.model_alarm import alarm_tube
 from lstm_mpc.control.observers.observer_claims import observer_claims
 from lstm_mpc.control.observers.options import KalmanTuning
-from lstm_mpc.control.problem import ControlProblem, Limits, limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
 from lstm_mpc.io.templates import WIDTH, Raw, number, render
 from lstm_mpc.plants.system import Array

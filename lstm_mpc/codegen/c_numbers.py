@@ -10,11 +10,12 @@ from lstm_mpc.certificates.evidence import Certificate
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.control.engines.sqp import SolverOptions
 from lstm_mpc.control.engines.supervisor import closing_of
+from lstm_mpc.control.limits import Limits, limits
 from lstm_mpc.control.observers.kalman import beyond, tuned
 from lstm_mpc.control.observers.model_alarm import alarm_tube
 from lstm_mpc.control.observers.observer import state_bound
 from lstm_mpc.control.observers.options import KalmanTuning
-from lstm_mpc.control.problem import ControlProblem, Limits, limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.batch import rest

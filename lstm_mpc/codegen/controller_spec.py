@@ -16,8 +16,9 @@ from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.codegen.c_text import without_comments
 from lstm_mpc.control.controller import Status, meanings
 from lstm_mpc.control.engines.sqp import SolverOptions
+from lstm_mpc.control.limits import Limits, limits
 from lstm_mpc.control.observers.observer_claims import observer_claims
-from lstm_mpc.control.problem import ControlProblem, Limits, limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
 from lstm_mpc.io import artefact_file
 from lstm_mpc.model.model import Model

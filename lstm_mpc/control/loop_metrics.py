@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lstm_mpc.control.moves import moves_of
-from lstm_mpc.control.problem import Limits
+from lstm_mpc.control.limits import Limits, moves_of
 from lstm_mpc.control.simulation import Run
 from lstm_mpc.plants.system import Array
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lstm_mpc.assurance.mpc import MPC
 from lstm_mpc.codegen.controller_spec import ControllerSpec, checked_spec
-from lstm_mpc.control.problem import input_range
+from lstm_mpc.control.limits import input_range
 from lstm_mpc.export.pil_frames import Run
 from lstm_mpc.plants.batch import rest
 from lstm_mpc.plants.system import Array

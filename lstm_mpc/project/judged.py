@@ -19,7 +19,7 @@ from lstm_mpc.certificates.provenance.campaigns import CampaignLog, History, Log
 from lstm_mpc.certificates.provenance.manifest import Manifest
 from lstm_mpc.certificates.scenarios import VerifyOptions
 from lstm_mpc.certificates.verdict.sampled import agree
-from lstm_mpc.control.problem import input_range
+from lstm_mpc.control.limits import input_range
 from lstm_mpc.errors import Refused
 from lstm_mpc.identification.validation import validate
 from lstm_mpc.io import artefact_file

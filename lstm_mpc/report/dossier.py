@@ -17,7 +17,7 @@ from lstm_mpc.certificates.evidence import (
 )
 from lstm_mpc.certificates.verdict.sampled import scenario_reasons
 from lstm_mpc.codegen.controller_spec import ControllerSpec
-from lstm_mpc.control.problem import input_range
+from lstm_mpc.control.limits import input_range
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.errors import LstmMpcError, Refused
 from lstm_mpc.identification.starts import SearchOptions

@@ -56,9 +56,10 @@ from lstm_mpc.certificates.signed.witness import (
     prove,
     slopes,
 )
+from lstm_mpc.control.limits import limits_of
 from lstm_mpc.control.observers.kalman import Kalman
 from lstm_mpc.control.observers.options import KalmanTuning
-from lstm_mpc.control.problem import ControlProblem, limits_of
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError, Refused
 from lstm_mpc.model import lstm
 from lstm_mpc.model.lstm import Network

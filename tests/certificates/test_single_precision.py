@@ -27,9 +27,10 @@ from lstm_mpc.certificates.reachability import reach, settled_box
 from lstm_mpc.certificates.verdict.claims import decay
 from lstm_mpc.certificates.verdict.computed import tube_verdict
 from lstm_mpc.codegen.controller_spec import ControllerSpec
+from lstm_mpc.control.limits import limits_of
 from lstm_mpc.control.observers.observer import OpenLoop
 from lstm_mpc.control.observers.options import KalmanTuning
-from lstm_mpc.control.problem import ControlProblem, limits_of
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import Refused
 from lstm_mpc.model import lstm
 from lstm_mpc.model.lstm import Network

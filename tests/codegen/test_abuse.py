@@ -18,8 +18,9 @@ from places import ROOT
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.control.engines.sqp import SolverOptions
+from lstm_mpc.control.limits import limits
 from lstm_mpc.control.observers.options import KalmanTuning
-from lstm_mpc.control.problem import ControlProblem, limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.project.design import load_design
 
 SHIPPED = ROOT / "models" / "ph"

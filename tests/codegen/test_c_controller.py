@@ -24,8 +24,9 @@ from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines import condensed, qp, sqp
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
+from lstm_mpc.control.limits import limits
 from lstm_mpc.control.observers.options import KalmanTuning
-from lstm_mpc.control.problem import ControlProblem, limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
 from lstm_mpc.project.design import load_design
 

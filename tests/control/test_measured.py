@@ -13,8 +13,9 @@ from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.faults import Fault
+from lstm_mpc.control.limits import limits_of
 from lstm_mpc.control.observers.options import KalmanTuning, MheTuning
-from lstm_mpc.control.problem import ControlProblem, limits_of
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps

@@ -8,8 +8,8 @@ from builders import stable_model
 from hypothesis import given, settings, strategies as st
 from tolerances import ROUND_OFF
 
-from lstm_mpc.control.moves import moves_of
-from lstm_mpc.control.problem import ControlProblem, Limits, input_range, limits
+from lstm_mpc.control.limits import Limits, input_range, limits, moves_of
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
 
 numbers = st.one_of(st.floats(-1, 5), st.floats(-10, 10))

@@ -8,8 +8,9 @@ from tolerances import IPOPT_INPUT, OFFSET, ROUND_OFF
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import Sqp
+from lstm_mpc.control.limits import limits
 from lstm_mpc.control.loop_metrics import metrics
-from lstm_mpc.control.problem import ControlProblem, limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.scenario import Probe, Scenario, Valve, draw_scenario
 from lstm_mpc.control.simulation import Run, simulate_closed_loop
 from lstm_mpc.data.excitation import Steps

@@ -12,10 +12,11 @@ from lstm_mpc.certificates.gate import Release
 from lstm_mpc.control.controller import ControlAction, Status
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import Sqp
+from lstm_mpc.control.limits import limits
 from lstm_mpc.control.observers.kalman import Kalman
 from lstm_mpc.control.observers.observer import OpenLoop
 from lstm_mpc.control.observers.options import KalmanTuning
-from lstm_mpc.control.problem import ControlProblem, limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps

@@ -18,12 +18,13 @@ from lstm_mpc.certificates.gate import Release
 from lstm_mpc.certificates.reachability import reach
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import Sqp
+from lstm_mpc.control.limits import limits_of
 from lstm_mpc.control.observers.gated import Gated
 from lstm_mpc.control.observers.kalman import Kalman
 from lstm_mpc.control.observers.mhe import Mhe
 from lstm_mpc.control.observers.observer import OpenLoop
 from lstm_mpc.control.observers.options import GatedTuning, KalmanTuning, MheTuning
-from lstm_mpc.control.problem import ControlProblem, limits_of
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.dataset import Dataset, Record

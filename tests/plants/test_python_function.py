@@ -14,7 +14,8 @@ from tolerances import ROUND_OFF
 from lstm_mpc import Mprs, Signal, Steps, from_python, record, simulate
 from lstm_mpc.certificates.exploration import explore, plant_law
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
-from lstm_mpc.control.problem import ControlProblem, limits_of
+from lstm_mpc.control.limits import limits_of
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.scaling import Scaling

@@ -23,7 +23,8 @@ from rivals.arena_figure import plot_arena
 from rivals.pi import Pi
 
 from lstm_mpc.control.controller import OPTIMAL, ControlAction
-from lstm_mpc.control.problem import ControlProblem, limits
+from lstm_mpc.control.limits import limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.data.excitation import Steps
 from lstm_mpc.errors import InputError

@@ -19,8 +19,9 @@ from lstm_mpc.control.controller import FullInformation, Status
 from lstm_mpc.control.delay_line import Line
 from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.faults import Fault
+from lstm_mpc.control.limits import limits
 from lstm_mpc.control.loop_metrics import metrics
-from lstm_mpc.control.problem import ControlProblem, limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps

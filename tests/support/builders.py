@@ -13,7 +13,7 @@ from lstm_mpc.certificates.evidence import Validation
 from lstm_mpc.certificates.gate import release
 from lstm_mpc.certificates.policy import Policy
 from lstm_mpc.certificates.scenarios import VerifyOptions, verify
-from lstm_mpc.control.problem import Limits
+from lstm_mpc.control.limits import Limits
 from lstm_mpc.data.scaling import Scaling
 from lstm_mpc.identification.options import TrainingOptions
 from lstm_mpc.model import lstm

@@ -13,7 +13,7 @@ from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.codegen.identifiers import name_of
 from lstm_mpc.codegen.sil import Compiled
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
-from lstm_mpc.control.problem import input_range
+from lstm_mpc.control.limits import input_range
 from lstm_mpc.export.pil_bench import missing
 from lstm_mpc.plants.batch import rest
 

@@ -14,8 +14,9 @@ from lstm_mpc.certificates.gate import release
 from lstm_mpc.certificates.reachability import reach
 from lstm_mpc.certificates.scenarios import verify
 from lstm_mpc.control.engines.sqp import Sqp
+from lstm_mpc.control.limits import limits
 from lstm_mpc.control.loop_metrics import metrics
-from lstm_mpc.control.problem import ControlProblem, limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.csv_file import write_csv

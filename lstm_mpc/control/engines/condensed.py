@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_mpc.control.engines.qp import ACTIVE, CAPPED, FREE, Rows, Step, WorkingSet, solve
-from lstm_mpc.control.moves import admit, moves_of
-from lstm_mpc.control.problem import Limits
+from lstm_mpc.control.limits import Limits, admit, moves_of
 from lstm_mpc.control.terminal.closing import Closing
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model

@@ -15,7 +15,8 @@ import numpy as np
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.control.engines import dompc_library
 from lstm_mpc.control.engines.supervisor import Solution, Supervisor
-from lstm_mpc.control.problem import ControlProblem, Limits
+from lstm_mpc.control.limits import Limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.plants.system import Array
 
 IPOPT = {"ipopt.tol": 1e-12, "ipopt.bound_relax_factor": 0.0}

@@ -16,7 +16,8 @@ from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.engines.condensed import Condensed, Sample
 from lstm_mpc.control.engines.supervisor import Solution, Supervisor, closing_of
-from lstm_mpc.control.problem import ControlProblem, limits
+from lstm_mpc.control.limits import limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.system import Array
 

@@ -14,13 +14,14 @@ from numpy.typing import ArrayLike
 from lstm_mpc.certificates.gate import Release, checked
 from lstm_mpc.control.controller import OPTIMAL, ControlAction, Status, coming, foreseen
 from lstm_mpc.control.engines.monitor import Monitor
+from lstm_mpc.control.limits import Limits, limits
 from lstm_mpc.control.observers.gated import Gated
 from lstm_mpc.control.observers.kalman import Kalman, beyond
 from lstm_mpc.control.observers.mhe import Mhe
 from lstm_mpc.control.observers.model_alarm import alarm_of
 from lstm_mpc.control.observers.observer import Observer, OpenLoop
 from lstm_mpc.control.observers.options import GatedTuning, KalmanTuning, MheTuning
-from lstm_mpc.control.problem import ControlProblem, Limits, limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.terminal.closing import Closing
 from lstm_mpc.control.terminal.target import Target
 from lstm_mpc.control.terminal.terminal import terminal_of

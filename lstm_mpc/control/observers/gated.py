@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc.certificates import conditions
 from lstm_mpc.control.controller import Status
+from lstm_mpc.control.limits import Limits
 from lstm_mpc.control.observers.gated_certificate import Compared, by_gate, certify_gated, choose
 from lstm_mpc.control.observers.observer import Observer
 from lstm_mpc.control.observers.options import GatedTuning
-from lstm_mpc.control.problem import ControlProblem, Limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model

@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike
 from lstm_mpc.certificates.rigorous import Box
 from lstm_mpc.certificates.signed.certificate import incremental_margin
 from lstm_mpc.control.controller import Status
+from lstm_mpc.control.limits import Limits
 from lstm_mpc.control.observers.observer import Estimate, Observer, state_bound
 from lstm_mpc.control.observers.options import KalmanTuning, per_signal
-from lstm_mpc.control.problem import ControlProblem, Limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model

@@ -19,9 +19,10 @@ from numpy.typing import ArrayLike
 
 from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines import dompc_library
+from lstm_mpc.control.limits import Limits
 from lstm_mpc.control.observers.kalman import Kalman
 from lstm_mpc.control.observers.options import MheTuning
-from lstm_mpc.control.problem import ControlProblem, Limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.batch import rest

@@ -15,7 +15,8 @@ from lstm_mpc.certificates.reachability import settled_box
 from lstm_mpc.certificates.rigorous import Box
 from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.delay_line import Line
-from lstm_mpc.control.problem import ControlProblem, Limits
+from lstm_mpc.control.limits import Limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.data_fit import estimate_core
 from lstm_mpc.model.model import Model

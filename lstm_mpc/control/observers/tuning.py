@@ -9,9 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from lstm_mpc.certificates.signed.certificate import incremental_margin
+from lstm_mpc.control.limits import limits_of
 from lstm_mpc.control.observers.kalman import Kalman, beyond
 from lstm_mpc.control.observers.options import KalmanTuning
-from lstm_mpc.control.problem import ControlProblem, limits_of
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.errors import InputError
 from lstm_mpc.model.data_fit import estimate_start

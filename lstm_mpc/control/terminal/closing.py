@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from lstm_mpc.control.problem import Limits
+from lstm_mpc.control.limits import Limits
 from lstm_mpc.control.terminal.target import Target, TargetFinder
 from lstm_mpc.control.terminal.terminal import Terminal
 from lstm_mpc.model.model import Model

@@ -20,7 +20,7 @@ import numpy as np
 from lstm_mpc.certificates.conditions import layer_radius
 from lstm_mpc.certificates.decrease.comparison import input_comparison
 from lstm_mpc.certificates.reachability import largest_gates
-from lstm_mpc.control.problem import Limits
+from lstm_mpc.control.limits import Limits
 from lstm_mpc.control.terminal.closing import Closing
 from lstm_mpc.control.terminal.target import RESIDUAL
 from lstm_mpc.control.terminal.terminal import REACH_SPARE

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import casadi as ca
 import numpy as np
 
-from lstm_mpc.control.problem import Limits
+from lstm_mpc.control.limits import Limits
 from lstm_mpc.model import lstm
 from lstm_mpc.model.model import Model
 from lstm_mpc.model.sensitivity import Buffered

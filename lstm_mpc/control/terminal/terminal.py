@@ -21,7 +21,7 @@ import numpy as np
 from lstm_mpc.certificates.decrease.comparison import input_comparison, rounded_up
 from lstm_mpc.certificates.decrease.weights import least_weights, room
 from lstm_mpc.certificates.rigorous import EPS
-from lstm_mpc.control.problem import Limits
+from lstm_mpc.control.limits import Limits
 from lstm_mpc.control.terminal.target import Target
 from lstm_mpc.errors import InputError
 from lstm_mpc.model import lstm

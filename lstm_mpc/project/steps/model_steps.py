@@ -12,8 +12,8 @@ import numpy as np
 from lstm_mpc.certificates import certification, gate, reachability, scenarios
 from lstm_mpc.certificates.evidence import Certificate, Tube, Tubes, Verification
 from lstm_mpc.certificates.gate import Release
+from lstm_mpc.control.limits import input_range
 from lstm_mpc.control.observers.observer_claims import observer_tube
-from lstm_mpc.control.problem import input_range
 from lstm_mpc.data.dataset import Dataset
 from lstm_mpc.data.look.overlap import sentence, shared_rows
 from lstm_mpc.errors import Refused

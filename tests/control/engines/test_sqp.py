@@ -15,8 +15,8 @@ from lstm_mpc.control.engines import sqp
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.qp import ACTIVE, CAPPED
 from lstm_mpc.control.engines.sqp import Condensed, Sample, SolverOptions, Sqp
-from lstm_mpc.control.moves import moves_of
-from lstm_mpc.control.problem import ControlProblem, Limits
+from lstm_mpc.control.limits import Limits, moves_of
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps

@@ -13,8 +13,8 @@ from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.qp import ACTIVE, FREE
 from lstm_mpc.control.engines.sqp import Sqp
 from lstm_mpc.control.engines.supervisor import Solution
+from lstm_mpc.control.limits import moves_of
 from lstm_mpc.control.loop_metrics import metrics
-from lstm_mpc.control.moves import moves_of
 from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.control.simulation import simulate_closed_loop

@@ -15,11 +15,12 @@ from lstm_mpc.certificates.norms import positive_witness
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
+from lstm_mpc.control.limits import limits, limits_of
 from lstm_mpc.control.observers.gated import Gated
 from lstm_mpc.control.observers.gated_certificate import Compared, certify_gated, choose
 from lstm_mpc.control.observers.observer import OpenLoop
 from lstm_mpc.control.observers.options import GatedTuning
-from lstm_mpc.control.problem import ControlProblem, limits, limits_of
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps

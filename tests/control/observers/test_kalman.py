@@ -15,11 +15,12 @@ from tolerances import DIFFERENCE, OFFSET, ROUND_OFF
 from lstm_mpc.certificates.gate import Release
 from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.engines.sqp import Sqp
+from lstm_mpc.control.limits import limits
 from lstm_mpc.control.observers import kalman
 from lstm_mpc.control.observers.kalman import Kalman, beyond
 from lstm_mpc.control.observers.observer import OpenLoop, state_bound
 from lstm_mpc.control.observers.options import KalmanTuning
-from lstm_mpc.control.problem import ControlProblem, limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps

@@ -11,10 +11,11 @@ from lstm_mpc.certificates.gate import Release
 from lstm_mpc.codegen.c_controller import controller
 from lstm_mpc.control.controller import OPTIMAL, Status
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
+from lstm_mpc.control.limits import limits
 from lstm_mpc.control.observers.kalman import Kalman
 from lstm_mpc.control.observers.mhe import Mhe
 from lstm_mpc.control.observers.options import KalmanTuning, MheTuning
-from lstm_mpc.control.problem import ControlProblem, limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.scenario import Scenario
 from lstm_mpc.control.simulation import simulate_closed_loop
 from lstm_mpc.data.excitation import Steps

@@ -7,8 +7,9 @@ from builders import stable_model
 from tolerances import ROUND_OFF
 
 from lstm_mpc.control.controller import OPTIMAL, Status
+from lstm_mpc.control.limits import limits
 from lstm_mpc.control.observers.observer import OpenLoop, state_bound
-from lstm_mpc.control.problem import ControlProblem, limits
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.errors import InputError
 from lstm_mpc.plants.batch import rest
 from lstm_mpc.plants.system import simulate

@@ -13,8 +13,9 @@ from lstm_mpc.control.controller import Status
 from lstm_mpc.control.engines.dompc import DoMpc
 from lstm_mpc.control.engines.sqp import SolverOptions, Sqp
 from lstm_mpc.control.engines.supervisor import Solution, Supervisor
+from lstm_mpc.control.limits import limits_of
 from lstm_mpc.control.observers.options import KalmanTuning
-from lstm_mpc.control.problem import ControlProblem, limits_of
+from lstm_mpc.control.problem import ControlProblem
 from lstm_mpc.control.terminal.target import Target, TargetFinder
 from lstm_mpc.control.terminal.terminal import law_share, rate_share, terminal_of
 from lstm_mpc.errors import InputError

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lstm_mpc.control.controller import WORDS
-from lstm_mpc.control.problem import limits
+from lstm_mpc.control.limits import limits
 from lstm_mpc.control.simulation import Sample
 from lstm_mpc.errors import InputError, LstmMpcError
 from lstm_mpc.io.schema import noun
