@@ -4,7 +4,7 @@ them, limits, C sources and digests."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -24,7 +24,21 @@ from lstm_mpc.io import artefact_file
 from lstm_mpc.model.model import Model
 from lstm_mpc.plants.system import Array
 
-_OPTIONAL = ("forecast", "terminal", "monitor", "alarm")
+# what counts in a digest only where it is asked for: a controller without it is what it was before
+_OPTIONAL = {
+    f.name: f.default
+    for f in fields(ControlProblem)
+    if f.name
+    in (
+        "forecast",
+        "terminal",
+        "monitor",
+        "alarm",
+        "max_move_down",
+        "input_target",
+        "input_weight",
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -145,13 +159,13 @@ def tuning_digest(problem: ControlProblem, solver: SolverOptions) -> str:
     """SHA-256 of every number of problem and solver options, the infinite ones too; what is
     `_OPTIONAL` where it is asked for."""
     numbers = {
-        key: value
+        key: repr(np.asarray(value).tolist())
         for key, value in (problem.__dict__ | solver.__dict__).items()
-        if value or key not in _OPTIONAL
     }
-    return artefact_file.digest(
-        {key: repr(np.asarray(value).tolist()) for key, value in numbers.items()}
-    )
+    for key, default in _OPTIONAL.items():
+        if numbers[key] == repr(np.asarray(default).tolist()):
+            del numbers[key]
+    return artefact_file.digest(numbers)
 
 
 def checked_spec(spec: ControllerSpec) -> ControllerSpec:

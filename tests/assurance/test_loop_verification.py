@@ -329,6 +329,18 @@ def test_another_tuning_has_another_digest():
         assert tuning_digest(problem, solver) != own
 
 
+def test_an_option_that_is_not_used_leaves_a_controller_what_it_was():
+    """Campaigns of before such a key came speak of the same controller."""
+    numbers = SHIPPED.control.__dict__ | SHIPPED.solver.__dict__
+    for key in ("forecast", "terminal", "monitor", "alarm", "max_move_down", "input_target"):
+        del numbers[key]
+    del numbers["input_weight"]
+    before = artefact_file.digest({k: repr(np.asarray(v).tolist()) for k, v in numbers.items()})
+    assert tuning_digest(SHIPPED.control, SHIPPED.solver) == before
+    for change in ({"max_move_down": 0.1}, {"input_target": 15.0, "input_weight": 0.1}):
+        assert tuning_digest(replace(SHIPPED.control, **change), SHIPPED.solver) != before
+
+
 def test_settling_longer_than_the_run_is_refused(verified):
     with pytest.raises(InputError, match="settle = 30 must lie between 0 and steps = 30"):
         verified(settle=30)
