@@ -13,6 +13,7 @@ from compiling import lacking
 from documents import PAGES, ROOT, Session, answer_from_artefacts, blocks_of, check_toml, matches
 
 import lstm_mpc
+from lstm_mpc import plots
 from lstm_mpc.assurance.mpc import ENGINES
 from lstm_mpc.cli import command_line, commands
 from lstm_mpc.cli.words import NOT_HELD
@@ -67,7 +68,8 @@ def session(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     console = command_line.Console
     monkeypatch.setattr(command_line, "Console", lambda quiet: console(True))
-    monkeypatch.setattr(style, "save", lambda *_: [])
+    for place in (plots, style):  # the room first, or it would keep what it finds in its file
+        monkeypatch.setattr(place, "save", lambda *_: [])
     return Session(tmp_path)
 
 
