@@ -93,15 +93,18 @@ class Loop(Duty):
             u, self._measured, y = values[:nu], values[nu : nu + nd], values[nu + nd :]
             if not np.isfinite(u).all() or not (self.begun or np.isfinite(y).all()):
                 continue
-            if not self.begun:
-                # B023: each is called at once
-                self.begun = self._guarded(lambda: self.engine.reset(y, u, *self._feeds()))  # noqa: B023
-                self.setpoint = y
-            self._guarded(lambda: self.engine.track(y, u, *self._feeds()))  # noqa: B023
-            self._believed = u
+            self._remember(y, u)
         if self.begun and self._believed is not None:
             self._model_begins(self._believed)
             self._become(self._pending, SELF, "begins from its history")
+
+    def _remember(self, y: Array, u: Array) -> None:
+        """A sample of the past, which the engine begins with or tracks."""
+        if not self.begun:
+            self.begun = self._guarded(lambda: self.engine.reset(y, u, *self._feeds()))
+            self.setpoint = y
+        self._guarded(lambda: self.engine.track(y, u, *self._feeds()))
+        self._believed = u
 
     # -- a sample ----------------------------------------------------------------------------------
 
